@@ -1,0 +1,322 @@
+"""Sentences of words and tags; CoNLL text in and out.
+
+The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, and counts what it met
+(``Findings``). What can't be read is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from dinku.errors import DinkuError
+from dinku.spans import is_iob2_tag, orphans
+
+_DOCSTART = "-DOCSTART-"
+_UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
+# What is often saved as data by mistake. A sentence may well begin with the word "<html>", so a page is one only if
+# its first line doesn't end in a tag.
+_FOREIGN = (
+    (
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html)\b(?![^\n]*[ \t](?:O|[BI]-\S+)\r?(?:\n|\Z))", re.I),
+        "is a web page",
+        "download the raw file instead of the page that shows it",
+    ),
+    (re.compile(rb"version https://git-lfs"), "is a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
+    (re.compile(rb"\x1f\x8b|\xfd7zXZ\0|\x28\xb5\x2f\xfd|PK\x03\x04"), "is a compressed file", "unpack it first"),
+    (re.compile(rb"PAR1.*PAR1\Z", re.S), "is a Parquet file", "convert it to lines of a word, a blank and its tag"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None = None
+    language: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tags is not None and len(self.tags) != len(self.words):
+            raise DinkuError(
+                f"a sentence of {len(self.words)} words has {len(self.tags)} tags", remedy="give one tag a word"
+            )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How often a reader met what it repaired or tolerated. Findings of several files add up.
+
+    ``bom``: files that began with a byte-order mark, which was dropped · ``invisible``: words with an invisible
+    format character (Unicode category Cf, such as zero-width blanks) · ``not_nfc``: words that aren't in NFC ·
+    ``orphan_tags``: ``I-X`` that continue nothing · ``empty_tokens``: lines that ended a sentence because their token
+    was empty · ``docstart``: lines that mark a document's start.
+    """
+
+    bom: int = 0
+    invisible: int = 0
+    not_nfc: int = 0
+    orphan_tags: int = 0
+    empty_tokens: int = 0
+    docstart: int = 0
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    @classmethod
+    def within(cls, sentences: Iterable[Sentence]) -> Findings:
+        """What can be told from sentences alone; all but ``bom``, ``empty_tokens`` and ``docstart``."""
+        sentences = tuple(sentences)
+        times = Counter(chain.from_iterable(s.words for s in sentences))
+        odd = [word for word in times if not word.isascii()]
+        unseen = {c for c in set().union(*odd) if unicodedata.category(c) == "Cf"}
+        return cls(
+            invisible=sum(times[word] for word in odd if not unseen.isdisjoint(word)) if unseen else 0,
+            not_nfc=sum(times[word] for word in odd if not unicodedata.is_normalized("NFC", word)),
+            orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags),
+        )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences under the name by which they were asked for, and what their reader found."""
+
+    name: str
+    split: str
+    sentences: tuple[Sentence, ...]
+    found: Findings = field(default=Findings())
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __iter__(self) -> Iterator[Sentence]:
+        return iter(self.sentences)
+
+    @cached_property
+    def words(self) -> int:
+        """The number of words."""
+        return sum(len(s.words) for s in self.sentences)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages, in the order in which they come."""
+        return tuple(dict.fromkeys(s.language for s in self.sentences))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted({tag[2:] for s in self.sentences for tag in s.tags or () if tag != "O"}))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of words, tags and languages in order, as hex; neither the name nor how it was stored enters."""
+        digest = hashlib.sha256()
+        for s in self.sentences:
+            digest.update(json.dumps((s.language, s.words, s.tags), separators=(",", ":")).encode("ascii") + b"\n")
+        return digest.hexdigest()
+
+    def without_tags(self) -> Corpus:
+        """The same sentences, unlabelled."""
+        bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
+        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0))
+
+    def only(self, languages: str | Iterable[str]) -> Corpus:
+        """The sentences in these languages, in their old order. A language that isn't there raises ``DinkuError``."""
+        wanted = (languages,) if isinstance(languages, str) else tuple(dict.fromkeys(languages))
+        for language in wanted:
+            if language not in self.languages:
+                there = ", ".join(sorted(filter(None, self.languages))) or "no language that is known"
+                raise DinkuError(f"has nothing in {language!r}", where=self.name, remedy=f"it holds {there}")
+        if set(wanted) == set(self.languages):
+            return self
+        return self._part([s for s in self.sentences if s.language in wanted], ", ".join(wanted))
+
+    @classmethod
+    def joined(cls, corpora: Sequence[Corpus], name: str) -> Corpus:
+        """All of them one after another; where their splits differ, the split is named as in ``train+dev``."""
+        if not corpora:
+            raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
+        split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
+        together = tuple(chain.from_iterable(c.sentences for c in corpora))
+        return cls(name, split, together, sum((c.found for c in corpora), Findings()))
+
+    def sample(self, n: int, seed: int) -> Corpus:
+        """``n`` sentences in their old order; itself if it has no more.
+
+        The choice depends on nothing but ``n``, ``seed`` and the number of sentences, on any version of anything, and
+        a smaller sample of the same seed lies within a larger one. The name says ``n of N``, so that what was found on
+        a sample can't pass for the whole.
+        """
+        if n < 1:
+            raise DinkuError(f"can't sample {n} sentences", where=self.name, remedy="ask for at least one")
+        if n >= len(self):
+            return self
+        ranks = sorted(range(len(self)), key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())
+        return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
+
+    def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
+        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences))
+
+
+def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:
+    """The corpus in a CoNLL file, named by its path; see ``parse`` for the format.
+
+    A file that is missing, a folder, or malformed raises ``DinkuError``.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise DinkuError("isn't there", where=str(path), remedy="check the path") from None
+    except IsADirectoryError:
+        raise DinkuError("is a folder", where=str(path), remedy="name one of the files in it") from None
+    except OSError as error:
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions") from None
+    return parse(data, str(path), language=language, split=split, labelled=labelled)
+
+
+def parse(data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:
+    """The corpus in CoNLL text, UTF-8: a line a word, its columns parted by blanks or tabs, the tag (IOB2) the last.
+
+    A line with a tab is parted at tabs alone, so that its token may hold blanks; no other character parts columns, and
+    none but LF, CRLF and CR parts lines: tokens hold U+00A0, U+2028 and the like. A blank line ends a sentence; so
+    does ``-DOCSTART-``, and, as in the reader of MasakhaNER's authors, a line whose token is empty (``" O"``) or white
+    space, or that is one character long. With ``labelled=False`` the first column is read and any other ignored; then
+    a character is a word, too.
+
+    ``name`` is the corpus's and stands in errors, with the line. Malformed text raises ``DinkuError``.
+    """
+    text, bom = _decoded(data, name)
+    sentences: list[Sentence] = []
+    words: list[str] = []
+    tags: list[str] = []
+    # One object for each word and tag, which saves memory; what is in here has been checked, which saves time.
+    known_words: dict[str, str] = {}
+    known_tags: dict[str, str] = {}
+    width = first = empty = docstart = 0
+
+    def close() -> None:
+        if words:
+            sentences.append(Sentence(tuple(words), tuple(tags) if labelled else None, language))
+            words.clear()
+            tags.clear()
+
+    for number, line in enumerate(text.split("\n"), 1):
+        columns = line.split("\t" if "\t" in line else " ")
+        if len(columns) == width and columns[0] in known_words and columns[-1] in known_tags and "" not in columns:
+            words.append(known_words[columns[0]])
+            tags.append(known_tags[columns[-1]])
+            continue
+        # What is rarer: a sentence's end, a word's or a tag's first use, runs of blanks, an error.
+        if not line.strip():
+            close()
+            continue
+        columns = _columns(line, width or 1 + labelled)
+        word, tag = columns[0], columns[-1]
+        if word == _DOCSTART:
+            docstart += 1
+            close()
+        elif not word.strip() or (labelled and len(line.strip()) == 1):
+            empty += 1
+            close()
+        else:
+            if not width:
+                width, first = len(columns), number
+            _check(columns, width, first, labelled, f"{name}:{number}")
+            words.append(known_words.setdefault(word, word))
+            tags.append(known_tags.setdefault(tag, tag))
+    close()
+    if not sentences:
+        raise DinkuError("has no sentence", where=name, remedy="give it at least one word" + " with a tag" * labelled)
+    found = Findings(bom=bom, empty_tokens=empty, docstart=docstart) + Findings.within(sentences)
+    return Corpus(name, split, tuple(sentences), found)
+
+
+def text(sentences: Iterable[Sentence]) -> str:
+    """Canonical CoNLL text: a word, one blank and its tag a line, and a blank line after each sentence.
+
+    Unlabelled sentences give the words alone. What ``parse`` wouldn't read back as it is raises ``DinkuError``: a
+    sentence without words, labelled sentences among unlabelled ones, tags other than IOB2, and words that are empty
+    or white space, hold a blank, tab, line break or NUL, or mean something to a reader.
+    """
+    sentences = tuple(sentences)
+    labelled = {s.tags is not None for s in sentences}
+    if len(labelled) > 1:
+        raise DinkuError("labelled and unlabelled sentences can't share a file", remedy="write them apart")
+    for word in sorted({word for s in sentences for word in s.words}):
+        if not word.strip() or _UNWRITABLE.search(word) or word == _DOCSTART:
+            raise DinkuError(f"the word {word[:40]!r} can't be written as CoNLL", remedy="replace or split it")
+    for tag in sorted({tag for s in sentences for tag in s.tags or ()}):
+        if not is_iob2_tag(tag):
+            raise DinkuError(f"the tag {tag[:40]!r} can't be written as CoNLL", remedy="use O, B-X or I-X")
+    if not all(s.words for s in sentences):
+        raise DinkuError("a sentence without words can't be written as CoNLL", remedy="leave it out")
+    if sentences and sentences[0].words[0].startswith("\ufeff"):
+        raise DinkuError("the first word begins with U+FEFF, which reads as a byte-order mark", remedy="remove it")
+    lines = (s.words if s.tags is None else map(" ".join, zip(s.words, s.tags, strict=True)) for s in sentences)
+    return "".join("\n".join(sentence) + "\n\n" for sentence in lines)
+
+
+def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) -> None:
+    """Writes canonical text (see ``text``) as UTF-8. The file appears whole, or not at all.
+
+    Raises ``DinkuError``, of status 1 where the system refuses to write.
+    """
+    data = text(sentences).encode()
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        problem = f"can't be written ({error.strerror})"
+        raise DinkuError(
+            problem, where=str(path), remedy="check the folder, its permissions and space", status=1
+        ) from None
+
+
+def _decoded(data: bytes, name: str) -> tuple[str, bool]:
+    """The text with LF as its only line break, and whether a byte-order mark was dropped from it."""
+    for pattern, problem, remedy in _FOREIGN:
+        if pattern.match(data):
+            raise DinkuError(problem, where=name, remedy=remedy)
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise DinkuError("holds a NUL byte", where=f"{name}:{line}", remedy="save the file as UTF-8 text")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DinkuError("isn't UTF-8", where=f"{name}:{line}", remedy="save the file as UTF-8 text") from None
+    bare = text.lstrip("\ufeff")
+    return bare, bare != text
+
+
+def _columns(line: str, width: int) -> list[str]:
+    """A line's columns without the blanks around them; the first is empty where the line lacks its token."""
+    if "\t" in line:
+        return [column.strip(" ") for column in line.rstrip(" \t").split("\t")]
+    columns = [column for column in line.split(" ") if column]
+    return ["", *columns] if line[0] == " " and len(columns) == width - 1 else columns
+
+
+def _check(columns: list[str], width: int, first: int, labelled: bool, where: str) -> None:
+    count = len(columns)
+    if labelled and width == 1:
+        raise DinkuError("has a word but no tag", where=where, remedy="give each line a word, a blank and its tag")
+    if count != width:
+        problem = f"has {count} column{'s' * (count > 1)} where line {first} has {width}"
+        raise DinkuError(problem, where=where, remedy="give every line the same columns, the word first, its tag last")
+    if labelled and not is_iob2_tag(columns[-1]):
+        problem = f"the last column, {columns[-1][:40]!r}, is no IOB2 tag"
+        raise DinkuError(problem, where=where, remedy="write tags as O, B-X or I-X")

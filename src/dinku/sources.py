@@ -1,0 +1,315 @@
+"""Where corpora come from: a table of those that are known by name, files and folders, and the cache.
+
+The cache mirrors the source repository's own paths, so that a copy of the repository's data can be dropped in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from dinku.corpus import Corpus, read
+from dinku.errors import DinkuError
+
+SPLITS = ("train", "dev", "test")
+_STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+_SUFFIXES = (".txt", ".conll", ".tsv", ".bio")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus in several languages, as one commit of a repository holds it.
+
+    ``folder`` is the place of the language folders in the repository; ``languages`` is what ``all`` stands for;
+    ``apart`` maps languages that lie beside them, but differ in kind, to the splits that they have.
+    """
+
+    title: str
+    folder: str
+    languages: tuple[str, ...]
+    repository: str
+    commit: str
+    licence: str
+    citation: str
+    apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        """Where a copy of the repository is looked for."""
+        return home() / "corpora" / self.repository.rsplit("/", 1)[-1]
+
+    def file(self, language: str, split: str) -> Path:
+        """Where the file of one split is looked for."""
+        return self.cache / self.folder / language / f"{split}.txt"
+
+
+_REPOSITORY = "https://github.com/masakhane-io/masakhane-ner"
+_COMMIT = "ba5843cd08aa491d5f96a5e809e71eb9ec461391"
+
+SOURCES: Mapping[str, Source] = {
+    "masakhaner": Source(
+        title="MasakhaNER 1.0",
+        folder="data",
+        languages=("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"),
+        repository=_REPOSITORY,
+        commit=_COMMIT,
+        licence="CC BY-NC 4.0",
+        citation="Adelani et al. (2021), MasakhaNER: Named Entity Recognition for African Languages, TACL 9",
+        apart={"zh": ("dev", "test")},  # characters instead of words, and no DATE
+    ),
+    "masakhaner2": Source(
+        title="MasakhaNER 2.0",
+        folder="MasakhaNER2.0/data",
+        languages=(
+            *("bam", "bbj", "ewe", "fon", "hau", "ibo", "kin", "lug", "luo", "mos"),
+            *("nya", "pcm", "sna", "swa", "tsn", "twi", "wol", "xho", "yor", "zul"),
+        ),
+        repository=_REPOSITORY,
+        commit=_COMMIT,
+        licence="CC BY-NC 4.0",
+        citation="Adelani et al. (2022), MasakhaNER 2.0: Africa-centric Transfer Learning for Named Entity Recognition, "
+        "EMNLP",
+    ),
+}
+
+
+def home() -> Path:
+    """The folder of cache and store: ``DINKU_HOME``, else ``dinku`` in ``XDG_CACHE_HOME``, else ``~/.cache/dinku``."""
+    if folder := os.environ.get("DINKU_HOME"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dinku"
+
+
+def offline() -> bool:
+    """Whether ``DINKU_OFFLINE`` forbids the network."""
+    return os.environ.get("DINKU_OFFLINE", "") not in ("", "0")
+
+
+def load(name: str | Sequence[str], split: str) -> Corpus:
+    """One split of the corpora that ``name`` means, joined in their order; the corpus bears that name.
+
+    A name is ``family:language``, with several languages as ``masakhaner:hau,swa`` and every one as
+    ``masakhaner:all``; or a path. A folder holds ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as
+    ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders of these, one a language; its name is the language. A file
+    is one split whatever is asked for: that of its name (``dev.txt``), or else the one asked for. Its language is
+    its name without suffix, or the folder's where that is a split's.
+
+    What isn't known, isn't there or can't be read raises ``DinkuError``.
+    """
+    if split not in SPLITS:
+        raise DinkuError(f"there is no split {split!r}", where=_title(name), remedy=f"ask for {_or(SPLITS)}")
+    if not isinstance(name, str):
+        return Corpus.joined([load(one, split) for one in name], _title(name))
+    if found := _source(name):
+        source, languages = found
+        for language in languages:
+            if split not in source.apart.get(language, SPLITS):
+                there = _or(source.apart[language])
+                raise DinkuError(f"{language} has no {split} split", where=name, remedy=f"ask for {there}")
+        return Corpus.joined([_fetched(source, language, split) for language in languages], name)
+    path = _path(name)
+    if path.is_file():
+        own, language = _place(path)
+        return replace(read(path, language=language, split=own or split), name=name)
+    files = _files(path)
+    for has in files.values():
+        if split not in has:
+            where, remedy = (
+                next(iter(has.values())).parent,
+                f"add {split}.txt, or ask for what it has: {', '.join(has)}",
+            )
+            raise DinkuError(f"has no {split} split", where=str(where), remedy=remedy)
+    return Corpus.joined([read(has[split], language=lang, split=split) for lang, has in files.items()], name)
+
+
+def splits(name: str | Sequence[str]) -> tuple[str, ...]:
+    """Which of train, dev and test can be loaded: those that every language has.
+
+    A file is one split, so it has one: that of its name, or ``test``.
+    """
+    if not isinstance(name, str):
+        return tuple(split for split in SPLITS if all(split in splits(one) for one in name))
+    if found := _source(name):
+        source, languages = found
+        return tuple(split for split in SPLITS if all(source.file(one, split).is_file() for one in languages))
+    path = _path(name)
+    if path.is_file():
+        return (_place(path)[0] or "test",)
+    return tuple(split for split in SPLITS if all(split in has for has in _files(path).values()))
+
+
+def licence(name: str) -> str:
+    """The licence of a known corpus; empty for a path, of which nothing is known."""
+    if found := _source(name):
+        return found[0].licence
+    _path(name)
+    return ""
+
+
+def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
+    """The known corpus and languages that a name means; ``None`` where it is a path."""
+    family, colon, wanted = name.partition(":")
+    if not colon or (family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family))):
+        return None
+    if family not in SOURCES:
+        remedy = _known(family, "the known ones are", sorted(SOURCES))
+        raise DinkuError(f"there is no corpus family {family!r}", where=name, remedy=remedy)
+    source = SOURCES[family]
+    languages: list[str] = []
+    for language in map(str.strip, wanted.split(",")):
+        if language == "all":
+            languages += source.languages
+        elif language in source.languages or language in source.apart:
+            languages.append(language)
+        else:
+            remedy = _known(language, "it has all,", (*source.languages, *source.apart))
+            raise DinkuError(f"{source.title} has no language {language!r}", where=name, remedy=remedy)
+    return source, tuple(dict.fromkeys(languages))
+
+
+def _fetched(source: Source, language: str, split: str) -> Corpus:
+    path = source.file(language, split)
+    if not path.is_file():
+        remedy = f"put a copy of {source.repository} (commit {source.commit[:7]}) at {source.cache}"
+        raise DinkuError(f"{source.title} isn't there", where=str(path), remedy=remedy)
+    return read(path, language=language, split=split)
+
+
+def _path(name: str) -> Path:
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        known = f"{name}:all" if name in SOURCES else "a known corpus such as masakhaner:hau"
+        raise DinkuError(
+            "isn't there", where=name, remedy=f"give a CoNLL file, a folder with train, dev and test, or {known}"
+        )
+    return path
+
+
+def _files(folder: Path) -> dict[str, dict[str, Path]]:
+    """The files of each split, by language: the folder's own, or else those of the folders in it."""
+    if own := _splits_in(folder):
+        return {_name(folder): own}
+    inner = {f.name: _splits_in(f) for f in sorted(folder.iterdir()) if f.is_dir()}
+    if not any(inner.values()):
+        there = ", ".join(sorted(f.name for f in folder.iterdir())[:6]) or "nothing"
+        remedy = f"name the files train.txt, dev.txt and test.txt, in it or in a folder a language; it holds {there}"
+        raise DinkuError("has no train, dev or test", where=str(folder), remedy=remedy)
+    return {language: there for language, there in inner.items() if there}
+
+
+def _splits_in(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.stem in _STEMS and path.suffix in _SUFFIXES and path.is_file():
+            first = found.setdefault(_STEMS[path.stem], path)
+            if first != path:
+                problem = f"has two files for one split, {first.name} and {path.name}"
+                raise DinkuError(problem, where=str(folder), remedy="keep one of them there")
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+def _place(path: Path) -> tuple[str, str]:
+    """The split, if its name tells one, and the language of a file."""
+    split = _STEMS.get(path.stem, "")
+    return split, _name(path.absolute().parent) if split else path.stem
+
+
+def _name(folder: Path) -> str:
+    return Path(os.path.abspath(folder)).name
+
+
+def _title(name: str | Sequence[str]) -> str:
+    return name if isinstance(name, str) else " + ".join(name)
+
+
+def _known(word: str, lead: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word.lower(), known, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"{lead} {', '.join(known)}"
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
+                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
+
+
+def model_folder(name: str | os.PathLike[str]) -> Path:
+    """The folder of a model: a path, a name under ``home()/models``, or a Hub id, ``owner/name[@revision]``.
+
+    A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are.
+    """
+    text = os.fspath(name)
+    for folder in (Path(text), home() / "models" / text):
+        if folder.is_dir() and ".." not in Path(text).parts[1:]:
+            return folder
+    if Path(text).exists():
+        raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
+    repository, _, revision = text.partition("@")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise DinkuError(
+            "there is no such model", where=text, remedy=f"name a folder, one under {home() / 'models'}, or a Hub id"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                repository, revision=revision or None, allow_patterns=list(_MODEL_FILES), local_files_only=offline()
+            )
+        )
+    except (LocalEntryNotFoundError, OSError) as error:
+        reason = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
+        if isinstance(error, HfHubHTTPError):
+            reason = f"can't be had from the Hub ({str(error).splitlines()[0]})"
+        raise DinkuError(
+            f"no such folder, and it {reason}", where=text, remedy="name a folder, or allow the network"
+        ) from None
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a model folder that make the model what it is, sorted by name; weights once, as safetensors if so."""
+    files = sorted({path for pattern in _MODEL_FILES for path in folder.glob(pattern)})
+    if any(path.suffix == ".safetensors" for path in files):
+        files = [path for path in files if path.name != "pytorch_model.bin"]
+    return files
+
+
+def model_digest(folder: Path) -> str:
+    """sha256 over the names and contents of `model_files`, as hex: what a base is known by in an address."""
+    whole = hashlib.sha256()
+    for path in model_files(folder):
+        with open(path, "rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def model_config(folder: Path) -> dict[str, Any]:
+    """A model folder's ``config.json``; raises `DinkuError` where there is none that can be read."""
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DinkuError("holds no config.json", where=str(folder), remedy="name a model's folder") from None
+    except (ValueError, OSError) as error:
+        raise DinkuError(f"isn't readable JSON ({error})", where=str(path), remedy="fetch the model again") from None
+    if not isinstance(config, dict):
+        raise DinkuError("isn't a JSON object", where=str(path), remedy="fetch the model again")
+    return config
+
+
+def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tags of a token classifier's config, in the order of its head; none for a bare encoder."""
+    if not any("ForTokenClassification" in name for name in config.get("architectures") or ()):
+        return ()
+    names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    return tuple(names[key] for key in sorted(names, key=int))

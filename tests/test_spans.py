@@ -1,0 +1,122 @@
+"""Tags ↔ spans: seqeval's two readings, and the way back."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB2, Entities
+
+from dinku.errors import DinkuError
+from dinku.spans import Span, is_iob2_tag, orphans, spans, tags
+
+TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-DATE", "I-DATE"]), max_size=12)
+
+
+@st.composite
+def flat_spans(draw: st.DrawFn) -> tuple[list[Span], int]:
+    """Spans that don't overlap, from left to right, and the number of words they lie in."""
+    cuts = sorted(draw(st.sets(st.integers(0, 12), max_size=8)))
+    chosen = [Span(a, b, draw(st.sampled_from(["PER", "LOC"]))) for a, b in pairwise(cuts)]
+    return [s for s in chosen if draw(st.booleans())], (cuts or [0])[-1] + draw(st.integers(0, 2))
+
+
+@pytest.mark.parametrize(
+    ("given", "default", "strict"),
+    [
+        ("", [], []),
+        ("O O", [], []),
+        ("B-PER I-PER O", [(0, 2, "PER")], [(0, 2, "PER")]),
+        ("B-PER B-PER", [(0, 1, "PER"), (1, 2, "PER")], [(0, 1, "PER"), (1, 2, "PER")]),
+        ("O I-PER I-PER", [(1, 3, "PER")], []),
+        ("B-PER I-LOC", [(0, 1, "PER"), (1, 2, "LOC")], [(0, 1, "PER")]),
+        ("B-PER I-LOC I-PER", [(0, 1, "PER"), (1, 2, "LOC"), (2, 3, "PER")], [(0, 1, "PER")]),
+        ("I-PER B-PER I-PER", [(0, 1, "PER"), (1, 3, "PER")], [(1, 3, "PER")]),
+    ],
+)
+def test_two_readings(given: str, default: list[Span], strict: list[Span]) -> None:
+    assert spans(given.split()) == default
+    assert spans(given.split(), strict=True) == strict
+
+
+@given(TAGS)
+def test_default_reading_is_seqevals(given: list[str]) -> None:
+    assert spans(given) == [(start, last + 1, label) for label, start, last in get_entities(given)]
+
+
+@given(TAGS)
+def test_strict_reading_is_seqevals(given: list[str]) -> None:
+    (entities,) = Entities([given], IOB2).entities
+    assert spans(given, strict=True) == [(e.start, e.end, e.tag) for e in entities]
+
+
+@given(flat_spans(), st.randoms())
+def test_spans_survive_as_tags(flat: tuple[list[Span], int], random: Random) -> None:
+    chosen, length = flat
+    written = tags(sorted(chosen, key=lambda _: random.random()), length)
+    assert len(written) == length
+    assert spans(written) == spans(written, strict=True) == chosen
+    assert orphans(written) == 0
+
+
+@given(TAGS)
+def test_valid_tags_survive_as_spans_and_only_those(given: list[str]) -> None:
+    assert (tags(spans(given), len(given)) == tuple(given)) == (orphans(given) == 0)
+
+
+@given(TAGS)
+def test_readings_differ_only_where_there_are_orphans(given: list[str]) -> None:
+    assert (spans(given) == spans(given, strict=True)) == (orphans(given) == 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [("B-X I-X I-X", 0), ("I-X I-X", 1), ("O I-X", 1), ("B-X I-Y I-X", 2), ("B-X O I-X", 1), ("", 0)],
+)
+def test_orphans(given: str, count: int) -> None:
+    assert orphans(given.split()) == count
+
+
+@pytest.mark.parametrize("tag", ["O", "B-PER", "I-PER", "B-per", "I-a-b", "B-ÌLÚ"])
+def test_iob2_tags(tag: str) -> None:
+    assert is_iob2_tag(tag)
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "o", "B-", "I-", "B", "b-PER", "B_PER", "E-PER", "S-PER", "PER", "B-A B", "B-A\xa0"]
+)
+def test_other_tags(tag: str) -> None:
+    assert not is_iob2_tag(tag)
+
+
+def test_spans_refuses_other_tags() -> None:
+    with pytest.raises(DinkuError) as error:
+        spans(["O", "S-PER"])
+    assert str(error.value) == "word 1: 'S-PER' is no IOB2 tag; write tags as O, B-X or I-X"
+
+
+@pytest.mark.parametrize("bad", [Span(0, 4, "PER"), Span(-1, 1, "PER"), Span(1, 1, "PER"), Span(2, 1, "PER")])
+def test_tags_refuses_spans_out_of_range(bad: Span) -> None:
+    with pytest.raises(DinkuError) as error:
+        tags([bad], 3)
+    place = f"span {bad.start}–{bad.end} PER"
+    assert str(error.value) == f"{place}: doesn't lie within the 3 words; give 0 <= start < end <= words"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_tags_refuses_spans_that_overlap(order: int) -> None:
+    given = [Span(0, 3, "PER"), Span(1, 2, "LOC")][::order]
+    with pytest.raises(DinkuError) as error:
+        tags(given, 3)
+    place = f"span {given[1].start}–{given[1].end} {given[1].label}"
+    assert str(error.value) == f"{place}: overlaps another span; keep one of the two: IOB2 is flat"
+
+
+def test_tags_refuses_labels_that_cannot_stand_in_a_tag() -> None:
+    with pytest.raises(DinkuError) as error:
+        tags([Span(0, 1, "a place")], 1)
+    assert str(error.value) == ("span 0–1 a place: 'a place' can't stand in a tag; give a label without white space")
