@@ -1,0 +1,389 @@
+"""Span F1 from stored counts, in seqeval's default reading and in strict IOB2; intervals, and paired tests between runs.
+
+Counts are kept a sentence and a label, so that scores add up, intervals can be drawn again, and any two runs over the
+same sentences can be compared later.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.corpus import Corpus
+from dinku.errors import DinkuError
+from dinku.spans import is_iob2_tag
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Average = Literal["micro", "languages"]
+
+
+class Scores(NamedTuple):
+    """Ratios in 0…1, and the number of gold spans."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Interval(NamedTuple):
+    """A score and the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Paired(NamedTuple):
+    """How much better the second run is, the ends of that difference's interval, and a two-sided p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Spans of each sentence and label: ``default`` and ``strict`` are [sentence, label, 3], gold, predicted, correct.
+
+    ``languages`` and ``words`` hold one value a sentence. Counts of two corpora add up.
+    """
+
+    labels: tuple[str, ...]
+    languages: tuple[str, ...]
+    words: Ints
+    default: Ints
+    strict: Ints
+
+    def __len__(self) -> int:
+        return len(self.languages)
+
+    def __add__(self, other: Counts) -> Counts:
+        labels = tuple(sorted({*self.labels, *other.labels}))
+        return Counts(
+            labels,
+            self.languages + other.languages,
+            np.concatenate([self.words, other.words]),
+            np.concatenate([_widened(c.default, c.labels, labels) for c in (self, other)]),
+            np.concatenate([_widened(c.strict, c.labels, labels) for c in (self, other)]),
+        )
+
+    def table(self, *, strict: bool = False) -> Ints:
+        """[sentence, label, 3] in one reading."""
+        return self.strict if strict else self.default
+
+    def only(self, language: str) -> Counts:
+        """The sentences in one language."""
+        return self._rows(np.array([name == language for name in self.languages], bool))
+
+    def only_labels(self, labels: Iterable[str]) -> Counts:
+        """The spans of these labels."""
+        kept = [i for i, label in enumerate(self.labels) if label in set(labels)]
+        names = tuple(self.labels[i] for i in kept)
+        return replace(self, labels=names, default=self.default[:, kept], strict=self.strict[:, kept])
+
+    def scores(self, *, strict: bool = False) -> Scores:
+        """Micro average over labels and sentences."""
+        return _scores(self.table(strict=strict).sum((0, 1)))
+
+    def by_type(self, *, strict: bool = False) -> dict[str, Scores]:
+        totals = self.table(strict=strict).sum(0)
+        return {label: _scores(totals[i]) for i, label in enumerate(self.labels)}
+
+    def by_language(self, *, strict: bool = False) -> dict[str, Scores]:
+        totals = self.table(strict=strict).sum(1)
+        return {name: _scores(totals[rows].sum(0)) for name, rows in self._by_language.items()}
+
+    def by_sentence(self, *, strict: bool = False) -> list[Scores]:
+        return [_scores(row) for row in self.table(strict=strict).sum(1)]
+
+    @cached_property
+    def _by_language(self) -> dict[str, Ints]:
+        """The numbers of the sentences of each language, languages in the order in which they come."""
+        names = np.array(self.languages, dtype=object)
+        return {name: np.flatnonzero(names == name) for name in dict.fromkeys(self.languages)}
+
+    def _rows(self, rows: NDArray[Any]) -> Counts:
+        kept = np.arange(len(self))[rows]
+        languages = tuple(self.languages[i] for i in kept)
+        return replace(
+            self, languages=languages, words=self.words[kept], default=self.default[kept], strict=self.strict[kept]
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a compressed ``.npz``, whole or not at all."""
+        target = Path(path)
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            with open(part, "wb") as file:
+                np.savez_compressed(
+                    file,
+                    labels=np.array(self.labels, dtype=np.str_),
+                    languages=np.array(self.languages, dtype=np.str_),
+                    words=_small(self.words),
+                    default=_small(self.default),
+                    strict=_small(self.strict),
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; raises `DinkuError` for anything else."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                labels, languages = (tuple(str(x) for x in stored[name]) for name in ("labels", "languages"))
+                words, default, strict = (stored[name].astype(np.int64) for name in ("words", "default", "strict"))
+        except FileNotFoundError:
+            raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+            problem = f"holds no counts ({type(error).__name__})"
+            raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
+        shape = (len(languages), len(labels), 3)
+        if words.shape != shape[:1] or default.shape != shape or strict.shape != shape:
+            raise DinkuError("holds counts that don't fit together", where=str(path), remedy="measure again")
+        return cls(labels, languages, words, default, strict)
+
+
+def count(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], languages: Sequence[str] | None = None
+) -> Counts:
+    """Counts of IOB2 tags against IOB2 tags, sentence by sentence.
+
+    Raises `DinkuError` naming the sentence (from 1) where numbers of sentences or tags differ, or a tag isn't IOB2.
+    """
+    if len(gold) != len(predicted):
+        raise DinkuError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences")
+    lengths = np.fromiter(map(len, gold), np.int64, len(gold))
+    differ = np.flatnonzero(lengths != np.fromiter(map(len, predicted), np.int64, len(predicted)))
+    if len(differ):
+        at = int(differ[0])
+        problem = f"{len(gold[at])} gold tags, {len(predicted[at])} predicted"
+        raise DinkuError(problem, where=f"sentence {at + 1}", remedy="give every word one tag")
+    kinds: dict[str, int] = {}
+    codes = [_codes(tags, kinds) for tags in (gold, predicted)]
+    for tag in kinds:
+        if not is_iob2_tag(tag):
+            at = next(i for i, (g, p) in enumerate(zip(gold, predicted, strict=True), 1) if tag in (*g, *p))
+            raise DinkuError(f"{tag!r} is no IOB2 tag", where=f"sentence {at}", remedy="write O, B-X or I-X")
+    labels = tuple(sorted({tag[2:] for tag in kinds if tag != "O"}))
+    # A word between sentences, O, ends every span: so all sentences are one array of tags.
+    sentence = np.repeat(np.arange(len(gold)), lengths + 1)
+    number = {label: i for i, label in enumerate(labels)}
+    begin = np.array([tag[0] == "B" for tag in kinds] + [False])
+    label = np.array([-1 if tag == "O" else number[tag[2:]] for tag in kinds] + [-1])
+    flat = [np.insert(code, np.cumsum(lengths), len(kinds)) for code in codes]
+    tables = []
+    for strict in (False, True):
+        reference, found = (_spans(begin[code], label[code], strict=strict) for code in flat)
+        tables.append(_tally(reference, found, sentence, len(gold), len(labels)))
+    names = tuple(languages) if languages is not None else ("",) * len(gold)
+    return Counts(labels, names, lengths, *tables)
+
+
+def _codes(sentences: Sequence[Sequence[str]], kinds: dict[str, int]) -> Ints:
+    """All tags one after another, as numbers into ``kinds``, which grows by what is new."""
+    for tag in dict.fromkeys(chain.from_iterable(sentences)):
+        kinds.setdefault(tag, len(kinds))
+    return np.fromiter(map(kinds.__getitem__, chain.from_iterable(sentences)), np.int64)
+
+
+def _spans(begin: NDArray[np.bool_], label: Ints, *, strict: bool) -> tuple[Ints, Ints, Ints]:
+    """(start, end, label) of each span in one array of tags that ends in O; ``label`` is -1 for O.
+
+    A tag continues the one before it where it is ``I-`` of the same label. In the default reading whatever isn't O and
+    continues nothing opens a span; strictly only ``B-`` does, and what hangs on an orphan belongs to no span.
+    """
+    same = np.concatenate([[False], label[1:] == label[:-1]]) & ~begin
+    runs = np.flatnonzero(~same)  # a run is a tag and what continues it
+    stops = np.append(runs[1:], len(label))
+    opens = (begin if strict else label >= 0)[runs]
+    starts = runs[opens]
+    return starts, stops[opens], label[starts]
+
+
+def _tally(
+    gold: tuple[Ints, Ints, Ints], found: tuple[Ints, Ints, Ints], sentence: Ints, sentences: int, labels: int
+) -> Ints:
+    table = np.zeros((sentences, labels, 3), np.int64)
+    _, at_gold, at_found = np.intersect1d(gold[0], found[0], assume_unique=True, return_indices=True)
+    right = at_gold[(gold[1][at_gold] == found[1][at_found]) & (gold[2][at_gold] == found[2][at_found])]
+    for column, (starts, names) in enumerate(
+        ((gold[0], gold[2]), (found[0], found[2]), (gold[0][right], gold[2][right]))
+    ):
+        np.add.at(table, (sentence[starts], names, column), 1)
+    return table
+
+
+def _scores(totals: Ints) -> Scores:
+    """seqeval's own arithmetic, in its order, so that floats are equal to the last bit; 0/0 is 0."""
+    gold, predicted, correct = (int(n) for n in totals)
+    precision = correct / predicted if predicted else 0.0
+    recall = correct / gold if gold else 0.0
+    f1 = 2.0 * precision * recall / (precision + recall) if precision + recall else 0.0
+    return Scores(precision, recall, f1, gold)
+
+
+def without_absent(counts: Counts) -> tuple[Counts, int]:
+    """Counts without the labels that have no gold span, and how many predicted spans that drops.
+
+    A corpus that lacks DATE can't reward one: its F1 is given raw and like this, side by side.
+    """
+    kept = [label for i, label in enumerate(counts.labels) if counts.default[:, i, 0].any()]
+    fewer = counts.only_labels(kept)
+    return fewer, int(counts.default[..., 1].sum() - fewer.default[..., 1].sum())
+
+
+def document(counts: Counts) -> dict[str, Any]:
+    """What ``score`` and ``evaluate`` print as JSON."""
+    out: dict[str, Any] = {
+        "default": counts.scores()._asdict(),
+        "strict": counts.scores(strict=True)._asdict(),
+        "by_type": {label: s._asdict() for label, s in counts.by_type().items()},
+        "words": int(counts.words.sum()),
+        "sentences": len(counts),
+    }
+    if len(set(counts.languages)) > 1:
+        strict = counts.by_language(strict=True)
+        out["by_language"] = {
+            name: {"default": s._asdict(), "strict": strict[name]._asdict()} for name, s in counts.by_language().items()
+        }
+    return out
+
+
+def align(gold: Corpus, predicted: Corpus) -> None:
+    """Check that two corpora hold the same words; the first difference raises `DinkuError` naming where it is."""
+    for number, (a, b) in enumerate(zip(gold, predicted, strict=False), 1):
+        if a.words != b.words:
+            at = next((i for i, (v, w) in enumerate(zip(a.words, b.words, strict=False)) if v != w), None)
+            at = min(len(a.words), len(b.words)) if at is None else at
+            here, there = (repr(s.words[at]) if at < len(s.words) else "the sentence's end" for s in (a, b))
+            problem = f"has {there} where {gold.name} has {here}"
+            where = f"{predicted.name}: sentence {number}, word {at + 1}"
+            raise DinkuError(problem, where=where, remedy="score predictions on the same words")
+    if len(gold) != len(predicted):
+        problem = f"has {len(predicted)} sentences where {gold.name} has {len(gold)}"
+        raise DinkuError(problem, where=predicted.name, remedy="score predictions on the same sentences")
+
+
+def bootstrap(
+    counts: Counts,
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    strict: bool = False,
+    average: Average = "micro",
+) -> Interval:
+    """Percentile bootstrap over sentences, drawn within each language (Efron & Tibshirani 1993, chapter 13).
+
+    ``average`` is *micro* over all sentences, or *languages*: the mean of the languages' F1.
+    """
+    random = np.random.default_rng(seed)
+    totals = [counts.table(strict=strict).sum(1)[rows] for rows in counts._by_language.values()]
+    drawn = [_weights(random, len(t), draws) @ t for t in totals]
+    return _interval(float(_f1([t.sum(0) for t in totals], average)), _f1(drawn, average), level)
+
+
+def paired(
+    a: Sequence[Counts],
+    b: Sequence[Counts],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    strict: bool = False,
+    average: Average = "micro",
+) -> Paired:
+    """F1 of ``b`` minus F1 of ``a``, each a run a seed over the same sentences, by a hierarchical bootstrap.
+
+    Each draw takes seeds with replacement (the same ones for both where both have as many, which are then taken to be
+    pairs), and then sentences within each language, the same for all runs; a run's F1 is averaged over its seeds. The
+    p-value is two-sided: twice the smaller share of draws on either side of zero, one added to each count
+    (Berg-Kirkpatrick et al. 2012; Davison & Hinkley 1997, 4.2). Raises `DinkuError` where the runs aren't over the same
+    sentences.
+    """
+    if not a or not b:
+        raise DinkuError("there is a run without seeds", where="paired", remedy="give counts for both")
+    for other in (*a, *b):
+        _check_same(a[0], other)
+    random = np.random.default_rng(seed)
+    groups = list(a[0]._by_language.values())
+    tables = [[c.table(strict=strict).sum(1) for c in runs] for runs in (a, b)]
+    whole = [[_f1([t[rows].sum(0) for rows in groups], average) for t in runs] for runs in tables]
+    # [seed, draw]: every seed's F1 on each draw of sentences
+    scores: list[list[list[Ints]]] = [[[] for _ in runs] for runs in tables]
+    for rows in groups:
+        weights = _weights(random, len(rows), draws)
+        for side, runs in enumerate(tables):
+            for number, table in enumerate(runs):
+                scores[side][number].append(weights @ table[rows])
+    f1 = [np.stack([_f1(drawn, average) for drawn in runs]) for runs in scores]
+    chosen_a = random.integers(0, len(a), (draws, len(a)))
+    chosen_b = chosen_a if len(a) == len(b) else random.integers(0, len(b), (draws, len(b)))
+    at = np.arange(draws)[:, None]
+    differences = f1[1][chosen_b, at].mean(1) - f1[0][chosen_a, at].mean(1)
+    difference = float(np.mean(whole[1]) - np.mean(whole[0]))
+    _, low, high = _interval(difference, differences, level)
+    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return Paired(difference, low, high, min(1.0, 2 * (tail + 1) / (draws + 1)))
+
+
+def _weights(random: np.random.Generator, n: int, draws: int) -> Floats:
+    """[draw, sentence] how often each of ``n`` sentences is taken."""
+    return random.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64) if n else np.zeros((draws, 0))
+
+
+def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
+    """F1 from [..., 3] totals a language."""
+    if average == "languages":
+        return np.asarray(np.mean([_ratio(t) for t in totals], axis=0))
+    return _ratio(np.sum(totals, axis=0))
+
+
+def _ratio(totals: NDArray[Any]) -> Floats:
+    of = totals[..., 0] + totals[..., 1]
+    return np.divide(2.0 * totals[..., 2], of, out=np.zeros(np.shape(of)), where=of > 0)
+
+
+def _interval(value: float, drawn: Floats, level: float) -> Interval:
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _check_same(a: Counts, b: Counts) -> None:
+    """Whether two runs were scored on the same sentences with the same gold spans."""
+    labels = tuple(sorted({*a.labels, *b.labels}))
+    same = a.languages == b.languages and np.array_equal(a.words, b.words)
+    gold_a, gold_b = (_widened(c.default, c.labels, labels)[..., 0] for c in (a, b))
+    if not same or not np.array_equal(gold_a, gold_b):
+        raise DinkuError(
+            "the runs aren't over the same sentences", where="paired", remedy="compare runs on one test set"
+        )
+
+
+def _widened(table: Ints, labels: tuple[str, ...], to: tuple[str, ...]) -> Ints:
+    """The same counts over more labels."""
+    out = np.zeros((len(table), len(to), 3), np.int64)
+    out[:, [to.index(label) for label in labels]] = table
+    return out
+
+
+def _small(values: Ints) -> NDArray[Any]:
+    """The same numbers in the narrowest unsigned integers that hold them."""
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
