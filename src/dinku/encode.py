@@ -1,0 +1,175 @@
+"""Sentence ↔ Batch: words to subwords and back, on the `tokenizers` library alone.
+
+A sentence that doesn't fit is read through several windows, cut between words and overlapping, and each of its words is
+scored in the one window where it stands furthest from a cut: nothing is truncated in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from dinku.errors import DinkuError
+
+Ids = NDArray[np.int64]
+LabelOn = Literal["first", "first_content"]
+_MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the start of a word
+
+
+class Window(NamedTuple):
+    """A stretch of one sentence that fits the encoder.
+
+    ``ids`` [subwords] with the special tokens; ``at`` [words] where the subword stands that speaks for a word;
+    ``words`` [words] which words of the sentence those are.
+    """
+
+    sentence: int
+    ids: Ids
+    at: Ids
+    words: Ids
+
+
+class Batch(NamedTuple):
+    """Windows padded to one length: ``ids`` and ``mask`` [windows, subwords], and the windows themselves."""
+
+    ids: Ids
+    mask: Ids
+    windows: list[Window]
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing is padded, so that an engine may leave the mask out."""
+        return bool(self.mask.all())
+
+    @property
+    def rows(self) -> Ids:
+        """[words] the window each scored word stands in, in the order of the windows."""
+        return np.repeat(np.arange(len(self.windows)), [len(w.at) for w in self.windows])
+
+    @property
+    def columns(self) -> Ids:
+        """[words] the subword that speaks for each scored word."""
+        return np.concatenate([w.at for w in self.windows])
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Words → windows of subword ids.
+
+    ``length`` is the most subwords a window holds, special tokens included. With ``label_on="first"`` a word's first
+    subword speaks for it; with ``"first_content"`` its first subword that isn't a bare word mark (SentencePiece gives
+    a bare ``▁`` first for 92 % of Chinese words). A word that yields no subword at all is in no window: it is ``O``.
+    """
+
+    tokenizer: Tokenizer
+    length: int
+    pad: int
+    label_on: LabelOn = "first"
+
+    def __post_init__(self) -> None:
+        if self.label_on not in get_args(LabelOn):
+            raise DinkuError(
+                f"label_on is {self.label_on!r}", where="encode", remedy=f"choose {' or '.join(get_args(LabelOn))}"
+            )
+        if self.length < len(self._around[0]) + len(self._around[1]) + 2:
+            raise DinkuError(
+                f"windows of {self.length} subwords hold no word", where="encode", remedy="make them longer"
+            )
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The special tokens before and after a sentence."""
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        bare = self.tokenizer.encode("a", add_special_tokens=False).ids
+        whole = self.tokenizer.encode("a").ids
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return whole[:start], whole[start + len(bare) :]
+
+    @cached_property
+    def _bare_marks(self) -> frozenset[int]:
+        return frozenset(i for m in _MARKS if (i := self.tokenizer.token_to_id(m)) is not None)
+
+    def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
+        """The windows of all sentences, in order; every word that yields a subword is in exactly one of them."""
+        before, after = self._around
+        marks = self._bare_marks if self.label_on == "first_content" else frozenset()
+        room = self.length - len(before) - len(after)
+        out: list[Window] = []
+        for number, encoding in enumerate(self._encode(sentences)):
+            ids = np.asarray(encoding.ids, dtype=np.int64)
+            if not len(ids):
+                continue
+            owner = np.fromiter((-1 if w is None else w for w in encoding.word_ids), np.int64, len(ids))
+            first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])  # where each word begins
+            speaks = _after_marks(ids, first, marks) if marks else first
+            for start, end, low, high in _cuts(first, len(ids), room):
+                piece = np.r_[before, ids[start:end], after].astype(np.int64)
+                out.append(Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]]))
+        return out
+
+    def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        for start in range(0, len(sentences), 1024):
+            part = [list(words) for words in sentences[start : start + 1024]]
+            # encode_batch refuses an empty list of words, which is a sentence all the same
+            yield from self.tokenizer.encode_batch(
+                [w or [""] for w in part], is_pretokenized=True, add_special_tokens=False
+            )
+
+    def batch(self, windows: Sequence[Window]) -> Batch:
+        """Pad windows to the longest of them."""
+        longest = max(len(w.ids) for w in windows)
+        ids = np.full((len(windows), longest), self.pad, np.int64)
+        mask = np.zeros((len(windows), longest), np.int64)
+        for row, window in enumerate(windows):
+            ids[row, : len(window.ids)] = window.ids
+            mask[row, : len(window.ids)] = 1
+        return Batch(ids, mask, list(windows))
+
+
+def _after_marks(ids: Ids, first: Ids, marks: frozenset[int]) -> Ids:
+    """[words] the first subword of each word that isn't a bare mark, or its first where it has no other."""
+    last = np.r_[first[1:], len(ids)] - 1
+    bare = np.isin(ids[first], list(marks)) & (last > first)
+    return first + bare
+
+
+def _cuts(first: Ids, n: int, room: int) -> Iterator[tuple[int, int, int, int]]:
+    """How to read ``n`` subwords whose words begin at ``first`` through windows of ``room``.
+
+    Yields (first subword, end, first word scored, end). Consecutive windows overlap by about half a window; a word of
+    their overlap is scored in the window that gives it more context. Only a word longer than a window is cut itself.
+    """
+    start = low = 0
+    while low < len(first):
+        end = n
+        if n - start > room:
+            whole = int(first[np.searchsorted(first, start + room, "right") - 1])
+            end = whole if whole > start else start + room
+        following, high = n, len(first)
+        if end < n:
+            at = int(np.searchsorted(first, max(end - room // 2, start + 1)))
+            following = int(first[at]) if at < len(first) else n
+            high = int(np.searchsorted(first, (following + end) / 2))
+        if high > low:
+            yield start, end, low, high
+        start, low = following, high
+
+
+def buckets(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
+    """Indices grouped into batches of like length: at most ``tokens`` subwords, padding included, and ``most`` rows."""
+    out: list[list[int]] = []
+    for i in np.argsort(np.asarray(lengths), kind="stable")[::-1].tolist():
+        if out and len(out[-1]) < most and lengths[out[-1][0]] * (len(out[-1]) + 1) <= tokens:
+            out[-1].append(i)
+        else:
+            out.append([i])
+    return out

@@ -1,0 +1,131 @@
+"""Raw values: what a saved model weighs, and how long tagging takes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from dinku.errors import DinkuError
+from dinku.shape import Shape
+
+_WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+_BESIDE = re.compile(r"(^|\.)(pooler|lm_head|cls|vocab_\w+|position_ids)(\.|$)")  # what a tagger leaves out
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+def disk_bytes(folder: Path) -> int:
+    """Bytes of all files of a model folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def download_bytes(folder: Path, *, level: int = 9) -> int:
+    """Bytes of all files of a model folder as one would download them: each compressed with zstd."""
+    total = 0
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        compressor = zstandard.ZstdCompressor(level=level, threads=-1).compressobj(size=path.stat().st_size)
+        with open(path, "rb") as file:
+            while block := file.read(1 << 22):
+                total += len(compressor.compress(block))
+        total += len(compressor.flush())
+    return total
+
+
+def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """(name, shape, number of values that aren't zero) of every tensor in a safetensors file, without torch.
+
+    Raises `DinkuError` for a file whose header doesn't describe its bytes.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header: Mapping[str, Any] = json.loads(file.read(length)) if 0 < length <= min(size - 8, 1 << 27) else {}
+        except ValueError:
+            header = {}
+    body = np.memmap(path, np.uint8, "r", offset=8 + length) if header and size > 8 + length else np.empty(0, np.uint8)
+    seen = 0
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        start, end = entry["data_offsets"]
+        shape, kind = tuple(entry["shape"]), entry["dtype"]
+        if not (0 <= start <= end <= len(body)) or end - start != math.prod(shape) * _WIDTHS.get(kind, -1):
+            break
+        seen += 1
+        yield name, shape, _nonzero(body[start:end], kind)
+    else:
+        if seen:
+            return
+    raise DinkuError("is no whole safetensors file", where=str(path), remedy="fetch the model again")
+
+
+def _nonzero(raw: NDArray[np.uint8], kind: str) -> int:
+    values = np.frombuffer(raw, np.dtype(f"u{_WIDTHS[kind]}"))
+    sign = 1 if kind in _FLOATS else 0  # ±0.0 has no bit but its sign: shifting that out leaves zero
+    return sum(int(np.count_nonzero(block << sign)) for block in np.array_split(values, max(1, len(values) >> 22)))
+
+
+def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
+    """What ``inspect`` says of a model folder: its shape by arithmetic, held against the weights in its files.
+
+    ``nonzero`` is null for a ``pytorch_model.bin``, which can't be read without torch. What a checkpoint holds besides
+    encoder and tag head (a pooler, a masked-LM head) doesn't count. Raises `DinkuError` where weights are missing.
+    """
+    shape = Shape.of_folder(folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    held = [(n, s, z) for path in weights for n, s, z in tensors(path) if not _BESIDE.search(n)]
+    parameters = sum(math.prod(s) for _, s, _ in held)
+    if held and parameters != shape.parameters:
+        raise DinkuError(
+            f"holds {parameters:,} parameters where its config says {shape.parameters:,}",
+            where=str(folder),
+            remedy="fetch the model again",
+        )
+    if not held and not (folder / "pytorch_model.bin").is_file():
+        raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
+    return {
+        "parameters": shape.parameters,
+        "nonzero": sum(z for _, _, z in held) if held else None,
+        "bytes": shape.bytes,
+        "layers": len(shape.layers),
+        "hidden": shape.hidden,
+        "vocabulary": shape.vocabulary,
+        "components": [asdict(c) for c in shape.components],
+        "subwords": subwords,
+        "multiply_adds": shape.multiply_adds(subwords),
+    }
+
+
+def interleaved(
+    subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each subject a round, all of them within every round, in an order that rotates.
+
+    A machine that slows down so slows all of them down; what is compared is compared within a round.
+    """
+    names = list(subjects)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warmup, rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            start = time.perf_counter()
+            subjects[name]()
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def available_threads() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,105 @@
+"""An engine, an encoding and a list of tags → the tag of every word, and from there entities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.corpus import Corpus, Sentence
+from dinku.encode import Batch, Encoder, buckets
+from dinku.score import Counts, count
+from dinku.spans import Span, spans
+
+Logits = NDArray[np.float32]
+Progress = Callable[[int, int], None]  # (done, of how many)
+
+
+class Engine(Protocol):
+    """What answers for a batch."""
+
+    def logits(self, batch: Batch) -> Logits:
+        """[windows, subwords] → [scored words, tags], the words in the order of ``batch.rows``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """One sentence tagged: ``tags`` a word, and ``scores`` [words] the probability of each of them."""
+
+    tags: tuple[str, ...]
+    scores: NDArray[np.float32]
+
+    def entities(self) -> list[tuple[Span, float]]:
+        """Spans in seqeval's default reading, each with the mean probability of its words' tags."""
+        return [(s, float(self.scores[s.start : s.end].mean())) for s in spans(self.tags)]
+
+
+def tag(
+    engine: Engine,
+    encoder: Encoder,
+    tags: Sequence[str],
+    sentences: Sequence[Sentence],
+    *,
+    tokens: int = 2048,
+    most: int = 32,
+    progress: Progress | None = None,
+) -> list[Tagging]:
+    """Tag every word of every sentence.
+
+    Windows are batched by length, at most ``tokens`` subwords and ``most`` windows at once. A word that yields no
+    subword is ``O`` with probability 1.
+    """
+    outside = tags.index("O") if "O" in tags else 0
+    best = [np.full(len(s.words), outside, np.int64) for s in sentences]
+    scores = [np.ones(len(s.words), np.float32) for s in sentences]
+    windows = encoder.windows([s.words for s in sentences])
+    done = 0
+    for group in buckets([len(w.ids) for w in windows], tokens, most):
+        batch = encoder.batch([windows[i] for i in group])
+        logits = engine.logits(batch)
+        winner = logits.argmax(-1)
+        probability = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+        start = 0
+        for window in batch.windows:
+            end = start + len(window.words)
+            best[window.sentence][window.words] = winner[start:end]
+            scores[window.sentence][window.words] = probability[start:end]
+            start = end
+        done += len(group)
+        if progress:
+            progress(done, len(windows))
+    return [Tagging(tuple(tags[int(i)] for i in b), p) for b, p in zip(best, scores, strict=True)]
+
+
+def evaluate(
+    engine: Engine, encoder: Encoder, tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
+) -> Counts:
+    """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
+    found = tag(engine, encoder, tags, corpus.sentences, progress=progress)
+    gold = [s.tags or () for s in corpus]
+    return count(gold, [t.tags for t in found], [s.language for s in corpus])
+
+
+def sentences_of(lines: Sequence[str]) -> list[Sentence]:
+    """A sentence a line, its words set apart by blanks or tabs."""
+    return [Sentence(tuple(word for word in re.split("[ \\t]+", line) if word)) for line in lines]
+
+
+def jsonl(line: str, sentence: Sentence, found: Tagging) -> dict[str, Any]:
+    """What ``predict --format jsonl`` says of a line: entities with character offsets into it as given."""
+    starts, at = [], 0
+    for word in sentence.words:
+        starts.append(line.index(word, at))
+        at = starts[-1] + len(word)
+    entities = []
+    for span, probability in found.entities():
+        start, end = starts[span.start], starts[span.end - 1] + len(sentence.words[span.end - 1])
+        entities.append(
+            {"start": start, "end": end, "label": span.label, "text": line[start:end], "score": probability}
+        )
+    return {"text": line, "entities": entities}

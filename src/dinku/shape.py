@@ -1,0 +1,150 @@
+"""What a model costs, by arithmetic: parameters, bytes and multiply-adds, before anything is built or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from dinku.errors import DinkuError
+from dinku.sources import model_config, model_tags
+
+# What the families call the same thing, and what an absent key of their config.json means.
+_HIDDEN = {"distilbert": "dim"}
+_WIDTH = {"distilbert": "hidden_dim"}
+_LAYERS = {"distilbert": "n_layers"}
+_HEADS = {"distilbert": "n_heads"}
+_DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}
+FAMILIES = ("bert", "distilbert", "roberta", "xlm-roberta")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One transformer layer: attention heads, the size of a head, and the width of the feed-forward part."""
+
+    heads: int
+    head_size: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A named part of a model: what `dinku inspect` lists."""
+
+    name: str
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of an encoder with a tag head (``tags == 0``: no head), in the float32 of a Hugging Face folder.
+
+    ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
+    at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing.
+    """
+
+    family: str
+    vocabulary: int
+    positions: int
+    types: int
+    hidden: int
+    layers: tuple[Layer, ...]
+    tags: int
+    zeros: int
+    nonzero: tuple[int, int]
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any], *, tags: int | None = None, where: str = "config.json") -> Self:
+        """The dense shape that a Hugging Face ``config.json`` describes, with its own tags unless told how many.
+
+        Raises `DinkuError` for an architecture whose arithmetic dinku doesn't know, or a config without its sizes.
+        """
+        family = config.get("model_type")
+        if family not in FAMILIES:
+            raise DinkuError(
+                f"the architecture {family!r} isn't one that dinku can measure",
+                where=where,
+                remedy=f"use one of {', '.join(FAMILIES)}",
+            )
+        family = str(family)
+
+        def size(key: str) -> int:
+            value = config.get(key, _DEFAULTS.get(key))
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise DinkuError(f"{key} is {value!r}, not a positive number", where=where, remedy="restore the file")
+            return value
+
+        hidden, heads = size(_HIDDEN.get(family, "hidden_size")), size(_HEADS.get(family, "num_attention_heads"))
+        if hidden % heads:
+            raise DinkuError(
+                f"hidden size {hidden} isn't a multiple of {heads} heads", where=where, remedy="correct it"
+            )
+        layer = Layer(heads, hidden // heads, size(_WIDTH.get(family, "intermediate_size")))
+        dense = cls(
+            family=family,
+            vocabulary=size("vocab_size"),
+            positions=size("max_position_embeddings"),
+            types=0 if family == "distilbert" else size("type_vocab_size"),
+            hidden=hidden,
+            layers=(layer,) * size(_LAYERS.get(family, "num_hidden_layers")),
+            tags=len(model_tags(config)) if tags is None else tags,
+            zeros=0,
+            nonzero=(0, 0),
+        )
+        return replace(dense, nonzero=(0, dense.parameters))
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Self:
+        """The dense shape of a model folder, from its config alone."""
+        return cls.of_config(model_config(folder), where=str(folder / "config.json"))
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Parameters by component, in the order of the data's flow."""
+        h = self.hidden
+        inner = [layer.heads * layer.head_size for layer in self.layers]
+        return {
+            "word embeddings": self.vocabulary * h,
+            "position and type embeddings": (self.positions + self.types) * h,
+            "attention": sum(4 * h * a + 3 * a + h for a in inner),
+            "feed-forward": sum(2 * h * layer.width + layer.width + h for layer in self.layers),
+            "layer norms": 2 * h * (1 + 2 * len(self.layers)),
+            "tag head": self.tags * (h + 1),
+        }
+
+    @property
+    def parameters(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensors, in float32, without a file's header."""
+        return 4 * self.parameters
+
+    def weights(self, *, embeddings: bool) -> list[int]:
+        """Sizes of the matrices that unstructured sparsity may zero: the encoder's linear layers, in their order.
+
+        With ``embeddings`` the word embeddings come last, without their padding row.
+        """
+        h = self.hidden
+        linear = [n for la in self.layers for n in [h * la.heads * la.head_size] * 4 + [h * la.width] * 2]
+        return [*linear, (self.vocabulary - 1) * h] if embeddings else linear
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        return tuple(Component(name, n, 4 * n) for name, n in self.parts.items() if n)
+
+    def multiply_adds(self, subwords: int) -> int:
+        """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
+        attention = sum(2 * subwords * subwords * la.heads * la.head_size for la in self.layers)
+        return subwords * (sum(self.weights(embeddings=False)) + self.tags * self.hidden) + attention
+
+    def with_tags(self, tags: int) -> Shape:
+        """The same encoder under a fresh head: its weights count as non-zero, its zero biases may be either."""
+        bare = replace(self, tags=0)
+        headed = replace(self, tags=tags)
+        added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
+        low, high = self.nonzero
+        return replace(headed, nonzero=(max(0, low - gone), min(high, bare.parameters) + added))

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from dinku import sources
+from dinku.encode import Encoder, buckets
+from dinku.errors import DinkuError
+from dinku.testing import tiny_corpus, tiny_tokenizer
+
+LETTERS = Tokenizer(models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5}, unk_token="<unk>"))
+LETTERS.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+LETTERS.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.integers(0, 30), max_size=60), st.integers(4, 24))
+def test_every_word_with_a_subword_is_scored_once_at_its_first_subword(lengths: list[int], room: int) -> None:
+    words = ["a" + "b" * (n - 1) if n else "" for n in lengths]
+    windows = Encoder(LETTERS, room, pad=1).windows([words])
+    scored = [int(w) for window in windows for w in window.words]
+    assert scored == [i for i, n in enumerate(lengths) if n]
+    for window in windows:
+        assert len(window.ids) <= room
+        assert (window.ids[0], window.ids[-1]) == (0, 2)
+        assert (window.ids[window.at] == 4).all()  # "a" begins each word, and only begins one
+
+
+def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> None:
+    windows = Encoder(LETTERS, 12, pad=1).windows([["a"] * 40])
+    for earlier, later in zip(windows, windows[1:], strict=False):
+        assert later.words[0] == earlier.words[-1] + 1
+        assert earlier.at[-1] < len(earlier.ids) - 2  # words follow the last one scored …
+        assert later.at[0] > 1  # … and come before the first
+
+
+def test_a_sentence_that_fits_is_one_window_and_equals_the_tokenizers_own_ids() -> None:
+    tokenizer = tiny_tokenizer("unigram", tiny_corpus())
+    sentences = [s.words for s in tiny_corpus(20, seed=4)]
+    windows = Encoder(tokenizer.backend_tokenizer, 512, 1).windows(sentences)
+    expected = tokenizer([list(s) for s in sentences], is_split_into_words=True)["input_ids"]
+    assert [w.ids.tolist() for w in windows] == expected
+
+
+def test_label_on_first_content_passes_over_a_bare_word_mark() -> None:
+    pieces = [
+        ("<s>", 0.0),
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        ("▁", -1.0),
+        ("中", -2.0),
+        ("国", -2.0),
+        ("▁a", -1.0),
+    ]
+    tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    sentence = [["中国", "a", "▁"]]
+    (first,) = Encoder(tokenizer, 16, 1, "first").windows(sentence)
+    (content,) = Encoder(tokenizer, 16, 1, "first_content").windows(sentence)
+    assert first.ids.tolist() == content.ids.tolist() == [4, 5, 6, 7, 4]
+    assert first.at.tolist() == [0, 3, 4]
+    assert content.at.tolist() == [1, 3, 4]  # the last word has nothing but its mark
+
+
+def test_batches_pad_and_gather() -> None:
+    encoder = Encoder(LETTERS, 32, pad=1)
+    batch = encoder.batch(encoder.windows([["ab", "a"], ["a"]]))
+    assert batch.ids.tolist() == [[0, 4, 5, 4, 2], [0, 4, 2, 1, 1]]
+    assert batch.mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
+    assert not batch.full
+    assert (batch.rows.tolist(), batch.columns.tolist()) == ([0, 0, 1], [1, 3, 1])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 200), max_size=80), st.integers(1, 600), st.integers(1, 16))
+def test_buckets_hold_every_index_once_within_their_bounds(lengths: list[int], tokens: int, most: int) -> None:
+    groups = buckets(lengths, tokens, most)
+    assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) <= most
+        assert len(group) == 1 or max(lengths[i] for i in group) * len(group) <= tokens
+
+
+def test_wrong_settings_are_refused() -> None:
+    with pytest.raises(DinkuError, match="label_on is 'last'"):
+        Encoder(LETTERS, 32, 1, "last")  # type: ignore[arg-type]
+    with pytest.raises(DinkuError, match="windows of 3 subwords hold no word"):
+        Encoder(LETTERS, 3, 1)
+
+
+def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(shared / "models" / "e5-masakhaner" / "tokenizer.json"))
+    corpus = sources.load("masakhaner:all", "test")
+    sentences = [s.words for s in corpus] + [s.words for s in sources.load("masakhaner:zh", "test")]
+    for length in (64, 512):
+        scored = [np.zeros(len(s), int) for s in sentences]
+        for window in Encoder(tokenizer, length, 1).windows(sentences):
+            scored[window.sentence][window.words] += 1
+        lost = [
+            word for s, n in zip(sentences, scored, strict=True) for word, times in zip(s, n, strict=True) if times != 1
+        ]
+        assert all(not tokenizer.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in lost)
