@@ -1,0 +1,267 @@
+"""Tagger: a torch encoder with a tag head, its tokenizer and its tags; loaded from and saved to Hugging Face folders."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
+
+from dinku import predict, surgery
+from dinku.corpus import Corpus, Sentence
+from dinku.encode import Encoder, LabelOn
+from dinku.errors import DinkuError
+from dinku.runtime.torch import TorchEngine
+from dinku.score import Counts
+from dinku.shape import Shape
+from dinku.sources import model_config, model_folder, model_tags
+from dinku.spans import is_iob2_tag
+
+_OFFSET_FAMILIES = ("roberta", "xlm-roberta")  # their positions begin after the padding id
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """An encoder, and where ``tags`` aren't empty a head that scores them for each word.
+
+    ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
+    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them.
+    """
+
+    model: Any
+    tokenizer: PreTrainedTokenizerFast
+    tags: tuple[str, ...]
+    label_on: LabelOn = "first"
+    sparse: tuple[str, ...] = ()
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return self.windows_of(self.tokenizer.model_max_length)
+
+    def windows_of(self, length: int) -> Encoder:
+        """An encoder whose windows hold at most that many subwords, or as many as the model has positions for."""
+        length = min(length, self.tokenizer.model_max_length)
+        return Encoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
+
+    @property
+    def shape(self) -> Shape:
+        return surgery.shape_of(self.model, tags=len(self.tags), sparse=self.sparse)
+
+    def copy(self) -> Self:
+        """The same tagger with weights of its own."""
+        return replace(self, model=copy.deepcopy(self.model))
+
+    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
+        """See `dinku.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
+        engine = TorchEngine(self._headed().model, precision=options.pop("precision", "float32"))
+        return predict.tag(engine, self.encoder, self.tags, sentences, **options)
+
+    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+        """Counts of spans in float32 over a tagged corpus."""
+        return predict.evaluate(TorchEngine(self._headed().model), self.encoder, self.tags, corpus, progress=progress)
+
+    def _headed(self) -> Self:
+        if not self.tags:
+            raise DinkuError("is an encoder without tags", where=self.name, remedy="fine-tune it first")
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self.model.config.name_or_path or type(self.model).__name__)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write a plain Hugging Face folder: config, safetensors, tokenizer. Never half of one: it is renamed last.
+
+        Raises `DinkuError` where the folder is there already.
+        """
+        target = Path(folder)
+        if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+            raise DinkuError("is there already", where=str(target), remedy="name a new folder")
+        part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
+        try:
+            part.mkdir(parents=True)
+            model = self.model
+            model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on
+            with _quietly():
+                model.save_pretrained(part)
+            self.tokenizer.backend_tokenizer.no_truncation()
+            self.tokenizer.backend_tokenizer.no_padding()
+            self.tokenizer.save_pretrained(part)
+            if target.is_dir():
+                target.rmdir()
+            os.replace(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return target
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
+        """Open a token classifier, or a bare encoder (whose ``tags`` are then empty), by Hub id or folder.
+
+        Weights are read as safetensors, or as ``pytorch_model.bin`` with ``weights_only``; remote code is never run.
+        Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags aren't IOB2.
+        """
+        folder = model_folder(name)
+        raw = model_config(folder)
+        tags = model_tags(raw)
+        config = _config(folder, raw)
+        if tags and ("O" not in tags or not all(is_iob2_tag(t) for t in tags)):
+            raise DinkuError(
+                f"its tags {', '.join(tags[:4])} … aren't IOB2",
+                where=f"{folder}/config.json",
+                remedy="give id2label the tags that training used, O among them",
+            )
+        tokenizer = _tokenizer(folder, config)
+        model = _model(folder, AutoModelForTokenClassification if tags else AutoModel, config)
+        if len(tokenizer) > config.vocab_size:
+            raise DinkuError(
+                f"the tokenizer has {len(tokenizer):,} pieces, the model {config.vocab_size:,} word embeddings",
+                where=str(folder),
+                remedy="put the tokenizer there that the model was trained with",
+            )
+        model.config.pad_token_id = tokenizer.pad_token_id
+        return cls(
+            model,
+            tokenizer,
+            tags,
+            label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
+            sparse=tuple(getattr(config, "dinku_sparse", ())),
+        )
+
+
+def _config(folder: Path, raw: dict[str, Any]) -> Any:
+    where = str(folder / "config.json")
+    Shape.of_config(raw, where=where)
+    if "auto_map" in raw:
+        raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
+    with _quietly():
+        return AutoConfig.from_pretrained(folder)
+
+
+def _model(folder: Path, kind: Any, config: Any) -> Any:
+    """Weights in float32, every one of them from the file."""
+    bare = {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}
+    try:
+        with _quietly():
+            model, report = kind.from_pretrained(
+                folder, config=config, dtype=torch.float32, weights_only=True, output_loading_info=True, **bare
+            )
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise DinkuError(
+            f"its weights can't be read ({reason})", where=str(folder), remedy="fetch the model again"
+        ) from None
+    except Exception as error:  # what a pickle that weights_only refuses raises has no public name
+        if type(error).__name__ != "UnpicklingError":
+            raise
+        raise DinkuError("its weights are no plain tensors", where=str(folder), remedy="use safetensors") from None
+    missing = sorted(set(report["missing_keys"]) | {str(m[0]) for m in report["mismatched_keys"]})
+    if missing:
+        raise DinkuError(
+            f"lacks {len(missing)} of its weights, or has them in another size: {missing[0]} …",
+            where=str(folder),
+            remedy="fetch the model again, or correct config.json",
+        )
+    return model.eval()
+
+
+def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
+    """The folder's own fast tokenizer exactly; from a SentencePiece model where that is all there is.
+
+    transformers would rebuild an XLM-R tokenizer from its pieces, without byte fallback: hence not `AutoTokenizer`.
+    """
+    where = str(folder)
+    try:
+        with _quietly():
+            if (folder / "tokenizer.json").is_file():
+                tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+            elif (folder / "sentencepiece.bpe.model").is_file():
+                tokenizer = from_sentencepiece(folder / "sentencepiece.bpe.model")
+            else:
+                tokenizer = AutoTokenizer.from_pretrained(folder)
+            backend = tokenizer.backend_tokenizer
+    except DinkuError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise DinkuError(
+            f"its tokenizer can't be read ({reason})", where=where, remedy="fetch the model again"
+        ) from None
+    if tokenizer.pad_token_id is None:
+        raise DinkuError("its tokenizer has no padding token", where=where, remedy="name one in tokenizer_config.json")
+    _prefix_space(backend)
+    positions = config.max_position_embeddings
+    if config.model_type in _OFFSET_FAMILIES:
+        positions -= tokenizer.pad_token_id + 1
+    tokenizer.model_max_length = min(int(min(tokenizer.model_max_length, 1 << 30)), positions)
+    return tokenizer
+
+
+def _prefix_space(backend: Tokenizer) -> None:
+    """A byte-level BPE sees words without the blank before them; it was trained with one."""
+    for part in [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []:
+        if isinstance(part, pre_tokenizers.ByteLevel):
+            part.add_prefix_space = True
+            backend.pre_tokenizer = part
+
+
+def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
+    """An XLM-R tokenizer from a SentencePiece Unigram model, with byte fallback where the model has it.
+
+    Ids follow XLM-R's table: ``<s> <pad> </s> <unk>``, then the model's pieces shifted by one, then ``<mask>``.
+    """
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    try:
+        proto.ParseFromString(Path(path).read_bytes())
+    except DecodeError:
+        raise DinkuError("is no SentencePiece model", where=str(path), remedy="fetch the model again") from None
+    if proto.trainer_spec.model_type != 1:
+        raise DinkuError("isn't a Unigram model", where=str(path), remedy="give the folder a tokenizer.json")
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces += [(p.piece, p.score) for p in proto.pieces[3:]]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=proto.trainer_spec.byte_fallback))
+    steps: list[Any] = []
+    if proto.normalizer_spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap))
+    if proto.normalizer_spec.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always")])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = dict(zip(_SPECIAL, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """transformers warns of what dinku checks itself."""
+    logger = transformers.utils.logging.get_logger("transformers")
+    level, bars = logger.level, transformers.utils.logging.is_progress_bar_enabled()
+    logger.setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if bars:
+            transformers.utils.logging.enable_progress_bar()

@@ -1,0 +1,258 @@
+"""What a method has to keep, as a public battery: ``check_method(MyMethod(…))`` on tiny taggers made on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoModel as Encoders
+from transformers import (
+    BertConfig,
+    DistilBertConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    XLMRobertaConfig,
+)
+
+from dinku import surgery
+from dinku.corpus import Corpus, Sentence
+from dinku.method import Data, Method, Work
+from dinku.methods import from_json, to_json
+from dinku.predict import tag as tag_with
+from dinku.recipe import Recipe
+from dinku.runtime.torch import TorchEngine
+from dinku.shape import Shape
+from dinku.spans import is_iob2_tag
+from dinku.tagger import Tagger
+
+TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+_NAMES = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), _SPECIAL, strict=True))
+
+
+def _sizes(vocabulary: int) -> dict[str, int]:
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 24,
+    }
+
+
+_CONFIGS: dict[str, Callable[[int], Any]] = {
+    "xlm-roberta": lambda vocabulary: XLMRobertaConfig(
+        **_sizes(vocabulary), max_position_embeddings=66, type_vocab_size=1, pad_token_id=1
+    ),
+    "bert": lambda vocabulary: BertConfig(**_sizes(vocabulary), max_position_embeddings=64, pad_token_id=1),
+    "roberta": lambda vocabulary: RobertaConfig(
+        **_sizes(vocabulary), max_position_embeddings=66, type_vocab_size=1, pad_token_id=1
+    ),
+    "distilbert": lambda vocabulary: DistilBertConfig(
+        vocab_size=vocabulary, dim=16, n_layers=2, n_heads=4, hidden_dim=24, max_position_embeddings=64, pad_token_id=1
+    ),
+}
+
+
+def tiny_corpus(sentences: int = 24, *, seed: int = 0, split: str = "train") -> Corpus:
+    """Made-up sentences of two languages in which names can be told by their endings."""
+    random = np.random.default_rng(seed)
+    syllables = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")
+    out = []
+    for number in range(sentences):
+        words, tags = [], []
+        for _ in range(int(random.integers(1, 9))):
+            stem = "".join(syllables[i] for i in random.integers(0, len(syllables), int(random.integers(1, 4))))
+            kind = int(random.integers(0, 4))
+            words += (
+                [stem.title() + "o", "Ade" + stem] if kind == 0 else [stem.title() + "land"] if kind == 1 else [stem]
+            )
+            tags += ["B-PER", "I-PER"] if kind == 0 else ["B-LOC"] if kind == 1 else ["O"]
+        out.append(Sentence(tuple(words), tuple(tags), ("one", "two")[number % 2]))
+    return Corpus("tiny", split, tuple(out))
+
+
+def tiny_data() -> Data:
+    return Data(tiny_corpus(), tiny_corpus(12, seed=1, split="dev"))
+
+
+def tiny_tokenizer(kind: str, corpus: Corpus) -> PreTrainedTokenizerFast:
+    """A tokenizer trained on the words of a corpus: *unigram*, *wordpiece* or *bytes* (byte-level BPE)."""
+    trainer: Any
+    if kind == "unigram":
+        tokenizer = Tokenizer(models.Unigram())
+        tokenizer.normalizer = normalizers.NFKC()
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(
+            vocab_size=80, special_tokens=_SPECIAL, unk_token="<unk>", show_progress=False
+        )
+    elif kind == "wordpiece":
+        tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=_SPECIAL, show_progress=False)
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=300,
+            special_tokens=_SPECIAL,
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+    tokenizer.train_from_iterator((" ".join(s.words) for s in corpus), trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **_NAMES)
+
+
+def tiny_tagger(family: str = "xlm-roberta", tokenizer: str = "unigram", *, tags: Sequence[str] = TAGS) -> Tagger:
+    """Two layers, four heads, hidden 16. Its weights come from numpy, so that they are the same everywhere."""
+    pieces = tiny_tokenizer(tokenizer, tiny_corpus())
+    config = _CONFIGS[family](len(pieces))
+    bare = {} if family == "distilbert" else {"add_pooling_layer": False}
+    model = Encoders.from_config(config, **bare)
+    if tags:
+        model = surgery.with_head(model, tags, seed=0)
+    random = np.random.default_rng(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(random.random(tuple(parameter.shape)) - 0.5))
+        table = surgery.word_embeddings(model)
+        table.weight[table.padding_idx] = 0
+    return Tagger(model.eval(), pieces, tuple(tags))
+
+
+def digest(tagger: Tagger) -> str:
+    """sha256 over names and bytes of weights and buffers, the tokenizer, the tags and what else a tagger is."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(tagger.model.state_dict().items()):
+        whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + tensor.contiguous().numpy().tobytes())
+    tagger.tokenizer.backend_tokenizer.no_truncation()
+    tagger.tokenizer.backend_tokenizer.no_padding()
+    whole.update(tagger.tokenizer.backend_tokenizer.to_str().encode())
+    whole.update(repr((tagger.tags, tagger.label_on, tagger.sparse)).encode())
+    return whole.hexdigest()
+
+
+def check_method(
+    method: Method,
+    *,
+    nothing: Method | None = None,
+    others: Sequence[Method] = (),
+    golden: str | None = None,
+    data: Data | None = None,
+) -> None:
+    """Hold a method to its contract; raises `AssertionError` that says what it broke.
+
+    ``nothing`` is the method at the setting that changes nothing, ``others`` are examples it must compose with, and
+    ``golden`` the `digest` of what deterministic surgery makes of ``tiny_tagger()``.
+    """
+    data = data or tiny_data()
+    given = data.given(method.needs)
+    for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
+        tagger = tiny_tagger(family, pieces, tags=TAGS if method.needs == frozenset() else ())
+        resolved = method.resolve(tagger, given)
+        before = digest(tagger)
+        after = resolved.apply(tagger, given, Work(seed=3, threads=1))
+        at = f"{method} on {family}"
+        check_law(resolved, tagger.shape, after.shape)
+        assert digest(tagger) == before, f"{at} changed the tagger it was given"
+        again = resolved.apply(tagger, given, Work(seed=3, threads=1))
+        assert digest(again) == digest(after), f"{at} gave another result at the same seed"
+        _check_tags(after, at)
+        _check_saved(after, at)
+        for other in others:
+            follows = other.resolve(after, data)
+            check_law(follows, after.shape, follows.apply(after, data.given(other.needs), Work(threads=1)).shape)
+            leads = other.resolve(tagger, data)
+            led = leads.apply(tagger, data.given(other.needs), Work(threads=1))
+            check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
+    _check_json(method.resolve(None, given), given)
+    _check_needs(method, data)
+    tagger = tiny_tagger()
+    if nothing is not None:
+        same = nothing.resolve(tagger, given).apply(tagger, given, Work(threads=1))
+        assert np.array_equal(_logits(same), _logits(tagger)), f"{nothing} changed what the tagger predicts"
+    if golden is not None:
+        found = digest(method.resolve(tagger, given).apply(tagger, given, Work(threads=1)))
+        assert found == golden, f"{method} version {method.version} gives {found}, not the golden {golden}"
+
+
+def check_law(method: Method, before: Shape, after: Shape) -> None:
+    """Measuring after `apply` equals `declare` after measuring."""
+    declared = method.declare(before)
+    assert replace(after, zeros=0, nonzero=(0, 0)) == replace(declared, zeros=0, nonzero=(0, 0)), (
+        f"{method}: {declared} {after}"
+    )
+    assert (after.parameters, after.bytes) == (declared.parameters, declared.bytes), f"{method} declares another size"
+    low, high = declared.nonzero
+    assert low <= after.nonzero[0] <= after.nonzero[1] <= high, (
+        f"{method} declares {declared.nonzero}, has {after.nonzero}"
+    )
+    assert after.zeros >= declared.zeros, f"{method} declares {declared.zeros} zeros, has {after.zeros}"
+
+
+def _logits(tagger: Tagger) -> np.ndarray[Any, Any]:
+    windows = tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)])
+    return TorchEngine(tagger.model).logits(tagger.encoder.batch(windows))
+
+
+def _check_tags(tagger: Tagger, at: str) -> None:
+    odd = ["", " ", "\u200b", "ß" * 200, "ሰላም", "a\u0301", "🙂", "x"]
+    sentences = [Sentence(tuple(odd)), Sentence(()), Sentence(("Bade",) * 90), *tiny_corpus(4)]
+    for sentence, found in zip(sentences, tagger.tag(sentences), strict=True):
+        assert len(found.tags) == len(sentence.words), f"{at}: {len(found.tags)} tags for {len(sentence.words)} words"
+        assert all(is_iob2_tag(t) for t in found.tags), f"{at}: {found.tags} aren't all IOB2"
+
+
+def _check_saved(tagger: Tagger, at: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        loaded = Tagger.load(tagger.save(Path(folder) / "tagger"))
+        assert digest(loaded) == digest(tagger), f"{at}: what was saved loads as another tagger"
+        assert np.array_equal(_logits(loaded), _logits(tagger)), f"{at}: what was saved predicts otherwise"
+        sentences = tiny_corpus(8, seed=9).sentences
+        found, expected = (tag_with(TorchEngine(t.model), t.encoder, t.tags, sentences) for t in (loaded, tagger))
+        assert [f.tags for f in found] == [e.tags for e in expected], f"{at}: what was saved tags otherwise"
+
+
+_ADDRESS = """
+import json, sys
+from dinku.method import Data
+from dinku.recipe import Recipe
+print(Recipe.of(json.load(sys.stdin)).addresses("base", Data())[-1])
+"""
+
+
+def _check_json(method: Method, given: Data) -> None:
+    document = json.loads(json.dumps(to_json(method)))
+    assert from_json(document) == method, f"{method} comes back from JSON as {from_json(document)}"
+    recipe = Recipe("base", "corpus", (method,))
+    there = subprocess.run(
+        [sys.executable, "-c", _ADDRESS],
+        input=json.dumps(recipe.document()),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.strip() == recipe.addresses("base", Data())[-1], f"{method} has another address elsewhere"
+
+
+def _check_needs(method: Method, data: Data) -> None:
+    tagger = tiny_tagger()
+    if not method.needs:
+        method.resolve(tagger, Data()).apply(tagger, Data(), Work(threads=1))
+    elif "labels" not in method.needs:
+        given = data.given(method.needs)
+        assert all(s.tags is None for s in given.train or ()), "text comes without tags"
+        method.resolve(tagger, given).apply(tagger, given, Work(threads=1))
