@@ -1,0 +1,390 @@
+"""The commands. A table for people, ``--json`` for programs; progress goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from dinku import __version__
+from dinku.errors import DinkuError
+
+if TYPE_CHECKING:
+    from dinku.run import Runner
+
+app = typer.Typer(
+    name="dinku",
+    help="Makes small language models smaller, and says exactly what that cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name under DINKU_HOME/models, or a Hub id.")]
+Corpora = Annotated[
+    str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file.")]
+Store = Annotated[Path | None, typer.Option("--store", help="Where taggers are kept; DINKU_HOME/store unless given.")]
+ResultsFolder = Annotated[
+    Path, typer.Option("--results", help="The folder of rows; a study's are in a folder of its name.")
+]
+
+
+def main() -> None:
+    """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        status = app(arguments, standalone_mode=False)
+    except DinkuError as error:
+        status = _failed(str(error), error.status)
+    except TyperException as error:
+        status = _failed(error.format_message(), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _failed("interrupted; run the same command again to go on", 130)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has read enough
+        status = 0
+    except Exception as error:
+        if debug:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        status = _failed(f"{reason}; run it with --debug to see where", 1)
+    if debug and sys.exc_info()[1] is not None:
+        raise
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _failed(message: str, status: int) -> int:
+    print(f"dinku: {message}", file=sys.stderr)
+    return status
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"dinku {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def dinku(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Makes small language models smaller, and says exactly what that cost."""
+
+
+@app.command()
+def inspect(model: Model, as_json: AsJson = False) -> None:
+    """Where the bytes and the multiply-adds of a model are."""
+    from dinku.measure import inspection
+    from dinku.sources import model_folder
+
+    found = inspection(model_folder(model))
+    if as_json:
+        return _print_json(found)
+    rows = [
+        [c["name"], f"{c['parameters']:,}", f"{c['bytes'] / 1e6:,.1f}", f"{c['parameters'] / found['parameters']:.1%}"]
+        for c in found["components"]
+    ]
+    total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
+    _table(["part", "parameters", "MB in float32", "share"], rows + total, title=model)
+    nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
+    print(
+        f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
+        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {found['subwords']} subwords"
+    )
+    return None
+
+
+@app.command()
+def score(
+    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="A CoNLL file.")],
+    pred: Annotated[Path, typer.Argument(metavar="PRED", help="A CoNLL file of the same words.")],
+    as_json: AsJson = False,
+) -> None:
+    """Span F1 of one CoNLL file against another."""
+    from dinku.corpus import read
+    from dinku.score import align, count, document
+
+    reference, predicted = read(gold), read(pred)
+    align(reference, predicted)
+    counts = count([s.tags or () for s in reference], [s.tags or () for s in predicted])
+    _scores(document(counts), as_json, title=f"{pred} against {gold}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    corpus: Corpora,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    save: Annotated[Path | None, typer.Option(help="Also write the predicted tags as CoNLL.")] = None,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    as_json: AsJson = False,
+) -> None:
+    """Span F1 of a tagger on a corpus."""
+    from dinku import sources
+    from dinku.corpus import Sentence, write
+    from dinku.score import count, document
+    from dinku.tagger import Tagger
+
+    data = sources.load(corpus, split)
+    if any(s.tags is None for s in data):
+        raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
+    tagger = Tagger.load(model)
+    with _progress() as report:
+        found = tagger.tag(
+            data.sentences, precision=_precision(precision), progress=lambda n, of: report("tagging", n, of)
+        )
+    counts = count([s.tags or () for s in data], [t.tags for t in found], [s.language for s in data])
+    if save:
+        write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
+    _scores(document(counts), as_json, title=f"{model} on {data.name} {data.split}")
+
+
+@app.command()
+def predict(
+    model: Model,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE|-]", help="Text: a sentence a line, its words apart.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+) -> None:
+    """Find entities in text."""
+    from dinku.predict import jsonl, sentences_of
+    from dinku.tagger import Tagger
+
+    if form not in ("table", "conll", "jsonl"):
+        raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
+    lines = _lines(file)
+    tagger = Tagger.load(model)
+    while block := [line for _, line in zip(range(512), lines, strict=False)]:
+        sentences = sentences_of(block)
+        for line, sentence, found in zip(
+            block, sentences, tagger.tag(sentences, precision=_precision(precision)), strict=True
+        ):
+            if form == "jsonl":
+                print(json.dumps(jsonl(line, sentence, found), ensure_ascii=False))
+            elif form == "conll":
+                print("".join(f"{w} {t}\n" for w, t in zip(sentence.words, found.tags, strict=True)))
+            else:
+                spans = [
+                    f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in found.entities()
+                ]
+                print(f"{line}\n    {', '.join(spans) or 'no entity'}")
+
+
+@app.command()
+def plan(
+    study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
+) -> None:
+    """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
+    from dinku.run import plan as planned
+
+    document = planned(_runner(study, results, store))
+    if as_json:
+        return _print_json(document)
+    rows = [
+        [
+            s["name"],
+            str(s["recipes"]),
+            f"{s['parameters']:,}",
+            f"{s['bytes'] / 1e6:.1f}",
+            _range(s["nonzero"]),
+            s["state"],
+        ]
+        for s in document["steps"]
+    ]
+    _table(["step", "recipes", "parameters", "MB in float32", "not zero", "state"], rows, title=document["title"])
+    print(
+        f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings to "
+        f"do where {document['trainings_unshared']} would be done without sharing; about {_duration(document['seconds'])} "
+        f"on this machine ({document['estimate']})."
+    )
+    return None
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    only: Annotated[list[str] | None, typer.Option("--only", help="An arm of the study; may be given again.")] = None,
+    results: ResultsFolder = Path("results"),
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry out a study. Stop it whenever you like: run again, and it goes on."""
+    from dinku.results import documents
+
+    with _progress() as report:
+        runner = _runner(study, results, store, report)
+        runner.run(only or ())
+    rows = runner.results.rows()
+    if as_json:
+        return _print_json(documents(rows))
+    print(f"{len(rows)} rows in {runner.results.folder}; see them with: dinku report {study}")
+    return None
+
+
+@app.command()
+def report(
+    study: StudyFile,
+    results: ResultsFolder = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="Where to write; DINKU_HOME/reports unless given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Markdown, CSV and a figure from the rows of a study."""
+    from dinku import report as reporting
+    from dinku.sources import home
+    from dinku.study import Study
+
+    described = Study.read(study)
+    written = reporting.write(described, _results(described, results), out or home() / "reports" / described.name)
+    if as_json:
+        return _print_json({path.suffix[1:]: str(path) for path in written})
+    for path in written:
+        print(path)
+    return None
+
+
+@app.command()
+def claims(study: StudyFile, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
+    """The paper's claims: holds, fails, undecided or not measured, each with its numbers."""
+    from dinku.claims import ledger
+    from dinku.study import Study
+
+    described = Study.read(study)
+    verdicts = ledger(_results(described, results))
+    if as_json:
+        return _print_json([v.document() for v in verdicts])
+    for verdict in verdicts:
+        print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
+    return None
+
+
+def _runner(
+    study: Path, results: Path, store: Path | None, report: Callable[[str, int, int], None] | None = None
+) -> Runner:
+    from dinku.run import Runner
+    from dinku.sources import home
+    from dinku.store import Store as Stored
+    from dinku.study import Study
+
+    described = Study.read(study)
+    runner = Runner(described, Stored(store or home() / "store"), _results(described, results))
+    if report is None:
+        return runner
+    from dataclasses import replace
+
+    return replace(runner, report=report)
+
+
+def _results(study: Any, folder: Path) -> Any:
+    from dinku.results import Results
+
+    return Results(folder / study.name)
+
+
+def _precision(name: str) -> str:
+    if name not in ("float32", "bfloat16"):
+        raise DinkuError(f"there is no precision {name!r}", where="--precision", remedy="choose float32 or bfloat16")
+    return name
+
+
+def _lines(file: Path | None) -> Iterator[str]:
+    """Lines of a UTF-8 file or of stdin, without their ends."""
+    where = "stdin" if file is None or str(file) == "-" else str(file)
+    try:
+        stream = sys.stdin.buffer if where == "stdin" else open(where, "rb")  # noqa: SIM115 - read to its end
+    except OSError as error:
+        raise DinkuError(
+            f"can't be read ({error.strerror})", where=where, remedy="name a text file, or - for stdin"
+        ) from None
+    for number, line in enumerate(stream, 1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise DinkuError("isn't UTF-8", where=f"{where}:{number}", remedy="convert it to UTF-8") from None
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(head):
+        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
+    if as_json:
+        return _print_json(document)
+    rows = [[name, document[name]] for name in ("default", "strict")]
+    rows += [[f"  {label}", s] for label, s in document["by_type"].items()]
+    rows += [[f"  {language}", s.get("default", s)] for language, s in document.get("by_language", {}).items()]
+    cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
+    _table(["", "precision", "recall", "F1", "spans"], cells, title=title)
+    print(
+        f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
+    )
+    return None
+
+
+def _range(bounds: list[int]) -> str:
+    low, high = bounds
+    return f"{low:,}" if low == high else f"{low:,} … {high:,}"
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min"
+        if minutes >= 60
+        else f"{minutes} min"
+        if minutes
+        else f"{seconds:.0f} s"
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """One line on stderr: a bar on a terminal, and where there is none a line for each new thing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said: list[str] = []
+
+        def say(what: str, done: int, total: int) -> None:
+            if [what] != said:
+                said[:] = [what]
+                print(what, file=sys.stderr, flush=True)
+
+        yield say
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield show

@@ -1,0 +1,81 @@
+"""Recipe: a base, a corpus, a seed and a list of methods; and the address of each of its prefixes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from dinku.encode import LabelOn
+from dinku.errors import DinkuError
+from dinku.method import Data, Method
+from dinku.methods import from_json, to_json
+from dinku.shape import Shape
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is done to ``base``, in order, with the train and dev splits of ``corpus``."""
+
+    base: str
+    corpus: str
+    steps: tuple[Method, ...]
+    seed: int = 0
+    label_on: LabelOn = "first"
+
+    def resolved(self, data: Data) -> Recipe:
+        """The same recipe with absolute values in every step."""
+        steps = tuple(step.resolve(None, data.given(step.needs)) for step in self.steps)
+        return Recipe(self.base, self.corpus, steps, self.seed, self.label_on)
+
+    def document(self) -> dict[str, Any]:
+        """JSON from which `Recipe.of` makes an equal recipe."""
+        return {
+            "base": self.base,
+            "corpus": self.corpus,
+            "steps": [to_json(step) for step in self.steps],
+            "seed": self.seed,
+            "label_on": self.label_on,
+        }
+
+    @classmethod
+    def of(cls, document: dict[str, Any], *, where: str = "recipe") -> Recipe:
+        steps = tuple(from_json(step, where=where) for step in document.get("steps", ()))
+        try:
+            return cls(**{**document, "steps": steps})
+        except TypeError as error:
+            raise DinkuError(
+                str(error), where=where, remedy="a recipe has base, corpus, steps, seed, label_on"
+            ) from None
+
+    def addresses(self, base_digest: str, data: Data) -> list[str]:
+        """The address of the base and of every prefix, for a recipe that is resolved.
+
+        sha256 of the canonical JSON of the address before, the step with its version, and what the step consumes: the
+        seed and the corpora's fingerprints enter at the steps that need them, so what recipes share they share by name.
+        """
+        at = _sha256({"base": base_digest, "label_on": self.label_on})
+        out = [at]
+        for step in self.steps:
+            given = data.given(step.needs).fingerprints()
+            consumed = {"seed": self.seed, **given} if step.needs else {}
+            at = _sha256({"before": at, "step": to_json(step), "version": step.version, "consumes": consumed})
+            out.append(at)
+        return out
+
+    def declared(self, shape: Shape) -> list[Shape]:
+        """The declared shape of the base and of every prefix, for a recipe that is resolved."""
+        out = [shape]
+        for step in self.steps:
+            out.append(step.declare(out[-1]))
+        return out
+
+
+def canonical(value: Any) -> str:
+    """JSON that is equal for equal values: keys sorted, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()

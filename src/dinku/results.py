@@ -1,0 +1,226 @@
+"""Row: one measured fact with its provenance. Rows are appended to a file as they come, and read back from it.
+
+``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
+paired test can be made later. Counts are stored, ratios derived.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dinku.errors import DinkuError
+from dinku.score import Counts
+
+_PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
+_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Environment(_Record):
+    """Where something was measured."""
+
+    system: str
+    cpu: str
+    instructions: tuple[str, ...]
+    cores: int
+    threads: int
+    python: str
+    packages: dict[str, str]
+    commit: str | None
+    dirty: bool
+
+    @property
+    def machine(self) -> str:
+        """What must be equal for two times to be comparable."""
+        return "|".join([self.system, self.cpu, str(self.threads), self.packages.get("torch", "")])
+
+
+class Size(_Record):
+    """What a saved tagger weighs. ``linear`` counts the weights that sparsity is a fraction of, and those not zero."""
+
+    parameters: int
+    nonzero: int
+    linear: int
+    linear_nonzero: int
+    bytes_disk: int
+    bytes_download: int
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of zeros in the linear layers, as measured at the end."""
+        return 1 - self.linear_nonzero / self.linear
+
+
+class Latency(_Record):
+    """Seconds to tag the same sentences one by one, a figure a round; the three were interleaved within each round.
+
+    ``dense`` is the reference, ``again`` the reference once more: their ratio is what the clock alone can do.
+    """
+
+    reference: str
+    sentences: int
+    subject: tuple[float, ...]
+    dense: tuple[float, ...]
+    again: tuple[float, ...]
+
+
+class Row(_Record):
+    """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*)."""
+
+    schema_version: Literal[1] = 1
+    kind: Literal["quality", "latency"]
+    study: str
+    arm: str
+    values: dict[str, float | int | str]
+    recipe: dict[str, Any]
+    base_digest: str
+    address: str
+    seed: int
+    corpus: str
+    language: str
+    split: str
+    fingerprint: str
+    sentences: int
+    sentences_in_split: int
+    spans: dict[str, dict[str, tuple[int, int, int]]] | None = None
+    size: Size | None = None
+    latency: Latency | None = None
+    environment: Environment
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Two rows of one key are the same fact; a time is a fact of one machine."""
+        at = self.environment.machine if self.kind == "latency" else ""
+        return self.kind, self.address, self.fingerprint, self.language, self.split, at
+
+    @property
+    def counts_file(self) -> str:
+        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}.npz"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The rows of one study in a folder of their own."""
+
+    folder: Path
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "rows.jsonl"
+
+    def rows(self) -> list[Row]:
+        """All rows in the order of their keys. A last line that a kill cut short is no row."""
+        return sorted(self._read(), key=lambda row: row.key)
+
+    def _read(self) -> Iterator[Row]:
+        lines = self._file.read_bytes().split(b"\n")[:-1] if self._file.exists() else []
+        for number, line in enumerate(lines, 1):
+            try:
+                yield Row.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                at = ".".join(map(str, first["loc"]))
+                raise DinkuError(
+                    f"is no row of this version of dinku ({at}: {first['msg']})",
+                    where=f"{self._file}:{number}",
+                    remedy="read it with the version that wrote it, or move the file away",
+                ) from None
+
+    def add(self, row: Row, counts: Counts | None = None) -> None:
+        """Append a row, its counts first; one whose key is there already is left as it is."""
+        (self.folder / "counts").mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            if any(row.key == other.key for other in self._read()):
+                return
+            if counts is not None:
+                counts.save(self.folder / "counts" / row.counts_file)
+            with open(self._file, "ab+") as file:
+                whole = self._file.read_bytes().rfind(b"\n") + 1
+                file.truncate(whole)  # a line that a kill cut short
+                file.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+    def counts(self, row: Row) -> Counts:
+        """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""
+        path = self.folder / "counts" / row.counts_file
+        counts = Counts.load(path)
+        if totals(counts) != row.spans:
+            raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
+        return counts
+
+
+def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
+    """Gold, predicted and correct spans by reading and label, over all sentences."""
+    readings = {"default": counts.default.sum(0), "strict": counts.strict.sum(0)}
+    return {
+        reading: {label: (int(n[0]), int(n[1]), int(n[2])) for label, n in zip(counts.labels, table, strict=True)}
+        for reading, table in readings.items()
+    }
+
+
+def documents(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [json.loads(row.model_dump_json(exclude_none=True)) for row in rows]
+
+
+@cache
+def environment(threads: int) -> Environment:
+    """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
+    cpu, flags = _cpu()
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit, dirty = _commit()
+    return Environment(
+        system=f"{platform.system()} {platform.machine()}",
+        cpu=cpu,
+        instructions=tuple(f for f in _FLAGS if f in flags),
+        cores=os.cpu_count() or 1,
+        threads=threads,
+        python=platform.python_version(),
+        packages=packages,
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def _cpu() -> tuple[str, frozenset[str]]:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    family = " ".join(f"{k} {fields[k]}" for k in ("cpu family", "model") if k in fields)
+    name = fields.get("model name", platform.processor())
+    flags = fields.get("flags", fields.get("Features", ""))
+    return f"{name} ({family})" if family else name, frozenset(flags.split())
+
+
+def _commit() -> tuple[str | None, bool]:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else None
+    return commit, bool(commit and git("status", "--porcelain", "--untracked-files=no", "--", "*.py"))

@@ -1,0 +1,365 @@
+"""Walk a study through the store, and write its rows as they come.
+
+Recipes whose rows are complete aren't run again, even where the store is empty. What recipes share is done once. Any
+number of processes may walk one study: an address is made by whoever holds its lock, and what is locked is taken later.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from tokenizers import Tokenizer
+
+from dinku import measure, sources
+from dinku.corpus import Corpus
+from dinku.encode import Encoder
+from dinku.errors import DinkuError
+from dinku.method import Data, Work
+from dinku.methods import to_json
+from dinku.recipe import Recipe
+from dinku.results import Latency, Results, Row, Size, environment, totals
+from dinku.shape import Shape
+from dinku.store import Store
+from dinku.study import Entry, Study
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+Report = Callable[[str, int, int], None]  # (what, done, of how many)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe with absolute values and the addresses of its prefixes."""
+
+    entry: Entry
+    recipe: Recipe
+    addresses: tuple[str, ...]
+
+    @property
+    def address(self) -> str:
+        return self.addresses[-1]
+
+    @property
+    def title(self) -> str:
+        values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
+        return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A study, the store its taggers go to, and the results its rows go to."""
+
+    study: Study
+    store: Store
+    results: Results
+    report: Report = lambda what, done, total: None
+
+    @cached_property
+    def data(self) -> Data:
+        load = sources.load
+        names = sources.splits(self.study.corpus)
+        dev = load(self.study.corpus, "dev") if "dev" in names else None
+        return Data(load(self.study.corpus, "train"), dev)
+
+    @cached_property
+    def base(self) -> Path:
+        return sources.model_folder(self.study.base)
+
+    @cached_property
+    def base_digest(self) -> str:
+        return sources.model_digest(self.base)
+
+    @cached_property
+    def base_shape(self) -> Shape:
+        return Shape.of_folder(self.base)
+
+    @cached_property
+    def prepared(self) -> tuple[Prepared, ...]:
+        out = []
+        for entry in self.study.entries():
+            recipe = entry.recipe.resolved(self.data)
+            out.append(Prepared(entry, recipe, tuple(recipe.addresses(self.base_digest, self.data))))
+        return tuple(out)
+
+    @cached_property
+    def evaluated(self) -> tuple[tuple[Corpus, int], ...]:
+        """The corpora to evaluate on, one language each, and how many sentences that language's split has in all."""
+        out = []
+        for name in self.study.evaluate or [self.study.corpus]:
+            whole = sources.load(name, self.study.split)
+            for language in whole.languages:
+                one = whole.only([language])
+                part = one.sample(self.study.sentences, seed=0) if self.study.sentences else one
+                out.append((part, len(one)))
+        return tuple(out)
+
+    @property
+    def threads(self) -> int:
+        return self.study.threads or measure.available_threads()
+
+    def missing(self, prepared: Prepared) -> list[tuple[Corpus, int]]:
+        """The corpora of which this recipe has no quality row yet."""
+        have = {row.key for row in self.results.rows()}
+        return [
+            (corpus, total)
+            for corpus, total in self.evaluated
+            if ("quality", prepared.address, corpus.fingerprint, corpus.languages[0], corpus.split, "") not in have
+        ]
+
+    def run(self, only: Sequence[str] = ()) -> None:
+        """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed."""
+        chosen = [p for p in self.prepared if not only or p.entry.arm in only]
+        if not chosen:
+            arms = ", ".join(dict.fromkeys(p.entry.arm for p in self.prepared))
+            raise DinkuError(f"no arm is named {', '.join(only)}", where=self.study.name, remedy=f"choose of {arms}")
+        _threads(self.threads)
+        waiting = deque(p for p in chosen if self.missing(p))
+        passed = 0  # recipes in a row that others hold
+        while waiting:
+            prepared = waiting.popleft()
+            self.report(f"{self.study.name}: {len(waiting) + 1} recipes to go, {prepared.title}", 0, 0)
+            if self._finish(prepared, wait=passed > len(waiting)):
+                passed = 0
+            else:
+                passed += 1
+                waiting.append(prepared)
+        if self.study.latency:
+            self._time(chosen)
+
+    def _finish(self, prepared: Prepared, *, wait: bool) -> bool:
+        """Write the missing rows of one recipe; False where another process holds a step of it."""
+        if not self.missing(prepared):
+            return True
+        if not all(self._make(prepared, i, wait=wait) for i in range(1, len(prepared.addresses))):
+            return False
+        with self.store.lock(f"{prepared.address}.rows", wait=wait) as held:
+            if not held:
+                return False
+            missing = self.missing(prepared)  # another process may have written them
+            if missing:
+                self._evaluate(prepared, missing)
+        return True
+
+    def _make(self, prepared: Prepared, i: int, *, wait: bool) -> bool:
+        """Have the tagger after the i-th step in the store; False where another process is making it."""
+        address, step = prepared.addresses[i], prepared.recipe.steps[i - 1]
+        if self.store.has(address):
+            return True
+        with self.store.lock(address, wait=wait) as held:
+            if not held:
+                return False
+            if self.store.has(address):
+                return True
+            tagger = self._tagger(prepared, i - 1)
+
+            def progress(done: int, total: int, note: str) -> None:
+                self.report(f"{prepared.title}: {note}", done, total)
+
+            folder = self.store.work(address)
+            work = Work(seed=prepared.recipe.seed, threads=self.threads, folder=folder, progress=progress)
+            start = time.perf_counter()
+            after = step.apply(tagger, self.data.given(step.needs), work)
+            seconds = time.perf_counter() - start
+            _hold_to_law(step.declare(tagger.shape), after.shape, where=prepared.title)
+            after.save(self.store.begin(address))
+            made = {
+                "before": prepared.addresses[i - 1],
+                "step": to_json(step),
+                "version": step.version,
+                "seed": prepared.recipe.seed,
+                "seconds": round(seconds, 3),
+                "environment": environment(self.threads).model_dump(mode="json"),
+            }
+            self.store.finish(address, made)
+        return True
+
+    def _tagger(self, prepared: Prepared, i: int) -> Tagger:
+        from dinku.tagger import Tagger
+
+        folder = self.store.tagger(prepared.addresses[i]) if i else self.base
+        return Tagger.load(folder, label_on=prepared.recipe.label_on)
+
+    def _evaluate(self, prepared: Prepared, missing: Sequence[tuple[Corpus, int]]) -> None:
+        tagger = self._tagger(prepared, len(prepared.recipe.steps))
+        folder = self.store.tagger(prepared.address) if prepared.recipe.steps else self.base
+        size = size_of(tagger, folder)
+        for corpus, total in missing:
+            what = f"{prepared.title}: tagging {corpus.languages[0]}"
+            counts = tagger.evaluate(corpus, progress=partial(self.report, what))
+            self.results.add(self._row(prepared, corpus, total, spans=totals(counts), size=size), counts)
+
+    def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
+        return Row(
+            kind="latency" if "latency" in measured else "quality",
+            study=self.study.name,
+            arm=prepared.entry.arm,
+            values=prepared.entry.values,
+            recipe=prepared.recipe.document(),
+            base_digest=self.base_digest,
+            address=prepared.address,
+            seed=prepared.recipe.seed,
+            corpus=corpus.name,
+            language=corpus.languages[0],
+            split=corpus.split,
+            fingerprint=corpus.fingerprint,
+            sentences=len(corpus),
+            sentences_in_split=total,
+            environment=environment(self.threads),
+            **measured,
+        )
+
+    def _time(self, chosen: Sequence[Prepared]) -> None:
+        """Time recipes against the reference arm of the same seed, on this machine, whose times alone count here."""
+        timing = self.study.latency
+        assert timing is not None
+        dense = {p.recipe.seed: p for p in self.prepared if p.entry.arm == timing.reference}
+        have = {row.key for row in self.results.rows()}
+        here = environment(self.threads).machine
+        for prepared in chosen:
+            if prepared.recipe.seed not in timing.seeds or prepared.entry.arm == timing.reference:
+                continue
+            todo = []
+            for corpus, total in self.evaluated:
+                sample = corpus.sample(timing.sentences, seed=0)
+                key = ("latency", prepared.address, sample.fingerprint, corpus.languages[0], corpus.split, here)
+                if key not in have:
+                    todo.append((sample, total))
+            reference = dense.get(prepared.recipe.seed)
+            if not todo or reference is None:
+                continue
+            for p in (reference, prepared):
+                if not all(self._make(p, i, wait=True) for i in range(1, len(p.addresses))):
+                    raise AssertionError("a step that was waited for is there")
+            last = len(prepared.recipe.steps)
+            subject, first = self._tagger(prepared, last), self._tagger(reference, len(reference.recipe.steps))
+            second = first.copy()
+            with self.store.lock("clock", wait=True):  # one measurement at a time on a store
+                for number, (sample, total) in enumerate(todo):
+                    self.report(f"{prepared.title}: timing {sample.languages[0]}", number, len(todo))
+                    latency = time_taggers(
+                        subject, first, second, sample, rounds=timing.rounds, reference=reference.address
+                    )
+                    self.results.add(self._row(prepared, sample, total, latency=latency))
+
+
+def size_of(tagger: Tagger, folder: Path) -> Size:
+    """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
+    from dinku import surgery
+
+    linear = surgery.matrices(tagger.model).values()
+    return Size(
+        parameters=tagger.shape.parameters,
+        nonzero=tagger.shape.nonzero[0],
+        linear=sum(weight.numel() for weight in linear),
+        linear_nonzero=sum(int(weight.count_nonzero()) for weight in linear),
+        bytes_disk=measure.disk_bytes(folder),
+        bytes_download=measure.download_bytes(folder),
+    )
+
+
+def time_taggers(
+    subject: Tagger, dense: Tagger, again: Tagger, corpus: Corpus, *, rounds: int, reference: str
+) -> Latency:
+    """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
+
+    def whole_path(tagger: Tagger) -> Callable[[], object]:
+        return lambda: [tagger.tag([sentence]) for sentence in corpus]
+
+    subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}
+    seconds = measure.interleaved(subjects, rounds=rounds)
+    return Latency(reference=reference, sentences=len(corpus), **{name: tuple(s) for name, s in seconds.items()})
+
+
+def _hold_to_law(declared: Shape, measured: Shape, *, where: str) -> None:
+    """Measuring after a step equals declaring after measuring: what isn't so is a fault of the method, not of the user."""
+    low, high = declared.nonzero
+    same = replace(measured, zeros=declared.zeros, nonzero=declared.nonzero) == declared
+    if not same or measured.zeros < declared.zeros or not low <= measured.nonzero[0] <= high:
+        raise DinkuError(f"declared {declared}, measured {measured}", where=where, remedy="report this", status=1)
+
+
+def _threads(n: int) -> None:
+    import torch
+
+    torch.set_num_threads(n)
+
+
+def plan(runner: Runner) -> dict[str, Any]:
+    """Every step of a study once, in the order it will be made, with declared sizes and an estimate; runs nothing.
+
+    A training's estimate is three passes' multiply-adds over the train split's subwords, at the rate that the trainings
+    in the store ran at on whatever machine made them, or where there are none at `RATE`.
+    """
+    users = Counter(address for p in runner.prepared for address in p.addresses[1:])
+    subwords, counted = _subwords(runner)
+    steps: dict[str, dict[str, Any]] = {}
+    rates, undone, complete = [], 0.0, 0
+    for prepared in runner.prepared:
+        shapes = prepared.recipe.declared(runner.base_shape)
+        whole = not runner.missing(prepared)
+        complete += whole
+        for i, step in enumerate(prepared.recipe.steps, 1):
+            address = prepared.addresses[i]
+            ((name, fields),) = to_json(step).items()
+            work = 3.0 * fields.get("epochs", 0) * subwords * shapes[i].multiply_adds(32) / 32
+            stored = runner.store.has(address)
+            if stored and work:
+                rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
+            told = [f"{key} {fields[key]}" for key in ("epochs", "sparsity") if key in fields]
+            told += [f"seed {prepared.recipe.seed}"] if step.needs else []
+            known = steps.setdefault(
+                address,
+                {
+                    "address": address,
+                    "before": prepared.addresses[i - 1],
+                    "name": f"{name} ({', '.join(told)})",
+                    "arm": prepared.entry.arm,
+                    "training": work > 0,
+                    "recipes": users[address],
+                    "parameters": shapes[i].parameters,
+                    "bytes": shapes[i].bytes,
+                    "nonzero": list(shapes[i].nonzero),
+                    "multiply_adds_to_do": work,
+                    "state": "done",
+                },
+            )
+            if not whole and not stored:
+                known["state"] = "to do"
+    todo = [s for s in steps.values() if s["state"] == "to do"]
+    rate = median(rates) if rates else RATE
+    undone = sum(s["multiply_adds_to_do"] for s in todo)
+    source = f"the {len(rates)} trainings in the store" if rates else "a guess, as the store holds no training yet"
+    return {
+        "study": runner.study.name,
+        "title": runner.study.title,
+        "recipes": len(runner.prepared),
+        "recipes_done": complete,
+        "trainings": sum(s["training"] for s in todo),
+        "trainings_unshared": sum(users[s["address"]] for s in todo if s["training"]),
+        "train_subwords": subwords,
+        "seconds": undone / rate,
+        "estimate": f"training alone, by {source}; subwords {counted}",
+        "steps": list(steps.values()),
+    }
+
+
+RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
+
+
+def _subwords(runner: Runner) -> tuple[int, str]:
+    """Subwords of one epoch, and whether they were counted."""
+    train = runner.data.train
+    assert train is not None
+    file = runner.base / "tokenizer.json"
+    if not file.is_file():
+        return round(1.8 * train.words), "guessed at 1.8 a word"
+    encoder = Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on)
+    return sum(len(w.ids) for w in encoder.windows([s.words for s in train])), "counted"

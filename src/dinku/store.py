@@ -1,0 +1,78 @@
+"""Store: address → folder. What is there is whole, and is made by one process at a time.
+
+``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` while a step may have to be resumed, and
+``step.json``, written last by a rename: without it there is nothing at the address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dinku.errors import DinkuError
+
+
+@dataclass(frozen=True)
+class Store:
+    root: Path
+
+    def folder(self, address: str) -> Path:
+        return self.root / address[:2] / address
+
+    def has(self, address: str) -> bool:
+        return (self.folder(address) / "step.json").is_file()
+
+    def tagger(self, address: str) -> Path:
+        return self.folder(address) / "tagger"
+
+    def work(self, address: str) -> Path:
+        """Scratch that survives a kill, and goes when the step is done."""
+        return self.folder(address) / "work"
+
+    def begin(self, address: str) -> Path:
+        """Where to save the tagger of an address; what a killed process left half-written there is removed."""
+        shutil.rmtree(self.tagger(address), ignore_errors=True)
+        self.folder(address).mkdir(parents=True, exist_ok=True)
+        return self.tagger(address)
+
+    def finish(self, address: str, step: dict[str, Any]) -> None:
+        """Mark an address as whole. ``step`` says how it was made."""
+        folder = self.folder(address)
+        part = folder / "step.json.part"
+        with open(part, "w", encoding="utf-8") as file:
+            json.dump(step, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, folder / "step.json")
+        shutil.rmtree(self.work(address), ignore_errors=True)
+
+    def step(self, address: str) -> dict[str, Any]:
+        path = self.folder(address) / "step.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise DinkuError("isn't readable", where=str(path), remedy="remove its folder and run again") from None
+
+    @contextmanager
+    def lock(self, address: str, *, wait: bool) -> Iterator[bool]:
+        """Hold an address against other processes; yields whether it was had. A kill lets it go."""
+        folder = self.folder(address)
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()

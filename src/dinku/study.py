@@ -1,0 +1,127 @@
+"""Study: a set of recipes, and what each result is evaluated on. Read from YAML."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dinku.encode import LabelOn
+from dinku.errors import DinkuError
+from dinku.methods import from_json
+from dinku.recipe import Recipe
+
+Value = float | int | str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Block(_Part):
+    """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value."""
+
+    arm: str = Field(min_length=1)
+    steps: list[dict[str, dict[str, Any] | None] | str]
+    grid: dict[str, list[Value]] = {}
+    seeds: list[int] = Field([0], min_length=1)
+
+
+class Timing(_Part):
+    """Times every recipe of ``seeds`` against the arm ``reference``, on a few sentences of each language."""
+
+    reference: str
+    sentences: int = Field(24, ge=1)
+    rounds: int = Field(5, ge=2)
+    seeds: list[int] = [0]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recipe of a study, and its place in the grid."""
+
+    arm: str
+    values: dict[str, Value]
+    recipe: Recipe
+
+
+class Study(_Part):
+    """What `dinku run` carries out."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    base: str
+    corpus: str
+    evaluate: list[str] = []
+    split: Literal["test", "dev"] = "test"
+    sentences: int | None = Field(None, ge=1, description="evaluate on that many of each language's, and say so")
+    label_on: LabelOn = "first"
+    threads: int | None = Field(None, ge=1)
+    recipes: list[Block] = Field(min_length=1)
+    latency: Timing | None = None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Study:
+        """Raises `DinkuError` naming the field of a study that isn't one."""
+        where = str(path)
+        try:
+            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DinkuError("no such study", where=where, remedy="name a YAML file, such as one in studies/") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DinkuError(f"can't be read ({error})", where=where, remedy="name a YAML file") from None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f"{where}:{mark.line + 1}" if mark else where
+            raise DinkuError(
+                f"isn't YAML ({getattr(error, 'problem', error)})", where=place, remedy="correct it"
+            ) from None
+        if not isinstance(document, dict):
+            raise DinkuError("holds no study", where=where, remedy="write name, title, base, corpus and recipes")
+        document = {key: value for key, value in document.items() if not key.startswith("x-")}
+        try:
+            study = cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise DinkuError(f"{field}: {first['msg'].lower()}", where=where, remedy="correct that field") from None
+        entries = list(study.entries(where=where))
+        if study.latency and study.latency.reference not in {e.arm for e in entries}:
+            raise DinkuError(
+                f"latency.reference: there is no arm {study.latency.reference!r}",
+                where=where,
+                remedy="name one of its arms",
+            )
+        return study
+
+    def entries(self, *, where: str = "study") -> Iterator[Entry]:
+        """Every recipe, blocks in order, the grid's last value fastest. A recipe met twice is an error."""
+        seen: dict[Recipe, str] = {}
+        for number, block in enumerate(self.recipes):
+            for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
+                values = dict(zip(block.grid, chosen, strict=True))
+                place = f"{where}: recipes.{number} ({block.arm})"
+                steps = tuple(from_json(_filled(step, values, place), where=place) for step in block.steps)
+                recipe = Recipe(self.base, self.corpus, steps, seed, self.label_on)
+                if recipe in seen:
+                    raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
+                seen[recipe] = block.arm
+                yield Entry(block.arm, values, recipe)
+
+
+def _filled(step: Any, values: dict[str, Value], where: str) -> Any:
+    """A step with ``$name`` replaced by the grid's value of that name."""
+    if isinstance(step, dict):
+        return {key: _filled(value, values, where) for key, value in step.items()}
+    if isinstance(step, list):
+        return [_filled(value, values, where) for value in step]
+    if isinstance(step, str) and step.startswith("$"):
+        if step[1:] not in values:
+            raise DinkuError(f"{step} isn't in the grid", where=where, remedy=f"add {step[1:]} to grid")
+        return values[step[1:]]
+    return step
