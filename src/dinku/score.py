@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import uuid
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +122,10 @@ class Counts:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a compressed ``.npz``, whole or not at all."""
+        """Write a compressed ``.npz``, whole or not at all.
+
+        Raises `DinkuError`, of status 1, where the system refuses to write.
+        """
         target = Path(path)
         part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
         try:
@@ -139,6 +141,9 @@ class Counts:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, target)
+        except OSError as error:
+            problem, remedy = f"can't be written ({error.strerror})", "check the folder, its permissions and space"
+            raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
         finally:
             part.unlink(missing_ok=True)
 
@@ -146,12 +151,13 @@ class Counts:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # numpy leaves a file that it opened itself open where the archive in it is damaged.
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 labels, languages = (tuple(str(x) for x in stored[name]) for name in ("labels", "languages"))
                 words, default, strict = (stored[name].astype(np.int64) for name in ("words", "default", "strict"))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
             problem = f"holds no counts ({type(error).__name__})"
             raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
         shape = (len(languages), len(labels), 3)
@@ -165,10 +171,15 @@ def count(
 ) -> Counts:
     """Counts of IOB2 tags against IOB2 tags, sentence by sentence.
 
-    Raises `DinkuError` naming the sentence (from 1) where numbers of sentences or tags differ, or a tag isn't IOB2.
+    ``languages`` holds the code of each sentence's; without it they are all of one, the empty one. Raises `DinkuError`
+    where the numbers of sentences, or of languages, differ, and naming the sentence (from 1) where those of its tags
+    do, or where a tag isn't IOB2.
     """
     if len(gold) != len(predicted):
         raise DinkuError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences")
+    if languages is not None and len(languages) != len(gold):
+        problem = f"{len(gold)} sentences, {len(languages)} languages"
+        raise DinkuError(problem, remedy="give each sentence its language, or none")
     lengths = np.fromiter(map(len, gold), np.int64, len(gold))
     differ = np.flatnonzero(lengths != np.fromiter(map(len, predicted), np.int64, len(predicted)))
     if len(differ):
@@ -292,8 +303,10 @@ def bootstrap(
 ) -> Interval:
     """Percentile bootstrap over sentences, drawn within each language (Efron & Tibshirani 1993, chapter 13).
 
-    ``average`` is *micro* over all sentences, or *languages*: the mean of the languages' F1.
+    ``average`` is *micro* over all sentences, or *languages*: the mean of the languages' F1. Raises `DinkuError` where
+    there is no sentence, no draw, or no such level or average.
     """
+    _check_draws(counts, draws, level, average)
     random = np.random.default_rng(seed)
     totals = [counts.table(strict=strict).sum(1)[rows] for rows in counts._by_language.values()]
     drawn = [_weights(random, len(t), draws) @ t for t in totals]
@@ -315,13 +328,19 @@ def paired(
     Each draw takes seeds with replacement (the same ones for both where both have as many, which are then taken to be
     pairs), and then sentences within each language, the same for all runs; a run's F1 is averaged over its seeds. The
     p-value is two-sided: twice the smaller share of draws on either side of zero, one added to each count
-    (Berg-Kirkpatrick et al. 2012; Davison & Hinkley 1997, 4.2). Raises `DinkuError` where the runs aren't over the same
-    sentences.
+    (Berg-Kirkpatrick et al. 2012; Davison & Hinkley 1997, 4.2).
+
+    With a single seed this speaks of these very models and not of what another seed would give. Where seeds differ by
+    more than sentences do, few seeds make it too sure: simulated runs of equal skill were told apart at 5 % in up to about
+    18 % of cases with 3 to 5 seeds, and in under 5 % where seeds differ little.
+
+    Raises `DinkuError` where the runs aren't over the same sentences, or there is no draw, or no such level or average.
     """
     if not a or not b:
         raise DinkuError("there is a run without seeds", where="paired", remedy="give counts for both")
     for other in (*a, *b):
         _check_same(a[0], other)
+    _check_draws(a[0], draws, level, average)
     random = np.random.default_rng(seed)
     groups = list(a[0]._by_language.values())
     tables = [[c.table(strict=strict).sum(1) for c in runs] for runs in (a, b)]
@@ -346,7 +365,9 @@ def paired(
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Floats:
     """[draw, sentence] how often each of ``n`` sentences is taken."""
-    return random.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64) if n else np.zeros((draws, 0))
+    # Counting what was drawn is several times as fast as drawing the multinomial numbers themselves.
+    taken = random.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
+    return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
 
 
 def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
@@ -357,8 +378,11 @@ def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
 
 
 def _ratio(totals: NDArray[Any]) -> Floats:
-    of = totals[..., 0] + totals[..., 1]
-    return np.divide(2.0 * totals[..., 2], of, out=np.zeros(np.shape(of)), where=of > 0)
+    """The F1 of ``_scores``, to the bit, from [..., 3] totals."""
+    gold, predicted, correct = np.moveaxis(np.asarray(totals, np.float64), -1, 0)
+    precision, recall = (np.divide(correct, of, out=np.zeros_like(of), where=of > 0) for of in (predicted, gold))
+    both = precision + recall
+    return np.divide(2.0 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
 
 
 def _interval(value: float, drawn: Floats, level: float) -> Interval:
@@ -366,11 +390,22 @@ def _interval(value: float, drawn: Floats, level: float) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def _check_draws(counts: Counts, draws: int, level: float, average: str) -> None:
+    if not len(counts):
+        raise DinkuError("there is no sentence to draw from", where="bootstrap", remedy="score at least one")
+    if draws < 1:
+        raise DinkuError(f"can't draw {draws} times", where="bootstrap", remedy="ask for at least one draw")
+    if not 0 < level < 1:
+        raise DinkuError(f"level {level} isn't within 0…1", where="bootstrap", remedy="give 0.95 for 95 %")
+    if average not in get_args(Average):
+        raise DinkuError(f"no average {average!r}", where="bootstrap", remedy=f"one of {', '.join(get_args(Average))}")
+
+
 def _check_same(a: Counts, b: Counts) -> None:
     """Whether two runs were scored on the same sentences with the same gold spans."""
     labels = tuple(sorted({*a.labels, *b.labels}))
     same = a.languages == b.languages and np.array_equal(a.words, b.words)
-    gold_a, gold_b = (_widened(c.default, c.labels, labels)[..., 0] for c in (a, b))
+    gold_a, gold_b = ([_widened(table, c.labels, labels)[..., 0] for table in (c.default, c.strict)] for c in (a, b))
     if not same or not np.array_equal(gold_a, gold_b):
         raise DinkuError(
             "the runs aren't over the same sentences", where="paired", remedy="compare runs on one test set"
