@@ -1,0 +1,470 @@
+"""The paper's claims (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
+
+A claim is judged by what recipes did, not by what their arms are called, so any study can be judged. Rows of different
+bases, corpora or training aren't mixed: the largest set of rows that may be compared is judged, and named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
+from statistics import median, stdev
+from typing import Any, Literal
+
+import numpy as np
+
+from dinku.recipe import canonical
+from dinku.results import Results, Row
+from dinku.score import Counts, Floats, paired
+
+Judgement = Literal["holds", "fails", "undecided", "not measured"]
+Order = Literal["dense", "before", "after", "after with recovery"]
+Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity
+
+SAID = {
+    "C1": 'Pruned before fine-tuning, a model is "fairly consistent with the dense model up to 60 %" sparsity.',
+    "C2": "At high sparsity, pruning before fine-tuning is more stable and predictable than pruning after it.",
+    "C3": "Distillation makes models 22–31 % smaller for about 1–2 % of average F1.",
+    "C4": "A large teacher makes the best student overall; a base teacher passes on more of what it knows.",
+    "C5": "LLM.int8() takes 64.08 % of the size and 52.3 % of the inference time for 4.7 % of average F1.",
+    "C6": "LLM.int8() is generally better than dynamic quantization, in all languages.",
+    "C7": "Inference time falls as sparsity rises, with a wide spread between languages.",
+    "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
+}
+MARGIN = 2.0  # F1 points: what "fairly consistent" is taken to mean
+SEEDS = 3  # fewer say nothing about another seed, so nothing is judged by them
+_ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
+_DENSE: Place = ("dense", 0.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What rows say about one claim. ``measured`` and ``interval`` are F1 points, but for C7's, a ratio of times."""
+
+    claim: str
+    said: str
+    verdict: Judgement
+    measured: float | None
+    interval: tuple[float, float] | None
+    rows: tuple[str, ...]
+    found: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict,
+            "measured": self.measured,
+            "interval": list(self.interval) if self.interval else None,
+            "rows": list(self.rows),
+            "said": self.said,
+            "found": self.found,
+        }
+
+
+def ledger(results: Results) -> list[Verdict]:
+    """A verdict on every claim of the paper, in its order."""
+    rows = results.rows()
+    evidence = Evidence.of(rows, results)
+    judged = {"C1": _consistent(evidence), "C2": _stable(evidence), "C7": _faster(rows)}
+    return [judged.get(claim) or _unmeasured(claim) for claim in SAID]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe with one seed, measured on every language."""
+
+    rows: tuple[Row, ...]
+    counts: Counts
+
+    @property
+    def address(self) -> str:
+        return self.rows[0].address
+
+    @cached_property
+    def f1(self) -> dict[str, float]:
+        """F1 in points, by language."""
+        return {language: 100 * s.f1 for language, s in self.counts.by_language().items()}
+
+
+def parts(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that may be compared, the most first: of one base, one corpus to train on, one to evaluate on, one split.
+
+    Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
+    commoner one is kept. Of each language the sentences that most rows are about are kept.
+    """
+    groups = []
+    for group in _grouped(rows, _setting):
+        clashing = any(len({r.address for r in named}) > 1 for named in _grouped(group, _name))
+        groups += _grouped(group, _training) if clashing else [group]
+    kept = []
+    for group in groups:
+        group = [
+            r for named in _grouped(group, lambda r: (r.arm, canonical(r.values))) for r in _most(named, _protocol)
+        ]
+        spoken = _grouped(group, lambda r: (r.kind, r.language))
+        kept.append([r for same in spoken for r in _most(same, lambda r: r.fingerprint)])
+    return sorted(kept, key=lambda g: -len(g))
+
+
+def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
+    """The runs that have been measured on every language that there are quality rows of."""
+    quality = [r for r in rows if r.kind == "quality"]
+    languages = {r.language for r in quality}
+    runs = []
+    for group in _grouped(quality, lambda r: r.address):
+        if {r.language for r in group} == languages:
+            group = sorted(group, key=lambda r: r.language)
+            runs.append(Run(tuple(group), reduce(add, map(results.counts, group))))
+    return runs
+
+
+def trained_on(row: Row) -> str:
+    return str(row.recipe["corpus"])
+
+
+def evaluated_on(row: Row) -> str:
+    """The corpus that a row's sentences come from, without the notes on which of them they are."""
+    return re.sub(r"( \(\d+ of \d+\))+$", "", row.corpus).removesuffix(f" ({row.language})")
+
+
+def scope(rows: Iterable[Row]) -> str:
+    """Sentences, never hiding that they are n of N, nor that they are the embedded sample's."""
+    told = {(r.language, r.fingerprint): r for r in rows}.values()
+    some, all_ = sum(r.sentences for r in told), sum(r.sentences_in_split for r in told)
+    number = f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
+    sample = " (the embedded sample, no real corpus)" if is_sample(told) else ""
+    return f"{number} {' and '.join(sorted({r.split for r in told}))} sentences{sample}"
+
+
+def is_sample(rows: Iterable[Row]) -> bool:
+    """Whether the embedded sample was trained or evaluated on."""
+    return any(name.startswith("sample:") for r in rows for name in (trained_on(r), evaluated_on(r)))
+
+
+def order(recipe: dict[str, Any]) -> Place | None:
+    """When a recipe prunes, and to what sparsity; ``None`` for recipes that do anything else as well.
+
+    Zeros that a later fine-tuning gives up (``keep_zeros=False``) are no pruning.
+    """
+    steps = [next(iter(step.items())) for step in recipe["steps"]]
+    word = "".join({"FineTune": "F", "Sparsify": "S"}.get(name, "?") for name, _ in steps)
+    sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
+    kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
+    found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
+    return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """F1 of one set of runs minus that of another, in points, over the seeds that both have."""
+
+    seeds: int
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({seeds})"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs that may be compared, by when they prune, to what sparsity, and seed; and how many rows that leaves out."""
+
+    runs: dict[Place, dict[int, Run]]
+    left_out: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], results: Results) -> Evidence:
+        """The largest set with one training; of each order its commonest recipe, all pruned in one way."""
+        quality = [r for r in rows if r.kind == "quality"]
+        known = [r for part in parts(quality)[:1] for r in part if order(r.recipe)]
+        trained = _most(known, _training)
+        way = {_pruning(r) for r in _most([r for r in trained if _pruning(r)], _pruning)}
+        chosen = []
+        for same in _grouped([r for r in trained if _pruning(r) in {"", *way}], _when):
+            chosen += _most(same, _protocol)
+        runs: dict[Place, dict[int, Run]] = defaultdict(dict)
+        for run in whole_runs(chosen, results):
+            if place := order(run.rows[0].recipe):
+                runs[place][run.rows[0].seed] = run
+        used = sum(len(run.rows) for seeds in runs.values() for run in seeds.values())
+        return cls(dict(runs), len(quality) - used)
+
+    def levels(self, which: Order) -> list[float]:
+        return sorted(level for name, level in self.runs if name == which)
+
+    def both(self, a: Place, b: Place) -> list[tuple[Run, Run]]:
+        """The runs of both with the same seed."""
+        left, right = self.runs.get(a, {}), self.runs.get(b, {})
+        return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
+
+    def compare(self, a: Place, b: Place) -> Compared | None:
+        """``b`` minus ``a`` over seeds that both have, drawn again along with the sentences."""
+        pairs = self.both(a, b)
+        if not pairs:
+            return None
+        found = paired([x.counts for x, _ in pairs], [y.counts for _, y in pairs], average="languages")
+        return Compared(len(pairs), *(100 * value for value in (found.difference, found.low, found.high)))
+
+
+def _consistent(evidence: Evidence) -> Verdict | None:
+    """C1: *before* at s against *dense*, mean over languages of F1, at every measured s in (0, 0.6].
+
+    It holds where at each of them the interval's lower end is above −2 points, and fails where at one of them the upper
+    end is below −2; else, or where 60 % itself has fewer than three seeds in both, it is undecided. What is reported is
+    the difference at 60 %.
+    """
+    pairs: dict[float, tuple[Place, Place]] = {
+        s: (_DENSE, ("before", s)) for s in evidence.levels("before") if s <= 0.6
+    }
+    compared = {s: c for s, (a, b) in pairs.items() if (c := evidence.compare(a, b))}
+    if not compared:
+        return None
+    at = compared.get(0.6)
+    enough = at is not None and at.seeds >= SEEDS
+    verdict: Judgement = "undecided"
+    if enough and all(c.low > -MARGIN for c in compared.values()):
+        verdict = "holds"
+    elif enough and any(c.high < -MARGIN for c in compared.values()):
+        verdict = "fails"
+    told = [f"Before minus dense, F1 points, margin {MARGIN:g}: {_levels(compared)}.", _seeds(compared.values())]
+    if not enough:
+        told.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
+    return _verdict("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
+
+
+def _stable(evidence: Evidence) -> Verdict | None:
+    """C2: *before* minus *after*, mean over languages of F1, at each measured s of at least 0.7.
+
+    Judged at the highest of them that has three seeds in both: it holds where the interval's lower end is above 0,
+    fails where the upper end is below 0, else it is undecided. Where none has three seeds it is undecided, and the
+    highest is reported.
+    """
+    pairs: dict[float, tuple[Place, Place]] = {
+        s: (("after", s), ("before", s)) for s in evidence.levels("before") if s >= 0.7
+    }
+    compared = {s: c for s, (a, b) in pairs.items() if (c := evidence.compare(a, b))}
+    if not compared:
+        return None
+    enough = [s for s, c in compared.items() if c.seeds >= SEEDS]
+    level = max(enough or compared)
+    at = compared[level]
+    verdict: Judgement = "undecided"
+    if enough and at.low > 0:
+        verdict = "holds"
+    elif enough and at.high < 0:
+        verdict = "fails"
+    told = [f"Before minus after, F1 points: {_levels(compared)}.", _seeds(compared.values())]
+    if not enough:
+        told.append(f"No level has {SEEDS} seeds in both, too few to judge by.")
+    before, after = _spread(evidence, ("before", level)), _spread(evidence, ("after", level))
+    if before is not None and after is not None:
+        what = f"Standard deviation of the loss against dense at {percent(level)}, over languages and seeds"
+        told.append(f"{what}: before {before:.2f}, after {after:.2f}.")
+    recovered: Place = ("after with recovery", level)
+    used = [pairs[s] for s in compared]
+    if gain := evidence.compare(("before", level), recovered):
+        told.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
+        used.append((("before", level), recovered))
+    used += [(_DENSE, ("before", level)), (_DENSE, ("after", level))]
+    return _verdict("C2", verdict, at, told, evidence, used)
+
+
+def _spread(evidence: Evidence, place: Place) -> float | None:
+    pairs = evidence.both(_DENSE, place)
+    losses = [dense.f1[language] - f1 for dense, run in pairs for language, f1 in run.f1.items()]
+    return stdev(losses) if len(losses) > 1 else None
+
+
+def _faster(rows: Sequence[Row]) -> Verdict | None:
+    """C7: the time of a pruned tagger over that of the dense one, on one machine.
+
+    A point is a language and a recipe: the median over rounds of that ratio, against the sparsity measured in the
+    linear layers. The slope is that of least squares, its interval from 1000 draws of points; the noise band holds 95 %
+    of the ratios, over all rounds and points, of the dense tagger to itself. It holds where the slope's interval lies
+    below 0 and the median ratio of the points of at least 90 % below the band; fails where that median is within or
+    above the band; else, or where there is no point of 90 %, it is undecided. What is reported is the slope, the change
+    of the ratio from 0 to 100 %.
+    """
+    timed = [r for r in rows if r.latency and (place := order(r.recipe)) and place[0] != "dense"]
+    if not timed:
+        return None
+    here = _most(parts(timed)[0], lambda r: r.environment.machine)
+    measured = {r.address: r.size.sparsity for r in rows if r.size}
+    x = np.array([measured.get(r.address, pruned_to(r)) for r in here])
+    y = np.array([ratio(r) for r in here])
+    low, high = noise(here)
+    slope, interval = _slope(x, y)
+    sparse = np.round(x, 3) >= 0.9
+    top = float(np.median(y[sparse])) if sparse.any() else None
+    verdict: Judgement = "undecided"
+    if top is not None and top >= low:
+        verdict = "fails"
+    elif top is not None and interval and interval[1] < 0:
+        verdict = "holds"
+    told = [f"The dense tagger against itself: {low:.3f} to {high:.3f}."]
+    if interval:
+        ends = f"[{interval[0]:+.3f}, {interval[1]:+.3f}]"
+        told.insert(0, f"Slope of time over dense time against sparsity: {slope:+.3f} {ends}.")
+    if top is None:
+        told.append("No recipe of at least 90 % has been timed.")
+    else:
+        by = {
+            name: float(np.median([v for v, at, r in zip(y, sparse, here, strict=True) if at and r.language == name]))
+            for name in sorted({r.language for r, at in zip(here, sparse, strict=True) if at})
+        }
+        least, most = min(by, key=by.__getitem__), max(by, key=by.__getitem__)
+        told.append(
+            f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[most]:.3f} ({most})."
+        )
+    environment = here[0].environment
+    told.append(f"{len(here)} points on one machine ({environment.cpu}, {_number(environment.threads, 'thread')}).")
+    found = " ".join([*told, _provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
+    return Verdict("C7", SAID["C7"], verdict, slope, interval, tuple(sorted({r.address for r in here})), found)
+
+
+def _slope(x: Floats, y: Floats) -> tuple[float | None, tuple[float, float] | None]:
+    """The least-squares slope and its bootstrap interval; none where ``x`` is but one value."""
+    if len(set(x)) < 2:
+        return None, None
+    drawn = np.random.default_rng(0).integers(0, len(x), (1000, len(x)))
+    at = np.concatenate([np.arange(len(x))[None], drawn])
+    across, along = x[at] - x[at].mean(1, keepdims=True), y[at] - y[at].mean(1, keepdims=True)
+    spread = (across**2).sum(1)
+    slopes = (across * along).sum(1)[spread > 0] / spread[spread > 0]  # a draw of one sparsity has none
+    low, high = np.quantile(slopes[1:], [0.025, 0.975])
+    return float(slopes[0]), (float(low), float(high))
+
+
+def ratio(row: Row) -> float:
+    """The median over rounds of time over the dense tagger's time."""
+    assert row.latency is not None
+    return median(a / b for a, b in zip(row.latency.subject, row.latency.dense, strict=True))
+
+
+def noise(rows: Iterable[Row]) -> tuple[float, float]:
+    """The band that holds 95 % of the ratios of the dense tagger's time to its own."""
+    ratios = [a / b for r in rows if r.latency for a, b in zip(r.latency.again, r.latency.dense, strict=True)]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def pruned_to(row: Row) -> float:
+    """The sparsity that a recipe asks for."""
+    place = order(row.recipe)
+    return place[1] if place else 0.0
+
+
+def percent(sparsity: float) -> str:
+    return f"{100 * sparsity:.4g} %"
+
+
+def _unmeasured(claim: str) -> Verdict:
+    return Verdict(claim, SAID[claim], "not measured", None, None, (), "No row here measures it.")
+
+
+def _verdict(
+    claim: str,
+    verdict: Judgement,
+    at: Compared | None,
+    told: Sequence[str],
+    evidence: Evidence,
+    pairs: Sequence[tuple[Place, Place]],
+) -> Verdict:
+    runs = {run.address: run for a, b in pairs for pair in evidence.both(a, b) for run in pair}
+    rows = [row for address in sorted(runs) for row in runs[address].rows]
+    interval = (at.low, at.high) if at else None
+    found = " ".join([*told, _provenance(rows, evidence.left_out)])
+    return Verdict(claim, SAID[claim], verdict, at.difference if at else None, interval, tuple(sorted(runs)), found)
+
+
+def _levels(compared: dict[float, Compared]) -> str:
+    return "; ".join(f"{percent(s)} {c}" for s, c in sorted(compared.items(), reverse=True))
+
+
+def _seeds(compared: Iterable[Compared]) -> str:
+    """How the intervals were made, said of what there is."""
+    said = "Intervals of 95 % are over seeds and over sentences within languages"
+    if all(c.seeds >= SEEDS for c in compared):
+        return f"{said}."
+    return f"{said}; with 2 seeds they say little about another seed, and with 1, being over sentences alone, nothing."
+
+
+def _provenance(rows: Sequence[Row], left_out: int) -> str:
+    """On what encoder, corpus, languages and seeds."""
+    first = min(rows, key=lambda r: r.address)
+    languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
+    base = str(first.recipe["base"])
+    other = "" if "afriberta" in base.lower() else ", another encoder than the paper's AfriBERTa"
+    evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
+    said = (
+        f"Measured on {base} (sha256 {first.base_digest[:12]}){other}, trained on {trained_on(first)}{evaluated}: "
+        f"{', '.join(languages)}; {scope(rows)}; {_number(seeds, 'seed')}."
+    )
+    if left_out:
+        said += f" {_number(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
+    return said
+
+
+def _number(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:
+    """Rows of one key together, keys in the order of their text, whatever the order of rows."""
+    groups: dict[Hashable, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return [groups[k] for k in sorted(groups, key=str)]
+
+
+def _most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
+    """The rows of the commonest key."""
+    return max(_grouped(rows, key), key=len, default=[])
+
+
+def _setting(row: Row) -> Hashable:
+    return row.base_digest, trained_on(row), evaluated_on(row), row.split, row.recipe.get("label_on", "first")
+
+
+def _when(row: Row) -> Hashable:
+    place = order(row.recipe)
+    return place and place[0]
+
+
+def _name(row: Row) -> Hashable:
+    return row.arm, canonical(row.values), row.seed
+
+
+def _fields(row: Row, method: str) -> list[dict[str, Any]]:
+    return [fields for step in row.recipe["steps"] for name, fields in step.items() if name == method]
+
+
+def _training(row: Row) -> str:
+    """How the first fine-tuning was done, and the epochs of all of them."""
+    trainings = _fields(row, "FineTune")
+    first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
+    return canonical([first, sum(fields.get("epochs", 0) for fields in trainings)])
+
+
+def _pruning(row: Row) -> str:
+    """In what way weights are pruned; empty for what isn't."""
+    ways = [{k: v for k, v in fields.items() if k != "sparsity"} for fields in _fields(row, "Sparsify")]
+    return canonical(ways) if ways else ""
+
+
+def _protocol(row: Row) -> str:
+    """The steps, but for the sparsity."""
+    return canonical(
+        [
+            [name, {k: v for k, v in fields.items() if k not in ("sparsity", "tags")}]
+            for step in row.recipe["steps"]
+            for name, fields in step.items()
+        ]
+    )

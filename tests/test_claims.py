@@ -1,0 +1,336 @@
+"""The claims: each verdict can be reached, by the numbers its rule names and by no others.
+
+`Made` writes made-up rows whose F1 is chosen; the tests of the report use it, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dinku.claims import SAID, Verdict, ledger
+from dinku.recipe import canonical
+from dinku.results import Environment, Latency, Results, Row, Size, totals
+from dinku.score import Counts
+
+SENTENCES = 100
+MACHINE = Environment(
+    system="Linux x86_64",
+    cpu="A Processor",
+    instructions=("avx2",),
+    cores=2,
+    threads=1,
+    python="3.11.0",
+    packages={"torch": "2.8"},
+    commit="0123456789abcdef",
+    dirty=False,
+)
+
+
+def steps_of(order: str, sparsity: float, **training: Any) -> list[dict[str, Any]]:
+    """The steps of dense, before, after and recovery, three epochs each."""
+
+    def tune(epochs: int) -> dict[str, Any]:
+        return {"FineTune": {"epochs": epochs, "rate": 1e-4, "keep_zeros": True, "tags": ["O", "B-PER"], **training}}
+
+    prune = {"Sparsify": {"sparsity": sparsity, "granularity": "global", "embeddings": False}}
+    return {
+        "dense": [tune(3)],
+        "before": [prune, tune(3)],
+        "after": [tune(3), prune],
+        "after with recovery": [tune(2), prune, tune(1)],
+    }[order]
+
+
+def counts_of(language: str, f1: int, strict: int) -> Counts:
+    """A span and a word a sentence, as many right as make that F1; what a lower F1 finds a higher one finds as well."""
+    ranks = np.random.default_rng(list(language.encode())).permutation(SENTENCES)
+    tables = []
+    for right in (f1, strict):
+        table = np.zeros((SENTENCES, 2, 3), np.int64)
+        table[np.arange(SENTENCES), np.arange(SENTENCES) % 2, :2] = 1
+        table[np.arange(SENTENCES), np.arange(SENTENCES) % 2, 2] = ranks < right
+        tables.append(table)
+    return Counts(("LOC", "PER"), (language,) * SENTENCES, np.ones(SENTENCES, np.int64), tables[0], tables[1])
+
+
+@dataclass
+class Made:
+    """Rows with chosen F1 and times, written where a study's rows go. The fields are what rows share."""
+
+    folder: Path
+    base: str = "tiny"
+    corpus: str = "masakhaner:hau,swa"
+    languages: tuple[str, ...] = ("hau", "swa")
+    split_size: int = SENTENCES
+
+    @property
+    def results(self) -> Results:
+        return Results(self.folder)
+
+    def verdict(self, claim: str) -> Verdict:
+        return {v.claim: v for v in ledger(self.results)}[claim]
+
+    def row(self, order: str, sparsity: float, seed: int, language: str, arm: str = "", **more: Any) -> Row:
+        training = more.pop("training", {})
+        recipe = {"base": self.base, "corpus": self.corpus, "seed": seed, "label_on": "first"}
+        recipe["steps"] = more.pop("steps", steps_of(order, sparsity, **training))
+        sentences = more.pop("sentences", SENTENCES)
+        note = f" ({sentences} of {self.split_size})" if sentences < self.split_size else ""
+        return Row(
+            study="made",
+            arm=arm or order,
+            values={} if order == "dense" else {"sparsity": sparsity},
+            recipe=recipe,
+            base_digest=hashlib.sha256(self.base.encode()).hexdigest(),
+            address=hashlib.sha256(canonical(recipe).encode()).hexdigest(),
+            seed=seed,
+            corpus=f"{self.corpus} ({language}){note}",
+            language=language,
+            split="test",
+            fingerprint=hashlib.sha256(f"{self.corpus} {language} {note}".encode()).hexdigest(),
+            sentences=sentences,
+            sentences_in_split=self.split_size,
+            **{"environment": MACHINE, **more},
+        )
+
+    def quality(
+        self,
+        order: str,
+        sparsity: float,
+        f1: int | Mapping[str, int],
+        *,
+        seeds: int | Iterable[int] = 3,
+        strict: int = 4,
+        **more: Any,
+    ) -> None:
+        """Rows of so many seeds, or of these; strict F1 is ``strict`` points less."""
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            for language in self.languages:
+                points = f1 if isinstance(f1, int) else f1[language]
+                counts = counts_of(language, points, points - strict)
+                linear = 10_000
+                size = Size(
+                    parameters=50_000,
+                    nonzero=50_000 - round(sparsity * linear),
+                    linear=linear,
+                    linear_nonzero=linear - round(sparsity * linear),
+                    bytes_disk=200_000,
+                    bytes_download=round(180_000 - 30_000 * sparsity),
+                )
+                row = self.row(order, sparsity, seed, language, kind="quality", spans=totals(counts), size=size, **more)
+                self.results.add(row, counts)
+
+    def latency(self, order: str, sparsity: float, ratio: float | Mapping[str, float], **more: Any) -> None:
+        """Five rounds in which the dense tagger is up to 4 % slower or faster than itself."""
+        for language in self.languages:
+            by = ratio if isinstance(ratio, float) else ratio[language]
+            noise = (0.96, 0.98, 1.0, 1.02, 1.04)
+            times = Latency(reference="f" * 64, sentences=24, subject=(by,) * 5, dense=(1.0,) * 5, again=noise)
+            more = {"sentences": 24, **more}
+            self.results.add(self.row(order, sparsity, 0, language, kind="latency", latency=times, **more))
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return Made(tmp_path / "results" / "made")
+
+
+def test_every_claim_is_listed_though_nothing_is_measured(made: Made) -> None:
+    found = ledger(made.results)
+    assert [v.claim for v in found] == [f"C{i}" for i in range(1, 9)]
+    assert all((v.verdict, v.measured, v.interval, v.rows) == ("not measured", None, None, ()) for v in found)
+
+
+def test_a_document_is_json_with_the_keys_that_others_rely_on(made: Made) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    first, *_, last = json.loads(json.dumps([v.document() for v in ledger(made.results)]))
+    assert set(first) >= {"claim", "verdict", "measured", "interval", "rows"}
+    assert (first["claim"], first["verdict"], first["measured"]) == ("C1", "holds", 0.0)
+    assert first["interval"] == [0.0, 0.0]
+    assert first["rows"] == sorted({r.address for r in made.results.rows()})
+    assert (last["verdict"], last["measured"], last["interval"], last["rows"]) == ("not measured", None, None, [])
+    assert last["said"] == SAID["C8"]
+
+
+@pytest.mark.parametrize(
+    ("at", "verdict"),
+    [
+        ({0.3: 80, 0.6: 81}, "holds"),
+        ({0.3: 80, 0.6: 78}, "undecided"),
+        ({0.3: 80, 0.6: 60}, "fails"),
+        ({0.3: 60, 0.6: 80}, "fails"),
+        ({0.6: 80, 0.7: 10}, "holds"),
+    ],
+)
+def test_c1_is_about_every_level_up_to_60_percent(made: Made, at: dict[float, int], verdict: str) -> None:
+    made.quality("dense", 0, 80)
+    for sparsity, f1 in at.items():
+        made.quality("before", sparsity, f1)
+    found = made.verdict("C1")
+    assert found.verdict == verdict
+    assert found.measured == pytest.approx(at[0.6] - 80)
+    assert found.interval is not None
+    assert found.interval[0] <= at[0.6] - 80 <= found.interval[1]
+
+
+@pytest.mark.parametrize("f1", [80, 20])
+def test_c1_is_undecided_by_two_seeds_and_says_so(made: Made, f1: int) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.3, 80)
+    made.quality("before", 0.6, f1, seeds=2)
+    found = made.verdict("C1")
+    assert (found.verdict, found.measured) == ("undecided", pytest.approx(f1 - 80))
+    assert "60 % has fewer than 3 seeds" in found.found
+    assert "(2 seeds)" in found.found
+
+
+def test_c1_without_60_percent_is_undecided_and_without_any_level_not_measured(made: Made) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.7, 80)
+    assert made.verdict("C1").verdict == "not measured"
+    made.quality("before", 0.5, 80)
+    found = made.verdict("C1")
+    assert (found.verdict, found.measured, found.interval) == ("undecided", None, None)
+    assert "50 % +0.00" in found.found
+
+
+@pytest.mark.parametrize(("before", "verdict"), [(60, "holds"), (40, "undecided"), (20, "fails")])
+def test_c2_is_about_the_highest_level_with_three_seeds(made: Made, before: int, verdict: str) -> None:
+    for order, f1 in (("before", before), ("after", 40)):
+        made.quality(order, 0.7, 50)
+        made.quality(order, 0.9, f1)
+    made.quality("before", 0.95, 1 if before > 40 else 39, seeds=1, strict=0)
+    made.quality("after", 0.95, 20, seeds=1)
+    found = made.verdict("C2")
+    assert (found.verdict, found.measured) == (verdict, pytest.approx(before - 40))
+    assert "95 % " in found.found
+    assert "(1 seed)" in found.found
+
+
+def test_c2_with_too_few_seeds_is_undecided_and_without_high_sparsity_not_measured(made: Made) -> None:
+    made.quality("before", 0.6, 80)
+    made.quality("after", 0.6, 20)
+    assert made.verdict("C2").verdict == "not measured"
+    made.quality("before", 0.8, 80, seeds=2)
+    made.quality("after", 0.8, 20, seeds=2)
+    found = made.verdict("C2")
+    assert (found.verdict, found.measured) == ("undecided", pytest.approx(60))
+    assert "No level has 3 seeds" in found.found
+
+
+def test_c2_tells_the_spread_and_what_recovery_gives(made: Made) -> None:
+    made.quality("dense", 0, {"hau": 90, "swa": 80})
+    made.quality("before", 0.9, {"hau": 70, "swa": 64})
+    made.quality("after", 0.9, {"hau": 10, "swa": 40})
+    made.quality("after with recovery", 0.9, {"hau": 75, "swa": 69})
+    found = made.verdict("C2").found
+    before, after = stdev([20, 16] * 3), stdev([80, 40] * 3)
+    assert f"before {before:.2f}, after {after:.2f}" in found
+    assert "After with recovery, at as many epochs, minus before at 90 %: +5.00" in found
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ({0.1: 1.0, 0.5: 0.8, 0.9: 0.5}, "holds"),
+        ({0.1: 1.0, 0.5: 1.0, 0.9: 1.0}, "fails"),
+        ({0.1: 1.0, 0.5: 1.2, 0.9: 1.4}, "fails"),
+        ({0.1: 0.5, 0.5: 0.5, 0.9: 0.5}, "undecided"),
+        ({0.1: 1.0, 0.5: 0.8, 0.8: 0.5}, "undecided"),
+        ({0.9: 0.5}, "undecided"),
+    ],
+)
+def test_c7_is_about_the_slope_and_the_clocks_own_noise(made: Made, ratios: dict[float, float], verdict: str) -> None:
+    for sparsity, ratio in ratios.items():
+        made.quality("before", sparsity, 50, seeds=1)
+        made.latency("before", sparsity, ratio)
+    found = made.verdict("C7")
+    assert found.verdict == verdict
+    if len(ratios) > 1:
+        x, y = list(ratios), list(ratios.values())
+        assert found.measured == pytest.approx(np.polyfit(x, y, 1)[0], abs=1e-9)
+        assert found.interval is not None
+        assert found.interval[0] - 1e-9 <= found.measured <= found.interval[1] + 1e-9
+    else:
+        assert (found.measured, found.interval) == (None, None)
+    assert "itself: 0.960 to 1.040" in found.found
+    assert "48 of 200 test sentences" in found.found
+
+
+def test_c7_tells_the_spread_of_languages_and_keeps_to_one_machine(made: Made) -> None:
+    made.latency("before", 0.5, 1.0)
+    made.latency("before", 0.9, {"hau": 0.4, "swa": 0.8})
+    made.latency("before", 0.9, 9.0, environment=MACHINE.model_copy(update={"cpu": "Another"}))
+    found = made.verdict("C7")
+    assert "0.600, from 0.400 (hau) to 0.800 (swa)" in found.found
+    assert "4 points on one machine (A Processor" in found.found
+    assert "2 rows of other bases" in found.found
+
+
+def test_steps_count_and_not_the_names_of_arms(made: Made) -> None:
+    made.quality("dense", 0, 80, arm="one")
+    made.quality("before", 0.6, 80, arm="after")
+    made.quality("after", 0.9, 70, arm="before")
+    made.quality("before", 0.9, 10, arm="after")
+    assert made.verdict("C1").verdict == "holds"
+    assert made.verdict("C2").verdict == "fails"
+
+
+def test_zeros_that_training_gives_up_are_no_pruning(made: Made) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80, training={"keep_zeros": False})
+    assert made.verdict("C1").verdict == "not measured"
+
+
+def test_other_bases_and_other_training_are_not_mixed_in(made: Made) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    before = made.verdict("C1")
+    made.base = "other"
+    made.quality("before", 0.6, 20)
+    made.base = "tiny"
+    made.quality("before", 0.6, 20, training={"rate": 1.0})
+    found = made.verdict("C1")
+    assert (found.verdict, found.measured, found.rows) == (before.verdict, before.measured, before.rows)
+    assert "Measured on tiny (sha256 " in found.found
+    assert "12 rows of other bases" in found.found
+
+
+def test_a_run_that_is_not_measured_on_every_language_is_left_out(made: Made) -> None:
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    made.languages = ("hau",)
+    made.quality("before", 0.3, 10)
+    found = made.verdict("C1")
+    assert found.verdict == "holds"
+    assert "30 %" not in found.found
+    assert "3 rows of other bases" in found.found
+
+
+def test_found_names_encoder_languages_seeds_and_what_part_of_the_split(made: Made) -> None:
+    made.split_size = 552
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    found = made.verdict("C1").found
+    assert "another encoder than the paper's AfriBERTa" in found
+    assert "hau, swa; 200 of 1,104 test sentences; 3 seeds" in found
+    assert "sample" not in found
+
+
+def test_the_papers_encoder_and_the_sample_are_called_what_they_are(made: Made) -> None:
+    made.base, made.corpus = "castorini/afriberta_base", "sample:hau,swa"
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    found = made.verdict("C1").found
+    assert "another encoder" not in found
+    assert "the embedded sample, no real corpus" in found

@@ -1,0 +1,235 @@
+"""The report: a pure function of rows, whose numbers are those of a second computation."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+
+import pytest
+from test_claims import Made, steps_of
+
+from dinku import report
+from dinku.errors import DinkuError
+from dinku.results import Results, Row
+from dinku.study import Study
+
+STEPS = [{"FineTune": {"epochs": 3}}]
+STUDY = Study.model_validate(
+    {
+        "name": "made",
+        "title": "A made-up study",
+        "base": "tiny",
+        "corpus": "masakhaner:hau,swa",
+        "recipes": [{"arm": arm, "steps": STEPS} for arm in ("dense", "before", "after")],
+    }
+)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """Dense, before and after at two levels, three seeds but for 30 %, with times at 90 %."""
+    rows = Made(tmp_path / "results" / "made")
+    rows.quality("dense", 0, {"hau": 90, "swa": 80})
+    rows.quality("before", 0.3, {"hau": 88, "swa": 80}, seeds=1)
+    rows.quality("before", 0.9, {"hau": 80, "swa": 60})
+    rows.quality("after", 0.9, {"hau": 20, "swa": 31})
+    for language in ("before", "after"):
+        rows.latency(language, 0.9, {"hau": 0.9, "swa": 1.3})
+    return rows
+
+
+def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, bytes]:
+    paths = report.write(study, made.results, made.folder.parent / folder)
+    assert [path.name for path in paths] == ["report.md", "rows.csv", "curves.svg", "curves.png"]
+    assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def table(markdown: str, *, after: str) -> list[list[str]]:
+    """The cells of the first table after a line, its head first."""
+    lines = markdown[markdown.index(after) :].splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    block = [line for line in lines[start:] if line.startswith("|") or not line]
+    block = block[: block.index("")] if "" in block else block
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in (block[0], *block[2:])]
+
+
+def test_the_same_rows_in_any_order_give_the_same_bytes(made: Made) -> None:
+    other = replace(made, folder=made.folder.parent / "again" / "made")
+    for row in reversed(made.results.rows()):
+        other.results.add(row, made.results.counts(row) if row.kind == "quality" else None)
+    assert written(made) == written(other) == written(made)
+    assert other.results.rows() == made.results.rows()
+
+
+def test_the_table_holds_mean_f1_its_interval_and_its_seeds(made: Made) -> None:
+    head, *lines = table(written(made)["report.md"].decode(), after="## F1")
+    assert head == ["sparsity", "before", "strict", "after", "strict"]
+    cells = {
+        line[0]: dict(zip(["", "before", "before strict", "after", "after strict"], line, strict=True))
+        for line in lines
+    }
+    assert list(cells) == ["0", "30 %", "90 %"]
+    assert cells["30 %"]["after"] == ""
+    for level, arm, f1, seeds in (
+        ("0", "before", 85, 3),
+        ("0", "after", 85, 3),
+        ("30 %", "before", 84, 1),
+        ("90 %", "before", 70, 3),
+        ("90 %", "after", 25.5, 3),
+    ):
+        found = re.fullmatch(r"(\S+) \[(\S+), (\S+)\](?: ×(\d))?", cells[level][arm])
+        assert found is not None
+        value, low, high, times = found.groups()
+        assert float(value) == f1
+        assert int(times or 1) == seeds
+        # Every seed has the same F1 here, so the interval is that of sentences: a normal one is close to it.
+        ours = {"0": (90, 80), "30 %": (88, 80), "90 %": (80, 60) if arm == "before" else (20, 31)}[level]
+        error = 1.96 * sum(p * (100 - p) / 100 for p in ours) ** 0.5 / 2
+        assert float(low) == pytest.approx(f1 - error, abs=0.8)
+        assert float(high) == pytest.approx(f1 + error, abs=0.8)
+        assert cells[level][f"{arm} strict"] == f"{f1 - 4:.1f}"
+
+
+def test_intervals_grow_where_seeds_differ(tmp_path: Path) -> None:
+    def interval(*by_seed: int) -> list[float]:
+        made = Made(tmp_path / "-".join(map(str, by_seed)) / "made")
+        for seed, f1 in enumerate(by_seed):
+            made.quality("dense", 0, f1, seeds=[seed])
+        (_, *line), *_ = table(written(made)["report.md"].decode(), after="## F1")[1:]
+        return [float(x) for x in re.findall(r"[\d.]+", line[0])[:3]]
+
+    same, apart = interval(50, 50, 50), interval(30, 50, 70)
+    assert same[0] == apart[0] == 50
+    assert apart[2] - apart[1] > 2 * (same[2] - same[1])
+
+
+def test_by_language_the_one_that_loses_most_comes_first(made: Made) -> None:
+    text = written(made)["report.md"].decode()
+    before, after = (table(text, after=f"### {arm}, by language") for arm in ("before", "after"))
+    assert before == [
+        ["", "0", "30 %", "90 %", "mean loss"],
+        ["swa", "80.0", "80.0", "60.0", f"{mean([0, 20]):.1f}"],
+        ["hau", "90.0", "88.0", "80.0", f"{mean([2, 10]):.1f}"],
+    ]
+    assert [line[0] for line in after[1:]] == ["hau", "swa"]
+
+
+def test_sizes_and_times(made: Made) -> None:
+    text = written(made)["report.md"].decode()
+    sizes = {line[0]: line[1:] for line in table(text, after="## Size")[1:]}
+    assert sizes["before 90 %"] == ["50,000", "90.00 %", "41,000", "0.2", "0.2"]
+    assert list(sizes) == ["dense", "before 30 %", "before 90 %", "after 90 %"]
+    times = {line[0]: line[1:] for line in table(text, after="## Time")[1:]}
+    assert times["after 90 %"] == ["1.100", "0.900 (hau)", "1.300 (swa)", "slower"]
+    assert "0.960 to 1.040" in text
+    assert "48 of 200 test sentences, one by one" in text
+
+
+def test_the_ledger_is_in_it(made: Made) -> None:
+    claims = table(written(made)["report.md"].decode(), after="## The paper's claims")
+    assert [line[0] for line in claims[1:]] == [f"C{i}" for i in range(1, 9)]
+    assert [line[1] for line in claims[1:3]] == ["**undecided**", "**holds**"]
+
+
+def test_rows_csv_is_a_line_a_row(made: Made) -> None:
+    rows = {(r.kind, r.address, r.language): r for r in made.results.rows()}
+    lines = list(csv.DictReader(written(made)["rows.csv"].decode().splitlines()))
+    assert len(lines) == len(rows)
+    for line in lines:
+        row: Row = rows[line["kind"], line["address"], line["language"]]
+        assert (line["arm"], int(line["seed"]), line["cpu"]) == (row.arm, row.seed, "A Processor")
+        if row.kind == "quality":
+            f1 = made.results.counts(row).scores().f1
+            assert float(line["f1_default"]) == pytest.approx(f1, abs=1e-12)
+            assert float(line["f1_strict"]) == pytest.approx(f1 - 0.04, abs=1e-12)
+            assert (int(line["gold_default"]), int(line["correct_default"])) == (100, round(100 * f1))
+            assert float(line["linear_sparsity"]) == pytest.approx(row.values.get("sparsity", 0.0))
+            assert line["seconds_subject"] == ""
+        else:
+            assert float(line["ratio_to_dense"]) == {"hau": 0.9, "swa": 1.3}[row.language]
+            assert line["f1_default"] == ""
+
+
+def test_n_of_n_is_said_and_so_is_the_sample(made: Made) -> None:
+    assert b"200 test sentences" in written(made)["report.md"]
+    assert b"sample" not in written(made)["report.md"]
+    part = Made(made.folder.parent / "part" / "made", corpus="sample:hau,swa", split_size=552)
+    part.quality("dense", 0, 80)
+    text = written(part)["report.md"].decode()
+    assert text.startswith("# A made-up study (sample)\n")
+    assert "200 of 1,104 test sentences (the embedded sample, no real corpus)" in text
+
+
+def test_what_is_not_measured_on_every_language_is_left_out_and_counted(made: Made) -> None:
+    made.languages = ("hau",)
+    made.quality("after", 0.3, 99)
+    text = written(made)["report.md"].decode()
+    assert "Left out until they are measured on every language: 3 recipes." in text
+    assert "99.0" not in text
+
+
+def test_other_bases_have_tables_of_their_own(made: Made) -> None:
+    made.base = "other"
+    made.quality("before", 0.9, 11)
+    text = written(made)["report.md"].decode()
+    assert text.count("## F1") == 2
+    assert text.index("Base tiny") < text.index("Base other")
+    assert table(text, after="Base other")[1][1].startswith("11.0 ")
+
+
+def test_a_change_of_training_is_not_mixed_in(made: Made) -> None:
+    made.quality("before", 0.9, 11, training={"rate": 1.0})
+    text = written(made)["report.md"].decode()
+    assert text.count("## F1") == 2
+    assert table(text, after="## F1")[3][1].startswith("70.0 ")
+
+
+def test_of_two_recipes_by_one_name_and_training_the_commoner_is_shown(made: Made) -> None:
+    prune, tune = steps_of("before", 0.9)
+    prune = {"Sparsify": {**prune["Sparsify"], "granularity": "matrix"}}
+    made.quality("before", 0.9, 11, seeds=2, steps=[prune, tune])
+    text = written(made)["report.md"].decode()
+    assert table(text, after="## F1")[3][1].startswith("70.0 ")
+    assert "Left out, being of recipes that changed" in text
+    assert "about other sentences: 4 rows." in text
+
+
+def test_studies_without_a_grid_of_sparsity_get_a_table_of_recipes(tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", languages=("hau",))
+    made.quality("dense", 0, 80, arm="one")
+    made.quality("dense", 0, 60, arm="two", training={"rate": 1.0}, strict=0)
+    text = written(made)["report.md"].decode()
+    head, *lines = table(text, after="## F1")
+    assert head == ["recipe", "F1", "strict"]
+    assert [(line[0], line[1].split()[0], line[2]) for line in lines] == [
+        ("one", "80.0", "76.0"),
+        ("two", "60.0", "60.0"),
+    ]
+
+
+def test_without_rows_it_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DinkuError, match="made: has no rows to report; run `dinku run STUDY` first") as error:
+        report.write(STUDY, Results(tmp_path / "made"), tmp_path / "out")
+    assert error.value.status == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_until_a_recipe_is_measured_on_every_language_there_is_nothing_to_show(tmp_path: Path) -> None:
+    made = Made(tmp_path / "made", languages=("hau",))
+    made.quality("dense", 0, 80)
+    made.languages = ("swa",)
+    made.quality("before", 0.6, 80)
+    with pytest.raises(DinkuError, match="no recipe measured on every language"):
+        written(made)
+
+
+def test_a_folder_that_can_not_be_written_is_an_error_of_status_1(made: Made) -> None:
+    out = made.folder.parent / "file"
+    out.write_text("")
+    with pytest.raises(DinkuError, match="can't be written") as error:
+        report.write(STUDY, made.results, out)
+    assert error.value.status == 1
