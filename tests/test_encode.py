@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_every_word_with_a_subword_is_scored_once_at_its_first_subword(lengths: 
 
 def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> None:
     windows = Encoder(LETTERS, 12, pad=1).windows([["a"] * 40])
-    for earlier, later in zip(windows, windows[1:], strict=False):
+    for earlier, later in pairwise(windows):
         assert later.words[0] == earlier.words[-1] + 1
         assert earlier.at[-1] < len(earlier.ids) - 2  # words follow the last one scored …
         assert later.at[0] > 1  # … and come before the first

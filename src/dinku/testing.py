@@ -36,6 +36,7 @@ from dinku.spans import is_iob2_tag
 from dinku.tagger import Tagger
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")
 _SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 _NAMES = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), _SPECIAL, strict=True))
 
@@ -67,12 +68,11 @@ _CONFIGS: dict[str, Callable[[int], Any]] = {
 def tiny_corpus(sentences: int = 24, *, seed: int = 0, split: str = "train") -> Corpus:
     """Made-up sentences of two languages in which names can be told by their endings."""
     random = np.random.default_rng(seed)
-    syllables = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")
     out = []
     for number in range(sentences):
         words, tags = [], []
         for _ in range(int(random.integers(1, 9))):
-            stem = "".join(syllables[i] for i in random.integers(0, len(syllables), int(random.integers(1, 4))))
+            stem = "".join(SYLLABLES[i] for i in random.integers(0, len(SYLLABLES), int(random.integers(1, 4))))
             kind = int(random.integers(0, 4))
             words += (
                 [stem.title() + "o", "Ade" + stem] if kind == 0 else [stem.title() + "land"] if kind == 1 else [stem]
@@ -87,16 +87,17 @@ def tiny_data() -> Data:
 
 
 def tiny_tokenizer(kind: str, corpus: Corpus) -> PreTrainedTokenizerFast:
-    """A tokenizer trained on the words of a corpus: *unigram*, *wordpiece* or *bytes* (byte-level BPE)."""
-    trainer: Any
+    """A tokenizer for `tiny_corpus`: *unigram*, the same everywhere, or *wordpiece* or *bytes* (BPE), trained on it."""
+    trainer: Any = None
     if kind == "unigram":
-        tokenizer = Tokenizer(models.Unigram())
+        stems = [*SYLLABLES, *(s.title() for s in SYLLABLES), "o", "Ade", "land", *sorted(set("".join(SYLLABLES)))]
+        scores = {piece: -8.0 - len(stems) / (1 + i) for i, piece in enumerate(reversed(stems))}
+        pieces = [*((special, 0.0) for special in _SPECIAL), ("▁", -9.0), *((f"▁{p}", s) for p, s in scores.items())]
+        tokenizer = Tokenizer(models.Unigram([*pieces, *scores.items()], unk_id=3))
         tokenizer.normalizer = normalizers.NFKC()
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=80, special_tokens=_SPECIAL, unk_token="<unk>", show_progress=False
-        )
+        tokenizer.add_special_tokens(_SPECIAL)
     elif kind == "wordpiece":
         tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -110,7 +111,8 @@ def tiny_tokenizer(kind: str, corpus: Corpus) -> PreTrainedTokenizerFast:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-    tokenizer.train_from_iterator((" ".join(s.words) for s in corpus), trainer)
+    if trainer is not None:
+        tokenizer.train_from_iterator((" ".join(s.words) for s in corpus), trainer)
     ends = [(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")]
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **_NAMES)
@@ -126,8 +128,9 @@ def tiny_tagger(family: str = "xlm-roberta", tokenizer: str = "unigram", *, tags
         model = surgery.with_head(model, tags, seed=0)
     random = np.random.default_rng(7)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.from_numpy(random.random(tuple(parameter.shape)) - 0.5))
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2 or name == "classifier.bias":  # norms as they are: words then get different tags
+                parameter.copy_(torch.from_numpy(random.random(tuple(parameter.shape)) - 0.5))
         table = surgery.word_embeddings(model)
         table.weight[table.padding_idx] = 0
     return Tagger(model.eval(), pieces, tuple(tags))
@@ -140,7 +143,8 @@ def digest(tagger: Tagger) -> str:
         whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + tensor.contiguous().numpy().tobytes())
     tagger.tokenizer.backend_tokenizer.no_truncation()
     tagger.tokenizer.backend_tokenizer.no_padding()
-    whole.update(tagger.tokenizer.backend_tokenizer.to_str().encode())
+    tokenizer = json.loads(tagger.tokenizer.backend_tokenizer.to_str())  # whose maps are written in any order
+    whole.update(json.dumps(tokenizer, sort_keys=True).encode())
     whole.update(repr((tagger.tags, tagger.label_on, tagger.sparse)).encode())
     return whole.hexdigest()
 

@@ -6,7 +6,6 @@ checkpoint to the same weights, bit for bit on the same machine with the same th
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
@@ -18,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from torch.utils.data import DataLoader, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from dinku.errors import DinkuError
 from dinku.method import Work
+from dinku.tagger import quietly
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 CHECKPOINT_SECONDS = 60.0
@@ -127,18 +126,15 @@ def train(
         callbacks.append(_Checkpoint())
     _discard_partial(scratch)
     resume = last_checkpoint(scratch)
-    level = transformers.utils.logging.get_verbosity()
-    transformers.utils.logging.set_verbosity(logging.ERROR)
     try:
-        with torch.random.fork_rng(devices=[] if on_cpu else None):
+        with quietly(), torch.random.fork_rng(devices=[] if on_cpu else None):
             trainer = _Planned(model=model, args=arguments, train_dataset=list(steps), callbacks=callbacks)
-            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.remove_callback(PrinterCallback)
             trainer.collate, trainer.planned_loss = collate, loss
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
             # Footgun: with bf16, accelerate leaves the model's own forward wrapped in autocast.
             trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     finally:
-        transformers.utils.logging.set_verbosity(level)
         if work.folder is None:
             shutil.rmtree(scratch, ignore_errors=True)
     if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):

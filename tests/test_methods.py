@@ -1,0 +1,317 @@
+"""Every method through the public battery, and what is particular to each."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dinku import importance, surgery, train
+from dinku.corpus import Corpus, Sentence
+from dinku.errors import DinkuError
+from dinku.method import Data, Method, Work
+from dinku.methods import MODULES, from_json, method_class, to_json
+from dinku.methods.finetune import FineTune
+from dinku.methods.sparsity import Sparsify
+from dinku.tagger import Tagger
+from dinku.testing import check_law, check_method, digest, tiny_corpus, tiny_data, tiny_tagger
+
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+ONE = Work(seed=1, threads=1)
+QUICK = FineTune(epochs=1, batch=8, rate=1e-3, precision="float32")
+EXAMPLES: list[Method] = [
+    Sparsify(0.6),
+    Sparsify(0.9, embeddings=True),
+    Sparsify(0.5, granularity="matrix", embeddings=True),
+    QUICK,
+    FineTune(epochs=2, batch=4, select="best", keep_zeros=False),
+]
+NOTHING = {"Sparsify": Sparsify(0.0), "FineTune": FineTune(epochs=0, tags=("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))}
+
+
+@pytest.mark.parametrize("method", EXAMPLES, ids=str)
+def test_the_battery(method: Method) -> None:
+    name = type(method).__name__
+    key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
+    golden = GOLDEN[key] if not method.needs else None
+    check_method(method, nothing=NOTHING[name], others=[m for m in EXAMPLES if m != method][:3], golden=golden)
+
+
+def test_every_method_stands_in_the_table_and_has_an_example() -> None:
+    assert {type(m).__name__ for m in EXAMPLES} == set(MODULES)
+    for name in MODULES:
+        assert isinstance(NOTHING[name], Method)
+        assert method_class(name).__name__ == name
+
+
+def test_the_battery_catches_methods_that_break_the_contract() -> None:
+    class Wrong(Sparsify):
+        def declare(self, shape):  # type: ignore[no-untyped-def]
+            return replace(shape, hidden=shape.hidden + 1)
+
+    class Spoils(Sparsify):
+        def apply(self, tagger, data, work):  # type: ignore[no-untyped-def]
+            next(iter(surgery.matrices(tagger.model).values())).data.zero_()
+            return tagger.copy()
+
+    class Random(Sparsify):
+        def apply(self, tagger, data, work):  # type: ignore[no-untyped-def]
+            changed = tagger.copy()
+            changed.model.classifier.bias.data.normal_()
+            return changed
+
+    with pytest.raises(AssertionError, match="hidden=17"):
+        check_method(Wrong(0.5))
+    with pytest.raises(AssertionError, match="changed the tagger it was given"):
+        check_method(Spoils(0.0))
+    with pytest.raises(AssertionError, match="another result at the same seed"):
+        check_method(Random(0.0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0, 0.999), st.sampled_from(["global", "matrix"]), st.booleans())
+def test_sparsity_is_exact(sparsity: float, granularity: str, embeddings: bool) -> None:
+    tagger = tiny_tagger()
+    method = Sparsify(sparsity, granularity, embeddings)  # type: ignore[arg-type]
+    sparse = method.apply(tagger, Data(), ONE)
+    groups = list(surgery.prunable(sparse.model, embeddings=embeddings).values())
+    groups = groups if granularity == "matrix" else [[v for views in groups for v in views]]
+    for views in groups:
+        assert sum(int((v == 0).sum()) for v in views) == round(sparsity * sum(v.numel() for v in views))
+    check_law(method, tagger.shape, sparse.shape)
+    table, before = surgery.word_embeddings(sparse.model), surgery.word_embeddings(tagger.model)
+    if not embeddings:
+        assert torch.equal(table.weight, before.weight)
+    assert torch.equal(sparse.model.classifier.weight, tagger.model.classifier.weight)
+
+
+def test_the_smallest_weights_go_and_the_first_among_equals() -> None:
+    scores = [torch.tensor([[3.0, 1.0], [1.0, 2.0]]), torch.tensor([1.0, 0.5])]
+    first, second = importance.least(scores, 3)
+    assert first.tolist() == [[False, True], [True, False]]
+    assert second.tolist() == [False, True]
+    assert not any(bool(m.any()) for m in importance.least(scores, 0))
+    assert all(bool(m.all()) for m in importance.least(scores, 6))
+
+
+def test_zeros_that_came_with_a_checkpoint_count_but_are_not_kept() -> None:
+    tagger = tiny_tagger()
+    weight = surgery.matrices(tagger.model)["encoder.layer.0.attention.self.query.weight"]
+    weight.data[:8] = 0
+    data = tiny_data()
+    assert tagger.shape.zeros == 0
+    trained = QUICK.apply(tagger, data, ONE)
+    assert int((surgery.matrices(trained.model)["encoder.layer.0.attention.self.query.weight"] == 0).sum()) == 0
+    sparse = Sparsify(0.0625, "matrix").apply(tagger, Data(), ONE)  # fewer than are there: they all stay
+    kept = QUICK.apply(sparse, data, ONE)
+    assert int((surgery.matrices(kept.model)["encoder.layer.0.attention.self.query.weight"] == 0).sum()) == 128
+
+
+@pytest.mark.parametrize("embeddings", [False, True])
+def test_fine_tuning_keeps_exactly_the_zeros_of_sparsity(embeddings: bool) -> None:
+    sparse = Sparsify(0.7, embeddings=embeddings).apply(tiny_tagger(tags=()), Data(), ONE)
+    trained = replace(QUICK, epochs=3).apply(sparse, tiny_data(), ONE)
+    before = surgery.prunable(sparse.model, embeddings=True)
+    after = surgery.prunable(trained.model, embeddings=True)
+    for name, views in before.items():
+        for old, new in zip(views, after[name], strict=True):
+            if embeddings or name != "word embeddings":
+                assert torch.equal(old == 0, new == 0), name
+            assert not torch.equal(old, new), name
+    free = replace(QUICK, keep_zeros=False).apply(sparse, tiny_data(), ONE)
+    assert int((surgery.matrices(free.model)["encoder.layer.1.output.dense.weight"] == 0).sum()) == 0
+    pad = surgery.word_embeddings(trained.model)
+    assert torch.equal(pad.weight[pad.padding_idx], torch.zeros(16))
+
+
+def test_fine_tuning_learns_and_adds_a_head() -> None:
+    data = Data(tiny_corpus(200), tiny_corpus(60, seed=1, split="dev"))
+    bare = tiny_tagger(tags=())
+    trained = FineTune(epochs=12, batch=8, rate=5e-3).apply(bare, data, ONE)
+    assert trained.tags == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert trained.evaluate(data.dev).scores().f1 > 0.5  # type: ignore[arg-type]
+    assert not trained.model.training
+
+
+def test_compact_embeddings_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, method = tiny_data(), replace(QUICK, epochs=2)
+    compact = method.apply(tiny_tagger(), data, ONE)
+    monkeypatch.setattr(FineTune, "_used", lambda self, tagger, windows: np.arange(tagger.model.config.vocab_size))
+    whole = method.apply(tiny_tagger(), data, ONE)
+    for (name, a), b in zip(compact.model.state_dict().items(), whole.model.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize(("family", "tokenizer"), [("roberta", "bytes"), ("distilbert", "wordpiece")])
+def test_other_families_fine_tune_too(family: str, tokenizer: str) -> None:
+    trained = replace(QUICK, epochs=2).apply(tiny_tagger(family, tokenizer, tags=()), tiny_data(), ONE)
+    check_law(
+        replace(QUICK, epochs=2).resolve(None, tiny_data()),
+        tiny_tagger(family, tokenizer, tags=()).shape,
+        trained.shape,
+    )
+
+
+def test_selection_on_dev_takes_the_best_epoch() -> None:
+    data = Data(tiny_corpus(100), tiny_corpus(60, seed=1, split="dev"))
+    method = FineTune(epochs=6, batch=8, rate=8e-3, precision="float32")
+    epochs = [replace(method, epochs=6).apply(tiny_tagger(tags=()), data, ONE)]
+    best = replace(method, select="best").apply(tiny_tagger(tags=()), data, ONE)
+    scores = [t.evaluate(data.dev).scores().f1 for t in (*epochs, best)]  # type: ignore[arg-type]
+    assert scores[-1] >= scores[0]
+
+
+def test_windows_cover_long_sentences_in_training() -> None:
+    long = Corpus("long", "train", (Sentence(("Bade",) * 300, ("B-PER",) * 300, "one"),))
+    seen: list[int] = []
+    loss = train.train
+
+    def count(model, steps, collate, *rest, **named):  # type: ignore[no-untyped-def]
+        seen.extend(int(collate(step)["gold"].numel()) for step in steps)
+        return loss(model, steps, collate, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "train", count)
+        replace(QUICK, window=16).apply(tiny_tagger(tags=()), Data(long, long), ONE)
+    assert sum(seen) == 300
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_training_that_is_killed_resumes_to_the_same_weights(
+    select: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    method = FineTune(epochs=3, batch=4, rate=1e-3, select=select)  # type: ignore[arg-type]
+    sparse = Sparsify(0.5, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
+    expected = digest(method.apply(sparse, tiny_data(), ONE))
+
+    def until(limit: int):  # type: ignore[no-untyped-def]
+        def progress(done: int, total: int, note: str) -> None:
+            reached.append(done)
+            if done == limit:
+                raise Killed
+
+        return progress
+
+    for limit in (4, 9, 15):
+        reached: list[int] = []
+        with pytest.raises(Killed):
+            method.apply(sparse, tiny_data(), Work(seed=1, threads=1, folder=tmp_path / "work", progress=until(limit)))
+        assert reached[0] > limit - 7  # it went on from where it was
+    # a checkpoint that wasn't finished is passed over, though its number is the highest
+    (tmp_path / "work" / "checkpoint-17").mkdir()
+    (tmp_path / "work" / "checkpoint-17" / "model.safetensors").write_bytes(b"half")
+    reached = []
+    after = method.apply(sparse, tiny_data(), Work(seed=1, threads=1, folder=tmp_path / "work", progress=until(-1)))
+    assert reached[0] == 15
+    assert digest(after) == expected
+    assert not list((tmp_path / "work").glob("checkpoint-*"))
+
+
+def test_a_plan_takes_every_sentence_once_an_epoch_and_batches_like_lengths() -> None:
+    lengths = np.random.default_rng(0).integers(3, 100, 1000).tolist()
+    steps = train.plan(lengths, batch=16, epochs=3, seed=5)
+    assert len(steps) == 3 * 63
+    for epoch in range(3):
+        assert sorted(i for step in steps[epoch * 63 : (epoch + 1) * 63] for i in step) == list(range(1000))
+    padded = sum(max(lengths[i] for i in step) * len(step) for step in steps)
+    assert padded < 1.05 * 3 * sum(lengths)
+    assert steps[:63] != steps[63:126]
+    assert steps == train.plan(lengths, batch=16, epochs=3, seed=5)
+    assert steps != train.plan(lengths, batch=16, epochs=3, seed=6)
+
+
+def test_quick_dropout_has_dropouts_mean_and_rate() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(1000, 500)
+    dropped = surgery._dropped(x, 0.1)
+    assert abs(float((dropped == 0).float().mean()) - 0.1) < 0.002
+    assert abs(float(dropped.mean()) - 1) < 0.002
+    assert torch.equal(surgery._dropped(x, 0.0), x)
+
+
+def test_quick_dropout_attends_as_torch_does_and_is_taken_out_again() -> None:
+    tagger = tiny_tagger()
+    batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(6)]))
+    ids, mask = torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)
+    before = dict(tagger.model.named_modules())
+    with torch.inference_mode():
+        expected = tagger.model(ids, attention_mask=mask).logits
+        with surgery.quick_dropout(tagger.model):
+            found = tagger.model(ids, attention_mask=mask).logits
+        assert torch.equal(tagger.model(ids, attention_mask=mask).logits, expected)
+    rows, columns = batch.rows, batch.columns
+    torch.testing.assert_close(found[rows, columns], expected[rows, columns], atol=1e-5, rtol=1e-5)
+    assert dict(tagger.model.named_modules()) == before
+    assert tagger.model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"Sparsify": {"sparsity": 1.0}}, "sparsity is 1.0; give the fraction of zeros"),
+        ({"Sparsify": {"sparsity": -0.1}}, "sparsity is -0.1"),
+        ({"Sparsify": {"sparsity": "much"}}, "Sparsify.sparsity: Input should be a valid number"),
+        (
+            {"Sparsify": {"ratio": 0.5}},
+            "Sparsify has no field 'ratio'; its fields are sparsity, granularity, embeddings",
+        ),
+        ({"Sparsify": {}}, "Sparsify.sparsity: "),
+        ({"Sparsify": {"sparsity": 0.5, "granularity": "row"}}, "granularity"),
+        ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of FineTune, Sparsify"),
+        ({"FineTune": {"epochs": -1}}, "epochs is -1; give 0 or more"),
+        ({"FineTune": {"rate": 0}}, "rate is 0.0; give a positive number"),
+        ({"FineTune": {"batch": 0}}, "batch is 0; give 1 or more"),
+        ({"FineTune": {"window": 3}}, "window is 3; give 8 subwords or more"),
+        ({"FineTune": {"select": "dev"}}, "FineTune.select: "),
+        ({"FineTune": 3}, "the fields of FineTune are 3"),
+        ([1], "isn't one method with its fields"),
+        ({"FineTune": {}, "Sparsify": {}}, "isn't one method with its fields"),
+    ],
+)
+def test_wrong_steps_are_one_line(step: object, said: str) -> None:
+    with pytest.raises(DinkuError) as caught:
+        from_json(step, where="study.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (Data(), "there is no train split"),
+        (Data(tiny_corpus().without_tags()), "has sentences without tags"),
+        (Data(Corpus("c", "train", (Sentence(("", ""), ("O", "O")),))), "no word of the train split yields a subword"),
+        (
+            Data(Corpus("c", "train", (Sentence(("a",), ("B-DATE",)),))),
+            "has the tag B-DATE, which isn't among the head's",
+        ),
+    ],
+)
+def test_wrong_data_is_one_line(data: Data, said: str) -> None:
+    method = FineTune(epochs=1, tags=("O", "B-LOC", "I-LOC"))
+    with pytest.raises(DinkuError, match=said):
+        method.apply(tiny_tagger(tags=()), data, ONE)
+
+
+def test_training_that_diverges_says_so() -> None:
+    with pytest.raises(DinkuError, match="no longer finite; lower the learning rate") as caught:
+        replace(QUICK, rate=1e30, clip=1e30, epochs=2).apply(tiny_tagger(tags=()), tiny_data(), ONE)
+    assert caught.value.status == 1
+
+
+def test_a_sparse_tagger_stays_sparse_through_a_folder(tmp_path: Path) -> None:
+    sparse = Sparsify(0.6).apply(tiny_tagger(tags=()), Data(), ONE)
+    loaded = Tagger.load(sparse.save(tmp_path / "sparse"))
+    assert loaded.shape == sparse.shape
+    assert loaded.shape.zeros == round(0.6 * sum(loaded.shape.weights(embeddings=False)))

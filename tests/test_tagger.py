@@ -1,0 +1,327 @@
+"""Taggers of every family; AfriBERTa's traps on its exact architecture with random weights and a tokenizer made here."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sentencepiece
+import torch
+from safetensors.torch import save_file
+from transformers import AutoModelForTokenClassification, AutoTokenizer, XLMRobertaConfig, pipeline
+
+from dinku import sources
+from dinku.corpus import Sentence
+from dinku.errors import DinkuError
+from dinku.runtime.torch import TorchEngine
+from dinku.tagger import Tagger, from_sentencepiece
+from dinku.testing import TAGS, digest, tiny_corpus, tiny_tagger
+
+FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]
+UNKNOWN = [
+    "🙂",
+    "中文",
+    "ሰላም",
+    "naïve—x",
+    "a\u200bb",
+    "\u200b",
+    "ẹ̀kọ́",
+    "Ö",
+    "\u00a0",
+    "½",
+    "ﬁn",
+    "…",
+    "x🙂y🙂🙂",
+    "",
+    "▁",
+    "▁▁x",
+]
+
+
+@pytest.fixture(scope="module")
+def spm() -> bytes:
+    """A small SentencePiece Unigram model with byte fallback, of AfriBERTa's kind."""
+    words = [" ".join(s.words) for s in tiny_corpus(600, seed=2)]
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(words),
+        model_writer=out,
+        vocab_size=500,
+        model_type="unigram",
+        byte_fallback=True,
+        character_coverage=0.98,
+        minloglevel=2,
+    )
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def afriberta(spm: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """castorini/afriberta_small as it lies on the Hub: 82.5 M parameters, a pickle of weights, a SentencePiece model."""
+    folder = tmp_path_factory.mktemp("afriberta_small")
+    config = XLMRobertaConfig(
+        vocab_size=70006,
+        hidden_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        intermediate_size=3072,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        architectures=["XLMRobertaForMaskedLM"],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForTokenClassification.from_config(config).roberta
+    config.save_pretrained(folder)
+    weights = {f"roberta.{name}": tensor for name, tensor in model.state_dict().items()}
+    weights["lm_head.bias"] = torch.zeros(70006)  # its head for pretraining, which a tagger has no use for
+    torch.save(weights, folder / "pytorch_model.bin")
+    (folder / "sentencepiece.bpe.model").write_bytes(spm)
+    return folder
+
+
+def test_afriberta_loads_from_its_pickle_and_its_sentencepiece_model(afriberta: Path) -> None:
+    assert not list(afriberta.glob("*.safetensors"))
+    tagger = Tagger.load(afriberta)
+    assert round(tagger.shape.parameters / 1e6, 1) == 82.5
+    assert tagger.tags == ()
+    assert tagger.tokenizer.model_max_length == 512  # unset there, and 514 rows of positions begin after the padding id
+    stored = torch.load(afriberta / "pytorch_model.bin", weights_only=True)
+    for name, tensor in tagger.model.state_dict().items():
+        assert torch.equal(tensor, stored[f"roberta.{name}"]), name
+    long = Sentence(("Bade",) * 2000)
+    batch = tagger.encoder.batch(tagger.encoder.windows([long.words])[:1])
+    assert batch.ids.shape[1] == 512
+    with torch.inference_mode():
+        assert torch.isfinite(tagger.model(torch.from_numpy(batch.ids)).last_hidden_state).all()
+
+
+def test_ids_equal_those_of_the_sentencepiece_library(spm: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(spm)
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    tokenizer = from_sentencepiece(tmp_path / "sentencepiece.bpe.model")
+    words = UNKNOWN + [w for s in tiny_corpus(200, seed=8) for w in s.words]
+    random = np.random.default_rng(0)
+    letters = [*"abdeikmnost-’", "ẹ", "ɖ", "ŋ", "ሰ", "ß", "中", "🙂", "\u0301", "\u0300", "\u0323", "\u200b", "\u200d"]
+    made = ["".join(random.choice(letters, int(random.integers(1, 12)))) for _ in range(3000)]
+    words += [unicodedata.normalize(form, word) for word in made for form in ("NFC", "NFD")]
+    assert any(oracle.id_to_piece(i).startswith("<0x") for w in UNKNOWN for i in oracle.encode(w))  # bytes are met
+    for word in words:
+        expected = [i + 1 if i else 3 for i in oracle.encode(word)]
+        assert (
+            tokenizer.backend_tokenizer.encode([word], is_pretokenized=True, add_special_tokens=False).ids == expected
+        ), word
+
+
+def test_ids_equal_the_librarys_on_the_real_corpora(spm: bytes, tmp_path: Path, shared: Path) -> None:
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(spm)
+    oracle = sentencepiece.SentencePieceProcessor(model_proto=spm)
+    backend = from_sentencepiece(tmp_path / "sentencepiece.bpe.model").backend_tokenizer
+    words = sorted({w for name in ("all", "zh") for s in sources.load(f"masakhaner:{name}", "test") for w in s.words})
+    found = backend.encode_batch([[w] for w in words], is_pretokenized=True, add_special_tokens=False)
+    wrong = [w for w, e in zip(words, found, strict=True) if e.ids != [i + 1 if i else 3 for i in oracle.encode(w)]]
+    assert wrong == []
+    assert len(words) > 30_000
+
+
+@pytest.mark.parametrize(("family", "tokenizer"), FAMILIES)
+def test_a_saved_tagger_opens_in_plain_transformers_and_tags_alike(family: str, tokenizer: str, tmp_path: Path) -> None:
+    tagger = tiny_tagger(family, tokenizer)
+    folder = tagger.save(tmp_path / "tagger")
+    sentences = [*tiny_corpus(60, seed=3), Sentence(("🙂", "ßß", "Bade", "\u200b", "x" * 30))]
+    expected = [t.tags for t in tagger.tag(sentences)]
+    assert piped(folder, sentences) == expected
+    assert len({tag for tags in expected for tag in tags}) > 2
+    assert digest(Tagger.load(folder)) == digest(tagger)
+    # a bare encoder keeps its weights through a folder too
+    bare = tiny_tagger(family, tokenizer, tags=())
+    assert digest(Tagger.load(bare.save(tmp_path / "encoder"))) == digest(bare)
+
+
+def piped(folder: Path, sentences: list[Sentence]) -> list[tuple[str, ...]]:
+    """The tag of each word that `transformers.pipeline` gives its first subword; O where it gives none."""
+    model = AutoModelForTokenClassification.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    pipe = pipeline("token-classification", model=model, tokenizer=tokenizer, ignore_labels=[])
+    out = []
+    for sentence in sentences:
+        tags = ["O"] * len(sentence.words)
+        words = tokenizer(list(sentence.words), is_split_into_words=True).word_ids()
+        (found,) = pipe([list(sentence.words)], is_split_into_words=True)
+        inner = [w for w in words if w is not None]
+        assert len(inner) == len(found)
+        for at in range(len(inner) - 1, -1, -1):
+            tags[inner[at]] = found[at]["entity"]
+        out.append(tuple(tags))
+    return out
+
+
+def test_pipeline_tags_the_real_test_sets_as_dinku_does(shared: Path, tmp_path: Path) -> None:
+    """Every word of every twentieth sentence that fits one window, ten languages; `benchmarks/tagging.py` takes them all."""
+    tagger = Tagger.load(shared / "models" / "e5-masakhaner")
+    folder = tagger.save(tmp_path / "float32")
+    sentences = sources.load("masakhaner:all", "test").sentences[::20]
+    fits = {w.sentence for w in tagger.encoder.windows([s.words for s in sentences])}
+    sentences = [s for i, s in enumerate(sentences) if i in fits]
+    found, expected = piped(folder, sentences), [t.tags for t in tagger.tag(sentences)]
+    different = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b]
+    assert different == []
+    assert sum(len(s.words) for s in sentences) > 5_000
+
+
+def test_batch_size_and_padding_do_not_change_predictions() -> None:
+    tagger = tiny_tagger()
+    sentences = [*list(tiny_corpus(40, seed=6)), Sentence(("Bade",) * 150)]
+    alone = [tagger.tag([s])[0] for s in sentences]
+    for options in ({"tokens": 60}, {"tokens": 4096, "most": 64}, {"most": 1}):
+        together = tagger.tag(sentences, **options)
+        assert [t.tags for t in together] == [t.tags for t in alone]
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
+
+
+def test_bfloat16_changes_scores_but_not_the_model() -> None:
+    tagger = tiny_tagger()
+    before = digest(tagger)
+    low = tagger.tag(list(tiny_corpus(8)), precision="bfloat16")
+    high = tagger.tag(list(tiny_corpus(8)))
+    assert any(not np.array_equal(a.scores, b.scores) for a, b in zip(low, high, strict=True))
+    for a, b in zip(low, high, strict=True):
+        np.testing.assert_allclose(a.scores, b.scores, atol=0.1)
+    assert digest(tagger) == before
+
+
+def test_a_word_without_subwords_is_outside_and_sentences_may_be_empty() -> None:
+    tagger = tiny_tagger()
+    found = tagger.tag([Sentence(()), Sentence(("",)), Sentence(("", "Bade", ""))])
+    assert [len(t.tags) for t in found] == [0, 1, 3]
+    assert found[1].tags == ("O",)
+    assert (found[2].tags[0], found[2].tags[2]) == ("O", "O")
+
+
+def test_label_on_is_kept_in_the_folder(tmp_path: Path) -> None:
+    tagger = tiny_tagger()
+    folder = Tagger(tagger.model, tagger.tokenizer, tagger.tags, "first_content", ("linear",)).save(tmp_path / "t")
+    assert Tagger.load(folder).label_on == "first_content"
+    assert Tagger.load(folder).sparse == ("linear",)
+    assert Tagger.load(folder, label_on="first").label_on == "first"
+
+
+def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = tiny_tagger()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    with pytest.raises(DinkuError, match="is there already; name a new folder"):
+        tagger.save(tmp_path / "full")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(tagger.tokenizer), "save_pretrained", fail)
+    with pytest.raises(OSError, match="no space"):
+        tagger.save(tmp_path / "new")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
+
+
+def broken(folder: Path, name: str) -> None:
+    """Break a saved tagger in the way that is named."""
+    config = json.loads((folder / "config.json").read_text())
+    if name == "no config":
+        (folder / "config.json").unlink()
+    elif name == "config no JSON":
+        (folder / "config.json").write_text("{")
+    elif name == "remote code":
+        (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "evil.Model"}}))
+    elif name == "tags":
+        (folder / "config.json").write_text(
+            json.dumps({**config, "id2label": {str(i): f"LABEL_{i}" for i in range(5)}})
+        )
+    elif name == "family":
+        (folder / "config.json").write_text(json.dumps({**config, "model_type": "t5"}))
+    elif name == "cut weights":
+        raw = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(raw[: len(raw) // 2])
+    elif name == "no weights":
+        (folder / "model.safetensors").unlink()
+    elif name == "a weight missing":
+        weights = torch.load(folder / "w.bin", weights_only=True)
+        weights.pop("classifier.weight")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    elif name == "another size":
+        weights = torch.load(folder / "w.bin", weights_only=True)
+        weights["classifier.weight"] = torch.zeros(3, 16)
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    elif name == "a pickle of code":
+        (folder / "model.safetensors").unlink()
+        torch.save({"classifier.weight": Path}, folder / "pytorch_model.bin")
+    elif name == "no tokenizer":
+        (folder / "tokenizer.json").unlink()
+    elif name == "tokenizer no JSON":
+        (folder / "tokenizer.json").write_text("{}")
+    elif name == "tokenizer too large":
+        (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 40}))
+        weights = torch.load(folder / "w.bin", weights_only=True)
+        key = "roberta.embeddings.word_embeddings.weight"
+        save_file({**weights, key: weights[key][:40].clone()}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("no config", "config.json"),
+        ("config no JSON", "isn't readable JSON"),
+        ("remote code", "asks for remote code, which is never run"),
+        ("tags", "aren't IOB2"),
+        ("family", "'t5' isn't one that dinku can measure"),
+        ("cut weights", "its weights can't be read"),
+        ("no weights", "its weights can't be read"),
+        ("a weight missing", "lacks 1 of its weights, or has them in another size: classifier.weight"),
+        ("another size", "classifier.weight"),
+        ("a pickle of code", "its weights"),
+        ("no tokenizer", "its tokenizer"),
+        ("tokenizer no JSON", "its tokenizer can't be read"),
+        ("tokenizer too large", "the tokenizer has 82 pieces, the model 40 word embeddings"),
+    ],
+)
+def test_a_broken_folder_is_one_line(name: str, said: str, tmp_path: Path) -> None:
+    tagger = tiny_tagger()
+    folder = tagger.save(tmp_path / "tagger")
+    torch.save(tagger.model.state_dict(), folder / "w.bin")
+    broken(folder, name)
+    with pytest.raises(DinkuError, match=said) as caught:
+        Tagger.load(folder)
+    text = str(caught.value)
+    assert str(folder) in text
+    assert "; " in text  # the remedy
+    assert "\n" not in text
+
+
+def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path) -> None:
+    with pytest.raises(DinkuError, match="there is no such model; name a folder"):
+        Tagger.load("nowhere")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DinkuError, match="is no folder"):
+        Tagger.load(tmp_path / "file")
+    with pytest.raises(DinkuError, match="isn't in the Hub's cache"):
+        Tagger.load("castorini/afriberta_small")
+    with pytest.raises(DinkuError, match="is an encoder without tags; fine-tune it first"):
+        tiny_tagger(tags=()).tag([Sentence(("a",))])
+    shutil.copytree(tiny_tagger().save(tmp_path / "t"), home / "models" / "mine")
+    assert Tagger.load("mine").tags == TAGS
+
+
+def test_the_engine_leaves_the_mask_out_only_where_nothing_is_padded() -> None:
+    tagger = tiny_tagger()
+    encoder = tagger.encoder
+    even = encoder.batch(encoder.windows([["Bade"], ["Bade"]]))
+    odd = encoder.batch(encoder.windows([["Bade"], ["Bade", "kilo", "muna"]]))
+    assert even.full
+    assert not odd.full
+    logits = TorchEngine(tagger.model).logits
+    np.testing.assert_allclose(logits(even)[0], logits(odd)[0], atol=1e-5)
