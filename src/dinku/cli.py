@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +47,8 @@ def main() -> None:
     try:
         status = app(arguments, standalone_mode=False)
     except DinkuError as error:
+        if debug:
+            traceback.print_exc()
         status = _failed(str(error), error.status)
     except TyperException as error:
         status = _failed(error.format_message(), 2)
@@ -54,13 +57,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has read enough
         status = 0
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers", "safetensors", "accelerate", "sentencepiece"):
+            raise
+        status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[compress]'", 2)
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         status = _failed(f"{reason}; run it with --debug to see where", 1)
-    if debug and sys.exc_info()[1] is not None:
-        raise
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -305,16 +310,15 @@ def _lines(file: Path | None) -> Iterator[str]:
     """Lines of a UTF-8 file or of stdin, without their ends."""
     where = "stdin" if file is None or str(file) == "-" else str(file)
     try:
-        stream = sys.stdin.buffer if where == "stdin" else open(where, "rb")  # noqa: SIM115 - read to its end
+        opened = nullcontext(sys.stdin.buffer) if where == "stdin" else open(where, "rb")
     except OSError as error:
-        raise DinkuError(
-            f"can't be read ({error.strerror})", where=where, remedy="name a text file, or - for stdin"
-        ) from None
-    for number, line in enumerate(stream, 1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise DinkuError("isn't UTF-8", where=f"{where}:{number}", remedy="convert it to UTF-8") from None
+        raise DinkuError(f"can't be read ({error.strerror})", where=where, remedy="name a text file, or -") from None
+    with opened as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                yield line.decode("utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                raise DinkuError("isn't UTF-8", where=f"{where}:{number}", remedy="convert it to UTF-8") from None
 
 
 def _print_json(value: Any) -> None:

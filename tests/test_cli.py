@@ -1,0 +1,322 @@
+"""The commands as a user meets them: what they print, their JSON, and what a wrong request is answered."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_shape import AFRIBERTA
+
+from dinku.cli import main
+from dinku.corpus import Sentence, read, write
+from dinku.testing import tiny_corpus, tiny_tagger
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def dinku(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Run a command line in a folder of its own; its status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dinku", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return int(stopped.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def tagger(tmp_path: Path) -> Path:
+    return tiny_tagger().save(tmp_path / "tagger")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
+        for language in ("one", "two"):
+            (tmp_path / "corpus" / language).mkdir(parents=True, exist_ok=True)
+            write(tiny_corpus(16, seed=seed), tmp_path / "corpus" / language / f"{split}.txt")
+    return tmp_path / "corpus"
+
+
+STUDY = """
+name: small
+title: A small study
+base: encoder
+corpus: corpus
+recipes:
+  - arm: dense
+    steps: [FineTune: {epochs: 1, batch: 8}]
+  - arm: after
+    grid: {sparsity: [0.6, 0.9]}
+    steps: [FineTune: {epochs: 1, batch: 8}, Sparsify: {sparsity: $sparsity}]
+latency: {reference: dense, sentences: 2, rounds: 2}
+"""
+
+
+def test_score_prints_the_json_that_others_rely_on(dinku: Command, tmp_path: Path) -> None:
+    gold = [Sentence(("a", "b", "c"), ("B-PER", "I-PER", "O")), Sentence(("d",), ("B-LOC",))]
+    found = [Sentence(("a", "b", "c"), ("I-PER", "I-PER", "O")), Sentence(("d",), ("B-LOC",))]
+    write(gold, tmp_path / "gold.txt")
+    write(found, tmp_path / "found.txt")
+    status, out, err = dinku("score", "gold.txt", "found.txt", "--json")
+    document = json.loads(out)
+    assert (status, err) == (0, "")
+    assert document["default"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 2}
+    assert document["strict"] == {"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2}
+    assert document["by_type"]["LOC"]["f1"] == 1.0
+    assert (document["words"], document["sentences"]) == (4, 2)
+    status, out, err = dinku("score", "gold.txt", "found.txt")
+    assert status == 0
+    assert "66.67" in out
+
+
+def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) -> None:
+    for layers, millions in ((10, 125.05), (4, 82.5)):
+        folder = tmp_path / f"layers-{layers}"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({**AFRIBERTA, "num_hidden_layers": layers}))
+        (folder / "pytorch_model.bin").touch()
+        status, out, _ = dinku("inspect", folder, "--json")
+        found = json.loads(out)
+        assert status == 0
+        assert found["parameters"] / 1e6 == pytest.approx(millions, abs=0.05)
+        assert found["bytes"] == 4 * found["parameters"]
+        assert (found["layers"], found["hidden"], found["vocabulary"]) == (layers, 768, 70006)
+        first = found["components"][0]
+        assert first["name"] == "word embeddings"
+        if layers == 10:
+            assert round(100 * first["bytes"] / found["bytes"]) == 43
+    status, out, _ = dinku("inspect", folder)
+    assert "word embeddings" in out
+
+
+def test_evaluate_agrees_with_score_on_what_it_saved(
+    dinku: Command, tagger: Path, corpus: Path, tmp_path: Path
+) -> None:
+    status, out, _ = dinku("evaluate", tagger, "--corpus", corpus, "--save", "found.txt", "--json")
+    evaluated = json.loads(out)
+    assert status == 0
+    assert set(evaluated["by_language"]) == {"one", "two"}
+    sentences = [*read(corpus / "one" / "test.txt"), *read(corpus / "two" / "test.txt")]
+    write(sentences, tmp_path / "gold.txt")
+    _, out, _ = dinku("score", "gold.txt", "found.txt", "--json")
+    scored = json.loads(out)
+    assert {k: evaluated[k] for k in ("default", "strict", "by_type", "words", "sentences")} == scored
+
+
+def test_predict_gives_offsets_into_the_text_as_given(dinku: Command, tagger: Path) -> None:
+    text = "  Badeo\tAdeba  ki \n\nKiland\n"
+    status, out, _ = dinku("predict", tagger, "-", "--format", "jsonl", stdin=text.encode())
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [line["text"] for line in lines] == ["  Badeo\tAdeba  ki ", "", "Kiland"]
+    entities = [(line["text"], e) for line in lines for e in line["entities"]]
+    assert entities
+    for whole, entity in entities:
+        assert whole[entity["start"] : entity["end"]] == entity["text"]
+        assert entity["text"] == entity["text"].strip()
+        assert 0 < entity["score"] <= 1
+    status, out, _ = dinku("predict", tagger, "-", "--format", "conll", stdin=text.encode())
+    assert [line.split(" ")[0] for line in out.splitlines() if line] == ["Badeo", "Adeba", "ki", "Kiland"]
+    status, out, _ = dinku("predict", tagger, "-", stdin=text.encode())
+    assert "Kiland" in out
+
+
+def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    _, out, _ = dinku("plan", "small.yaml", "--json")
+    plan = json.loads(out)
+    assert (plan["recipes"], plan["trainings"], plan["trainings_unshared"]) == (3, 1, 3)
+    status, out, err = dinku("run", "small.yaml", "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [r["kind"] for r in rows].count("quality") == 6
+    assert [r["kind"] for r in rows].count("latency") == 4
+    assert "fine-tuning" in err
+    assert {round(r["size"]["linear_nonzero"] / r["size"]["linear"], 2) for r in rows if r["kind"] == "quality"} == {
+        1,
+        0.4,
+        0.1,
+    }
+    status, out, err = dinku("run", "small.yaml")
+    assert (status, err) == (0, "")
+    assert "10 rows" in out
+    status, out, _ = dinku("report", "small.yaml", "--json")
+    assert all(Path(path).is_file() for path in json.loads(out).values())
+    assert str(home) in out
+    status, out, _ = dinku("claims", "small.yaml", "--json")
+    assert [v["claim"] for v in json.loads(out)] == [f"C{i}" for i in range(1, 9)]
+    assert {"claim", "verdict", "measured", "interval", "rows"} <= set(json.loads(out)[0])
+    status, out, _ = dinku("plan", "small.yaml")
+    assert status == 0
+    assert "3 recipes, 3 with all their rows" in " ".join(out.split())
+
+
+def test_only_some_arms(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    _, out, _ = dinku("run", "small.yaml", "--only", "dense", "--json")
+    assert {row["arm"] for row in json.loads(out)} == {"dense"}
+    status, _, err = dinku("run", "small.yaml", "--only", "befor")
+    assert status == 2
+    assert err.splitlines()[-1] == "dinku: small: no arm is named befor; choose of dense, after"
+
+
+def make(name: str, content: str | bytes) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return name
+
+
+GOOD = "a B-PER\nb O\n\n"
+ONE_LAYER = json.dumps({**AFRIBERTA, "num_hidden_layers": 1})
+
+
+def model(config: str) -> str:
+    return str(Path(make("m/config.json", config)).parent)
+
+
+def evaluated(corpus: str, *options: str) -> list[str]:
+    return ["evaluate", "tagger", "--corpus", corpus, *options]
+
+
+def study(old: str, new: str) -> list[str]:
+    assert old in STUDY
+    return ["run", make("s.yaml", STUDY.replace(old, new))]
+
+
+WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
+    ("no such command", lambda: ["nonsense"], "No such command 'nonsense'"),
+    ("no such flag", lambda: ["score", "--fast"], "No such option"),
+    ("missing argument", lambda: ["score", make("g", GOOD)], "Missing argument 'PRED'"),
+    ("missing option", lambda: ["evaluate", "tagger"], "Missing option '--corpus'"),
+    ("no such file", lambda: ["score", "gold", "pred"], "gold: isn't there"),
+    ("a folder for a file", lambda: ["score", ".", "."], ".: is a folder"),
+    ("columns change", lambda: ["score", make("g", "a O\nb x y O\n"), "g"], "g:2: "),
+    ("no IOB2 tag", lambda: ["score", make("g", "a O\nb S-PER\n"), "g"], "g:2: "),
+    ("NUL bytes", lambda: ["score", make("g", b"a O\nb\0 O\n"), "g"], "g:2: "),
+    ("not UTF-8", lambda: ["score", make("g", b"a O\n\xff\xfe O\n"), "g"], "g:2: "),
+    ("empty file", lambda: ["score", make("g", ""), "g"], "g: "),
+    ("a web page", lambda: ["score", make("g", "<!DOCTYPE html>\n<html>"), "g"], "is a web page"),
+    (
+        "an LFS pointer",
+        lambda: ["score", make("g", "version https://git-lfs.github.com/spec/v1\n"), "g"],
+        "LFS pointer",
+    ),
+    ("other words", lambda: ["score", make("g", GOOD), make("p", "a O\nc O\n\n")], "p: sentence 1, word 2"),
+    ("other sentences", lambda: ["score", make("g", GOOD + GOOD), make("p", GOOD)], "p: "),
+    ("no such model", lambda: ["inspect", "nowhere"], "nowhere: there is no such model"),
+    ("a file for a model", lambda: ["inspect", make("m", "x")], "m: is no folder"),
+    ("no config", lambda: ["inspect", str(Path(make("m/x", "")).parent)], "config.json"),
+    (
+        "config no JSON",
+        lambda: ["inspect", model("{")],
+        "config.json: isn't readable JSON",
+    ),
+    (
+        "other architecture",
+        lambda: ["inspect", model('{"model_type": "t5"}')],
+        "'t5'",
+    ),
+    (
+        "no weights",
+        lambda: ["inspect", model(ONE_LAYER)],
+        "holds no weights",
+    ),
+    ("no such corpus", lambda: evaluated("masakaner:hau"), "did you mean masakhaner"),
+    ("no such language", lambda: evaluated("masakhaner:haus"), "did you mean hau"),
+    (
+        "no such split",
+        lambda: evaluated("masakhaner:hau", "--split", "tset"),
+        "no split 'tset'",
+    ),
+    (
+        "folder without the split",
+        lambda: evaluated(str(Path(make("c/train.txt", GOOD)).parent)),
+        "has no test split",
+    ),
+    ("not in the cache", lambda: evaluated("masakhaner2:xho"), "isn't there"),
+    (
+        "no such precision",
+        lambda: evaluated(make("g", GOOD), "--precision", "int4"),
+        "choose float32 or bfloat16",
+    ),
+    ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
+    ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
+    ("no such text", lambda: ["predict", "tagger", "nothing.txt"], "nothing.txt: can't be read"),
+    ("no such study", lambda: ["run", "s.yaml"], "s.yaml: no such study"),
+    ("study no YAML", lambda: ["plan", make("s.yaml", "name: [x\n")], "s.yaml:"),
+    (
+        "study without recipes",
+        lambda: ["plan", make("s.yaml", "name: s\ntitle: t\nbase: b\ncorpus: c\n")],
+        "recipes: field required",
+    ),
+    (
+        "study with an unknown step",
+        lambda: study("Sparsify", "Sparsfy"),
+        "there is no method 'Sparsfy'",
+    ),
+    ("study with a wrong value", lambda: study("0.9", "9"), "sparsity is 9"),
+    (
+        "study of a corpus that isn't there",
+        lambda: study("corpus: corpus", "corpus: elsewhere"),
+        "elsewhere: ",
+    ),
+    ("report without rows", lambda: ["report", make("s.yaml", STUDY)], "dinku run"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+def test_a_wrong_request_is_one_line_and_status_2(
+    arguments: Callable[[], list[Any]], said: str, dinku: Command, tagger: Path
+) -> None:
+    before = set(Path().rglob("*"))
+    asked = arguments()
+    made = set(Path().rglob("*"))
+    status, out, err = dinku(*asked)
+    lines = [line for line in err.splitlines() if line]
+    assert (status, out) == (2, "")
+    assert len(lines) == 1
+    assert lines[0].startswith("dinku: ")
+    assert said in lines[0]
+    assert set(Path().rglob("*")) == made, "something was left half-written"
+    assert before <= made
+
+
+def test_debug_adds_the_traceback(dinku: Command) -> None:
+    status, _, err = dinku("--debug", "inspect", "nowhere")
+    assert status == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("dinku: nowhere")
+
+
+def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dinku.tagger import Tagger
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the disk\nis full")
+
+    monkeypatch.setattr(Tagger, "tag", fail)
+    status, _, err = dinku("predict", tagger, "-", stdin=b"a\n")
+    assert (status, err) == (1, "dinku: RuntimeError: the disk is full; run it with --debug to see where\n")
+
+
+def test_help_and_version(dinku: Command) -> None:
+    status, out, _ = dinku("--help")
+    assert status == 0
+    for command in ("inspect", "plan", "run", "report", "claims", "evaluate", "score", "predict"):
+        assert command in out
+    assert dinku("--version")[:2] == (0, "dinku 0.1.0\n")

@@ -1,0 +1,116 @@
+"""The import rule: a module imports only from above it, and the torch-free part works where there is no torch."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from dinku.corpus import write
+from dinku.testing import tiny_corpus, tiny_tagger
+
+SOURCE = Path(__file__).parent.parent / "src" / "dinku"
+FREE = (
+    *("errors", "spans", "corpus", "words", "sources", "perturb", "score", "shape", "encode", "results", "runtime"),
+    *("predict", "measure"),
+)
+ORDER = (
+    *FREE,
+    *("surgery", "tagger", "method", "train", "importance", "convert", "methods", "export", "recipe", "study", "store"),
+    *("run", "claims", "report", "testing", "serve", "cli"),
+)
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of dinku that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dinku":
+            parts = node.module.split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dinku.")}
+    return names - {"__version__"}
+
+
+def modules() -> dict[str, list[Path]]:
+    files = {path.stem: [path] for path in SOURCE.glob("*.py") if path.stem != "__init__"}
+    return files | {folder: sorted((SOURCE / folder).glob("*.py")) for folder in ("runtime", "methods")}
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    assert set(modules()) <= set(ORDER)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_a_module_imports_only_from_above_it(name: str) -> None:
+    above = set(ORDER[: ORDER.index(name)])
+    for path in modules()[name]:
+        for other in imported(path) - {name}:
+            assert other in above, f"{path.name} imports {other}, which stands below it"
+
+
+def test_methods_do_not_import_one_another() -> None:
+    for path in sorted((SOURCE / "methods").glob("*.py")):
+        if path.stem != "__init__":
+            assert "methods" not in imported(path), path.name
+
+
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that has everything the plain install has, and no torch.
+
+    Its packages are links to those of this environment, so that nothing is fetched.
+    """
+    root = tmp_path_factory.mktemp("plain")
+    venv.create(root, with_pip=False)
+    here = Path(next(p for p in sys.path if p.endswith("site-packages")))
+    there = next((root / "lib").glob("python3*")) / "site-packages"
+    missing = ("torch", "transformers", "accelerate", "sentencepiece", "google", "safetensors")
+    for entry in here.iterdir():
+        if not entry.name.lower().startswith(missing):
+            (there / entry.name).symlink_to(entry)
+    (there / "dinku.pth").write_text(str(SOURCE.parent))
+    return root / "bin" / "python"
+
+
+def plain(python: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(python), "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+
+
+def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: Path) -> None:
+    free = (*FREE, "recipe", "study", "store", "run", "claims", "report", "cli")
+    names = [name for name in free if (SOURCE / f"{name}.py").exists()]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module('dinku.' + name)\n"
+    code += "try:\n import torch\nexcept ImportError: print('none')"
+    done = plain(without_torch, code, *names)
+    assert (done.returncode, done.stdout) == (0, "none\n"), done.stderr
+    corpus = tiny_corpus()
+    write(corpus, tmp_path / "gold.txt")
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    command = "from dinku.cli import main; main()"
+    scored = plain(without_torch, command, "score", str(tmp_path / "gold.txt"), str(tmp_path / "gold.txt"), "--json")
+    assert '"f1": 1.0' in scored.stdout, scored.stderr
+    inspected = plain(without_torch, command, "inspect", str(folder), "--json")
+    assert f'"parameters": {tiny_tagger().shape.parameters}' in inspected.stdout, inspected.stderr
+    refused = plain(without_torch, command, "evaluate", str(folder), "--corpus", str(tmp_path / "gold.txt"))
+    assert refused.returncode == 2
+    assert refused.stderr.strip() == "dinku: this command needs torch; install it with: pip install 'dinku[compress]'"
+
+
+def test_importing_dinku_is_light() -> None:
+    heavy = ("torch", "transformers", "matplotlib", "numpy", "pydantic")
+    code = f"import dinku.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
