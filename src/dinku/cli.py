@@ -310,7 +310,7 @@ def _lines(file: Path | None) -> Iterator[str]:
     """Lines of a UTF-8 file or of stdin, without their ends."""
     where = "stdin" if file is None or str(file) == "-" else str(file)
     try:
-        opened = nullcontext(sys.stdin.buffer) if where == "stdin" else open(where, "rb")
+        opened = nullcontext(sys.stdin.buffer) if where == "stdin" else open(where, "rb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=where, remedy="name a text file, or -") from None
     with opened as stream:

@@ -1,0 +1,312 @@
+"""How fast fine-tuning is, beside `transformers.Trainer`: ``python benchmarks/training.py MODEL --corpus masakhaner:hau``.
+
+Three arms train the same tagger, from the same first weights, on a CPU:
+
+    dinku        FineTune
+    trainer      a stock Trainer: float32, random order, dynamic padding
+    trainer+     the same with bfloat16 autocast and sentences grouped by length
+
+Model, sentences, batch size, number of steps, rate, linear schedule, clipping and optimizer are the same. Times run from
+the end of the first optimizer step to the end of the last. ``--f1`` also trains every arm on the whole train splits and
+compares their F1 on the test splits, evaluated in float32 by dinku for all; finished trainings are kept in ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    DataCollatorForTokenClassification,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from dinku import sources, surgery
+from dinku.corpus import Corpus
+from dinku.measure import available_threads, interleaved
+from dinku.method import Data, Work
+from dinku.methods.finetune import FineTune
+from dinku.score import Counts, paired
+from dinku.tagger import Tagger, quietly
+from dinku.train import has_bfloat16
+
+ARMS = ("dinku", "trainer", "trainer+")
+MARGIN = 0.005  # half a point of F1
+
+
+class Clock(TrainerCallback):
+    """When each optimizer step ended: as a callback of the Trainer, or by `tick`."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def tick(self) -> None:
+        self.ends.append(time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.tick()
+
+    @property
+    def seconds(self) -> float:
+        """From the end of the first step to that of the last."""
+        return self.ends[-1] - self.ends[0]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One fine-tuning that any arm can do. ``folder`` holds ``tagger``, whose head is fresh, as the Trainer loads it."""
+
+    tagger: Tagger
+    folder: Path
+    corpus: Corpus
+    method: FineTune
+    seed: int
+    threads: int
+
+    def run(self, arm: str) -> tuple[Tagger, Clock]:
+        return self._dinku() if arm == "dinku" else self._stock(fast=arm == "trainer+")
+
+    def _dinku(self) -> tuple[Tagger, Clock]:
+        clock = Clock()
+        work = Work(seed=self.seed, threads=self.threads, progress=lambda *_: clock.tick())
+        return self.method.apply(self.tagger, Data(train=self.corpus), work), clock
+
+    def _stock(self, *, fast: bool) -> tuple[Tagger, Clock]:
+        """What the Trainer makes of it, its settings the defaults where none is named."""
+        clock, method = Clock(), self.method
+        with tempfile.TemporaryDirectory() as scratch, quietly():
+            tokenizer = AutoTokenizer.from_pretrained(self.folder)
+            model = AutoModelForTokenClassification.from_pretrained(self.folder, dtype=torch.float32)
+            arguments = TrainingArguments(
+                output_dir=scratch,
+                num_train_epochs=method.epochs,
+                per_device_train_batch_size=method.batch,
+                learning_rate=method.rate,
+                lr_scheduler_type="linear",
+                warmup_steps=0,
+                max_grad_norm=method.clip,
+                bf16=fast,
+                train_sampling_strategy="group_by_length" if fast else "random",
+                use_cpu=True,
+                dataloader_pin_memory=False,
+                seed=self.seed,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+            )
+            trainer = Trainer(
+                model=model,
+                args=arguments,
+                train_dataset=features(tokenizer, self.corpus, model.config.label2id, method.window),
+                data_collator=DataCollatorForTokenClassification(tokenizer),
+                processing_class=tokenizer,
+                callbacks=[clock],
+            )
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)  # it's evaluated without autocast
+        return replace(self.tagger, model=model.eval()), clock
+
+
+def features(tokenizer: Any, corpus: Corpus, number: Mapping[str, int], length: int) -> list[dict[str, list[int]]]:
+    """Sentences as the Trainer wants them: a word's tag on its first subword, -100 elsewhere, cut at ``length``.
+
+    That is done before training begins, and so are the lengths that `group_by_length` sorts by: neither is timed.
+    """
+    encoded = tokenizer([list(s.words) for s in corpus], is_split_into_words=True, truncation=True, max_length=length)
+    out = []
+    for i, sentence in enumerate(corpus):
+        owners = encoded.word_ids(i)
+        tags = sentence.tags or ()
+        labels = [
+            -100 if owner is None or owner == before else number[tags[owner]]
+            for owner, before in zip(owners, [None, *owners[:-1]], strict=True)
+        ]
+        out.append({name: values[i] for name, values in encoded.items()} | {"labels": labels})
+    return out
+
+
+def fitting(tagger: Tagger, corpus: Corpus, method: FineTune) -> Corpus:
+    """The sentences that are one window: of these every arm makes as many batches."""
+    windows = Counter(w.sentence for w in tagger.windows_of(method.window).windows([s.words for s in corpus]))
+    return replace(corpus, sentences=tuple(s for i, s in enumerate(corpus) if windows[i] == 1))
+
+
+@dataclass
+class Bench:
+    """What was asked for, and the base of all trainings."""
+
+    asked: argparse.Namespace
+    scratch: Path
+    base: Tagger = field(init=False)
+    train: Corpus = field(init=False)
+    method: FineTune = field(init=False)
+
+    def __post_init__(self) -> None:
+        asked = self.asked
+        self.base = Tagger.load(asked.model)
+        self.train = sources.load(asked.corpus, "train")
+        self.method = FineTune(epochs=asked.epochs, rate=asked.rate, batch=asked.batch)
+        self.method = self.method.resolve(self.base, Data(train=self.train))
+
+    def training(self, corpus: Corpus, method: FineTune, seed: int) -> Training:
+        """All arms start from one head, drawn from ``seed`` even where the model has one."""
+        model = surgery.with_head(self.base.model, method.tags, seed=seed)
+        tagger = replace(self.base, model=model, tags=method.tags)
+        folder = self.scratch / f"seed-{seed}"
+        if not folder.exists():
+            tagger.save(folder)
+            self._check_ids(tagger, folder)
+        return Training(tagger, folder, corpus, method, seed, self.asked.threads)
+
+    def _check_ids(self, tagger: Tagger, folder: Path) -> None:
+        """Both must read the same subwords, or there is nothing to compare."""
+        some = fitting(tagger, self.train.sample(200, seed=0), self.method)
+        with quietly():
+            stock = features(
+                AutoTokenizer.from_pretrained(folder), some, tagger.model.config.label2id, self.method.window
+            )
+        ours = tagger.windows_of(self.method.window).windows([s.words for s in some])
+        if any(a["input_ids"] != b.ids.tolist() for a, b in zip(stock, ours, strict=True)):
+            raise SystemExit("transformers' tokenizer yields other subwords: there is nothing to compare")
+
+    def speed(self) -> dict[str, Any]:
+        """Sentences a second of one epoch over a sample, all arms in turn; the first round is warm-up."""
+        method = replace(self.method, epochs=1)
+        part = fitting(self.base, self.train, method)
+        steps = min(self.asked.sentences, len(part)) // method.batch
+        if steps < 2:
+            raise SystemExit(f"two batches at least are needed to time them: --sentences {2 * method.batch} or more")
+        training = self.training(part.sample(steps * method.batch, seed=0), method, seed=0)
+        rates: dict[str, list[float]] = {arm: [] for arm in ARMS}
+
+        def timed(arm: str) -> None:
+            _, clock = training.run(arm)
+            if len(clock.ends) != steps:
+                raise SystemExit(f"{arm} made {len(clock.ends)} steps instead of {steps}: there is nothing to compare")
+            rates[arm].append((steps - 1) * method.batch / clock.seconds)
+            print(f"{arm}: {rates[arm][-1]:.1f} sentences/s", file=sys.stderr)
+
+        interleaved({arm: lambda arm=arm: timed(arm) for arm in ARMS}, rounds=self.asked.rounds, warmup=1)
+        kept = {arm: values[1:] for arm, values in rates.items()}
+        ratios = {
+            arm: median(ours / theirs for ours, theirs in zip(kept["dinku"], kept[arm], strict=True))
+            for arm in ARMS[1:]
+        }
+        return {
+            "sentences": steps * method.batch,
+            "steps": steps,
+            "rounds": kept,
+            "sentences_per_second": {arm: median(values) for arm, values in kept.items()},
+            "dinku_to": ratios,
+        }
+
+    def f1(self) -> dict[str, Any]:
+        """F1 of every arm and seed after whole trainings, and dinku's less that of each other arm."""
+        test = sources.load(self.asked.corpus, "test")
+        counts = {arm: [self._trained(arm, seed, test) for seed in self.asked.seeds] for arm in ARMS}
+        compared = {}
+        for arm in ARMS[1:]:
+            found = paired(counts[arm], counts["dinku"], average="languages")
+            compared[arm] = {**found._asdict(), "non_inferior": found.low > -MARGIN}
+        each = {arm: [mean(s.f1 for s in c.by_language().values()) for c in counts[arm]] for arm in ARMS}
+        means = {arm: mean(values) for arm, values in each.items()}
+        return {"seeds": self.asked.seeds, "each": each, "f1": means, "margin": MARGIN, "dinku_less": compared}
+
+    def _trained(self, arm: str, seed: int, test: Corpus) -> Counts:
+        """The counts of one training, from ``--out`` where it was finished before."""
+        out, method = self.asked.out, self.method
+        key = {
+            "arm": arm,
+            "seed": seed,
+            "model": sources.model_digest(sources.model_folder(self.asked.model)),
+            "corpus": self.asked.corpus,
+            "fingerprints": [self.train.fingerprint, test.fingerprint],
+            "epochs": method.epochs,
+            "rate": method.rate,
+            "batch": method.batch,
+        }
+        for line in out.read_text(encoding="utf-8").splitlines() if out.exists() else ():
+            known = json.loads(line)
+            if {name: known.get(name) for name in key} == key:
+                return Counts.load(out.with_name(known["counts"]))
+        trained, clock = self.training(self.train, method, seed).run(arm)
+        counts = trained.evaluate(test)
+        name = sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
+        counts.save(out.with_name(f"{out.stem}-{name}.npz"))
+        scores = {language: s.f1 for language, s in counts.by_language().items()}
+        facts = {"f1": mean(scores.values()), "by_language": scores, "steps": len(clock.ends), "seconds": clock.seconds}
+        line = {**key, **facts, "threads": self.asked.threads, "counts": f"{out.stem}-{name}.npz"}
+        with open(out, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(f"{arm}, seed {seed}: F1 {100 * facts['f1']:.2f}", file=sys.stderr)
+        return counts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="an encoder or a tagger: a folder or a Hub id")
+    parser.add_argument("--corpus", default="masakhaner:hau,swa,yor,wol", help="default: %(default)s")
+    parser.add_argument(
+        "--sentences", type=int, default=800, help="to time training on, at random (default: %(default)s)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="of timing, after one that isn't counted; 0 for none")
+    parser.add_argument("--rate", type=float, default=2e-4, help="learning rate (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
+    parser.add_argument("--threads", type=int, default=available_threads(), help="default: %(default)s")
+    parser.add_argument("--f1", action="store_true", help="train each arm on the whole train splits as well")
+    parser.add_argument("--epochs", type=int, default=3, help="of --f1 (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of --f1 (default: 0 1 2)")
+    parser.add_argument("--out", type=Path, default=Path("training.jsonl"), help="of --f1 (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    asked = parser.parse_args()
+    os.environ["RAYON_NUM_THREADS"] = str(asked.threads)  # the tokenizers' threads, read when they first run
+    torch.set_num_threads(asked.threads)
+
+    result: dict[str, Any] = {"threads": asked.threads, "bfloat16_instructions": has_bfloat16("cpu")}
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(asked, Path(scratch))
+        if asked.rounds:
+            result["speed"] = bench.speed()
+        if asked.f1:
+            result["quality"] = bench.f1()
+    if asked.json:
+        print(json.dumps(result))
+        return
+    print(f"threads {asked.threads}, bfloat16 instructions: {'yes' if result['bfloat16_instructions'] else 'no'}")
+    if speed := result.get("speed"):
+        print(f"{speed['sentences']} sentences, {speed['steps']} steps, median of {asked.rounds} rounds")
+        for arm, rate in speed["sentences_per_second"].items():
+            ratio = f"   dinku is {speed['dinku_to'][arm]:.2f} times as fast" if arm in speed["dinku_to"] else ""
+            print(f"{arm:<10}{rate:8.1f} sentences/s{ratio}")
+    if quality := result.get("quality"):
+        print(f"F1 on the test splits, mean over languages and seeds {', '.join(map(str, asked.seeds))}")
+        for arm, f1 in quality["f1"].items():
+            print(f"{arm:<10}{100 * f1:8.2f}", end="")
+            if against := quality["dinku_less"].get(arm):
+                low, high = 100 * against["low"], 100 * against["high"]
+                verdict = "not inferior" if against["non_inferior"] else "not shown to be non-inferior"
+                print(f"   dinku {100 * against['difference']:+.2f} [{low:+.2f}, {high:+.2f}]: {verdict}", end="")
+            print()
+
+
+if __name__ == "__main__":
+    main()
