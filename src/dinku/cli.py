@@ -201,17 +201,10 @@ def plan(
     if as_json:
         return _print_json(document)
     rows = [
-        [
-            s["name"],
-            str(s["recipes"]),
-            f"{s['parameters']:,}",
-            f"{s['bytes'] / 1e6:.1f}",
-            _range(s["nonzero"]),
-            s["state"],
-        ]
-        for s in document["steps"]
+        ["  " * depth + s["name"], str(s["recipes"]), f"{s['bytes'] / 1e6:.1f}", _range(s["nonzero"]), s["state"]]
+        for depth, s in _tree(document["steps"])
     ]
-    _table(["step", "recipes", "parameters", "MB in float32", "not zero", "state"], rows, title=document["title"])
+    _table(["step", "recipes", "MB in float32", "not zero", "state"], rows, title=document["title"])
     print(
         f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings to "
         f"do where {document['trainings_unshared']} would be done without sharing; about {_duration(document['seconds'])} "
@@ -331,7 +324,7 @@ def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
@@ -351,9 +344,19 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     return None
 
 
+def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Steps with their depth, each under the one before it."""
+    made = {step["address"] for step in steps}
+    waiting = [(0, step) for step in reversed(steps) if step["before"] not in made]
+    while waiting:
+        depth, step = waiting.pop()
+        yield depth, step
+        waiting += [(depth + 1, s) for s in reversed(steps) if s["before"] == step["address"]]
+
+
 def _range(bounds: list[int]) -> str:
-    low, high = bounds
-    return f"{low:,}" if low == high else f"{low:,} … {high:,}"
+    low, high = (f"{n / 1e6:.1f} M" for n in bounds)
+    return low if low == high else f"{low} to {high}"
 
 
 def _duration(seconds: float) -> str:

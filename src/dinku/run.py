@@ -79,7 +79,9 @@ class Runner:
 
     @cached_property
     def base_shape(self) -> Shape:
-        return Shape.of_folder(self.base)
+        """The base's shape, its weights counted where they can be without torch."""
+        shape, nonzero = Shape.of_folder(self.base), measure.inspection(self.base)["nonzero"]
+        return shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:

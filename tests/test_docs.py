@@ -1,0 +1,54 @@
+"""What the documents say can be done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dinku import cli
+from dinku.study import Study
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("yaml")
+    (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+    study = Study.read(tmp_path / "mine.yaml")
+    assert [entry.arm for entry in study.entries()] == ["dense", *["before"] * 3, *["after"] * 3]
+
+
+def test_the_python_in_the_readme_names_what_there_is() -> None:
+    (block,) = blocks("python")
+    imports = "\n".join(line for line in block.splitlines() if line.startswith("from"))
+    named: dict[str, object] = {}
+    exec(compile(imports, "README.md", "exec"), named)
+    assert {"Tagger", "FineTune", "Sparsify", "sources"} <= set(named)
+    compile(block, "README.md", "exec")
+
+
+def test_the_commands_in_the_readme_are_there() -> None:
+    there = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    named = set(re.findall(r"^(?:echo .*\| )?dinku (\w+)", "\n".join(blocks("sh")), re.M))
+    assert named
+    assert named <= there
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.name)
+def test_every_study_reads(path: Path) -> None:
+    study = Study.read(path)
+    assert study.name == path.stem
+    assert list(study.entries())
+
+
+def test_links_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"

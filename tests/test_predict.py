@@ -1,0 +1,76 @@
+"""Engine, encoding and tags → tags of words, entities, and what `predict` says of a line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dinku.corpus import Corpus, Sentence
+from dinku.encode import Batch
+from dinku.predict import Logits, Tagging, evaluate, jsonl, sentences_of, tag
+from dinku.spans import Span
+from dinku.testing import TAGS, tiny_tagger
+
+
+class Echo:
+    """An engine whose best tag is the subword's id modulo the number of tags, by a margin of two."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, ...]] = []
+
+    def logits(self, batch: Batch) -> Logits:
+        self.sizes.append(batch.ids.shape)
+        winners = batch.ids[batch.rows, batch.columns] % len(TAGS)
+        return (2.0 * np.eye(len(TAGS))[winners]).astype(np.float32)
+
+
+def expected(words: tuple[str, ...]) -> list[str]:
+    tokenizer = tiny_tagger().tokenizer.backend_tokenizer
+    ids = [tokenizer.encode([w], is_pretokenized=True, add_special_tokens=False).ids for w in words]
+    return [TAGS[i[0] % len(TAGS)] if i else "O" for i in ids]
+
+
+def test_tags_come_back_to_their_words_in_the_order_given() -> None:
+    encoder, engine = tiny_tagger().encoder, Echo()
+    sentences = [Sentence(("Bade", "", "kilo")), Sentence(()), Sentence(("wa",) * 100), Sentence(("Adeba",))]
+    found = tag(engine, encoder, TAGS, sentences, tokens=100, most=2)
+    assert [list(t.tags) for t in found] == [expected(s.words) for s in sentences]
+    assert all(rows * columns <= 100 or rows == 1 for rows, columns in engine.sizes)
+    share = float(np.exp(2) / (np.exp(2) + len(TAGS) - 1))
+    np.testing.assert_allclose(found[0].scores, [share, 1.0, share], atol=1e-6)
+
+
+def test_progress_counts_windows() -> None:
+    said: list[tuple[int, int]] = []
+    tag(
+        Echo(),
+        tiny_tagger().encoder,
+        TAGS,
+        [Sentence(("wa",))] * 5,
+        most=2,
+        progress=lambda n, of: said.append((n, of)),
+    )
+    assert said == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_evaluation_counts_against_gold() -> None:
+    words = ("Bade", "kilo", "muna", "Adeba")
+    gold = tuple(expected(words))
+    corpus = Corpus("c", "test", (Sentence(words, gold, "x"), Sentence(words, ("O",) * 4, "y")))
+    counts = evaluate(Echo(), tiny_tagger().encoder, TAGS, corpus)
+    assert counts.by_language()["x"].f1 == 1.0
+    assert counts.by_language()["y"].f1 == 0.0
+    assert counts.words.tolist() == [4, 4]
+
+
+def test_entities_and_their_offsets() -> None:
+    line = " Ana  Ana\tLee in\u00a0Rio "
+    (sentence,) = sentences_of([line])
+    assert sentence.words == ("Ana", "Ana", "Lee", "in\u00a0Rio")
+    found = Tagging(("O", "B-PER", "I-PER", "B-LOC"), np.array([1, 0.5, 1, 0.25], np.float32))
+    assert found.entities() == [(Span(1, 3, "PER"), 0.75), (Span(3, 4, "LOC"), 0.25)]
+    assert jsonl(line, sentence, found)["entities"] == [
+        {"start": 6, "end": 13, "label": "PER", "text": "Ana\tLee", "score": 0.75},
+        {"start": 14, "end": 20, "label": "LOC", "text": "in\u00a0Rio", "score": 0.25},
+    ]
+    nothing = Tagging((), np.zeros(0, np.float32))
+    assert jsonl("", Sentence(()), nothing) == {"text": "", "entities": []}
