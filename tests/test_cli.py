@@ -275,6 +275,26 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
         lambda: study("corpus: corpus", "corpus: elsewhere"),
         "elsewhere: ",
     ),
+    (
+        "a study whose reference lacks the seed",
+        lambda: study("rounds: 2", "rounds: 2, seeds: [1]"),
+        "no arm 'dense' with seed 1",
+    ),
+    ("a study with an empty grid", lambda: study("[0.6, 0.9]", "[]"), "recipes.1.grid.sparsity: "),
+    ("a study with no number", lambda: study("[0.6, 0.9]", "[.nan]"), "recipes.1.grid.sparsity.0"),
+    ("a study with a negative seed", lambda: study("arm: dense", "arm: dense\n    seeds: [-1]"), "recipes.0.seeds.0: "),
+    (
+        "a study that would learn from a test split",
+        lambda: study("corpus: corpus", f"corpus: {make('c/test.txt', GOOD)}"),
+        "c/test.txt: is the test split, which no recipe may learn from",
+    ),
+    (
+        "a study that would be tested on what it learnt",
+        lambda: study("base: encoder\ncorpus: corpus", f"base: tagger\ncorpus: {make('whole.txt', GOOD)}"),
+        "evaluates on what it learns from",
+    ),
+    ("tags that are lists", lambda: ["inspect", model('{"id2label": ["O"]}')], "id2label"),
+    ("a NUL byte in text", lambda: ["predict", "tagger", make("t", b"a\0b\n")], "t:1: holds a NUL byte"),
     ("report without rows", lambda: ["report", make("s.yaml", STUDY)], "dinku run"),
 ]
 

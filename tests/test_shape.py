@@ -72,8 +72,9 @@ def test_multiply_adds_of_one_layer_by_hand() -> None:
     ("change", "words"),
     [
         ({"model_type": "gpt2"}, "'gpt2' isn't one that dinku can measure; use one of bert, distilbert"),
-        ({"hidden_size": 0}, "hidden_size is 0, not a positive number"),
-        ({"hidden_size": "768"}, "hidden_size is '768', not a positive number"),
+        ({"hidden_size": 0}, "hidden_size is 0, not a number from 1 to 10,000,000"),
+        ({"hidden_size": "768"}, "hidden_size is '768', not a number from 1 to"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, not a number from 1 to 1,000"),
         ({"num_attention_heads": 7}, "hidden size 768 isn't a multiple of 7 heads"),
     ],
 )

@@ -308,8 +308,11 @@ def _lines(file: Path | None) -> Iterator[str]:
         raise DinkuError(f"can't be read ({error.strerror})", where=where, remedy="name a text file, or -") from None
     with opened as stream:
         for number, line in enumerate(stream, 1):
+            if b"\0" in line:
+                raise DinkuError("holds a NUL byte", where=f"{where}:{number}", remedy="give it text")
             try:
-                yield line.decode("utf-8").rstrip("\r\n")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield text.rstrip("\r\n")
             except UnicodeDecodeError:
                 raise DinkuError("isn't UTF-8", where=f"{where}:{number}", remedy="convert it to UTF-8") from None
 

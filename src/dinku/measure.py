@@ -51,15 +51,18 @@ def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
         length = int.from_bytes(file.read(8), "little")
         try:
             header: Mapping[str, Any] = json.loads(file.read(length)) if 0 < length <= min(size - 8, 1 << 27) else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             header = {}
+    header = header if isinstance(header, dict) else {}
     body = np.memmap(path, np.uint8, "r", offset=8 + length) if header and size > 8 + length else np.empty(0, np.uint8)
     seen = 0
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        start, end = entry["data_offsets"]
-        shape, kind = tuple(entry["shape"]), entry["dtype"]
+        try:
+            (start, end), shape, kind = map(int, entry["data_offsets"]), tuple(map(int, entry["shape"])), entry["dtype"]
+        except (TypeError, KeyError, ValueError):
+            break
         if not (0 <= start <= end <= len(body)) or end - start != math.prod(shape) * _WIDTHS.get(kind, -1):
             break
         seen += 1

@@ -45,8 +45,8 @@ def tag(
     tags: Sequence[str],
     sentences: Sequence[Sentence],
     *,
-    tokens: int = 2048,
-    most: int = 32,
+    tokens: int = 1024,
+    most: int = 16,
     progress: Progress | None = None,
 ) -> list[Tagging]:
     """Tag every word of every sentence.
@@ -86,8 +86,8 @@ def evaluate(
 
 
 def sentences_of(lines: Sequence[str]) -> list[Sentence]:
-    """A sentence a line, its words set apart by blanks or tabs."""
-    return [Sentence(tuple(word for word in re.split("[ \\t]+", line) if word)) for line in lines]
+    """A sentence a line, its words set apart by blanks, tabs or carriage returns."""
+    return [Sentence(tuple(word for word in re.split("[ \\t\\r]+", line) if word)) for line in lines]
 
 
 def jsonl(line: str, sentence: Sentence, found: Tagging) -> dict[str, Any]:

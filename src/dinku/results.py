@@ -131,7 +131,7 @@ class Results:
         lines = self._file.read_bytes().split(b"\n")[:-1] if self._file.exists() else []
         for number, line in enumerate(lines, 1):
             try:
-                yield Row.model_validate_json(line)
+                row = Row.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
                 at = ".".join(map(str, first["loc"]))
@@ -140,21 +140,38 @@ class Results:
                     where=f"{self._file}:{number}",
                     remedy="read it with the version that wrote it, or move the file away",
                 ) from None
+            if row.study != self.folder.name:
+                problem = f"is a row of the study {row.study!r}"
+                where = f"{self._file}:{number}"
+                raise DinkuError(problem, where=where, remedy=f"keep it in a folder named {row.study}")
+            yield row
 
     def add(self, row: Row, counts: Counts | None = None) -> None:
         """Append a row, its counts first; one whose key is there already is left as it is."""
-        (self.folder / "counts").mkdir(parents=True, exist_ok=True)
+        try:
+            (self.folder / "counts").mkdir(parents=True, exist_ok=True)
+            (self.folder / ".lock").touch()
+        except OSError as error:
+            problem = f"can't be written ({error.strerror})"
+            raise DinkuError(
+                problem, where=str(self.folder), remedy="allow it, or name another --results", status=1
+            ) from None
         with FileLock(self.folder / ".lock"):
-            if any(row.key == other.key for other in self._read()):
-                return
-            if counts is not None:
+            there = any(row.key == other.key for other in self._read())
+            if counts is not None and not (there and self.has_counts(row)):
                 counts.save(self.folder / "counts" / row.counts_file)
+            if there:
+                return
             with open(self._file, "ab+") as file:
                 whole = self._file.read_bytes().rfind(b"\n") + 1
                 file.truncate(whole)  # a line that a kill cut short
                 file.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+
+    def has_counts(self, row: Row) -> bool:
+        """Whether the counts behind a row are there; without them a quality row isn't complete."""
+        return row.kind != "quality" or (self.folder / "counts" / row.counts_file).is_file()
 
     def counts(self, row: Row) -> Counts:
         """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""

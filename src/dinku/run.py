@@ -67,7 +67,11 @@ class Runner:
         load = sources.load
         names = sources.splits(self.study.corpus)
         dev = load(self.study.corpus, "dev") if "dev" in names else None
-        return Data(load(self.study.corpus, "train"), dev)
+        train = load(self.study.corpus, "train")
+        if train.split != "train":
+            problem = f"is the {train.split} split, which no recipe may learn from"
+            raise DinkuError(problem, where=self.study.corpus, remedy="name a folder with train, dev and test")
+        return Data(train, dev)
 
     @cached_property
     def base(self) -> Path:
@@ -99,6 +103,10 @@ class Runner:
             whole = sources.load(name, self.study.split)
             for language in whole.languages:
                 one = whole.only([language])
+                for seen in (self.data.train, self.data.dev if self.study.split == "test" else None):
+                    if seen and one.fingerprint == seen.fingerprint:
+                        problem = f"evaluates on what it learns from: {one.name} {one.split} is its {seen.split} split"
+                        raise DinkuError(problem, where=self.study.name, remedy="evaluate on another corpus")
                 part = one.sample(self.study.sentences, seed=0) if self.study.sentences else one
                 out.append((part, len(one)))
         return tuple(out)
@@ -109,7 +117,7 @@ class Runner:
 
     def missing(self, prepared: Prepared) -> list[tuple[Corpus, int]]:
         """The corpora of which this recipe has no quality row yet."""
-        have = {row.key for row in self.results.rows()}
+        have = {row.key for row in self.results.rows() if self.results.has_counts(row)}
         return [
             (corpus, total)
             for corpus, total in self.evaluated
@@ -118,10 +126,11 @@ class Runner:
 
     def run(self, only: Sequence[str] = ()) -> None:
         """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed."""
+        arms = dict.fromkeys(p.entry.arm for p in self.prepared)
+        if unknown := [name for name in only if name not in arms]:
+            problem = f"no arm is named {', '.join(unknown)}"
+            raise DinkuError(problem, where=self.study.name, remedy=f"choose of {', '.join(arms)}")
         chosen = [p for p in self.prepared if not only or p.entry.arm in only]
-        if not chosen:
-            arms = ", ".join(dict.fromkeys(p.entry.arm for p in self.prepared))
-            raise DinkuError(f"no arm is named {', '.join(only)}", where=self.study.name, remedy=f"choose of {arms}")
         _threads(self.threads)
         waiting = deque(p for p in chosen if self.missing(p))
         passed = 0  # recipes in a row that others hold

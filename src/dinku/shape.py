@@ -70,10 +70,11 @@ class Shape:
             )
         family = str(family)
 
-        def size(key: str) -> int:
+        def size(key: str, most: int = 10_000_000) -> int:  # a wrong size is told before it fills the memory
             value = config.get(key, _DEFAULTS.get(key))
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise DinkuError(f"{key} is {value!r}, not a positive number", where=where, remedy="restore the file")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+                problem = f"{key} is {value!r}, not a number from 1 to {most:,}"
+                raise DinkuError(problem, where=where, remedy="restore the file")
             return value
 
         hidden, heads = size(_HIDDEN.get(family, "hidden_size")), size(_HEADS.get(family, "num_attention_heads"))
@@ -88,7 +89,7 @@ class Shape:
             positions=size("max_position_embeddings"),
             types=0 if family == "distilbert" else size("type_vocab_size"),
             hidden=hidden,
-            layers=(layer,) * size(_LAYERS.get(family, "num_hidden_layers")),
+            layers=(layer,) * size(_LAYERS.get(family, "num_hidden_layers"), most=1000),
             tags=len(model_tags(config)) if tags is None else tags,
             zeros=0,
             nonzero=(0, 0),

@@ -300,10 +300,15 @@ def model_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DinkuError("holds no config.json", where=str(folder), remedy="name a model's folder") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DinkuError(f"isn't readable JSON ({error})", where=str(path), remedy="fetch the model again") from None
     if not isinstance(config, dict):
         raise DinkuError("isn't a JSON object", where=str(path), remedy="fetch the model again")
+    names, architectures = config.get("id2label") or {}, config.get("architectures") or []
+    numbered = isinstance(names, dict) and sorted(names) == sorted(str(i) for i in range(len(names)))
+    if not numbered or not all(isinstance(n, str) for n in (*names.values(), *architectures)):
+        problem = "its id2label or architectures aren't as transformers writes them"
+        raise DinkuError(problem, where=str(path), remedy="fetch the model again")
     return config
 
 

@@ -39,8 +39,10 @@ class Store:
 
     def begin(self, address: str) -> Path:
         """Where to save the tagger of an address; what a killed process left half-written there is removed."""
-        shutil.rmtree(self.tagger(address), ignore_errors=True)
-        self.folder(address).mkdir(parents=True, exist_ok=True)
+        folder = self.folder(address)
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in (self.tagger(address), *folder.glob(".tagger.*.part")):
+            shutil.rmtree(left, ignore_errors=True)
         return self.tagger(address)
 
     def finish(self, address: str, step: dict[str, Any]) -> None:

@@ -6,17 +6,21 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError
 from dinku.methods import from_json
 from dinku.recipe import Recipe
 
-Value = float | int | str
+# A number stays the kind it is: 1 isn't 1.0 in an address, and true isn't 1.
+Value = Annotated[
+    StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr, Field(union_mode="left_to_right")
+]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Part(BaseModel):
@@ -26,10 +30,10 @@ class _Part(BaseModel):
 class Block(_Part):
     """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value."""
 
-    arm: str = Field(min_length=1)
+    arm: str = Field(pattern=r"^[^\n\r|]+$")
     steps: list[dict[str, dict[str, Any] | None] | str]
-    grid: dict[str, list[Value]] = {}
-    seeds: list[int] = Field([0], min_length=1)
+    grid: dict[str, Annotated[list[Value], Field(min_length=1)]] = {}
+    seeds: list[Seed] = Field([0], min_length=1)
 
 
 class Timing(_Part):
@@ -38,7 +42,7 @@ class Timing(_Part):
     reference: str
     sentences: int = Field(24, ge=1)
     rounds: int = Field(5, ge=2)
-    seeds: list[int] = [0]
+    seeds: list[Seed] = [0]
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,10 @@ class Study(_Part):
             raise DinkuError("no such study", where=where, remedy="name a YAML file, such as one in studies/") from None
         except (OSError, UnicodeDecodeError) as error:
             raise DinkuError(f"can't be read ({error})", where=where, remedy="name a YAML file") from None
+        except RecursionError:
+            raise DinkuError(
+                "is nested too deeply", where=where, remedy="write name, title, base, corpus and recipes"
+            ) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             place = f"{where}:{mark.line + 1}" if mark else where
@@ -83,7 +91,7 @@ class Study(_Part):
             ) from None
         if not isinstance(document, dict):
             raise DinkuError("holds no study", where=where, remedy="write name, title, base, corpus and recipes")
-        document = {key: value for key, value in document.items() if not key.startswith("x-")}
+        document = {key: value for key, value in document.items() if not str(key).startswith("x-")}
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
@@ -91,12 +99,12 @@ class Study(_Part):
             field = ".".join(str(part) for part in first["loc"])
             raise DinkuError(f"{field}: {first['msg'].lower()}", where=where, remedy="correct that field") from None
         entries = list(study.entries(where=where))
-        if study.latency and study.latency.reference not in {e.arm for e in entries}:
-            raise DinkuError(
-                f"latency.reference: there is no arm {study.latency.reference!r}",
-                where=where,
-                remedy="name one of its arms",
-            )
+        measured = {(entry.arm, entry.recipe.seed) for entry in entries}
+        if timing := study.latency:
+            for seed in timing.seeds:
+                if (timing.reference, seed) not in measured:
+                    problem = f"latency.reference: there is no arm {timing.reference!r} with seed {seed}"
+                    raise DinkuError(problem, where=where, remedy="name one of its arms, and seeds that it has")
         return study
 
     def entries(self, *, where: str = "study") -> Iterator[Entry]:

@@ -9,6 +9,7 @@ Source: defaults are AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.method import Data, Need, Work
 from dinku.shape import Shape
+from dinku.spans import is_iob2_tag
 
 if TYPE_CHECKING:
     import torch
@@ -60,12 +62,16 @@ class FineTune:
     def __post_init__(self) -> None:
         checks = {
             "epochs": (self.epochs >= 0, "give 0 or more"),
-            "rate": (self.rate > 0, "give a positive number, such as 5e-5"),
+            "rate": (0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
             "batch": (self.batch >= 1, "give 1 or more"),
             "window": (self.window >= 8, "give 8 subwords or more"),
             "warmup": (0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
-            "weight_decay": (self.weight_decay >= 0, "give 0 or more"),
-            "clip": (self.clip > 0, "give a positive number, such as 1.0"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "give 0 or more"),
+            "tags": (
+                len(set(self.tags)) == len(self.tags) and all(map(is_iob2_tag, self.tags)),
+                "name each IOB2 tag once",
+            ),
+            "clip": (0 < self.clip < math.inf, "give a positive number, such as 1.0"),
         }
         for name, (fine, remedy) in checks.items():
             if not fine:
