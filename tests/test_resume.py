@@ -1,0 +1,166 @@
+"""A study that is killed, run twice at once, or run again: the same rows, and no step done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dinku.corpus import write
+from dinku.errors import DinkuError
+from dinku.results import Results
+from dinku.run import Runner
+from dinku.store import Store
+from dinku.study import Study
+from dinku.testing import tiny_corpus, tiny_tagger
+
+STUDY = """
+name: small
+title: Pruning, killed and continued
+base: encoder
+corpus: corpus
+recipes:
+  - arm: dense
+    seeds: [0, 1]
+    steps: [FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}]
+  - arm: before
+    grid: {sparsity: [0.5, 0.9]}
+    steps: [Sparsify: {sparsity: $sparsity}, FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}]
+  - arm: after with recovery
+    steps: [FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}, Sparsify: {sparsity: 0.7}, FineTune: {epochs: 2, batch: 4}]
+"""
+# Every step that is finished leaves a line, so that a step done twice can be told.
+DRIVER = """
+import sys
+from dinku import cli, train
+from dinku.store import Store
+train.CHECKPOINT_SECONDS = 0.0
+finish = Store.finish
+def told(store, address, step):
+    finish(store, address, step)
+    with open("finished", "a") as log:
+        log.write(address + "\\n")
+Store.finish = told
+sys.argv = ["dinku", "run", "small.yaml"]
+cli.main()
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
+        made = tiny_corpus(40, seed=seed)
+        for language in made.languages:
+            (tmp_path / "corpus" / language).mkdir(parents=True, exist_ok=True)
+            write(made.only(language), tmp_path / "corpus" / language / f"{split}.txt")
+    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    return tmp_path
+
+
+def start() -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.DEVNULL)
+
+
+def facts(folder: Path) -> list[tuple[object, ...]]:
+    """What must be equal however the rows came about: everything but where and when they were measured."""
+    results = Results(folder)
+    return [(row.key, json.dumps(row.spans), row.size, results.counts(row).default.tobytes()) for row in results.rows()]
+
+
+def runner(home: Path) -> Runner:
+    return Runner(Study.read("small.yaml"), Store(home / "store"), Results(Path("results/small")))
+
+
+def test_killed_anywhere_and_run_again_it_ends_with_the_same_rows(place: Path, home: Path) -> None:
+    assert start().wait(timeout=120) == 0
+    expected = facts(Path("results/small"))
+    assert len(expected) == 5 * 2
+    shutil.move("results", "undisturbed")
+    shutil.rmtree(home / "store")
+    Path("finished").unlink()
+    kills = 0
+    for delay in (4.5, 5.0, 5.5, 6.5, 8.0):
+        process = start()
+        time.sleep(delay)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert start().wait(timeout=120) == 0
+    assert kills >= 2
+    assert facts(Path("results/small")) == expected
+    finished = Path("finished").read_text().split()
+    assert len(finished) == len(set(finished)), "a step that was done was done again"
+
+
+def test_two_at_once_share_the_work(place: Path, home: Path) -> None:
+    both = [start(), start()]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    finished = Path("finished").read_text().split()
+    steps = {address for prepared in runner(home).prepared for address in prepared.addresses[1:]}
+    assert sorted(finished) == sorted(steps)
+    rows = Results(Path("results/small")).rows()
+    assert len(rows) == len({row.key for row in rows}) == 10
+
+
+def test_complete_rows_are_enough_and_lost_counts_are_made_again(
+    place: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner(home).run(["dense"])
+    before = facts(Path("results/small"))
+    shutil.rmtree(home / "store")
+    monkeypatch.setattr(Runner, "_make", lambda *_, **__: pytest.fail("a step was made though its rows are complete"))
+    runner(home).run(["dense"])
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("DINKU_HOME", str(home))
+    next(Path("results/small/counts").iterdir()).unlink()
+    runner(home).run(["dense"])
+    assert facts(Path("results/small")) == before
+
+
+def test_a_line_cut_short_is_no_row_and_is_repaired(place: Path, home: Path) -> None:
+    runner(home).run(["dense"])
+    file = Path("results/small/rows.jsonl")
+    whole, expected = file.read_bytes(), facts(Path("results/small"))
+    for cut in (1, 2, 40):
+        file.write_bytes(whole[:-cut])
+        assert len(Results(Path("results/small")).rows()) == len(expected) - 1
+        runner(home).run(["dense"])
+        assert facts(Path("results/small")) == expected
+        file.write_bytes(whole)
+    file.write_bytes(whole.replace(b'"kind":"quality"', b'"kind":"other"', 1))
+    with pytest.raises(DinkuError, match=r"rows\.jsonl:1: is no row of this version"):
+        runner(home).run(["dense"])
+
+
+def test_rows_of_another_study_are_refused(place: Path, home: Path) -> None:
+    runner(home).run(["dense"])
+    shutil.copytree("results/small", "results/other")
+    with pytest.raises(DinkuError, match="is a row of the study 'small'; keep it in a folder named small"):
+        Results(Path("results/other")).rows()
+
+
+def test_a_tagger_without_its_marker_is_not_there(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    tiny_tagger().save(store.begin("ab12"))
+    assert not store.has("ab12")
+    tiny_tagger().save(store.begin("ab12"))  # what was left half-written goes
+    store.work("ab12").mkdir()
+    store.finish("ab12", {"seconds": 1.0})
+    assert store.has("ab12")
+    assert store.step("ab12") == {"seconds": 1.0}
+    assert not store.work("ab12").exists()
+    (store.folder("ab12") / "step.json").write_text("{")
+    with pytest.raises(DinkuError, match="isn't readable; remove its folder and run again"):
+        store.step("ab12")
