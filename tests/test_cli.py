@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -332,6 +333,28 @@ def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: 
     monkeypatch.setattr(Tagger, "tag", fail)
     status, _, err = dinku("predict", tagger, "-", stdin=b"a\n")
     assert (status, err) == (1, "dinku: RuntimeError: the disk is full; run it with --debug to see where\n")
+
+
+def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dinku.tagger import Tagger
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tagger, "tag", interrupt)
+    status, _, err = dinku("predict", tagger, "-", stdin=b"a\n")
+    assert (status, err.strip()) == (130, "dinku: interrupted; run the same command again to go on")
+    text = Path("text.txt")
+    text.write_text("Badeo ki\n" * 20_000)
+    command = "from dinku.cli import main; main()"
+    predicting = [sys.executable, "-c", command, "predict", str(tagger), str(text), "--format", "conll"]
+    with subprocess.Popen(predicting, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
 
 
 def test_help_and_version(dinku: Command) -> None:

@@ -258,6 +258,10 @@ def broken(folder: Path, name: str) -> None:
         weights = torch.load(folder / "w.bin", weights_only=True)
         weights["classifier.weight"] = torch.zeros(3, 16)
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    elif name == "not finite":
+        weights = torch.load(folder / "w.bin", weights_only=True)
+        weights["classifier.weight"][0, 0] = float("nan")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     elif name == "a pickle of code":
         (folder / "model.safetensors").unlink()
         torch.save({"classifier.weight": Path}, folder / "pytorch_model.bin")
@@ -284,6 +288,7 @@ def broken(folder: Path, name: str) -> None:
         ("no weights", "its weights can't be read"),
         ("a weight missing", "lacks 1 of its weights, or has them in another size: classifier.weight"),
         ("another size", "classifier.weight"),
+        ("not finite", "classifier.weight isn't finite"),
         ("a pickle of code", "its weights"),
         ("no tokenizer", "its tokenizer"),
         ("tokenizer no JSON", "its tokenizer can't be read"),

@@ -46,17 +46,16 @@ def main() -> None:
     debug = len(arguments) < len(sys.argv) - 1
     try:
         status = app(arguments, standalone_mode=False)
+        if status == 130:  # typer's answer to Ctrl-C
+            _failed("interrupted; run the same command again to go on", status)
+    except SystemExit:  # typer's answer to a pipe that was closed: whoever read the output has read enough
+        status = 0
     except DinkuError as error:
         if debug:
             traceback.print_exc()
         status = _failed(str(error), error.status)
     except TyperException as error:
         status = _failed(error.format_message(), 2)
-    except (KeyboardInterrupt, typer.Abort):
-        status = _failed("interrupted; run the same command again to go on", 130)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read the output has read enough
-        status = 0
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "transformers", "safetensors", "accelerate", "sentencepiece"):
             raise

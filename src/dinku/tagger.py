@@ -182,6 +182,8 @@ def _model(folder: Path, kind: Any, config: Any) -> Any:
             where=str(folder),
             remedy="fetch the model again, or correct config.json",
         )
+    if odd := [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]:
+        raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy="fetch the model again, or train it anew")
     return model.eval()
 
 
