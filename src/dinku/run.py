@@ -101,10 +101,13 @@ class Runner:
         out = []
         for name in self.study.evaluate or [self.study.corpus]:
             whole = sources.load(name, self.study.split)
+            if whole.split != self.study.split:
+                problem = f"is the {whole.split} split, not {self.study.split}"
+                raise DinkuError(problem, where=name, remedy="name a folder with train, dev and test")
             for language in whole.languages:
                 one = whole.only([language])
                 for seen in (self.data.train, self.data.dev if self.study.split == "test" else None):
-                    if seen and one.fingerprint == seen.fingerprint:
+                    if seen and language in seen.languages and one.fingerprint == seen.only([language]).fingerprint:
                         problem = f"evaluates on what it learns from: {one.name} {one.split} is its {seen.split} split"
                         raise DinkuError(problem, where=self.study.name, remedy="evaluate on another corpus")
                 part = one.sample(self.study.sentences, seed=0) if self.study.sentences else one
@@ -312,7 +315,7 @@ def plan(runner: Runner) -> dict[str, Any]:
     users = Counter(address for p in runner.prepared for address in p.addresses[1:])
     subwords, counted = _subwords(runner)
     steps: dict[str, dict[str, Any]] = {}
-    rates, undone, complete = [], 0.0, 0
+    rates, complete = [], 0
     for prepared in runner.prepared:
         shapes = prepared.recipe.declared(runner.base_shape)
         whole = not runner.missing(prepared)
@@ -322,7 +325,7 @@ def plan(runner: Runner) -> dict[str, Any]:
             ((name, fields),) = to_json(step).items()
             work = 3.0 * fields.get("epochs", 0) * subwords * shapes[i].multiply_adds(32) / 32
             stored = runner.store.has(address)
-            if stored and work:
+            if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
             told = [f"{key} {fields[key]}" for key in ("epochs", "sparsity") if key in fields]
             told += [f"seed {prepared.recipe.seed}"] if step.needs else []
