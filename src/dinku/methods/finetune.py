@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class FineTune:
     """Train for ``epochs`` over the train split, ``batch`` windows at a time, batches of like length.
 
-    ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has other ones, or
-    in another order, gets a fresh one. ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of the optimizer (no bias,
-    no padding row and no head is ever held at zero). ``select="best"`` keeps the weights of the epoch with the best dev
+    ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
+    another order, gets a fresh one. ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of the
+    optimizer (no bias, no padding row and no head is ever held at zero). ``select="best"`` keeps the weights of the epoch with the best dev
     F1 rather than the last. ``precision="auto"`` is bfloat16 autocast where the processor has it, else float32.
     ``window`` is the most subwords a training window holds; longer sentences are read through several.
     """
