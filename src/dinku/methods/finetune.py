@@ -39,9 +39,9 @@ class FineTune:
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
     another order, gets a fresh one. ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of the
-    optimizer (no bias, no padding row and no head is ever held at zero). ``select="best"`` keeps the weights of the epoch with the best dev
-    F1 rather than the last. ``precision="auto"`` is bfloat16 autocast where the processor has it, else float32.
-    ``window`` is the most subwords a training window holds; longer sentences are read through several.
+    optimizer (no bias, no padding row and no head is ever held at zero). ``select="best"`` keeps the weights of the epoch
+    with the best dev F1 rather than the last. ``precision="auto"`` is bfloat16 autocast where the processor has it, else
+    float32. ``window`` is the most subwords a training window holds; longer sentences are read through several.
     """
 
     epochs: int = 50
