@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dinku.corpus import write
 from dinku.errors import DinkuError
-from dinku.results import Results
-from dinku.run import Runner
+from dinku.results import Results, Row, environment
+from dinku.run import Prepared, Runner
 from dinku.store import Store
 from dinku.study import Study
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -127,6 +128,35 @@ def test_complete_rows_are_enough_and_lost_counts_are_made_again(
     next(Path("results/small/counts").iterdir()).unlink()
     runner(home).run(["dense"])
     assert facts(Path("results/small")) == before
+
+
+def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = STUDY + "latency: {reference: dense, sentences: 2, rounds: 2}\n"
+    (place / "small.yaml").write_text(timed, encoding="utf-8")
+    runner(home).run()
+    latencies = [row for row in Results(Path("results/small")).rows() if row.kind == "latency"]
+    assert len(latencies) == 3 * 2
+    assert all(len(row.latency.subject) == len(row.latency.again) == 2 for row in latencies if row.latency)
+    made: list[str] = []
+    timing = Runner._row
+
+    def told(self: Runner, prepared: Prepared, *rest: Any, **measured: Any) -> Row:
+        made.append(prepared.title)
+        return timing(self, prepared, *rest, **measured)
+
+    monkeypatch.setattr(Runner, "_row", told)
+    runner(home).run()
+    assert made == []  # timed here already
+    elsewhere = environment(1).model_copy(update={"cpu": "another"})
+    monkeypatch.setattr("dinku.run.environment", lambda threads: elsewhere)
+    runner(home).run()
+    assert len(made) == 3 * 2  # another machine's clock, the taggers at hand
+    made.clear()
+    shutil.rmtree(home / "store")
+    monkeypatch.setattr("dinku.run.environment", lambda threads: environment(1).model_copy(update={"cpu": "a third"}))
+    runner(home).run()
+    assert made == []  # a third machine, and no tagger: nothing is trained for its clock
+    assert not (home / "store").exists() or not list((home / "store").glob("*/*/step.json"))
 
 
 def test_a_line_cut_short_is_no_row_and_is_repaired(place: Path, home: Path) -> None:

@@ -231,37 +231,53 @@ class Runner:
         )
 
     def _time(self, chosen: Sequence[Prepared]) -> None:
-        """Time recipes against the reference arm of the same seed, on this machine, whose times alone count here."""
+        """Time recipes against the reference arm of the same seed; a time counts on this machine alone.
+
+        Nothing is trained again for it: a recipe that was timed on another machine is timed here only where the store
+        still holds its tagger and the reference's.
+        """
         timing = self.study.latency
         assert timing is not None
         dense = {p.recipe.seed: p for p in self.prepared if p.entry.arm == timing.reference}
-        have = {row.key for row in self.results.rows()}
-        here = environment(self.threads).machine
+        samples = [(corpus.sample(timing.sentences, seed=0), total) for corpus, total in self.evaluated]
         for prepared in chosen:
-            if prepared.recipe.seed not in timing.seeds or prepared.entry.arm == timing.reference:
-                continue
-            todo = []
-            for corpus, total in self.evaluated:
-                sample = corpus.sample(timing.sentences, seed=0)
-                key = ("latency", prepared.address, sample.fingerprint, corpus.languages[0], corpus.split, here)
-                if key not in have:
-                    todo.append((sample, total))
             reference = dense.get(prepared.recipe.seed)
-            if not todo or reference is None:
+            if prepared.recipe.seed not in timing.seeds or reference in (None, prepared):
+                continue
+            assert reference is not None
+            if not self._untimed(prepared, reference, samples):
                 continue
             for p in (reference, prepared):
-                if not all(self._make(p, i, wait=True) for i in range(1, len(p.addresses))):
-                    raise AssertionError("a step that was waited for is there")
-            last = len(prepared.recipe.steps)
-            subject, first = self._tagger(prepared, last), self._tagger(reference, len(reference.recipe.steps))
-            second = first.copy()
+                for i in range(1, len(p.addresses)):
+                    self._make(p, i, wait=True)
             with self.store.lock("clock", wait=True):  # one measurement at a time on a store
+                todo = self._untimed(prepared, reference, samples)  # another process may have made some
+                if not todo:
+                    continue
+                subject = self._tagger(prepared, len(prepared.recipe.steps))
+                first = self._tagger(reference, len(reference.recipe.steps))
+                second = first.copy()
                 for number, (sample, total) in enumerate(todo):
                     self.report(f"{prepared.title}: timing {sample.languages[0]}", number, len(todo))
                     latency = time_taggers(
                         subject, first, second, sample, rounds=timing.rounds, reference=reference.address
                     )
                     self.results.add(self._row(prepared, sample, total, latency=latency))
+
+    def _untimed(
+        self, prepared: Prepared, reference: Prepared, samples: Sequence[tuple[Corpus, int]]
+    ) -> list[tuple[Corpus, int]]:
+        """The samples on which a recipe is still to be timed here."""
+        keys = {row.key for row in self.results.rows()}
+        elsewhere = {key[:-1] for key in keys}
+        stored = self.store.has(prepared.address) and self.store.has(reference.address)
+        here = environment(self.threads).machine
+        out = []
+        for sample, total in samples:
+            fact = ("latency", prepared.address, sample.fingerprint, sample.languages[0], sample.split)
+            if (*fact, here) not in keys and (stored or fact not in elsewhere):
+                out.append((sample, total))
+        return out
 
 
 def size_of(tagger: Tagger, folder: Path) -> Size:
