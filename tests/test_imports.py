@@ -16,7 +16,20 @@ from dinku.testing import tiny_corpus, tiny_tagger
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
-    *("errors", "spans", "corpus", "words", "sources", "perturb", "score", "shape", "encode", "results", "runtime"),
+    *(
+        "errors",
+        "files",
+        "spans",
+        "corpus",
+        "words",
+        "sources",
+        "perturb",
+        "score",
+        "shape",
+        "encode",
+        "results",
+        "runtime",
+    ),
     *("predict", "measure"),
 )
 ORDER = (

@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 
 from dinku.errors import DinkuError
+from dinku.files import written
 from dinku.spans import is_iob2_tag, orphans
 
 _DOCSTART = "-DOCSTART-"
@@ -271,17 +272,8 @@ def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) 
     Raises ``DinkuError``, of status 1 where the system refuses to write.
     """
     data = text(sentences).encode()
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        problem = f"can't be written ({error.strerror})"
-        raise DinkuError(
-            problem, where=str(path), remedy="check the folder, its permissions and space", status=1
-        ) from None
+    with written(path) as file:
+        file.write(data)
 
 
 def _decoded(data: bytes, name: str) -> tuple[str, bool]:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import textwrap
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import cycle
@@ -34,6 +31,7 @@ from dinku.claims import (
     whole_runs,
 )
 from dinku.errors import DinkuError
+from dinku.files import told, written
 from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval, paired
@@ -55,7 +53,12 @@ def write(study: Study, results: Results, out: Path) -> list[Path]:
         raise DinkuError(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
     files = {"report.md": _markdown(study, tables, rows, results).encode(), "rows.csv": _flat(rows).encode()}
     files |= _curves(tables[0], _title(study, tables[0].rows))
-    return [_write(out / name, data) for name, data in files.items()]
+    with told(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        with written(out / name) as file:
+            file.write(data)
+    return [out / name for name in files]
 
 
 @dataclass(frozen=True)
@@ -347,21 +350,6 @@ def _line(row: Row) -> dict[str, Any]:
         line |= {f"seconds_{name}": median(getattr(row.latency, name)) for name in ("subject", "dense", "again")}
         line["ratio_to_dense"] = ratio(row)
     return line
-
-
-def _write(path: Path, data: bytes) -> Path:
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, path)
-    except OSError as error:
-        problem, remedy = f"can't be written ({error.strerror})", "check the folder, its permissions and space"
-        raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
-    finally:
-        with suppress(OSError):
-            part.unlink()
-    return path
 
 
 def _curves(table: Table, title: str) -> dict[str, bytes]:

@@ -17,10 +17,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinku.errors import DinkuError
+from dinku.files import locked, told
 from dinku.score import Counts
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
@@ -148,21 +148,15 @@ class Results:
 
     def add(self, row: Row, counts: Counts | None = None) -> None:
         """Append a row, its counts first; one whose key is there already is left as it is."""
-        try:
-            (self.folder / "counts").mkdir(parents=True, exist_ok=True)
-            (self.folder / ".lock").touch()
-        except OSError as error:
-            problem = f"can't be written ({error.strerror})"
-            raise DinkuError(
-                problem, where=str(self.folder), remedy="allow it, or name another --results", status=1
-            ) from None
-        with FileLock(self.folder / ".lock"):
+        with locked(self.folder / ".lock"):
             there = any(row.key == other.key for other in self._read())
             if counts is not None and not (there and self.has_counts(row)):
+                with told(self.folder):
+                    (self.folder / "counts").mkdir(exist_ok=True)
                 counts.save(self.folder / "counts" / row.counts_file)
             if there:
                 return
-            with open(self._file, "ab+") as file:
+            with told(self._file), open(self._file, "ab+") as file:
                 whole = self._file.read_bytes().rfind(b"\n") + 1
                 file.truncate(whole)  # a line that a kill cut short
                 file.write(row.model_dump_json(exclude_none=True).encode() + b"\n")

@@ -7,12 +7,10 @@ same sentences can be compared later.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.files import written
 from dinku.spans import is_iob2_tag
 
 Ints = NDArray[np.int64]
@@ -126,26 +125,15 @@ class Counts:
 
         Raises `DinkuError`, of status 1, where the system refuses to write.
         """
-        target = Path(path)
-        part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            with open(part, "wb") as file:
-                np.savez_compressed(
-                    file,
-                    labels=np.array(self.labels, dtype=np.str_),
-                    languages=np.array(self.languages, dtype=np.str_),
-                    words=_small(self.words),
-                    default=_small(self.default),
-                    strict=_small(self.strict),
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        except OSError as error:
-            problem, remedy = f"can't be written ({error.strerror})", "check the folder, its permissions and space"
-            raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
-        finally:
-            part.unlink(missing_ok=True)
+        with written(path) as file:
+            np.savez_compressed(
+                file,
+                labels=np.array(self.labels, dtype=np.str_),
+                languages=np.array(self.languages, dtype=np.str_),
+                words=_small(self.words),
+                default=_small(self.default),
+                strict=_small(self.strict),
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -7,17 +7,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from dinku.errors import DinkuError
+from dinku.files import locked, told, written
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,8 @@ class Store:
     def begin(self, address: str) -> Path:
         """Where to save the tagger of an address; what a killed process left half-written there is removed."""
         folder = self.folder(address)
-        folder.mkdir(parents=True, exist_ok=True)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for left in (self.tagger(address), *folder.glob(".tagger.*.part")):
             shutil.rmtree(left, ignore_errors=True)
         return self.tagger(address)
@@ -48,12 +46,8 @@ class Store:
     def finish(self, address: str, step: dict[str, Any]) -> None:
         """Mark an address as whole. ``step`` says how it was made."""
         folder = self.folder(address)
-        part = folder / "step.json.part"
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(step, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / "step.json")
+        with written(folder / "step.json") as file:
+            file.write(json.dumps(step, indent=1).encode())
         shutil.rmtree(self.work(address), ignore_errors=True)
 
     def step(self, address: str) -> dict[str, Any]:
@@ -63,18 +57,6 @@ class Store:
         except (OSError, ValueError):
             raise DinkuError("isn't readable", where=str(path), remedy="remove its folder and run again") from None
 
-    @contextmanager
-    def lock(self, address: str, *, wait: bool) -> Iterator[bool]:
-        """Hold an address against other processes; yields whether it was had. A kill lets it go."""
-        folder = self.folder(address)
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=-1 if wait else 0)
-        except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+    def lock(self, address: str, *, wait: bool) -> AbstractContextManager[bool]:
+        """Hold an address against other processes; says whether it was had. A kill lets it go."""
+        return locked(self.folder(address) / ".lock", wait=wait)

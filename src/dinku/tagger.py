@@ -6,8 +6,6 @@ import contextlib
 import copy
 import logging
 import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,6 +22,7 @@ from dinku import predict, surgery
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn
 from dinku.errors import DinkuError
+from dinku.files import written_folder
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
 from dinku.shape import Shape
@@ -91,21 +90,17 @@ class Tagger:
         target = Path(folder)
         if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
             raise DinkuError("is there already", where=str(target), remedy="name a new folder")
-        part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.part")
-        try:
-            part.mkdir(parents=True)
+        with written_folder(target) as part:
             model = self.model
             model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on
-            with quietly():
-                model.save_pretrained(part)
+            try:
+                with quietly():
+                    model.save_pretrained(part)
+            except SafetensorError as error:  # which is how a full disk shows
+                raise OSError(str(error)) from error
             self.tokenizer.backend_tokenizer.no_truncation()
             self.tokenizer.backend_tokenizer.no_padding()
             self.tokenizer.save_pretrained(part)
-            if target.is_dir():
-                target.rmdir()
-            os.replace(part, target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
         return target
 
     @classmethod

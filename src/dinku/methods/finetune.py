@@ -10,7 +10,6 @@ Source: defaults are AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from dinku import predict
 from dinku.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
+from dinku.files import written
 from dinku.method import Data, Need, Work
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
@@ -197,7 +197,7 @@ class _Best:
                 self.weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
 
     def offer(self) -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tagger = self.tagger
         f1 = predict.evaluate(_Compact(tagger.model, self.row), tagger.encoder, tagger.tags, self.dev).scores().f1
@@ -206,9 +206,8 @@ class _Best:
         self.f1 = f1
         self.weights = {name: tensor.detach().cpu().clone() for name, tensor in tagger.model.state_dict().items()}
         if self.file:
-            part = self.file.with_suffix(".part")
-            save_file(self.weights, part, metadata={"f1": repr(f1)})
-            os.replace(part, self.file)
+            with written(self.file) as file:
+                file.write(save(self.weights, metadata={"f1": repr(f1)}))
 
     def take(self) -> None:
         self.tagger.model.load_state_dict(self.weights)

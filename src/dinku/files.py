@@ -1,0 +1,83 @@
+"""Files that appear whole or not at all, wherever the process that writes them is stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from dinku.errors import DinkuError
+
+
+@contextmanager
+def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing bytes; it takes its place at ``path`` when the block ends without an error.
+
+    Raises `DinkuError`, of status 1, where the system refuses.
+    """
+    target, part = Path(path), _beside(path)
+    with told(target):
+        try:
+            with open(part, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, target)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A folder to fill, which takes its place at ``path`` (where nothing or an empty folder may be) in the same way."""
+    target, part = Path(path), _beside(path)
+    with told(target):
+        try:
+            part.mkdir(parents=True)
+            yield part
+            if target.is_dir():
+                target.rmdir()
+            os.replace(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file against other processes; yields whether it was had. A kill lets it go."""
+    with told(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the system refuses within the block, as one line: where, why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"can't be written ({error.strerror or error})"
+        remedy = "check the folder, its permissions and space"
+        raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
+
+
+def _beside(path: str | os.PathLike[str]) -> Path:
+    """The name under which a file is written: no two processes share it, and no pattern for whole files matches it."""
+    return Path(path).with_name(f".{Path(path).name}.{uuid.uuid4().hex[:8]}.part")
