@@ -142,6 +142,20 @@ class Shape:
         attention = sum(2 * subwords * subwords * la.heads * la.head_size for la in self.layers)
         return subwords * (sum(self.weights(embeddings=False)) + self.tags * self.hidden) + attention
 
+    def broken_by(self, measured: Shape) -> str:
+        """How a measured shape differs from this, the declared one; empty where it keeps the law.
+
+        All sizes are equal; the meant zeros are at least as many; the parameters that aren't zero lie within the interval.
+        """
+        if replace(measured, zeros=self.zeros, nonzero=self.nonzero) != self:
+            return f"declared {self}, measured {measured}"
+        if measured.zeros < self.zeros:
+            return f"declared {self.zeros:,} zeros or more, measured {measured.zeros:,}"
+        low, high = self.nonzero
+        if not low <= measured.nonzero[0] <= measured.nonzero[1] <= high:
+            return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
+        return ""
+
     def with_tags(self, tags: int) -> Shape:
         """The same encoder under a fresh head: its weights count as non-zero, its zero biases may be either."""
         bare = replace(self, tags=0)
