@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from test_shape import AFRIBERTA
+from transformers import AutoConfig, AutoModelForTokenClassification
 
 from dinku.cli import main
 from dinku.corpus import Sentence, read, write
@@ -88,12 +90,17 @@ def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) ->
         folder = tmp_path / f"layers-{layers}"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({**AFRIBERTA, "num_hidden_layers": layers}))
-        (folder / "pytorch_model.bin").touch()
+        with torch.device("meta"):
+            exact = AutoModelForTokenClassification.from_config(AutoConfig.from_pretrained(folder))
+        one = torch.ones(1)  # whose views of any size take four bytes in a file
+        stored = {name: one.expand(tensor.shape) for name, tensor in exact.state_dict().items()}
+        torch.save(stored, folder / "pytorch_model.bin")
         status, out, _ = dinku("inspect", folder, "--json")
         found = json.loads(out)
         assert status == 0
         assert found["parameters"] / 1e6 == pytest.approx(millions, abs=0.05)
         assert found["bytes"] == 4 * found["parameters"]
+        assert found["nonzero"] == found["parameters"]
         assert (found["layers"], found["hidden"], found["vocabulary"]) == (layers, 768, 70006)
         first = found["components"][0]
         assert first["name"] == "word embeddings"
@@ -140,7 +147,7 @@ def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -
     Path("small.yaml").write_text(STUDY)
     _, out, _ = dinku("plan", "small.yaml", "--json")
     plan = json.loads(out)
-    assert (plan["recipes"], plan["trainings"], plan["trainings_unshared"]) == (3, 1, 3)
+    assert (plan["recipes"], plan["trainings"], plan["trainings_unshared"], plan["trainings_to_do"]) == (3, 1, 3, 1)
     status, out, err = dinku("run", "small.yaml", "--json")
     rows = json.loads(out)
     assert status == 0

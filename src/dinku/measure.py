@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -79,15 +81,34 @@ def _nonzero(raw: NDArray[np.uint8], kind: str) -> int:
     return sum(int(np.count_nonzero(block << sign)) for block in np.array_split(values, max(1, len(values) >> 22)))
 
 
+def _unpickled(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
+    """The same of a ``pytorch_model.bin``, where torch is installed; nothing where it isn't, or there is no file."""
+    if not path.is_file() or find_spec("torch") is None:
+        return
+    import torch
+
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        found = [(str(n), tuple(t.shape), int(t.count_nonzero())) for n, t in stored.items()]
+    except Exception as error:  # a damaged or hostile pickle fails in many ways
+        problem = f"can't be read ({type(error).__name__})"
+        raise DinkuError(
+            problem, where=str(path), remedy="fetch the model again, as safetensors if there is one"
+        ) from None
+    yield from found
+
+
 def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
     """What ``inspect`` says of a model folder: its shape by arithmetic, held against the weights in its files.
 
-    ``nonzero`` is null for a ``pytorch_model.bin``, which can't be read without torch. What a checkpoint holds besides
-    encoder and tag head (a pooler, a masked-LM head) doesn't count. Raises `DinkuError` where weights are missing.
+    ``nonzero`` is null for a ``pytorch_model.bin`` where torch, which reads it, isn't installed. What a checkpoint
+    holds besides encoder and tag head (a pooler, a masked-LM head) doesn't count. Raises `DinkuError` where weights are missing.
     """
     shape = Shape.of_folder(folder)
     weights = sorted(folder.glob("*.safetensors"))
-    held = [(n, s, z) for path in weights for n, s, z in tensors(path) if not _BESIDE.search(n)]
+    pickled = folder / "pytorch_model.bin"
+    listed = chain.from_iterable(map(tensors, weights)) if weights else _unpickled(pickled)
+    held = [(n, s, z) for n, s, z in listed if not _BESIDE.search(n)]
     parameters = sum(math.prod(s) for _, s, _ in held)
     if held and parameters != shape.parameters:
         raise DinkuError(
@@ -95,7 +116,7 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
             where=str(folder),
             remedy="fetch the model again",
         )
-    if not held and not (folder / "pytorch_model.bin").is_file():
+    if not held and not pickled.is_file():
         raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
     return {
         "parameters": shape.parameters,
