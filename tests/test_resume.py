@@ -179,18 +179,3 @@ def test_rows_of_another_study_are_refused(place: Path, home: Path) -> None:
     shutil.copytree("results/small", "results/other")
     with pytest.raises(DinkuError, match="is a row of the study 'small'; keep it in a folder named small"):
         Results(Path("results/other")).rows()
-
-
-def test_a_tagger_without_its_marker_is_not_there(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    tiny_tagger().save(store.begin("ab12"))
-    assert not store.has("ab12")
-    tiny_tagger().save(store.begin("ab12"))  # what was left half-written goes
-    store.work("ab12").mkdir()
-    store.finish("ab12", {"seconds": 1.0})
-    assert store.has("ab12")
-    assert store.step("ab12") == {"seconds": 1.0}
-    assert not store.work("ab12").exists()
-    (store.folder("ab12") / "step.json").write_text("{")
-    with pytest.raises(DinkuError, match="isn't readable; remove its folder and run again"):
-        store.step("ab12")

@@ -60,6 +60,11 @@ def main() -> None:
         if error.name not in ("torch", "transformers", "safetensors", "accelerate", "sentencepiece"):
             raise
         status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[compress]'", 2)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        reason = f"{error.filename or 'the system'}: {error.strerror or error}"
+        status = _failed(f"{reason}; allow it or free some space, then run the same command again", 1)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -205,9 +210,9 @@ def plan(
     ]
     _table(["step", "recipes", "MB in float32", "not zero", "state"], rows, title=document["title"])
     print(
-        f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings to "
-        f"do where {document['trainings_unshared']} would be done without sharing; about {_duration(document['seconds'])} "
-        f"on this machine ({document['estimate']})."
+        f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings "
+        f"where {document['trainings_unshared']} would be done without sharing. To do: {document['trainings_to_do']} "
+        f"trainings, about {_duration(document['seconds'])} on this machine ({document['estimate']})."
     )
     return None
 

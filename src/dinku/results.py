@@ -12,7 +12,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from dinku.score import Counts
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # instructions that make bfloat16 a gain
 
 
 class _Record(BaseModel):
@@ -41,7 +42,7 @@ class Environment(_Record):
     threads: int
     python: str
     packages: dict[str, str]
-    commit: str | None
+    commit: str | None = None
     dirty: bool
 
     @property
@@ -64,6 +65,17 @@ class Size(_Record):
     def sparsity(self) -> float:
         """The fraction of zeros in the linear layers, as measured at the end."""
         return 1 - self.linear_nonzero / self.linear
+
+
+class Training(_Record):
+    """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision."""
+
+    address: str
+    seconds: float
+    precision: str
+    machine: str
+    commit: str | None = None
+    dirty: bool
 
 
 class Latency(_Record):
@@ -99,6 +111,7 @@ class Row(_Record):
     sentences_in_split: int
     spans: dict[str, dict[str, tuple[int, int, int]]] | None = None
     size: Size | None = None
+    trainings: tuple[Training, ...] = ()
     latency: Latency | None = None
     environment: Environment
 
@@ -125,7 +138,16 @@ class Results:
 
     def rows(self) -> list[Row]:
         """All rows in the order of their keys. A last line that a kill cut short is no row."""
-        return sorted(self._read(), key=lambda row: row.key)
+        state = self._file.stat() if self._file.exists() else None
+        version = (state.st_mtime_ns, state.st_size) if state else None
+        if self._known.get("version") != version or version is None:
+            self._known.update(version=version, rows=sorted(self._read(), key=lambda row: row.key))
+        return list(self._known["rows"])
+
+    @cached_property
+    def _known(self) -> dict[str, Any]:
+        """What `rows` read last, and the version of the file that it read."""
+        return {}
 
     def _read(self) -> Iterator[Row]:
         lines = self._file.read_bytes().split(b"\n")[:-1] if self._file.exists() else []
@@ -149,7 +171,7 @@ class Results:
     def add(self, row: Row, counts: Counts | None = None) -> None:
         """Append a row, its counts first; one whose key is there already is left as it is."""
         with locked(self.folder / ".lock"):
-            there = any(row.key == other.key for other in self._read())
+            there = any(row.key == other.key for other in self.rows())
             if counts is not None and not (there and self.has_counts(row)):
                 with told(self.folder):
                     (self.folder / "counts").mkdir(exist_ok=True)
@@ -192,17 +214,17 @@ def documents(rows: Sequence[Row]) -> list[dict[str, Any]]:
 @cache
 def environment(threads: int) -> Environment:
     """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
-    cpu, flags = _cpu()
+    name, flags = cpu()
     packages = {}
-    for name in _PACKAGES:
+    for package in _PACKAGES:
         try:
-            packages[name] = version(name)
+            packages[package] = version(package)
         except PackageNotFoundError:
             continue
     commit, dirty = _commit()
     return Environment(
         system=f"{platform.system()} {platform.machine()}",
-        cpu=cpu,
+        cpu=name,
         instructions=tuple(f for f in _FLAGS if f in flags),
         cores=os.cpu_count() or 1,
         threads=threads,
@@ -213,7 +235,9 @@ def environment(threads: int) -> Environment:
     )
 
 
-def _cpu() -> tuple[str, frozenset[str]]:
+@cache
+def cpu() -> tuple[str, frozenset[str]]:
+    """The processor's name, and what its instruction set holds where the system tells."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}

@@ -22,6 +22,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from dinku.errors import DinkuError
 from dinku.method import Work
+from dinku.results import BFLOAT16, cpu
 from dinku.tagger import quietly
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
@@ -48,8 +49,7 @@ def has_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported()
     if device != "cpu":
         return False
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags or " bf16" in flags
+    return not cpu()[1].isdisjoint(BFLOAT16)
 
 
 def plan(lengths: Sequence[int], *, batch: int, epochs: int, seed: int) -> list[list[int]]:

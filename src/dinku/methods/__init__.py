@@ -14,15 +14,6 @@ from dinku.method import Method
 MODULES = {"FineTune": "finetune", "Sparsify": "sparsity"}
 
 
-def method_class(name: str) -> type[Any]:
-    """The class of that name; raises `DinkuError` for one that isn't there."""
-    if name not in MODULES:
-        raise DinkuError(
-            f"there is no method {name!r}", where="step", remedy=f"use one of {', '.join(sorted(MODULES))}"
-        )
-    return getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
-
-
 def from_json(step: Any, *, where: str = "step") -> Method:
     """A method from ``{"FineTune": {"epochs": 3}}``: one name, and its fields; unknown fields are refused."""
     if isinstance(step, str):
@@ -32,7 +23,10 @@ def from_json(step: Any, *, where: str = "step") -> Method:
             f"{step!r} isn't one method with its fields", where=where, remedy="write e.g. Sparsify: {sparsity: 0.6}"
         )
     ((name, fields),) = step.items()
-    kind = method_class(str(name))
+    if name not in MODULES:
+        remedy = f"use one of {', '.join(sorted(MODULES))}"
+        raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
+    kind: Any = getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
     if not isinstance(fields, dict | None):
         raise DinkuError(f"the fields of {name} are {fields!r}", where=where, remedy="write them as key: value")
     unknown = sorted(set(fields or {}) - set(kind.__dataclass_fields__))

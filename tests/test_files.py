@@ -1,0 +1,78 @@
+"""Files appear whole or not at all, and what the system refuses is one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dinku.errors import DinkuError
+from dinku.files import locked, written, written_folder
+
+
+def fail_while_writing(path: Path) -> None:
+    with written(path) as file:
+        file.write(b"half")
+        assert path.read_bytes() == b"old"
+        raise ZeroDivisionError
+
+
+def fail_while_filling(path: Path) -> None:
+    with written_folder(path) as part:
+        (part / "one").touch()
+        raise ZeroDivisionError
+
+
+def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError):
+        fail_while_writing(path)
+    assert path.read_bytes() == b"old"
+    with written(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    with pytest.raises(ZeroDivisionError):
+        fail_while_filling(path)
+    assert list(tmp_path.iterdir()) == []
+    path.mkdir()  # an empty one may be there
+    with written_folder(path) as part:
+        (part / "one").touch()
+    assert [f.name for f in path.iterdir()] == ["one"]
+    with pytest.raises(DinkuError, match=r"can't be written \(Directory not empty\)"), written_folder(path):
+        pass
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_the_system_refuses_is_one_line_of_status_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for attempt in (written(tmp_path / "no" / "file"), locked(tmp_path / "file" / "lock")):
+        with pytest.raises(
+            DinkuError, match=r"can't be written .*; check the folder, its permissions and space"
+        ) as told:
+            attempt.__enter__()
+        assert told.value.status == 1
+
+
+def test_a_lock_is_had_once_and_let_go_by_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "new" / ".lock"
+    with locked(path) as first, locked(path, wait=False) as second:
+        assert (first, second) == (True, False)
+    hold = "import sys, time; from dinku.files import locked; from pathlib import Path\n"
+    hold += "with locked(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold, str(path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with locked(path, wait=False) as had:
+            assert not had
+        other.kill()
+        other.wait()
+    with locked(path, wait=False) as had:
+        assert had

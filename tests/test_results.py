@@ -1,0 +1,112 @@
+"""Rows: appended as they come, read back as they were, with their counts beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from dinku.errors import DinkuError
+from dinku.results import Results, Row, Size, Training, documents, environment, totals
+from dinku.score import Counts, count
+
+COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])
+
+
+def row(address: str = "a" * 64, **changes: object) -> Row:
+    fields = {
+        "kind": "quality",
+        "study": "s",
+        "arm": "dense",
+        "values": {},
+        "recipe": {"base": "b", "steps": []},
+        "base_digest": "d",
+        "address": address,
+        "seed": 0,
+        "corpus": "c",
+        "language": "hau",
+        "split": "test",
+        "fingerprint": "f" * 64,
+        "sentences": 2,
+        "sentences_in_split": 2,
+        "spans": totals(COUNTS),
+        "size": Size(parameters=10, nonzero=9, linear=4, linear_nonzero=3, bytes_disk=40, bytes_download=30),
+        "environment": environment(1),
+    }
+    return Row.model_validate(fields | changes)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "s")
+
+
+def test_rows_come_back_as_they_were_whatever_their_order(results: Results) -> None:
+    rows = [row(c * 64) for c in "cab"]
+    for one in rows:
+        results.add(one, COUNTS)
+    assert results.rows() == sorted(rows, key=lambda r: r.address)
+    found = results.counts(rows[0])
+    assert np.array_equal(found.default, COUNTS.default)
+    assert documents(rows)[0]["spans"]["default"] == {"LOC": [1, 0, 0], "PER": [1, 2, 1]}
+
+
+def test_a_fact_is_kept_once_and_seen_by_who_read_before(results: Results) -> None:
+    reader = Results(results.folder)
+    assert reader.rows() == []
+    results.add(row(), COUNTS)
+    assert reader.rows() == [row()]
+    results.add(row(arm="another name"), COUNTS)
+    assert reader.rows() == [row()]
+    results.add(row("b" * 64), COUNTS)
+    assert len(reader.rows()) == 2
+    reader.rows().clear()  # what a caller does to its list is its own affair
+    assert len(reader.rows()) == 2
+
+
+def test_a_time_is_a_fact_of_one_machine() -> None:
+    other = environment(1).model_copy(update={"cpu": "another"})
+    assert row().key == row(environment=other).key
+    assert row(kind="latency").key != row(kind="latency", environment=other).key
+
+
+def test_counts_that_are_lost_or_another_rows_are_told(results: Results, tmp_path: Path) -> None:
+    results.add(row(), COUNTS)
+    assert results.has_counts(row())
+    file = results.folder / "counts" / row().counts_file
+    changed = Counts(COUNTS.labels, COUNTS.languages, COUNTS.words, COUNTS.default * 2, COUNTS.strict)
+    changed.save(file)
+    with pytest.raises(DinkuError, match="doesn't add up to its row"):
+        results.counts(row())
+    file.unlink()
+    assert not results.has_counts(row())
+    with pytest.raises(DinkuError, match="isn't there"):
+        results.counts(row())
+    results.add(row(), COUNTS)  # the row stands, its counts are put back
+    assert results.counts(row())
+    assert len(results.rows()) == 1
+
+
+def test_unknown_fields_are_refused_and_what_a_training_was_is_kept(results: Results) -> None:
+    with pytest.raises(ValidationError):
+        row(f1=0.5)
+    made = Training(address="a", seconds=1.5, precision="bfloat16", machine="m", commit=None, dirty=False)
+    results.add(row(trainings=(made,)), COUNTS)
+    assert results.rows()[0].trainings == (made,)
+    assert row().size.sparsity == 0.25  # type: ignore[union-attr]
+
+
+def test_the_environment_says_where(tmp_path: Path) -> None:
+    here = environment(3)
+    assert here.threads == 3
+    assert here.cores >= 1
+    assert here.packages["dinku"]
+    assert "|3|" in here.machine
+
+
+def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:
+    installed = environment(1).model_copy(update={"commit": None})
+    results.add(row(environment=installed), COUNTS)
+    assert results.rows()[0].environment.commit is None

@@ -1,0 +1,57 @@
+"""The store: what is at an address is whole, and one process at a time makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dinku.errors import DinkuError
+from dinku.store import Store
+from dinku.tagger import Tagger
+from dinku.testing import digest, tiny_tagger
+
+
+def test_a_tagger_without_its_marker_is_not_there(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    tiny_tagger().save(store.begin("ab12"))
+    assert not store.has("ab12")
+    tiny_tagger().save(store.begin("ab12"))  # what was left half-written goes
+    store.work("ab12").mkdir()
+    store.finish("ab12", {"seconds": 1.0})
+    assert store.has("ab12")
+    assert store.step("ab12") == {"seconds": 1.0}
+    assert not store.work("ab12").exists()
+    assert digest(Tagger.load(store.tagger("ab12"))) == digest(tiny_tagger())
+    (store.folder("ab12") / "step.json").write_text("{")
+    with pytest.raises(DinkuError, match="isn't readable; remove its folder and run again"):
+        store.step("ab12")
+
+
+def test_scraps_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    scrap = store.folder("ab12") / ".tagger.0123abcd.part"
+    scrap.mkdir(parents=True)
+    (scrap / "model.safetensors").touch()
+    store.begin("ab12")
+    assert not scrap.exists()
+
+
+def test_an_address_is_held_by_one(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with (
+        store.lock("ab12", wait=False) as first,
+        store.lock("ab12", wait=False) as second,
+        store.lock("cd34", wait=False) as other,
+    ):
+        assert (first, second, other) == (True, False, True)
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = Store(tmp_path / "file")
+    with pytest.raises(DinkuError, match=r"can't be written .* check the folder") as error:
+        store.begin("ab12")
+    assert error.value.status == 1
+    with pytest.raises(DinkuError, match="can't be written"), store.lock("ab12", wait=True):
+        pass
