@@ -117,9 +117,9 @@ def test_licences(tmp_path: Path) -> None:
     [
         (
             "masakaner:hau",
-            "there is no corpus family 'masakaner'; did you mean masakhaner? the known ones are masakhaner, masakhaner2",
+            "there is no corpus family 'masakaner'; did you mean masakhaner? the known ones are masakhaner, masakhaner2, sample",
         ),
-        ("wikiann:da", "there is no corpus family 'wikiann'; the known ones are masakhaner, masakhaner2"),
+        ("wikiann:da", "there is no corpus family 'wikiann'; the known ones are masakhaner, masakhaner2, sample"),
         ("masakhaner:Hausa", f"MasakhaNER 1.0 has no language 'Hausa'; did you mean hau? it has all, {TEN}, zh"),
         ("masakhaner:fon", f"MasakhaNER 1.0 has no language 'fon'; it has all, {TEN}, zh"),
         ("masakhaner:", f"MasakhaNER 1.0 has no language ''; it has all, {TEN}, zh"),

@@ -17,6 +17,7 @@ from typing import Any
 
 from dinku.corpus import Corpus, read
 from dinku.errors import DinkuError
+from dinku.sample import LANGUAGES, sample
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -96,10 +97,11 @@ def load(name: str | Sequence[str], split: str) -> Corpus:
     """One split of the corpora that ``name`` means, joined in their order; the corpus bears that name.
 
     A name is ``family:language``, with several languages as ``masakhaner:hau,swa`` and every one as
-    ``masakhaner:all``; or a path. A folder holds ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as
-    ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders of these, one a language; its name is the language. A file
-    is one split whatever is asked for: that of its name (``dev.txt``), or else the one asked for. Its language is
-    its name without suffix, or the folder's where that is a split's.
+    ``masakhaner:all``, where the embedded sample is the family ``sample``; or a path. A folder holds ``train``,
+    ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders of
+    these, one a language; its name is the language. A file is one split whatever is asked for: that of its name
+    (``dev.txt``), or else the one asked for. Its language is its name without suffix, or the folder's where that is a
+    split's.
 
     What isn't known, isn't there or can't be read raises ``DinkuError``.
     """
@@ -107,6 +109,8 @@ def load(name: str | Sequence[str], split: str) -> Corpus:
         raise DinkuError(f"there is no split {split!r}", where=_title(name), remedy=f"ask for {_or(SPLITS)}")
     if not isinstance(name, str):
         return Corpus.joined([load(one, split) for one in name], _title(name))
+    if languages := _sampled(name):
+        return Corpus.joined([sample(language, split) for language in languages], name)
     if found := _source(name):
         source, languages = found
         for language in languages:
@@ -136,6 +140,8 @@ def splits(name: str | Sequence[str]) -> tuple[str, ...]:
     """
     if not isinstance(name, str):
         return tuple(split for split in SPLITS if all(split in splits(one) for one in name))
+    if _sampled(name):
+        return SPLITS
     if found := _source(name):
         source, languages = found
         return tuple(split for split in SPLITS if all(source.file(one, split).is_file() for one in languages))
@@ -147,6 +153,8 @@ def splits(name: str | Sequence[str]) -> tuple[str, ...]:
 
 def licence(name: str) -> str:
     """The licence of a known corpus; empty for a path, of which nothing is known."""
+    if _sampled(name):
+        return "Apache-2.0"
     if found := _source(name):
         return found[0].licence
     _path(name)
@@ -159,19 +167,29 @@ def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
     if not colon or (family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family))):
         return None
     if family not in SOURCES:
-        remedy = _known(family, "the known ones are", sorted(SOURCES))
+        remedy = _known(family, "the known ones are", sorted([*SOURCES, "sample"]))
         raise DinkuError(f"there is no corpus family {family!r}", where=name, remedy=remedy)
     source = SOURCES[family]
+    return source, _languages(name, source.title, wanted, source.languages, tuple(source.apart))
+
+
+def _sampled(name: str) -> tuple[str, ...]:
+    """The languages of the embedded sample that a name means; none where it means something else."""
+    family, colon, wanted = name.partition(":")
+    return _languages(name, "the sample", wanted, LANGUAGES) if colon and family == "sample" else ()
+
+
+def _languages(name: str, title: str, wanted: str, every: Sequence[str], apart: Sequence[str] = ()) -> tuple[str, ...]:
     languages: list[str] = []
     for language in map(str.strip, wanted.split(",")):
         if language == "all":
-            languages += source.languages
-        elif language in source.languages or language in source.apart:
+            languages += every
+        elif language in every or language in apart:
             languages.append(language)
         else:
-            remedy = _known(language, "it has all,", (*source.languages, *source.apart))
-            raise DinkuError(f"{source.title} has no language {language!r}", where=name, remedy=remedy)
-    return source, tuple(dict.fromkeys(languages))
+            remedy = _known(language, "it has all,", (*every, *apart))
+            raise DinkuError(f"{title} has no language {language!r}", where=name, remedy=remedy)
+    return tuple(dict.fromkeys(languages))
 
 
 def _fetched(source: Source, language: str, split: str) -> Corpus:

@@ -1,0 +1,105 @@
+"""The embedded sample: sentences of names in patterns, made on the spot from ``samples/<language>.toml``.
+
+The sentences are generated, and no speaker has reviewed the patterns or the names. They are good for nothing but
+showing the toolkit: a figure measured on them says nothing about a language, nor about a tagger of anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice
+from pathlib import Path
+
+from dinku.corpus import Corpus, Sentence
+from dinku.errors import DinkuError
+
+LABELS = ("PER", "LOC", "ORG", "DATE")
+SIZES: Mapping[str, int] = {"train": 400, "dev": 80, "test": 160}
+_FOLDER = Path(__file__).parent / "samples"
+LANGUAGES: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def sample(language: str, split: str) -> Corpus:
+    """400 train, 80 dev or 160 test sentences, named ``sample:<language>``: the same on any version of anything.
+
+    No pattern and no name is in two splits, and no two sentences of a language are equal. A language or a split that
+    isn't there raises ``DinkuError``; so does a file that isn't well-formed, or has too little for a split.
+    """
+    for kind, asked, known in (("language", language, LANGUAGES), ("split", split, tuple(SIZES))):
+        if asked not in known:
+            remedy = f"the known ones are {', '.join(known)}"
+            raise DinkuError(f"the sample has no {kind} {asked!r}", where=f"sample:{language}", remedy=remedy)
+    path = _FOLDER / f"{language}.toml"
+    parsed = _parsed(path.read_text(encoding="utf-8"), str(path))
+    own = {kind: [line for line in lines if _split(line) == split] for kind, lines in parsed.items()}
+    sentences = tuple(islice(_sentences(own, language), SIZES[split])) if all(own.values()) else ()
+    if len(sentences) < SIZES[split]:
+        problem = f"has too few patterns or names for {SIZES[split]} {split} sentences"
+        raise DinkuError(problem, where=str(path), remedy="add lines to it")
+    return Corpus(f"sample:{language}", split, sentences)
+
+
+def _parsed(text: str, where: str) -> dict[str, list[str]]:
+    """The lines of ``patterns`` and of each label; what a contributor may have got wrong raises ``DinkuError``."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DinkuError(f"isn't TOML ({error})", where=where, remedy="see the other languages' files") from None
+    parsed = {}
+    for kind in ("patterns", *LABELS):
+        if not isinstance(table.get(kind), str):
+            raise DinkuError(f"has no text {kind}", where=where, remedy=f"add {kind} = '''…''', a line each")
+        parsed[kind] = lines = table[kind].removesuffix("\n").split("\n")
+        for line in lines:
+            if line.split() != line.split(" "):
+                remedy = "give each line words, with one blank between two"
+                raise DinkuError(f"{kind} has an empty line or word: {line!r}", where=where, remedy=remedy)
+            for word in line.split(" "):
+                if re.search("[{}]", word) and (kind != "patterns" or word[1:-1] not in LABELS or len(word) < 5):
+                    remedy = f"only patterns have slots, which are {', '.join(f'{{{label}}}' for label in LABELS)}"
+                    raise DinkuError(f"{kind} has an unknown slot {word!r}", where=where, remedy=remedy)
+        if twice := sorted({line for line in lines if lines.count(line) > 1}):
+            raise DinkuError(f"{kind} has a line twice: {twice[0]!r}", where=where, remedy="keep one of them")
+    return parsed
+
+
+def _split(line: str) -> str:
+    """The split of a pattern or name, by itself alone: a new line moves no other, and a name is in one split under
+    every label that it has."""
+    place = int.from_bytes(_digest(line)[:4], "big") / 2**32
+    return "train" if place < 0.6 else "dev" if place < 0.75 else "test"
+
+
+def _sentences(own: Mapping[str, Sequence[str]], language: str) -> Iterator[Sentence]:
+    """Distinct sentences; it ends where the patterns have given nothing new for long."""
+    names = {label: _rounds(own[label]) for label in LABELS}
+    made: set[tuple[str, ...]] = set()
+    for pattern in islice(_rounds(own["patterns"]), 100 * len(own["patterns"])):
+        words: list[str] = []
+        tags: list[str] = []
+        used: set[str] = set()
+        for word in pattern.split(" "):
+            label = word[1:-1] if word.startswith("{") else ""
+            if label:
+                word = next((name for name in islice(names[label], 9) if name not in used), "")
+                used.add(word)
+            inside = word.split(" ")
+            words += inside
+            tags += [f"B-{label}", *[f"I-{label}"] * (len(inside) - 1)] if label else ["O"]
+        words[0] = re.sub(r"[^\W\d_]", lambda letter: letter[0].upper(), words[0], count=1)
+        if tuple(words) not in made:
+            made.add(tuple(words))
+            yield Sentence(tuple(words), tuple(tags), language)
+
+
+def _rounds(lines: Sequence[str]) -> Iterator[str]:
+    """All lines over and over, each time in another order, so that they are used evenly and meet others each time."""
+    for turn in count():
+        yield from sorted(lines, key=lambda line: _digest(f"{turn} {line}"))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
