@@ -75,7 +75,7 @@ def without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for entry in here.iterdir():
         if not entry.name.lower().startswith(missing):
             (there / entry.name).symlink_to(entry)
-    (there / "dinku.pth").write_text(str(SOURCE.parent))
+    (there / "0.pth").write_text(str(SOURCE.parent))  # first, lest the environment's own dinku be tested
     return root / "bin" / "python"
 
 

@@ -53,14 +53,15 @@ def _parsed(text: str, where: str) -> dict[str, list[str]]:
         if not isinstance(table.get(kind), str):
             raise DinkuError(f"has no text {kind}", where=where, remedy=f"add {kind} = '''…''', a line each")
         parsed[kind] = lines = table[kind].removesuffix("\n").split("\n")
-        for line in lines:
+        for number, line in enumerate(lines, 1):
             if line.split() != line.split(" "):
-                remedy = "give each line words, with one blank between two"
-                raise DinkuError(f"{kind} has an empty line or word: {line!r}", where=where, remedy=remedy)
+                problem, remedy = f"line {number} of {kind} is empty or has an empty word", "part words by one blank"
+                raise DinkuError(problem, where=where, remedy=remedy)
             for word in line.split(" "):
                 if re.search("[{}]", word) and (kind != "patterns" or word[1:-1] not in LABELS or len(word) < 5):
                     remedy = f"only patterns have slots, which are {', '.join(f'{{{label}}}' for label in LABELS)}"
-                    raise DinkuError(f"{kind} has an unknown slot {word!r}", where=where, remedy=remedy)
+                    problem = f"line {number} of {kind} has an unknown slot {word!r}"
+                    raise DinkuError(problem, where=where, remedy=remedy)
         if twice := sorted({line for line in lines if lines.count(line) > 1}):
             raise DinkuError(f"{kind} has a line twice: {twice[0]!r}", where=where, remedy="keep one of them")
     return parsed
@@ -90,7 +91,7 @@ def _sentences(own: Mapping[str, Sequence[str]], language: str) -> Iterator[Sent
             words += inside
             tags += [f"B-{label}", *[f"I-{label}"] * (len(inside) - 1)] if label else ["O"]
         words[0] = re.sub(r"[^\W\d_]", lambda letter: letter[0].upper(), words[0], count=1)
-        if tuple(words) not in made:
+        if "" not in words and tuple(words) not in made:
             made.add(tuple(words))
             yield Sentence(tuple(words), tuple(tags), language)
 
