@@ -12,13 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinku import importance, surgery, train
+from dinku import importance, sources, surgery, train
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
 from dinku.methods import MODULES, from_json, to_json
 from dinku.methods.finetune import FineTune
+from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
+from dinku.methods.vocabulary import TrimVocabulary, segmentation
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, digest, tiny_corpus, tiny_data, tiny_tagger
 
@@ -29,17 +31,25 @@ EXAMPLES: list[Method] = [
     Sparsify(0.6),
     Sparsify(0.9, embeddings=True),
     Sparsify(0.5, granularity="matrix", embeddings=True),
+    KeepLayers((1,)),
+    TrimVocabulary(60),
+    TrimVocabulary(58, scripts=("Latin",)),
     QUICK,
     FineTune(epochs=2, batch=4, select="best", keep_zeros=False),
 ]
-NOTHING = {"Sparsify": Sparsify(0.0), "FineTune": FineTune(epochs=0, tags=("O", "B-LOC", "I-LOC", "B-PER", "I-PER"))}
+NOTHING = {
+    "KeepLayers": KeepLayers((0, 1)),
+    "TrimVocabulary": TrimVocabulary(1000),
+    "Sparsify": Sparsify(0.0),
+    "FineTune": FineTune(epochs=0, tags=("O", "B-LOC", "I-LOC", "B-PER", "I-PER")),
+}
 
 
 @pytest.mark.parametrize("method", EXAMPLES, ids=str)
 def test_the_battery(method: Method) -> None:
     name = type(method).__name__
     key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
-    golden = GOLDEN[key] if not method.needs else None
+    golden = GOLDEN[key] if "labels" not in method.needs else None
     check_method(method, nothing=NOTHING[name], others=[m for m in EXAMPLES if m != method][:3], golden=golden)
 
 
@@ -315,3 +325,108 @@ def test_a_sparse_tagger_stays_sparse_through_a_folder(tmp_path: Path) -> None:
     loaded = Tagger.load(sparse.save(tmp_path / "sparse"))
     assert loaded.shape == sparse.shape
     assert loaded.shape.zeros == round(0.6 * sum(loaded.shape.weights(embeddings=False)))
+
+
+def test_layers_that_are_not_there_are_told() -> None:
+    with pytest.raises(DinkuError, match="there is no layer 2 among 2; number them from 0 to 1"):
+        KeepLayers((0, 2)).apply(tiny_tagger(), Data(), ONE)
+    for keep in ((), (1, 0), (0, 0), (-1, 0)):
+        with pytest.raises(DinkuError, match="number the layers that stay from 0, rising"):
+            KeepLayers(keep)
+
+
+@pytest.mark.parametrize("family", ["xlm-roberta", "bert", "roberta", "distilbert"])
+def test_the_layers_and_pieces_that_stay_are_the_same(family: str) -> None:
+    tagger, data = tiny_tagger(family), tiny_data()
+    smaller = KeepLayers((1,)).apply(tagger, data, ONE)
+    weights = {name: w for name, w in surgery.matrices(tagger.model).items() if ".1." in name}
+    for (name, weight), other in zip(weights.items(), surgery.matrices(smaller.model).values(), strict=True):
+        assert torch.equal(weight, other), name
+    trimmed = TrimVocabulary(60).apply(tagger, data, ONE)
+    pieces = tagger.tokenizer.get_vocab()
+    for piece, row in trimmed.tokenizer.get_vocab().items():
+        old = surgery.word_embeddings(tagger.model).weight[pieces[piece]]
+        assert torch.equal(old, surgery.word_embeddings(trimmed.model).weight[row]), piece
+    one = KeepLayers((1,)).apply(trimmed, data, ONE)
+    other = TrimVocabulary(60).apply(smaller, data, ONE)
+    assert digest(one) == digest(other)  # they touch different parts
+
+
+@pytest.mark.parametrize(("family", "pieces"), [("xlm-roberta", "unigram"), ("bert", "wordpiece")])
+def test_text_whose_pieces_stay_reads_as_before_and_predicts_to_the_bit(family: str, pieces: str) -> None:
+    tagger = tiny_tagger(family, pieces)
+    part = Corpus("part", "train", tiny_corpus(60).sentences[:6])
+    needed = len({i for w in tagger.encoder.windows([s.words for s in part]) for i in w.ids})
+    with pytest.raises(DinkuError, match="special tokens and single characters stay; give") as told:
+        trim(tagger, part, 1)
+    least = int(str(told.value).split("give ")[1].split(" ")[0])
+    trimmed = trim(tagger, part, least + needed)
+    assert len(trimmed.tokenizer) == least + needed < len(tagger.tokenizer)
+    (one, two) = segmentation(tagger, trimmed, part).values()
+    for language in (one, two):
+        assert language.as_before == language.sentences
+        assert language.subwords[0] == language.subwords[1]
+        assert language.unknown[0] == language.unknown[1]
+    for sentence in part:
+        before, after = (t.encoder.batch(t.encoder.windows([sentence.words])) for t in (tagger, trimmed))
+        with torch.inference_mode():
+            logits = [t.model(torch.from_numpy(b.ids)).logits for t, b in ((tagger, before), (trimmed, after))]
+        assert torch.equal(*logits)
+
+
+def trim(tagger: Tagger, corpus: Corpus, size: int) -> Tagger:
+    return TrimVocabulary(size).apply(tagger, Data(corpus), ONE)
+
+
+def test_below_what_the_text_needs_the_rarest_pieces_go() -> None:
+    tagger, corpus = tiny_tagger("bert", "wordpiece"), tiny_corpus(60)
+    small, smaller = (trim(tagger, corpus, size) for size in (80, 60))
+    counts = np.bincount(np.concatenate([w.ids for w in tagger.encoder.windows([s.words for s in corpus])]))
+    names = {i: piece for piece, i in tagger.tokenizer.get_vocab().items()}
+    long = {names[i]: n for i, n in enumerate(counts) if n and len(names[i].removeprefix("##")) > 1}
+    special = set(tagger.tokenizer.all_special_tokens)
+    kept = small.tokenizer.get_vocab().keys() & long.keys() - special
+    gone = long.keys() - kept - special
+    assert gone
+    assert max(long[piece] for piece in gone) <= min(long[piece] for piece in kept)
+    found = segmentation(tagger, smaller, corpus)
+    assert set(found) == {"one", "two"}
+    for language in found.values():
+        assert language.as_before < language.sentences
+        assert language.subwords[0] < language.subwords[1]
+        # Words fall apart into single characters, which stay; one has a form within words only where it begins them.
+        assert language.unknown[0] == 0
+        assert language.unknown[1] < language.words / 50
+
+
+def test_scripts_say_which_characters_stay() -> None:
+    tagger = tiny_tagger()
+    corpus = Corpus("latin", "train", (Sentence(("bade", "kilo")),))
+    ethiopic = {"ሰ", "ላ"}
+    assert not ethiopic & set(trim(tagger, corpus, 60).tokenizer.get_vocab())
+    both = TrimVocabulary(60, scripts=("latin", "Ethiopic")).apply(tagger, Data(corpus), ONE)
+    assert ethiopic <= set(both.tokenizer.get_vocab())
+    with pytest.raises(DinkuError, match="there is no script 'Latn'; use Unicode's name of it"):
+        TrimVocabulary(60, scripts=("Latn",))
+    TrimVocabulary(60, scripts=("Han",))
+
+
+def test_a_vocabulary_of_merges_is_refused_for_now() -> None:
+    with pytest.raises(DinkuError, match="can't trim a vocabulary of type BPE; use a model with Unigram or WordPiece"):
+        trim(tiny_tagger("roberta", "bytes"), tiny_corpus(), 60)
+    with pytest.raises(DinkuError, match="there is no text"):
+        TrimVocabulary(60).apply(tiny_tagger(), Data(), ONE)
+
+
+@pytest.mark.shared
+def test_real_text_reads_as_before_when_all_its_pieces_stay(shared: Path) -> None:
+    tagger = Tagger.load(shared / "models" / "e5-masakhaner")
+    corpus = sources.load("masakhaner:hau,yor,amh", "test").sample(300, seed=0)
+    small = trim(tagger, corpus, 9000)
+    assert small.shape.vocabulary == 9000
+    for language, found in segmentation(tagger, small, corpus).items():
+        assert found.as_before == found.sentences, language
+        assert found.unknown[0] == found.unknown[1]
+    sentences = corpus.sentences[::30]
+    before, after = (t.tag(sentences) for t in (tagger, small))
+    assert [t.tags for t in before] == [t.tags for t in after]

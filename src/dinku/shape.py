@@ -156,6 +156,14 @@ class Shape:
             return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
         return ""
 
+    def smaller(self, **sizes: Any) -> Shape:
+        """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""
+        less = replace(self, **sizes)
+        gone = self.parameters - less.parameters
+        zeros = max(0, self.zeros - gone)
+        low, high = self.nonzero
+        return replace(less, zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
+
     def with_tags(self, tags: int) -> Shape:
         """The same encoder under a fresh head: its weights count as non-zero, its zero biases may be either."""
         bare = replace(self, tags=0)

@@ -90,6 +90,34 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
     return cast(PreTrainedModel, headed.eval())
 
 
+def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
+    """A copy of a model with some of its layers; the others are never copied."""
+    memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(_stack(model).layer) if i not in keep}
+    smaller = copy.deepcopy(model, memo)
+    kept = nn.ModuleList(_stack(smaller).layer[i] for i in keep)
+    _stack(smaller).layer = kept
+    smaller.config.num_hidden_layers = len(kept)  # which DistilBERT's config writes as n_layers
+    return smaller
+
+
+def _stack(model: PreTrainedModel) -> Any:
+    """What holds the layers, as ``layer``."""
+    return getattr(model.base_model, "transformer", None) or model.base_model.encoder
+
+
+def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTrainedModel:
+    """A copy of a model with some rows of its word embeddings, in their order; ``pad`` is the padding row's new number."""
+    table = word_embeddings(model)
+    few = nn.Parameter(table.weight.data[torch.tensor(rows)].clone())
+    smaller = copy.deepcopy(model, {id(table.weight): few})  # the whole table is never copied
+    table = word_embeddings(smaller)
+    table.num_embeddings = smaller.config.vocab_size = len(rows)
+    if table.padding_idx is not None:
+        table.padding_idx = pad
+    smaller.config.pad_token_id = pad
+    return smaller
+
+
 @contextmanager
 def compact_embeddings(model: PreTrainedModel, used: torch.Tensor) -> Iterator[torch.Tensor]:
     """Train on the rows of the word embeddings that the data uses, and put them back afterwards.

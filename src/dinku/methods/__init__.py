@@ -11,7 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 from dinku.errors import DinkuError
 from dinku.method import Method
 
-MODULES = {"FineTune": "finetune", "Sparsify": "sparsity"}
+MODULES = {
+    "FineTune": "finetune",
+    "KeepLayers": "layers",
+    "Sparsify": "sparsity",
+    "TrimVocabulary": "vocabulary",
+}
 
 
 def from_json(step: Any, *, where: str = "step") -> Method:

@@ -1,0 +1,217 @@
+"""TrimVocabulary: keep the pieces that the text needs, and drop the rows of word embeddings of all others.
+
+What it removes: pieces of the tokenizer, and their word embeddings, which are 43 to 82 % of a small multilingual model.
+When it helps: whenever a model made for a hundred languages serves a few. What it needs: text in those languages; tags
+are never looked at. What it cannot do: read what it was not given: a script whose characters went is unknown.
+
+Segmentation stays what it was wherever all pieces of a word's segmentation stay: WordPiece takes the longest piece that
+fits, and Unigram the best path, which no other path overtakes by pieces being gone. Unigram scores an unknown character
+by the lowest score of all pieces, so the piece that has it stays too. Where a piece is gone its words fall apart into
+shorter ones, at worst single characters.
+Source: Abdaoui et al. 2020 (arXiv 2010.05609); Kudo 2018 (arXiv 1804.10959) for Unigram.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.errors import DinkuError
+from dinku.method import Data, Need, Work
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    from dinku.corpus import Corpus
+    from dinku.encode import Ids
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class TrimVocabulary:
+    """Keep ``size`` rows of the vocabulary.
+
+    Special tokens stay, and of the chosen ``scripts`` (Unicode's names, such as *Latin* or *Ethiopic*; none: those of the
+    text) all single characters; so do digits, punctuation and marks, which belong to no script. Then come the pieces
+    that the train text uses, the most frequent first, and then, where there is room, the likeliest of the rest, those of
+    the chosen scripts first. Where ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells
+    what that does to each language. A ``size`` of the whole vocabulary or more changes nothing.
+    """
+
+    size: int
+    scripts: tuple[str, ...] = ()
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise DinkuError(f"size is {self.size}", where="TrimVocabulary", remedy="give the number of rows to keep")
+        if unknown := [
+            name for name, script in zip(self.scripts, self._chosen, strict=True) if script not in _all_scripts()
+        ]:
+            remedy = "use Unicode's name of it, such as Latin, Ethiopic, Arabic or Han"
+            raise DinkuError(f"there is no script {unknown[0]!r}", where="TrimVocabulary", remedy=remedy)
+
+    @property
+    def _chosen(self) -> list[str]:
+        return [_OTHER_NAMES.get(name.upper(), name.upper()) for name in self.scripts]
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def declare(self, shape: Shape) -> Shape:
+        return shape.smaller(vocabulary=min(self.size, shape.vocabulary))
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku import surgery
+
+        if self.size >= tagger.model.config.vocab_size:
+            return tagger
+        if data.train is None or not len(data.train):
+            raise DinkuError("there is no text", where="TrimVocabulary", remedy="name a corpus with a train split")
+        kept = self._kept(tagger, data.train)
+        tokenizer = trimmed(tagger.tokenizer, kept)
+        # Rows that the tokenizer never names fill up what it has no pieces for.
+        surplus = range(len(tagger.tokenizer), len(tagger.tokenizer) + self.size - len(kept))
+        model = surgery.with_rows(tagger.model, [*kept, *surplus], pad=tokenizer.pad_token_id)
+        for name in ("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id"):
+            if getattr(model.config, name, None) is not None:
+                setattr(model.config, name, getattr(tokenizer, name, None))
+        return replace(tagger, model=model, tokenizer=tokenizer)
+
+    def _kept(self, tagger: Tagger, text: Corpus) -> list[int]:
+        """The pieces that stay, by their old numbers, rising."""
+        pieces, scores, least = _pieces(tagger)
+        size = min(self.size, len(pieces))
+        counts = np.bincount(_ids(tagger, text), minlength=len(pieces))
+        letters = set().union(*(word for s in text for word in s.words))
+        scripts = {"", *(self._chosen or map(_script, letters))} - {"SYMBOL"}
+        bare = [piece.removeprefix("##") if piece != "##" else piece for piece in pieces]
+        alone = {
+            i for i, piece in enumerate(bare) if len(piece) == 1 and (_script(piece) in scripts or piece in letters)
+        }
+        must = alone | set(tagger.tokenizer.backend_tokenizer.get_added_tokens_decoder())
+        must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
+        # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
+        must |= {*range(tagger.tokenizer.pad_token_id + 1), *least}
+        if len(must) > size:
+            problem = f"size is {self.size:,}, and {len(must):,} special tokens and single characters stay"
+            raise DinkuError(problem, where="TrimVocabulary", remedy=f"give {len(must):,} or more, or fewer scripts")
+        foreign = np.array([not scripts.issuperset(map(_script, piece)) for piece in bare])
+        order = np.lexsort((-scores, foreign & (counts == 0), -counts)).tolist()
+        rest = [i for i in order if i not in must][: size - len(must)]
+        return sorted([*must, *rest])
+
+
+class Segmentation(NamedTuple):
+    """What trimming did to one language: sentences, those segmented as before, words, and of these the subwords before
+    and after and the words that hold an unknown piece before and after."""
+
+    sentences: int
+    as_before: int
+    words: int
+    subwords: tuple[int, int]
+    unknown: tuple[int, int]
+
+
+def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Segmentation]:
+    """How two taggers read the same text, by language; a sentence is as before where its pieces are the same strings."""
+    out = {}
+    for language in corpus.languages:
+        sentences = corpus.only(language).sentences
+        read = []
+        for tagger in (before, after):
+            backend = tagger.tokenizer.backend_tokenizer
+            backend.no_truncation()
+            backend.no_padding()
+            words = [list(s.words) or [""] for s in sentences]
+            encoded = backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
+            unknown = tagger.tokenizer.unk_token_id
+            lost = sum(len({w for w, i in zip(e.word_ids, e.ids, strict=True) if i == unknown}) for e in encoded)
+            read.append(([e.tokens for e in encoded], sum(len(e.ids) for e in encoded), lost))
+        (a, subwords_a, lost_a), (b, subwords_b, lost_b) = read
+        as_before = sum(x == y for x, y in zip(a, b, strict=True))
+        count = sum(len(s.words) for s in sentences)
+        out[language] = Segmentation(len(sentences), as_before, count, (subwords_a, subwords_b), (lost_a, lost_b))
+    return out
+
+
+def trimmed(tokenizer: Any, kept: list[int]) -> Any:
+    """A fast tokenizer with the pieces ``kept`` of another, renumbered in their order."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    document = json.loads(tokenizer.backend_tokenizer.to_str())
+    number = {old: new for new, old in enumerate(kept)}
+    model = document["model"]
+    if model["type"] == "Unigram":
+        model["vocab"] = [model["vocab"][old] for old in kept if old < len(model["vocab"])]
+        model["unk_id"] = None if model["unk_id"] is None else number[model["unk_id"]]
+    else:
+        model["vocab"] = {piece: number[old] for piece, old in model["vocab"].items() if old in number}
+    for token in document["added_tokens"]:
+        token["id"] = number[token["id"]]
+    after = document["post_processor"] or {}
+    for named in ("cls", "sep"):  # BertProcessing, RobertaProcessing
+        if named in after:
+            after[named][1] = number[after[named][1]]
+    for token in (after.get("special_tokens") or {}).values():  # TemplateProcessing
+        token["ids"] = [number[i] for i in token["ids"]]
+    special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
+    backend = Tokenizer.from_str(json.dumps(document))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=tokenizer.model_max_length, **special)
+
+
+def _pieces(tagger: Tagger) -> tuple[list[str], NDArray[np.float64], list[int]]:
+    """The pieces in the order of their numbers, how likely each is (its log probability, or less for later ones), and
+    the one on which the score of an unknown character hangs."""
+    model = json.loads(tagger.tokenizer.backend_tokenizer.to_str())["model"]
+    if model["type"] not in ("Unigram", "WordPiece"):
+        problem = f"can't trim a vocabulary of type {model['type']}"
+        raise DinkuError(problem, where="TrimVocabulary", remedy="use a model with Unigram or WordPiece")
+    pieces = [""] * len(tagger.tokenizer)
+    scores = np.zeros(len(pieces))
+    if model["type"] == "WordPiece":
+        for piece, i in model["vocab"].items():
+            pieces[i], scores[i] = piece, -i
+        return pieces, scores, []
+    for i, (piece, score) in enumerate(model["vocab"]):
+        pieces[i], scores[i] = piece, score
+    return pieces, scores, [int(scores.argmin())]
+
+
+def _ids(tagger: Tagger, text: Corpus) -> Ids:
+    """All subwords of a text, one after another."""
+    windows = tagger.encoder.windows([s.words for s in text])
+    return np.concatenate([w.ids for w in windows]) if windows else np.zeros(0, np.int64)
+
+
+@cache
+def _script(letter: str) -> str:
+    """The script of a letter, mark or digit, by the first word of its Unicode name, such as *LATIN*.
+
+    Empty for what belongs to none and stays with any: punctuation, combining marks, currencies. Other symbols, of which
+    there are thousands, are told as *SYMBOL*.
+    """
+    kind = unicodedata.category(letter)
+    if kind[0] in "LMN":
+        first = unicodedata.name(letter, "?").split(" ")[0]
+        return "" if first in _NO_SCRIPT else first
+    return "" if kind[0] in "PZ" or kind in ("Sc", "Sk", "Cf") or letter == "▁" else "SYMBOL"
+
+
+@cache
+def _all_scripts() -> frozenset[str]:
+    return frozenset(map(_script, map(chr, range(0x20000)))) - {"", "SYMBOL", "?"}
+
+
+_NO_SCRIPT = frozenset(
+    ["COMBINING", "DIGIT", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "FEMININE", "MASCULINE", "VULGAR"]
+)
+_OTHER_NAMES = {"HAN": "CJK"}
