@@ -278,7 +278,7 @@ def test_quick_dropout_attends_as_torch_does_and_is_taken_out_again() -> None:
         ),
         ({"Sparsify": {}}, "Sparsify.sparsity: "),
         ({"Sparsify": {"sparsity": 0.5, "granularity": "row"}}, "granularity"),
-        ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of FineTune, Sparsify"),
+        ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of FineTune, KeepLayers"),
         ({"FineTune": {"epochs": -1}}, "epochs is -1; give 0 or more"),
         ({"FineTune": {"rate": 0}}, "rate is 0.0; give a positive number"),
         ({"FineTune": {"batch": 0}}, "batch is 0; give 1 or more"),
@@ -394,9 +394,8 @@ def test_below_what_the_text_needs_the_rarest_pieces_go() -> None:
     for language in found.values():
         assert language.as_before < language.sentences
         assert language.subwords[0] < language.subwords[1]
-        # Words fall apart into single characters, which stay; one has a form within words only where it begins them.
-        assert language.unknown[0] == 0
-        assert language.unknown[1] < language.words / 50
+        # Words fall apart into single characters, which stay.
+        assert language.unknown[0] == language.unknown[1]
 
 
 def test_scripts_say_which_characters_stay() -> None:

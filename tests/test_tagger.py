@@ -225,7 +225,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no space left")
 
     monkeypatch.setattr(type(tagger.tokenizer), "save_pretrained", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(DinkuError, match="can.t be written .no space left"):
         tagger.save(tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
 

@@ -22,7 +22,7 @@ from dinku.errors import DinkuError
 from dinku.shape import Shape
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_BESIDE = re.compile(r"(^|\.)(pooler|lm_head|cls|vocab_\w+|position_ids)(\.|$)")  # what a tagger leaves out
+_BESIDE = re.compile(r"(^|\.)(pooler|lm_head|cls|vocab_\w+|position_ids|scale)(\.|$)")  # what a tagger leaves out
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 

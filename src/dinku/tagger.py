@@ -10,15 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 import transformers
 from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import predict, surgery
+from dinku import packing, predict, surgery
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn
 from dinku.errors import DinkuError
@@ -82,10 +83,11 @@ class Tagger:
     def name(self) -> str:
         return str(self.model.config.name_or_path or type(self.model).__name__)
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
+    def save(self, folder: str | os.PathLike[str], *, weights: Literal["float32", "int8"] = "float32") -> Path:
         """Write a plain Hugging Face folder: config, safetensors, tokenizer. Never half of one: it is renamed last.
 
-        Raises `DinkuError` where the folder is there already.
+        With ``weights="int8"`` its weights are those of `dinku.packing`, a quarter of the bytes, which `load` alone
+        reads. Raises `DinkuError` where the folder is there already.
         """
         target = Path(folder)
         if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
@@ -95,7 +97,12 @@ class Tagger:
             model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on
             try:
                 with quietly():
-                    model.save_pretrained(part)
+                    if weights == "int8":
+                        model.config.architectures = [type(model).__name__]
+                        model.config.save_pretrained(part)
+                        save_file(packing.packed(_arrays(model)), part / packing.FILE)
+                    else:
+                        model.save_pretrained(part)
             except SafetensorError as error:  # which is how a full disk shows
                 raise OSError(str(error)) from error
             self.tokenizer.backend_tokenizer.no_truncation()
@@ -121,7 +128,12 @@ class Tagger:
                 remedy="give id2label the tags that training used, O among them",
             )
         tokenizer = _tokenizer(folder, config)
-        model = _model(folder, AutoModelForTokenClassification if tags else AutoModel, config)
+        kind = AutoModelForTokenClassification if tags else AutoModel
+        model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
+        if odd := [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]:
+            remedy = "fetch the model again, or train it anew"
+            raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
+        model.eval()
         if len(tokenizer) > config.vocab_size:
             raise DinkuError(
                 f"the tokenizer has {len(tokenizer):,} pieces, the model {config.vocab_size:,} word embeddings",
@@ -147,9 +159,41 @@ def _config(folder: Path, raw: dict[str, Any]) -> Any:
         return AutoConfig.from_pretrained(folder)
 
 
-def _model(folder: Path, kind: Any, config: Any) -> Any:
+def _bare(kind: Any, config: Any) -> dict[str, bool]:
+    """What keeps an encoder from being built with a pooler."""
+    return {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}
+
+
+def _arrays(model: Any) -> dict[str, Any]:
+    return {name: parameter.detach().cpu().numpy() for name, parameter in model.named_parameters()}
+
+
+def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
+    """A model from int8 rows, every one of its parameters from the file."""
+    file = folder / packing.FILE
+    try:
+        weights = packing.unpacked(load_file(file))
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise DinkuError(f"can't be read ({error})", where=str(file), remedy="fetch the model again") from None
+    model = kind.from_config(config, dtype=torch.float32, **_bare(kind, config))
+    parameters = dict(model.named_parameters())
+    wrong = [
+        n
+        for n in {*weights, *parameters}
+        if n not in weights or n not in parameters or parameters[n].shape != weights[n].shape
+    ]
+    if wrong:
+        problem = f"doesn't fit config.json: {min(wrong)} is missing, unknown or of another size"
+        raise DinkuError(problem, where=str(file), remedy="fetch the model again")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(torch.from_numpy(weights[name]))
+    model.config.name_or_path = str(folder)
+    return model
+
+
+def _plain(folder: Path, kind: Any, config: Any) -> Any:
     """Weights in float32, every one of them from the file."""
-    bare = {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}
     try:
         with quietly():
             model, report = kind.from_pretrained(
@@ -159,7 +203,7 @@ def _model(folder: Path, kind: Any, config: Any) -> Any:
                 weights_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
-                **bare,
+                **_bare(kind, config),
             )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -177,9 +221,7 @@ def _model(folder: Path, kind: Any, config: Any) -> Any:
             where=str(folder),
             remedy="fetch the model again, or correct config.json",
         )
-    if odd := [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]:
-        raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy="fetch the model again, or train it anew")
-    return model.eval()
+    return model
 
 
 def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
