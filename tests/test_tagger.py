@@ -19,8 +19,12 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, XLMRobe
 
 from dinku import sources
 from dinku.corpus import Sentence
+from dinku.encode import Window
 from dinku.errors import DinkuError
+from dinku.measure import disk_bytes
 from dinku.runtime.torch import TorchEngine
+from dinku.sample import LANGUAGES, sample
+from dinku.sources import model_folder
 from dinku.tagger import Tagger, from_sentencepiece
 from dinku.testing import TAGS, digest, tiny_corpus, tiny_tagger
 
@@ -225,7 +229,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError("no space left")
 
     monkeypatch.setattr(type(tagger.tokenizer), "save_pretrained", fail)
-    with pytest.raises(DinkuError, match="can.t be written .no space left"):
+    with pytest.raises(DinkuError, match=r"can.t be written .no space left"):
         tagger.save(tmp_path / "new")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["full"]
 
@@ -331,3 +335,21 @@ def test_the_engine_leaves_the_mask_out_only_where_nothing_is_padded() -> None:
     assert not odd.full
     logits = TorchEngine(tagger.model).logits
     np.testing.assert_allclose(logits(even)[0], logits(odd)[0], atol=1e-5)
+
+
+def test_the_house_encoder_comes_along_and_reads_its_languages() -> None:
+    house = Tagger.load("dinku:house")
+    assert house.tags == ()
+    assert disk_bytes(model_folder("dinku:house")) <= 16e6
+    assert (len(house.shape.layers), house.shape.vocabulary, house.shape.hidden) == (4, 18_000, 384)
+    unknown = house.tokenizer.unk_token_id
+    for language in LANGUAGES:
+        sentences = [s.words for s in sample(language, "test")]
+        lost = {sentences[w.sentence][i] for w in house.encoder.windows(sentences) for i in lost_words(w, unknown)}
+        assert all("ǹ" in word.lower() for word in lost), language  # which XLM-R's pieces never had
+
+
+def lost_words(window: Window, unknown: int) -> list[int]:
+    """The words of a window in which a subword is unknown."""
+    ends = [*window.at[1:], len(window.ids)]
+    return [int(w) for w, a, b in zip(window.words, window.at, ends, strict=True) if unknown in window.ids[a:b]]

@@ -259,13 +259,17 @@ def _or(words: Sequence[str]) -> str:
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
                 "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
 
+HOUSE = "dinku:house"  # the encoder inside the package
+
 
 def model_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a model: a path, a name under ``home()/models``, or a Hub id, ``owner/name[@revision]``.
+    """The folder of a model: a path, a name under ``home()/models``, ``dinku:house`` or a Hub id, ``owner/name[@revision]``.
 
     A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are.
     """
     text = os.fspath(name)
+    if text == HOUSE:
+        return Path(__file__).parent / "house"
     for folder in (Path(text), home() / "models" / text):
         if folder.is_dir() and ".." not in Path(text).parts[1:]:
             return folder

@@ -1,0 +1,77 @@
+"""Write the house encoder, `dinku:house`: four layers of multilingual-e5-small and 18,000 pieces, as int8 rows.
+
+    python studies/house.py E5 TEXT OUT
+
+E5 is intfloat/multilingual-e5-small (MIT) as a Hugging Face folder or Hub id, TEXT a folder of `<language>.txt.xz`, a
+sentence a line, and OUT the folder to write. The text decides which pieces of the vocabulary stay, every language
+having the same say; no weight is trained on it. What ships lies in `src/dinku/house/`, its card beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from dinku.corpus import Corpus, Sentence
+from dinku.measure import disk_bytes
+from dinku.method import Data, Work
+from dinku.methods.layers import KeepLayers
+from dinku.methods.vocabulary import TrimVocabulary, segmentation
+from dinku.tagger import Tagger
+
+LAYERS = (0, 3, 7, 11)
+PIECES = 18_000
+WORDS = 100_000  # of each language: its text is read from the start, and over again where it has fewer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("e5")
+    parser.add_argument("text", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    files = sorted(arguments.text.glob("*.txt.xz"))
+    if not files:
+        raise SystemExit(f"{arguments.text}: holds no <language>.txt.xz")
+    text = Corpus("text", "train", tuple(sentence for file in files for sentence in sentences(file)))
+    whole = Tagger.load(arguments.e5)
+    fewer = KeepLayers(LAYERS).apply(whole, Data(), Work())
+    house = TrimVocabulary(PIECES, scripts=("Latin", "Ethiopic")).apply(fewer, Data(text), Work())
+    house.model.config.name_or_path = house.model.config._name_or_path = "dinku:house"
+    house.save(arguments.out, weights="int8")
+    print(f"{house.shape.parameters:,} parameters, {disk_bytes(arguments.out):,} bytes in {arguments.out}")
+    print("language  sentences as before  subwords a word before, after  unknown words before, after")
+    for language, s in segmentation(whole, house, text).items():
+        before, after = (n / s.words for n in s.subwords)
+        unknown = [f"{n / s.words:.3%}" for n in s.unknown]
+        print(f"{language:9} {s.as_before / s.sentences:7.1%}  {before:.2f}  {after:.2f}  {unknown[0]}  {unknown[1]}")
+
+
+def sentences(file: Path) -> Iterator[Sentence]:
+    """Lines of one language, over and over, until they have `WORDS` words."""
+    language, read = file.name.split(".")[0], 0
+    while read < WORDS:
+        with lzma.open(file, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                words = tuple(word for token in line.split() for word in apart(token))
+                if words:
+                    yield Sentence(words, None, language)
+                read += len(words)
+                if read >= WORDS:
+                    return
+
+
+def apart(token: str) -> list[str]:
+    """A token with the punctuation around it as words of its own, as corpora of tagged words have it."""
+    inside = [i for i, letter in enumerate(token) if unicodedata.category(letter)[0] not in "PS"]
+    if not inside:
+        return list(token)
+    first, last = inside[0], inside[-1] + 1
+    return [*token[:first], token[first:last], *token[last:]]
+
+
+if __name__ == "__main__":
+    main()
