@@ -43,7 +43,7 @@ def made(tmp_path: Path) -> Made:
 
 def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, bytes]:
     paths = report.write(study, made.results, made.folder.parent / folder)
-    assert [path.name for path in paths] == ["report.md", "rows.csv", "curves.svg", "curves.png"]
+    assert [path.name for path in paths] == ["report.html", "report.md", "rows.csv", "curves.svg", "curves.png"]
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     return {path.name: path.read_bytes() for path in paths}
 

@@ -1,4 +1,4 @@
-"""Tables, a flat file and a figure from the rows of a study. Pure: the same rows in any order give the same bytes."""
+"""A page, tables, a flat file and a figure from the rows of a study. Pure: the same rows in any order give the same bytes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,21 @@ from dinku.claims import (
 )
 from dinku.errors import DinkuError
 from dinku.files import told, written
+from dinku.page import Example, Grid, html
 from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval, paired
 from dinku.study import Study, Value
 
+Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
+
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
 
 
-def write(study: Study, results: Results, out: Path) -> list[Path]:
-    """Write ``report.md``, ``rows.csv``, ``curves.svg`` and ``curves.png`` into a folder, each whole or not at all.
+def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
+    """Write ``report.html``, ``report.md``, ``rows.csv``, ``curves.svg`` and ``curves.png`` into a folder, each whole or
+    not at all. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who may see those.
 
     Raises `DinkuError` where there is nothing to show yet, or, of status 1, where the system refuses to write.
     """
@@ -51,8 +55,14 @@ def write(study: Study, results: Results, out: Path) -> list[Path]:
     if not tables:
         problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
         raise DinkuError(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
-    files = {"report.md": _markdown(study, tables, rows, results).encode(), "rows.csv": _flat(rows).encode()}
-    files |= _curves(tables[0], _title(study, tables[0].rows))
+    title, content = _title(study, rows), _content(tables, rows, results)
+    curves = _curves(tables[0], _title(study, tables[0].rows))
+    files = {
+        "report.html": html(title, content, figure=curves["curves.svg"], examples=examples).encode(),
+        "report.md": _markdown(title, content).encode(),
+        "rows.csv": _flat(rows).encode(),
+        **curves,
+    }
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -168,8 +178,9 @@ def _is_dense(cell: Cell) -> bool:
     return place is not None and place[0] == "dense"
 
 
-def _markdown(study: Study, tables: Sequence[Table], rows: Sequence[Row], results: Results) -> str:
-    out = [f"# {_title(study, rows)}"]
+def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results) -> list[Part]:
+    """Everything a report says, in order, whatever it is written as."""
+    out: list[Part] = []
     for table in tables:
         here = table.rows[0]
         out.append(
@@ -188,8 +199,16 @@ def _markdown(study: Study, tables: Sequence[Table], rows: Sequence[Row], result
             f"Left out, being of recipes that changed or aren't finished, or about other sentences: {_number(left, 'row')}."
         )
     cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in ledger(results)]
-    out += ["## The paper's claims (arXiv 2404.04759)", _table(["claim", "verdict", "the paper says", "found"], cells)]
-    return "\n\n".join(out) + "\n"
+    return [
+        *out,
+        "## The paper's claims (arXiv 2404.04759)",
+        Grid(["claim", "verdict", "the paper says", "found"], cells),
+    ]
+
+
+def _markdown(title: str, content: Sequence[Part]) -> str:
+    text = (_table(part.head, part.rows) if isinstance(part, Grid) else part for part in content)
+    return "\n\n".join([f"# {title}", *text]) + "\n"
 
 
 def _title(study: Study, rows: Iterable[Row]) -> str:
@@ -205,7 +224,7 @@ def _origin(rows: Iterable[Row]) -> str:
     return f"Measured on {'; '.join(places)}; dinku at commit {', '.join(commits)}."
 
 
-def _f1(table: Table) -> list[str]:
+def _f1(table: Table) -> list[Part]:
     """Mean F1, and for arms over a grid of sparsity F1 by language."""
     means = (
         "Default span F1, mean over languages, with its 95 % interval over seeds (×n, where there are several) and "
@@ -214,7 +233,7 @@ def _f1(table: Table) -> list[str]:
     if not table.is_grid:
         cells = [[cell.label, str(cell), f"{cell.strict:.1f}"] for cell in table.cells]
         by = [[c.label, *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
-        return ["## F1", means, _table(["recipe", "F1", "strict"], cells), _table(["F1", *table.languages], by)]
+        return ["## F1", means, Grid(["recipe", "F1", "strict"], cells, True), Grid(["F1", *table.languages], by, True)]
     levels = sorted({level for line in table.arms.values() for level in line})
     head = ["sparsity", *(name for arm in table.arms for name in (arm, "strict"))]
     rows = []
@@ -222,13 +241,13 @@ def _f1(table: Table) -> list[str]:
         at = [line.get(level) for line in table.arms.values()]
         rows.append([_level(level), *(t for c in at for t in ((str(c), f"{c.strict:.1f}") if c else ("", "")))])
     zero = " 0 is the dense tagger, one and the same for every arm." if table.dense else ""
-    out = ["## F1", means + zero, _table(head, rows)]
+    out: list[Part] = ["## F1", means + zero, Grid(head, rows, True)]
     for arm, line in table.arms.items():
-        out += [f"### {arm}, by language", *_by_language(line, table)]
+        out += [f"### {arm}, by language", _by_language(line, table)]
     return out
 
 
-def _by_language(line: Mapping[float, Cell], table: Table) -> list[str]:
+def _by_language(line: Mapping[float, Cell], table: Table) -> Grid:
     """Default F1 of one arm, a language a row: the one that loses most, on average over sparsities, first."""
     dense = table.dense
     head = ["", *(_level(level) for level in sorted(line)), *(["mean loss"] if dense else [])]
@@ -242,14 +261,14 @@ def _by_language(line: Mapping[float, Cell], table: Table) -> list[str]:
     for name in sorted(loss, key=lambda name: (-loss[name], name)):
         f1 = [f"{line[level].by_language[name]:.1f}" for level in sorted(line)]
         rows.append([name, *f1, *([f"{loss[name]:.1f}"] if dense else [])])
-    return [_table(head, rows)]
+    return Grid(head, rows, True)
 
 
 def _by_sparsity(cells: Iterable[Cell]) -> list[Cell]:
     return sorted(cells, key=lambda c: c.sparsity)
 
 
-def _sizes(table: Table) -> list[str]:
+def _sizes(table: Table) -> list[Part]:
     """What files weigh: medians over seeds."""
     rows = []
     for cell in _by_sparsity(table.cells):
@@ -266,16 +285,16 @@ def _sizes(table: Table) -> list[str]:
                 ]
             )
     head = ["recipe", "parameters", "zeros in linear layers", "not zero", "MB on disk", "MB as a zstd download"]
-    return ["## Size", _table(head, rows)] if rows else []
+    return ["## Size", Grid(head, rows)] if rows else []
 
 
-def _times(table: Table) -> list[str]:
+def _times(table: Table) -> list[Part]:
     """Time over the dense tagger's time, a table a machine."""
     machines: dict[str, list[Row]] = defaultdict(list)
     for row in table.rows:
         if row.latency:
             machines[row.environment.machine].append(row)
-    out = []
+    out: list[Part] = []
     for machine in sorted(machines):
         timed = machines[machine]
         low, high = noise(timed)
@@ -295,7 +314,7 @@ def _times(table: Table) -> list[str]:
             middle = median(value for value, _ in ratios)
             beyond = "faster" if middle < low else "slower" if middle > high else "within noise"
             rows.append([label, f"{middle:.3f}", f"{least:.3f} ({fast})", f"{most:.3f} ({slow})", beyond])
-        out.append(_table(["recipe", "time", "least", "most", ""], rows))
+        out.append(Grid(["recipe", "time", "least", "most", ""], rows))
     return ["## Time", *out] if out else []
 
 

@@ -1,0 +1,62 @@
+"""One self-contained HTML page from the parts of a report: no script, no request, readable on a phone and in the dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dinku.corpus import Sentence
+from dinku.spans import Span
+
+
+class Grid(NamedTuple):
+    """A table. ``heat`` says that cells which begin with a number hold F1 in points, to be shaded by it."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    heat: bool = False
+
+
+class Example(NamedTuple):
+    """A sentence and what a tagger found in it."""
+
+    sentence: Sentence
+    found: Sequence[Span]
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """(text, label) in order; the label is empty outside entities."""
+        out, at = [], 0
+        for span in sorted(self.found, key=lambda s: s.start):
+            out += [(" ".join(self.sentence.words[at : span.start]), "")] if span.start > at else []
+            out.append((" ".join(self.sentence.words[span.start : span.end]), span.label))
+            at = span.end
+        return [*out, (" ".join(self.sentence.words[at:]), "")]
+
+
+def html(title: str, parts: Sequence[str | Grid], *, figure: bytes = b"", examples: Sequence[Example] = ()) -> str:
+    """Paragraphs and headings (``## …``) as Markdown has them, tables, and where an image stands the SVG ``figure``.
+
+    Text is escaped; of Markdown's own marks only ``**bold**`` is known.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def inline(text: str) -> Markup:
+        return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"inline": inline, "warmth": _warmth}
+    environment.tests["grid"] = lambda part: isinstance(part, Grid)
+    template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+    svg = figure.decode()
+    shown: dict[str, Any] = {"title": title, "parts": parts, "examples": examples}
+    return template.render(**shown, figure=Markup(svg[svg.index("<svg") :] if svg else ""))
+
+
+def _warmth(cell: str) -> str:
+    """The number that a cell begins with as a percentage for a style sheet; empty where it begins with none."""
+    number = re.match(r"\d+(\.\d+)?(?= |$)", cell)
+    return f"{min(100.0, float(number[0])):.0f}%" if number else ""
