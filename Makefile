@@ -12,7 +12,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: venv
-	$(BIN)/python examples/demo.py
+	$(BIN)/dinku demo
 
 test: venv lint
 	$(BIN)/python -m pytest --numprocesses 2

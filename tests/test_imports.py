@@ -22,7 +22,7 @@ FREE = (
 ORDER = (
     *FREE,
     *("surgery", "tagger", "method", "train", "importance", "convert", "methods", "export", "recipe", "study", "store"),
-    *("run", "claims", "page", "report", "testing", "serve", "cli"),
+    *("run", "claims", "page", "report", "demo", "testing", "serve", "cli"),
 )
 
 

@@ -17,6 +17,8 @@ from dinku import __version__
 from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
+    from dinku.corpus import Sentence
+    from dinku.predict import Tagging
     from dinku.run import Runner
 
 app = typer.Typer(
@@ -33,7 +35,7 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name un
 Corpora = Annotated[
     str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
 ]
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file, or a built-in one: demo.")]
 Store = Annotated[Path | None, typer.Option("--store", help="Where taggers are kept; DINKU_HOME/store unless given.")]
 ResultsFolder = Annotated[
     Path, typer.Option("--results", help="The folder of rows; a study's are in a folder of its name.")
@@ -91,6 +93,32 @@ def dinku(
     ] = False,
 ) -> None:
     """Makes small language models smaller, and says exactly what that cost."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder to work in; a second run goes on from the first.")] = Path(
+        "dinku-demo"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """The whole story offline, in minutes: the encoder and the sample sentences that come along."""
+    from dinku.demo import demo as told
+
+    with _progress() as report:
+        done = told(out, report)
+    if as_json:
+        return _print_json(
+            {"page": str(done.page), "tagger": str(done.tagger), "f1": done.f1, "bytes_disk": done.bytes_disk}
+        )
+    for sentence, tagging in done.found:
+        found = ", ".join(_entities(sentence, tagging)) or "no entity"
+        print(f"{sentence.language}  {' '.join(sentence.words)}\n     {found}")
+    rows = [[name, f"{100 * f1:.1f}", f"{done.bytes_disk[name] / 1e6:.1f}"] for name, f1 in done.f1.items()]
+    _table(["weights of the dense tagger", "F1", "MB on disk"], rows, title=f"{done.sentences} test sentences (sample)")
+    print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
+    print(f"A tagger to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.tagger}")
+    return None
 
 
 @app.command()
@@ -188,10 +216,11 @@ def predict(
             elif form == "conll":
                 print("".join(f"{w} {t}\n" for w, t in zip(sentence.words, found.tags, strict=True)))
             else:
-                spans = [
-                    f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in found.entities()
-                ]
-                print(f"{line}\n    {', '.join(spans) or 'no entity'}")
+                print(f"{line}\n    {', '.join(_entities(sentence, found)) or 'no entity'}")
+
+
+def _entities(sentence: Sentence, found: Tagging) -> list[str]:
+    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in found.entities()]
 
 
 @app.command()

@@ -23,6 +23,10 @@ Value = Annotated[
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+_FOLDER = Path(__file__).parent / "studies"
+BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -71,12 +75,15 @@ class Study(_Part):
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
-        """Raises `DinkuError` naming the field of a study that isn't one."""
+        """The study in a YAML file, or the built-in one of that name; raises `DinkuError` naming the wrong field of one."""
         where = str(path)
+        if not Path(path).exists() and Path(path).name in BUILT_IN:
+            path = _FOLDER / f"{path}.yaml"
         try:
             document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise DinkuError("no such study", where=where, remedy="name a YAML file, such as one in studies/") from None
+            remedy = f"name a YAML file, or one of the built-in {', '.join(BUILT_IN)}"
+            raise DinkuError("no such study", where=where, remedy=remedy) from None
         except (OSError, UnicodeDecodeError) as error:
             raise DinkuError(f"can't be read ({error})", where=where, remedy="name a YAML file") from None
         except RecursionError:

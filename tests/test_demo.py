@@ -1,0 +1,52 @@
+"""The demo: what it leaves, and that a second run does nothing twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dinku import demo as module
+from dinku.run import Runner
+from dinku.study import Study
+from dinku.tagger import Tagger
+
+SMALL = """
+name: demo
+title: A short demo
+base: dinku:house
+corpus: sample:hau
+recipes:
+  - arm: dense
+    steps: [FineTune: {epochs: 1, rate: 1.0e-3}]
+  - arm: after
+    grid: {sparsity: [0.5]}
+    steps: [FineTune: {epochs: 1, rate: 1.0e-3}, Sparsify: {sparsity: $sparsity}]
+"""
+
+
+def test_it_leaves_a_page_and_a_tagger_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo.yaml").write_text(SMALL)
+    study = Study.read(tmp_path / "demo.yaml")
+    monkeypatch.setattr(Study, "read", classmethod(lambda cls, name: study))
+    told = module.demo(tmp_path / "demo", lambda what, done, of: None)
+    page = told.page.read_text()
+    assert "A short demo (sample)" in page
+    assert page.count('<p class="example"') == 2
+    assert Tagger.load(told.tagger).tags
+    assert told.bytes_disk["int8"] < 0.3 * told.bytes_disk["float32"]
+    assert abs(told.f1["int8"] - told.f1["float32"]) < 0.05
+    assert told.sentences == 160
+    monkeypatch.setattr(Runner, "_make", lambda *_, **__: pytest.fail("a step was made again"))
+    assert module.demo(tmp_path / "demo", lambda what, done, of: None).f1 == told.f1
+
+
+def test_the_built_in_study_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = Study.read("demo")
+    assert study.base == "dinku:house"
+    assert {entry.arm for entry in study.entries()} >= {"dense", "before", "after"}
+    assert json.dumps(study.model_dump(mode="json"))
