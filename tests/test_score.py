@@ -378,3 +378,12 @@ def test_a_label_that_only_one_run_predicts_does_not_part_the_runs() -> None:
 def test_what_a_bootstrap_refuses(call: Callable[[Counts], object], message: str) -> None:
     with pytest.raises(DinkuError, match=message):
         call(count([["B-PER"]], [["B-PER"]], ["hau"]))
+
+
+def test_the_document_says_what_labels_that_gold_lacks_cost() -> None:
+    gold, found = [("B-PER", "O", "O")], [("B-PER", "O", "B-DATE")]
+    out = document(count(gold, found))
+    assert out["default"]["precision"] == 0.5
+    assert out["without_absent"]["default"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+    assert out["without_absent"]["dropped"] == 1
+    assert "without_absent" not in document(count(gold, gold))

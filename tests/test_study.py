@@ -64,12 +64,3 @@ def test_a_wrong_study_is_told_by_its_field(tmp_path: Path, text: str, problem: 
 def test_no_mapping_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="holds no study"):
         read(tmp_path, "- a\n")
-
-
-def test_the_studies_that_come_along_can_be_read() -> None:
-    studies = sorted((Path(__file__).parent.parent / "studies").glob("*.yaml"))
-    assert studies
-    for path in studies:
-        study = Study.read(path)
-        assert path.stem == study.name
-        assert list(study.entries())

@@ -370,12 +370,16 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     if as_json:
         return _print_json(document)
     rows = [[name, document[name]] for name in ("default", "strict")]
+    absent = document.get("without_absent")
+    if absent:
+        rows += [[f"{name}, labels that gold has", absent[name]] for name in ("default", "strict")]
     rows += [[f"  {label}", s] for label, s in document["by_type"].items()]
     rows += [[f"  {language}", s.get("default", s)] for language, s in document.get("by_language", {}).items()]
     cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
     _table(["", "precision", "recall", "F1", "spans"], cells, title=title)
     print(
         f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
+        + (f"; {absent['dropped']:,} spans found of labels that gold lacks" if absent else "")
     )
     return None
 

@@ -249,7 +249,7 @@ def without_absent(counts: Counts) -> tuple[Counts, int]:
 
 
 def document(counts: Counts) -> dict[str, Any]:
-    """What ``score`` and ``evaluate`` print as JSON."""
+    """What ``score`` and ``evaluate`` print as JSON; ``without_absent`` where spans of labels that gold lacks were found."""
     out: dict[str, Any] = {
         "default": counts.scores()._asdict(),
         "strict": counts.scores(strict=True)._asdict(),
@@ -257,6 +257,13 @@ def document(counts: Counts) -> dict[str, Any]:
         "words": int(counts.words.sum()),
         "sentences": len(counts),
     }
+    fewer, dropped = without_absent(counts)
+    if dropped:
+        out["without_absent"] = {
+            "default": fewer.scores()._asdict(),
+            "strict": fewer.scores(strict=True)._asdict(),
+            "dropped": dropped,
+        }
     if len(set(counts.languages)) > 1:
         strict = counts.by_language(strict=True)
         out["by_language"] = {
