@@ -11,7 +11,7 @@ from dinku.corpus import Sentence
 from dinku.errors import DinkuError
 
 TEN = "amh, hau, ibo, kin, lug, luo, pcm, swa, wol, yor"
-PROPER = "https://github.com/masakhane-io/masakhane-ner (commit ba5843c)"
+PROPER = "https://github.com/masakhane-io/masakhane-ner"
 
 
 def put(path: Path, word: str = "Kano") -> Path:
@@ -148,7 +148,8 @@ def test_chinese_has_no_train(cache: Path) -> None:
 
 def test_what_the_cache_lacks(cache: Path) -> None:
     assert refusal("masakhaner:hau,swa", "dev") == (
-        f"{cache / 'data' / 'swa' / 'dev.txt'}: MasakhaNER 1.0 isn't there; put a copy of {PROPER} at {cache}"
+        f"{cache / 'data' / 'swa' / 'dev.txt'}: MasakhaNER 1.0 isn't there; run: dinku data fetch masakhaner:swa "
+        f"(or put a copy of {PROPER} at {cache})"
     )
 
 

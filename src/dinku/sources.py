@@ -9,11 +9,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from dinku.corpus import Corpus, read
 from dinku.errors import DinkuError
@@ -49,6 +50,27 @@ class Source:
     def file(self, language: str, split: str) -> Path:
         """Where the file of one split is looked for."""
         return self.cache / self.folder / language / f"{split}.txt"
+
+    @property
+    def mirror(self) -> str:
+        """Where the repository's files are fetched from: ``DINKU_MIRROR``, else GitHub at the pinned commit."""
+        there = f"{self.repository.replace('github.com', 'raw.githubusercontent.com')}/{self.commit}"
+        return (os.environ.get("DINKU_MIRROR") or there).rstrip("/")
+
+    @property
+    def published(self) -> dict[str, tuple[str, int]]:
+        """sha256 and bytes of every file of the repository's data, by its path."""
+        table = Path(__file__).with_name(f"{self.cache.name}.sha256").read_text(encoding="ascii")
+        lines = (line.split(maxsplit=2) for line in table.splitlines())
+        return {path: (digest, int(size)) for digest, size, path in lines}
+
+
+class Fetched(NamedTuple):
+    """A file of a known corpus that is in the cache now, and whether it was fetched just now."""
+
+    path: Path
+    bytes: int
+    state: Literal["fetched", "there"]
 
 
 _REPOSITORY = "https://github.com/masakhane-io/masakhane-ner"
@@ -133,6 +155,35 @@ def load(name: str | Sequence[str], split: str) -> Corpus:
     return Corpus.joined([read(has[split], language=lang, split=split) for lang, has in files.items()], name)
 
 
+def fetch(
+    name: str, *, force: bool = False, progress: Callable[[str, int, int], None] = lambda what, done, total: None
+) -> list[Fetched]:
+    """Bring every file of a known corpus into the cache, verified; what is there and right isn't fetched again.
+
+    Raises `DinkuError` for a path, while `offline`, and as `dinku.fetch.fetch` does.
+    """
+    found = _source(name)
+    if not found:
+        families = ", ".join(SOURCES)
+        raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a corpus of {families}")
+    from dinku.fetch import fetch as one
+
+    source, languages = found
+    published, out = source.published, []
+    for language in languages:
+        for split in source.apart.get(language, SPLITS):
+            path = source.file(language, split)
+            at = path.relative_to(source.cache).as_posix()
+            digest, size = published[at]
+            if offline() and not path.is_file():
+                problem = f"isn't in the cache ({path}), and DINKU_OFFLINE forbids the network"
+                raise DinkuError(problem, where=name, remedy="unset it, or put a copy there")
+            told = partial(progress, f"fetching {at}")
+            new = one(f"{source.mirror}/{at}", path, sha256=digest, size=size, force=force, progress=told)
+            out.append(Fetched(path, size, "fetched" if new else "there"))
+    return out
+
+
 def splits(name: str | Sequence[str]) -> tuple[str, ...]:
     """Which of train, dev and test can be loaded: those that every language has.
 
@@ -195,7 +246,8 @@ def _languages(name: str, title: str, wanted: str, every: Sequence[str], apart: 
 def _fetched(source: Source, language: str, split: str) -> Corpus:
     path = source.file(language, split)
     if not path.is_file():
-        remedy = f"put a copy of {source.repository} (commit {source.commit[:7]}) at {source.cache}"
+        family = next(name for name, known in SOURCES.items() if known is source)
+        remedy = f"run: dinku data fetch {family}:{language} (or put a copy of {source.repository} at {source.cache})"
         raise DinkuError(f"{source.title} isn't there", where=str(path), remedy=remedy)
     return read(path, language=language, split=split)
 

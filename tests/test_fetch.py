@@ -1,0 +1,273 @@
+"""Fetching against a real HTTP server that misbehaves in every way that a test can make it."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from dinku import sources
+from dinku.errors import DinkuError
+from dinku.fetch import Limits, fetch
+
+BODY = bytes(range(256)) * 400
+DIGEST = hashlib.sha256(BODY).hexdigest()
+QUICK = Limits(attempts=3, pause=0.01, timeout=2, window=0.3, least=1000, redirects=3)
+
+
+class Server(ThreadingHTTPServer):
+    """Answers as its ``ways`` say, one a request, and the last one ever after; notes what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.ways: list[str] = ["whole"]
+        self.asked: list[str] = []
+        self.body = BODY
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/data/file"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range", "")
+        self.server.asked.append(f"{self.path} {asked}".strip())
+        way = self.server.ways.pop(0) if len(self.server.ways) > 1 else self.server.ways[0]
+        body, start = self.server.body, 0
+        if way.isdigit():
+            self.answer(int(way), b"no")
+        elif way in ("loop", "away"):
+            self.send_response(302)
+            self.send_header("Location", "/loop" if way == "loop" else "/elsewhere")
+            self.end_headers()
+        else:
+            if asked and way not in ("no ranges", "wrong range"):
+                start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            status = 206 if asked and way != "no ranges" else 200
+            self.send_response(status)
+            if status == 206:
+                self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Length", str(len(body) - start))
+            self.end_headers()
+            self.send(way, body[start:])
+
+    def send(self, way: str, body: bytes) -> None:
+        if way == "cut":
+            self.wfile.write(body[: len(body) // 2])
+            self.close_connection = True
+        elif way == "trickle":
+            for i in range(200):
+                self.wfile.write(body[i : i + 1])
+                self.wfile.flush()
+                time.sleep(0.02)
+        else:
+            self.wfile.write(body)
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle(self) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().handle()
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    with Server() as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as started:
+        yield started
+
+
+def get(server: Server, path: Path, *, sha256: str = DIGEST, size: int = len(BODY), force: bool = False) -> bool:
+    return fetch(server.url, path, sha256=sha256, size=size, force=force, limits=QUICK)
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir() if not p.name.endswith(".lock"))
+
+
+def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    assert get(server, path)
+    assert path.read_bytes() == BODY
+    assert not get(server, path)
+    assert server.asked == ["/data/file"]
+    assert left(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("ways", "asked"),
+    [
+        (["cut", "whole"], ["", "bytes=51200-"]),
+        (["cut", "cut", "whole"], ["", "bytes=51200-", "bytes=76800-"]),
+        (["cut", "no ranges"], ["", "bytes=51200-"]),
+        (["cut", "wrong range", "whole"], ["", "bytes=51200-", ""]),
+        (["503", "429", "whole"], ["", "", ""]),
+        (["away", "whole"], ["", ""]),
+    ],
+    ids=lambda v: "-".join(v),
+)
+def test_what_may_pass_is_tried_again_from_where_it_stopped(
+    server: Server, tmp_path: Path, ways: list[str], asked: list[str]
+) -> None:
+    server.ways = ways
+    assert get(server, tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == BODY
+    assert [" ".join(line.split(" ")[1:]) for line in server.asked] == asked
+    assert left(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("way", "said", "kept"),
+    [
+        ("404", "can't be fetched: the server answered 404; check DINKU_MIRROR", []),
+        ("500", "can't be fetched: the server answered 500, 3 times; check the connection and run the same again", []),
+        ("loop", "is redirected more than 3 times", []),
+        ("trickle", r"can't be fetched: only \d+ bytes came in 0 s, 3 times", [".file.partial"]),
+    ],
+)
+def test_what_does_not_pass_is_one_line_of_status_1(
+    server: Server, tmp_path: Path, way: str, said: str, kept: list[str]
+) -> None:
+    server.ways = [way]
+    with pytest.raises(DinkuError, match=said) as told:
+        get(server, tmp_path / "file")
+    assert told.value.status == 1
+    assert str(told.value).startswith(server.url)
+    assert left(tmp_path) == kept
+
+
+def test_another_file_than_was_published_is_never_kept(server: Server, tmp_path: Path) -> None:
+    server.body = BODY[:-1] + b"!"
+    with pytest.raises(DinkuError, match=r"isn't the file that was published \(its sha256 differs\)"):
+        get(server, tmp_path / "file")
+    server.body = BODY + b"and more"
+    with pytest.raises(DinkuError, match=r"it is longer than 102,400 bytes"):
+        get(server, tmp_path / "file")
+    server.body = BODY[:100]
+    with pytest.raises(DinkuError, match="it ended after 100 of 102,400 bytes, 3 times"):
+        get(server, tmp_path / "file")
+    assert left(tmp_path) == [".file.partial"]
+    server.body = BODY
+    assert get(server, tmp_path / "file")
+    assert left(tmp_path) == ["file"]
+
+
+def test_a_part_that_does_not_fit_is_begun_again(server: Server, tmp_path: Path) -> None:
+    for part in (b"another day's " * 100, b"x" * len(BODY), b"x" * (2 * len(BODY))):
+        (tmp_path / ".file.partial").write_bytes(part)
+        assert get(server, tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == BODY
+        (tmp_path / "file").unlink()
+
+
+def test_a_file_of_ones_own_is_left_alone_unless_forced(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(
+        DinkuError, match="is there, but isn't the file that was published; move it away, or fetch with"
+    ) as told:
+        get(server, tmp_path / "file")
+    assert told.value.status == 2
+    assert (tmp_path / "file").read_text() == "mine"
+    assert get(server, tmp_path / "file", force=True)
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_nobody_there_is_told(tmp_path: Path) -> None:
+    with serving() as server:
+        url = server.url
+    with pytest.raises(DinkuError, match=r"can't be fetched: .*refused.*, 3 times") as told:
+        fetch(url, tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
+    assert told.value.status == 1
+    with pytest.raises(DinkuError, match="is no address"):
+        fetch("ftp://nowhere/file", tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
+
+
+def _get(url: str, path: Path) -> None:
+    fetch(url, path, sha256=DIGEST, size=len(BODY), limits=QUICK)
+
+
+def test_two_at_once_fetch_it_once(server: Server, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=_get, args=(server.url, tmp_path / "file")) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(60)
+    assert [process.exitcode for process in both] == [0, 0]
+    assert len(server.asked) == 1
+    assert (tmp_path / "file").read_bytes() == BODY
+
+
+def test_a_folder_that_can_not_be_written_is_told(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DinkuError, match="can't be written"):
+        get(server, tmp_path / "file" / "below")
+
+
+def test_a_corpus_is_fetched_into_the_repositorys_own_paths(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DINKU_HOME", str(tmp_path))
+    monkeypatch.setenv("DINKU_MIRROR", f"http://127.0.0.1:{server.server_port}/")
+    table = {"data/hau/train.txt": (DIGEST, len(BODY)), "data/hau/dev.txt": (DIGEST, len(BODY))}
+    table["data/hau/test.txt"] = table["data/swa/train.txt"] = (DIGEST, len(BODY))
+    assert len(sources.SOURCES["masakhaner"].published) == 95
+    monkeypatch.setattr(sources.Source, "published", table)
+    seen: list[str] = []
+    found = sources.fetch("masakhaner:hau", progress=lambda what, done, of: seen.append(what))
+    assert [(f.path.name, f.bytes, f.state) for f in found] == [
+        (f"{split}.txt", len(BODY), "fetched") for split in ("train", "dev", "test")
+    ]
+    assert (tmp_path / "corpora/masakhane-ner/data/hau/train.txt").read_bytes() == BODY
+    assert "fetching data/hau/dev.txt" in seen
+    monkeypatch.setenv("DINKU_OFFLINE", "1")
+    assert {f.state for f in sources.fetch("masakhaner:hau")} == {"there"}
+    with pytest.raises(DinkuError, match="DINKU_OFFLINE forbids the network; unset it, or put a copy there"):
+        sources.fetch("masakhaner:swa")
+    with pytest.raises(DinkuError, match="isn't fetched from anywhere"):
+        sources.fetch(str(tmp_path))
+    assert len(server.asked) == 3
+
+
+@pytest.mark.shared
+def test_the_table_of_hashes_is_that_of_the_real_files(shared: Path) -> None:
+    known = sources.SOURCES["masakhaner"].published
+    for path, (digest, size) in known.items():
+        file = shared / "data" / "masakhane-ner" / path
+        if file.exists():
+            data = file.read_bytes()
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest), path
+    for source in sources.SOURCES.values():
+        for language in (*source.languages, *source.apart):
+            for split in source.apart.get(language, sources.SPLITS):
+                assert f"{source.folder}/{language}/{split}.txt" in known
