@@ -265,6 +265,14 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
     ("no such text", lambda: ["predict", "tagger", "nothing.txt"], "nothing.txt: can't be read"),
+    ("data of a path", lambda: ["data", "fetch", make("t", GOOD)], "isn't fetched from anywhere; name a corpus of"),
+    ("data of nothing", lambda: ["data", "check", "nowhere"], "nowhere: isn't there"),
+    ("data without a command", lambda: ["data", "chekc", "t"], "No such command 'chekc'"),
+    (
+        "no such script",
+        lambda: study("Sparsify: {sparsity: $sparsity}", "TrimVocabulary: {size: 9, scripts: [Latn]}"),
+        "Latn",
+    ),
     ("no such study", lambda: ["run", "s.yaml"], "s.yaml: no such study"),
     ("study no YAML", lambda: ["plan", make("s.yaml", "name: [x\n")], "s.yaml:"),
     (
@@ -362,6 +370,31 @@ def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatc
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, out, _ = dinku("data", "list", "--json")
+    assert {c["name"] for c in json.loads(out)} == {"masakhaner", "masakhaner2", "sample"}
+    status, out, _ = dinku("data", "check", "sample:hau,yor", "--model", "dinku:house", "--json")
+    found = json.loads(out)["splits"]
+    assert status == 0
+    assert list(found) == ["train", "dev", "test"]
+    keys = {"sentences", "words", "spans", "orphan_tags", "invisible", "not_nfc", "duplicates", "also_in_train"}
+    assert keys <= set(found["train"])
+    assert found["test"]["sentences"] == sum(p["sentences"] for p in found["test"]["by_language"].values()) == 320
+    assert found["test"]["longest_subwords"] > found["test"]["longest"]
+    make("odd/train.txt", "a B-PER\nb I-LOC\n\na O\n\na O\n\n")
+    make("odd/test.txt", "a O\n\n")
+    status, out, _ = dinku("data", "check", "odd")
+    assert "odd train: 1 tags I-X continue nothing, first in sentence 1" in out
+    assert "odd train: 1 sentences stood before, first in sentence 3" in out
+    assert "odd test: 1 sentences also stand in train, first in sentence 1" in out
+    assert "odd: LOC is in 1 of 2 splits; test lacks it" in out
+    monkeypatch.setenv("DINKU_OFFLINE", "1")
+    monkeypatch.setenv("DINKU_HOME", "elsewhere")
+    status, _, err = dinku("data", "fetch", "masakhaner:hau")
+    assert status == 2
+    assert "DINKU_OFFLINE forbids the network" in err
 
 
 def test_help_and_version(dinku: Command) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku import corpus
+from dinku import corpus, sources
 from dinku.corpus import Corpus, Findings, Sentence
 from dinku.errors import DinkuError
 from dinku.spans import is_iob2_tag
@@ -427,3 +427,49 @@ def test_masakhaner_has_the_sentences_it_is_published_with(shared: Path, languag
         assert read.labels == ("DATE", "LOC", "ORG", "PER")
         assert corpus.text(read).rstrip() == path.read_bytes().decode("utf-8-sig").rstrip()
         assert read.found == FOUND.get((language, split), Findings())
+
+
+def test_an_audit_counts_what_is_odd_and_says_where() -> None:
+    twice = Sentence(("a", "b"), ("B-PER", "O"), "x")
+    other = Sentence(("a", "b"), ("O", "O"), "y")  # the same words in another language are no duplicate
+    odd = Sentence(("c\u200b", "e\u0301", "d"), ("I-LOC", "O", "B-PER"), "x")
+    train = Corpus("t", "train", (twice, other), Findings(bom=1, empty_tokens=2))
+    test = Corpus("t", "test", (odd, twice, twice), Findings())
+    found = corpus.audit(test, train)
+    assert found == {
+        "sentences": 3,
+        "words": 7,
+        "spans": {"LOC": 1, "PER": 3},
+        "duplicates": 1,
+        "also_in_train": 2,
+        "orphan_tags": 1,
+        "invisible": 1,
+        "not_nfc": 1,
+        "bom": 0,
+        "empty_tokens": 0,
+        "docstart": 0,
+        "longest": 3,
+        "first": {"duplicates": 3, "also_in_train": 2, "orphan_tags": 1, "invisible": 1, "not_nfc": 1},
+    }
+    both = corpus.merged({"x": found, "y": corpus.audit(train)})
+    assert (both["sentences"], both["bom"], both["empty_tokens"], both["longest"]) == (5, 1, 2, 3)
+    assert both["spans"] == {"LOC": 1, "PER": 4}
+    assert "first" not in both
+
+
+@pytest.mark.shared
+def test_an_audit_of_masakhaner_finds_what_is_known_to_be_in_it(shared: Path) -> None:
+    found = sources.audited("masakhaner:all")
+    also = {language: part["also_in_train"] for language, part in found["test"].items() if part["also_in_train"]}
+    assert also == {"ibo": 7, "swa": 11, "yor": 5, "kin": 1, "lug": 1, "wol": 1}
+    assert found["train"]["luo"]["bom"] == 1
+    assert {language for language, part in found["train"].items() if part["invisible"]} == {"swa", "yor"}
+    assert {"hau", "lug", "pcm", "yor"} == {
+        language for parts in found.values() for language, part in parts.items() if part["orphan_tags"]
+    }
+    fon = sources.audited("masakhaner2:fon")
+    assert fon["train"]["fon"]["not_nfc"] > 0
+    assert fon["test"]["fon"]["not_nfc"] == 0
+    chinese = sources.audited("masakhaner:zh")
+    assert list(chinese) == ["dev", "test"]
+    assert set(chinese["test"]["zh"]["spans"]) == {"PER", "ORG", "LOC"}

@@ -30,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+data = typer.Typer(help="Known corpora, and what is wrong in a corpus.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name under DINKU_HOME/models, or a Hub id.")]
 Corpora = Annotated[
@@ -119,6 +122,117 @@ def demo(
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     print(f"A tagger to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.tagger}")
     return None
+
+
+@data.command("list")
+def data_list(as_json: AsJson = False) -> None:
+    """Corpora known by name, their licences, and what of them is in the cache."""
+    from dinku.sources import listing
+
+    known = listing()
+    if as_json:
+        return _print_json(known)
+    rows = [
+        [c["name"], c["title"], " ".join(c["languages"]), f"{c['files_here']} of {c['files']}", c["licence"]]
+        for c in known
+    ]
+    _table(
+        ["", "corpus", "languages", "files here", "licence"],
+        rows,
+        title="A language: masakhaner:hau · all: masakhaner:all",
+    )
+    for c in known:
+        print(f"{c['name']}: {c['citation']}")
+    return None
+
+
+@data.command("fetch")
+def data_fetch(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau or masakhaner:all.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that aren't those that were published.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
+    from dinku import sources
+
+    with _progress() as report:
+        found = sources.fetch(corpus, force=force, progress=report)
+    if as_json:
+        return _print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
+    new = sum(f.state == "fetched" for f in found)
+    print(f"{new} files fetched, {len(found) - new} were there; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
+    family = next(c for c in sources.listing() if c["name"] == corpus.partition(":")[0])
+    print(f"{family['title']}: {family['licence']}; cite {family['citation']}")
+    return None
+
+
+@data.command("check")
+def data_check(
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Also count subwords as this model reads them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What one wants to know of a corpus before training on it."""
+    from dinku import sources
+    from dinku.corpus import merged
+
+    found = sources.audited(corpus)
+    if model:
+        from dinku.tagger import subwords_of
+
+        read = subwords_of(model, {split: sources.parts(corpus, split) for split in found})
+        found = {
+            split: {name: part | read[split][name] for name, part in parts.items()} for split, parts in found.items()
+        }
+    document = {"corpus": corpus, "splits": {s: merged(p) | {"by_language": p} for s, p in found.items()}}
+    if as_json:
+        return _print_json(document)
+    labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
+    names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
+    names |= {"also_in_train": "in train", "longest": "longest"}
+    names |= {"longest_subwords": "subwords", "over_window": "over window"} if model else {}
+    head = ["", "split", "sentences", "words", *labels, *names.values()]
+    rows = [
+        [language, split, *(f"{part[k]:,}" for k in ("sentences", "words"))]
+        + [f"{part['spans'].get(label, 0):,}" for label in labels]
+        + [f"{part[name]:,}" if part[name] else "" for name in names]
+        for language in next(iter(found.values()))
+        for split, part in ((s, p[language]) for s, p in found.items() if language in p)
+    ]
+    _table(head, rows, title=corpus)
+    for line in _oddities(found):
+        print(line)
+    return None
+
+
+def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """What is odd in an audited corpus, in words, a line each."""
+    said = {
+        "orphan_tags": "tags I-X continue nothing",
+        "invisible": "words hold an invisible character",
+        "not_nfc": "words aren't in Unicode's NFC",
+        "duplicates": "sentences stood before",
+        "also_in_train": "sentences also stand in train",
+        "bom": "files begin with a byte-order mark",
+        "empty_tokens": "lines have no token and end a sentence",
+    }
+    for split, parts in found.items():
+        for language, part in parts.items():
+            for name, what in said.items():
+                if part[name]:
+                    at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
+                    yield f"{' '.join(filter(None, (language, split)))}: {part[name]:,} {what}{at}"
+    everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
+    for language in sorted({language for parts in found.values() for language in parts}):
+        own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}
+        for label in sorted(everywhere) if len(own) > 1 else ():
+            if 0 < (n := sum(label in labels for labels in own.values())) < len(own):
+                lacks = ", ".join(split for split, labels in own.items() if label not in labels)
+                yield f"{language}: {label} is in {n} of {len(own)} splits; {lacks} lacks it"
 
 
 @app.command()
@@ -360,10 +474,14 @@ def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
 
     table = Table(title=title, title_justify="left")
     for i, name in enumerate(head):
-        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
+        left = all(not row[i][:1].isdigit() for row in rows)
+        table.add_column(name, justify="left" if left else "right", no_wrap=i > 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width to keep to
+        console = Console(width=console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table)
 
 
 def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:

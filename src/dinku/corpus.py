@@ -12,15 +12,16 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from dinku.errors import DinkuError
 from dinku.files import written
-from dinku.spans import is_iob2_tag, orphans
+from dinku.spans import is_iob2_tag, orphans, spans
 
 _DOCSTART = "-DOCSTART-"
 _UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
@@ -85,6 +86,9 @@ class Findings:
             not_nfc=sum(times[word] for word in odd if not unicodedata.is_normalized("NFC", word)),
             orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags),
         )
+
+
+_TOLD = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tell by themselves
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,52 @@ class Corpus:
 
     def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
         return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences))
+
+
+def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
+    """What a careful person wants to know of a split: counts, what is odd in it, and where each oddity is first met.
+
+    ``spans`` by label, in the default reading · ``duplicates``: sentences that stood before, in the same language ·
+    ``also_in_train``: sentences whose words also stand in ``train``, in the same language · ``longest``: words of the
+    longest sentence · ``first``: the sentence, numbered from 1 within the split, where an oddity is first met, by its
+    name · the rest as in `Findings`.
+    """
+    known = {(s.language, s.words) for s in train} if train else set()
+    before: set[tuple[str, tuple[str, ...]]] = set()
+    odd: dict[str, list[int]] = {name: [] for name in ("duplicates", "also_in_train", *_TOLD)}
+    labels: Counter[str] = Counter()
+    for number, s in enumerate(corpus, 1):
+        key = s.language, s.words
+        odd["duplicates"] += [number] if key in before else []
+        odd["also_in_train"] += [number] if key in known else []
+        before.add(key)
+        labels.update(span.label for span in spans(s.tags or ()))
+        found = Findings.within([s])
+        for name in _TOLD:
+            odd[name] += [number] * getattr(found, name)
+    return {
+        "sentences": len(corpus),
+        "words": corpus.words,
+        "spans": dict(sorted(labels.items())),
+        **{name: len(numbers) for name, numbers in odd.items()},
+        **{f.name: getattr(corpus.found, f.name) for f in fields(Findings) if f.name not in _TOLD},
+        "longest": max((len(s.words) for s in corpus), default=0),
+        "first": {name: numbers[0] for name, numbers in odd.items() if numbers},
+    }
+
+
+def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest."""
+    out: dict[str, Any] = {}
+    for part in parts.values():
+        for name, value in part.items():
+            if name == "spans":
+                out[name] = dict(sorted((Counter(out.get(name, {})) + Counter(value)).items()))
+            elif name.startswith("longest"):
+                out[name] = max(out.get(name, 0), value)
+            elif name != "first":
+                out[name] = out.get(name, 0) + value
+    return out
 
 
 def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:

@@ -10,13 +10,13 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dinku.corpus import Corpus, read
+from dinku.corpus import Corpus, audit, read
 from dinku.errors import DinkuError
 from dinku.sample import LANGUAGES, sample
 
@@ -127,32 +127,35 @@ def load(name: str | Sequence[str], split: str) -> Corpus:
 
     What isn't known, isn't there or can't be read raises ``DinkuError``.
     """
+    return Corpus.joined(parts(name, split), _title(name))
+
+
+def parts(name: str | Sequence[str], split: str) -> list[Corpus]:
+    """The same, a corpus a language, each with what its own reader found."""
     if split not in SPLITS:
         raise DinkuError(f"there is no split {split!r}", where=_title(name), remedy=f"ask for {_or(SPLITS)}")
     if not isinstance(name, str):
-        return Corpus.joined([load(one, split) for one in name], _title(name))
+        return [part for one in name for part in parts(one, split)]
     if languages := _sampled(name):
-        return Corpus.joined([sample(language, split) for language in languages], name)
+        return [sample(language, split) for language in languages]
     if found := _source(name):
         source, languages = found
         for language in languages:
             if split not in source.apart.get(language, SPLITS):
                 there = _or(source.apart[language])
                 raise DinkuError(f"{language} has no {split} split", where=name, remedy=f"ask for {there}")
-        return Corpus.joined([_fetched(source, language, split) for language in languages], name)
+        return [_cached(source, language, split) for language in languages]
     path = _path(name)
     if path.is_file():
         own, language = _place(path)
-        return replace(read(path, language=language, split=own or split), name=name)
+        return [read(path, language=language, split=own or split)]
     files = _files(path)
     for has in files.values():
         if split not in has:
-            where, remedy = (
-                next(iter(has.values())).parent,
-                f"add {split}.txt, or ask for what it has: {', '.join(has)}",
-            )
+            where = next(iter(has.values())).parent
+            remedy = f"add {split}.txt, or ask for what it has: {', '.join(has)}"
             raise DinkuError(f"has no {split} split", where=str(where), remedy=remedy)
-    return Corpus.joined([read(has[split], language=lang, split=split) for lang, has in files.items()], name)
+    return [read(has[split], language=language, split=split) for language, has in files.items()]
 
 
 def fetch(
@@ -182,6 +185,51 @@ def fetch(
             new = one(f"{source.mirror}/{at}", path, sha256=digest, size=size, force=force, progress=told)
             out.append(Fetched(path, size, "fetched" if new else "there"))
     return out
+
+
+def listing() -> list[dict[str, Any]]:
+    """The corpora that are known by name, and how many of their files are in the cache."""
+    out: list[dict[str, Any]] = []
+    for name, source in SOURCES.items():
+        wanted = [(one, split) for one in (*source.languages, *source.apart) for split in source.apart.get(one, SPLITS)]
+        out.append(
+            {
+                "name": name,
+                "title": source.title,
+                "languages": [*source.languages, *source.apart],
+                "licence": source.licence,
+                "citation": source.citation,
+                "source": f"{source.repository} at {source.commit}",
+                "files": len(wanted),
+                "files_here": sum(source.file(*one).is_file() for one in wanted),
+            }
+        )
+    made = len(SPLITS) * len(LANGUAGES)
+    embedded: dict[str, Any] = {
+        "name": "sample",
+        "title": "generated sentences, not reviewed by speakers",
+        "languages": list(LANGUAGES),
+        "licence": "Apache-2.0",
+        "citation": "comes with dinku",
+        "source": "",
+        "files": made,
+        "files_here": made,
+    }
+    return [*out, embedded]
+
+
+def audited(name: str | Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+    """`dinku.corpus.audit` of every split and language of a corpus: split → language → what was found."""
+    there = splits(name)
+    loaded = {split: parts(name, split) for split in there or SPLITS[-1:]}  # which says what is missing
+    train = {part.languages[0]: part for part in loaded.get("train", ())}
+    return {
+        split: {
+            (language := part.languages[0]): audit(part, train.get(language) if split != "train" else None)
+            for part in loaded[split]
+        }
+        for split in loaded
+    }
 
 
 def splits(name: str | Sequence[str]) -> tuple[str, ...]:
@@ -243,7 +291,7 @@ def _languages(name: str, title: str, wanted: str, every: Sequence[str], apart: 
     return tuple(dict.fromkeys(languages))
 
 
-def _fetched(source: Source, language: str, split: str) -> Corpus:
+def _cached(source: Source, language: str, split: str) -> Corpus:
     path = source.file(language, split)
     if not path.is_file():
         family = next(name for name, known in SOURCES.items() if known is source)

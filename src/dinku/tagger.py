@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -148,6 +148,29 @@ class Tagger:
             label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
             sparse=tuple(getattr(config, "dinku_sparse", ())),
         )
+
+
+def subwords_of(
+    name: str | os.PathLike[str], splits: Mapping[str, Sequence[Corpus]]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """How a model's tokenizer reads corpora of one language each: split → language → subwords.
+
+    ``subwords`` in all · ``longest_subwords`` of a sentence, special tokens included · ``over_window``: sentences that don't
+    fit the model's positions, and are read through several windows · ``unknown``: subwords that are unknown.
+    """
+    tagger = Tagger.load(name)
+    whole = replace(tagger.encoder, length=1 << 30)
+    out: dict[str, dict[str, dict[str, int]]] = {}
+    for split, parts in splits.items():
+        for part in parts:
+            ids = [w.ids for w in whole.windows([s.words for s in part])]
+            out.setdefault(split, {})[part.languages[0]] = {
+                "subwords": sum(map(len, ids)),
+                "longest_subwords": max(map(len, ids), default=0),
+                "over_window": sum(len(i) > tagger.encoder.length for i in ids),
+                "unknown": sum(int((i == tagger.tokenizer.unk_token_id).sum()) for i in ids),
+            }
+    return out
 
 
 def _config(folder: Path, raw: dict[str, Any]) -> Any:
