@@ -222,12 +222,12 @@ class Bench:
     def f1(self) -> dict[str, Any]:
         """F1 of every arm and seed after whole trainings, and dinku's less that of each other arm."""
         test = sources.load(self.asked.corpus, "test")
-        counts = {arm: [self._trained(arm, seed, test) for seed in self.asked.seeds] for arm in ARMS}
+        counts = {arm: [self._trained(arm, seed, test) for seed in self.asked.seeds] for arm in self.asked.arms}
         compared = {}
-        for arm in ARMS[1:]:
+        for arm in self.asked.arms[1:]:
             found = paired(counts[arm], counts["dinku"], average="languages")
             compared[arm] = {**found._asdict(), "non_inferior": found.low > -MARGIN}
-        each = {arm: [mean(s.f1 for s in c.by_language().values()) for c in counts[arm]] for arm in ARMS}
+        each = {arm: [mean(s.f1 for s in c.by_language().values()) for c in counts[arm]] for arm in self.asked.arms}
         means = {arm: mean(values) for arm, values in each.items()}
         return {"seeds": self.asked.seeds, "each": each, "f1": means, "margin": MARGIN, "dinku_less": compared}
 
@@ -273,6 +273,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=available_threads(), help="default: %(default)s")
     parser.add_argument("--f1", action="store_true", help="train each arm on the whole train splits as well")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="of --f1, dinku first (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="of --f1 (default: %(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of --f1 (default: 0 1 2)")
     parser.add_argument("--out", type=Path, default=Path("training.jsonl"), help="of --f1 (default: %(default)s)")

@@ -35,8 +35,10 @@ def test_the_python_in_the_readme_names_what_there_is() -> None:
 
 
 def test_the_commands_in_the_readme_are_there() -> None:
-    there = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
-    named = set(re.findall(r"^(?:echo .*\| )?dinku (\w+)", "\n".join(blocks("sh")), re.M))
+    groups = [("", cli.app), ("data ", cli.data)]
+    commands = [(group, command) for group, app in groups for command in app.registered_commands]
+    there = {group + (c.name or c.callback.__name__) for group, c in commands if c.callback}
+    named = set(re.findall(r"^(?:echo .*\| )?dinku ((?:data )?\w+)", "\n".join(blocks("sh")), re.M))
     assert named
     assert named <= there
 
