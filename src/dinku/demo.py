@@ -16,7 +16,7 @@ from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 
-SPOKEN = 2  # sentences of each language that are tagged aloud
+SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ def demo(folder: Path, progress: Report) -> Told:
     for name, tagger in (("float32", Tagger.load(made)), ("int8", small)):
         counts = tagger.evaluate(test, progress=partial(progress, f"tagging with {name} weights"))
         f1[name] = counts.scores().f1
-    shown = [s for language in test.languages for s in test.only(language).sentences[:SPOKEN]]
+    telling = {
+        language: [s for s in test.only(language) if len(spans(s.tags or ())) > 1] for language in test.languages
+    }
+    shown = [s for sentences in telling.values() for s in sentences[:SPOKEN]]
     found = tuple(zip(shown, small.tag(shown), strict=True))
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
     page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
