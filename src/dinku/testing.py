@@ -246,7 +246,8 @@ def _check_json(method: Method, given: Data) -> None:
 def _check_needs(method: Method, data: Data) -> None:
     tagger = tiny_tagger()
     if not method.needs:
-        method.resolve(tagger, Data()).apply(tagger, Data(), Work(threads=1))
+        for none in (Data(), Data(Corpus("empty", "train", ()), Corpus("empty", "dev", ()))):
+            method.resolve(tagger, none).apply(tagger, none, Work(threads=1))
     elif "labels" not in method.needs:
         given = data.given(method.needs)
         assert all(s.tags is None for s in given.train or ()), "text comes without tags"
