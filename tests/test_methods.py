@@ -243,7 +243,10 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
     after = method.apply(sparse, tiny_data(), Work(seed=1, threads=1, folder=tmp_path / "work", progress=until(-1)))
     assert reached[0] == 15
     assert digest(after) == expected
-    assert not list((tmp_path / "work").glob("checkpoint-*"))
+    reached = []  # killed after the last step and before the tagger was saved, it loses next to nothing
+    again = method.apply(sparse, tiny_data(), Work(seed=1, threads=1, folder=tmp_path / "work", progress=until(-1)))
+    assert reached == [18]
+    assert digest(again) == expected
 
 
 def test_a_plan_takes_every_sentence_once_an_epoch_and_batches_like_lengths() -> None:

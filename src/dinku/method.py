@@ -43,7 +43,8 @@ def _silent(done: int, total: int, note: str) -> None:
 class Work:
     """Where and how a method works.
 
-    ``folder`` is scratch that survives a kill, so that training resumes from it; ``None`` means that nothing is kept.
+    ``folder`` is scratch of this very step, seed and data; it survives a kill, so that training resumes from it, and is
+    the caller's to remove. ``None`` means that nothing is kept.
     ``progress`` is called with (steps done, of how many, a note).
     """
 

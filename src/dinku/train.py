@@ -91,7 +91,7 @@ def train(
     """Train ``model`` in place through the planned ``steps``, each a batch of indices that ``collate`` makes tensors of.
 
     ``loss(model, tensors)`` is a scalar. ``after_step(n)`` runs after the n-th step of the optimizer, from 1. Resumes
-    from ``work.folder``, and empties its checkpoints when done.
+    from ``work.folder``, whose checkpoints stay: whoever owns it removes it once the trained model is safe.
     """
     if work.threads:
         torch.set_num_threads(work.threads)
@@ -139,8 +139,6 @@ def train(
             shutil.rmtree(scratch, ignore_errors=True)
     if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
         raise DinkuError("the weights are no longer finite", where=note, remedy="lower the learning rate", status=1)
-    for checkpoint in scratch.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
 
 
 def _discard_partial(folder: Path) -> None:
