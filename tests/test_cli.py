@@ -173,6 +173,24 @@ def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -
     assert "3 recipes, 3 with all their rows" in " ".join(out.split())
 
 
+def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    dinku("run", "small.yaml", "--only", "dense")
+    _, named, _ = dinku("report", "small.yaml", "--json")
+    page = Path(json.loads(named)["html"]).read_bytes()
+    Path("small.yaml").unlink()
+    status, out, _ = dinku("report", "--out", "there", "--json")
+    (written,) = json.loads(out).values()
+    assert status == 0
+    assert Path(written["html"]).read_bytes() == page
+    status, out, _ = dinku("claims", "--json")
+    assert {v["study"] for v in json.loads(out)} == {"small"}
+    status, _, err = dinku("claims", "--results", "nowhere")
+    assert status == 2
+    assert "holds the rows of no study; name a study" in err
+
+
 def test_only_some_arms(dinku: Command, corpus: Path, home: Path) -> None:
     tiny_tagger(tags=()).save(home / "models" / "encoder")
     Path("small.yaml").write_text(STUDY)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dinku.corpus import Sentence
     from dinku.predict import Tagging
     from dinku.run import Runner
+    from dinku.study import Study
 
 app = typer.Typer(
     name="dinku",
@@ -39,6 +40,9 @@ Corpora = Annotated[
     str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file, or a built-in one: demo.")]
+AnyStudy = Annotated[
+    Path | None, typer.Argument(metavar="[STUDY]", help="As for run; without one, all that have rows.")
+]
 Store = Annotated[Path | None, typer.Option("--store", help="Where taggers are kept; DINKU_HOME/store unless given.")]
 ResultsFolder = Annotated[
     Path, typer.Option("--results", help="The folder of rows; a study's are in a folder of its name.")
@@ -383,38 +387,56 @@ def run(
 
 @app.command()
 def report(
-    study: StudyFile,
+    study: AnyStudy = None,
     results: ResultsFolder = Path("results"),
     out: Annotated[Path | None, typer.Option(help="Where to write; DINKU_HOME/reports unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Markdown, CSV and a figure from the rows of a study."""
+    """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any."""
     from dinku import report as reporting
     from dinku.sources import home
-    from dinku.study import Study
 
-    described = Study.read(study)
-    written = reporting.write(described, _results(described, results), out or home() / "reports" / described.name)
+    written = {}
+    for described in _studies(study, results):
+        folder = out or home() / "reports" / described.name
+        folder = folder if study or not out else out / described.name
+        written[described.name] = reporting.write(described, _results(described, results), folder)
     if as_json:
-        return _print_json({path.suffix[1:]: str(path) for path in written})
-    for path in written:
+        documents = {name: {path.suffix[1:]: str(path) for path in paths} for name, paths in written.items()}
+        return _print_json(next(iter(documents.values())) if study else documents)
+    for path in (path for paths in written.values() for path in paths):
         print(path)
     return None
 
 
 @app.command()
-def claims(study: StudyFile, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
+def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
     """The paper's claims: holds, fails, undecided or not measured, each with its numbers."""
     from dinku.claims import ledger
+
+    verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
+    if as_json:
+        return _print_json(
+            [v.document() | ({} if study else {"study": name}) for name, told in verdicts.items() for v in told]
+        )
+    for name, told in verdicts.items():
+        if not study:
+            print(f"{name}\n")
+        for verdict in told:
+            print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
+    return None
+
+
+def _studies(study: Path | None, results: Path) -> list[Study]:
+    """The study of a file, or without one all that have rows in the folder of results."""
     from dinku.study import Study
 
-    described = Study.read(study)
-    verdicts = ledger(_results(described, results))
-    if as_json:
-        return _print_json([v.document() for v in verdicts])
-    for verdict in verdicts:
-        print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
-    return None
+    if study:
+        return [Study.read(study)]
+    found = [Study.read(path) for path in sorted(results.glob("*/study.json"))]
+    if not found:
+        raise DinkuError("holds the rows of no study", where=str(results), remedy="name a study, or another --results")
+    return found
 
 
 def _runner(

@@ -1,7 +1,7 @@
 """Row: one measured fact with its provenance. Rows are appended to a file as they come, and read back from it.
 
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
-paired test can be made later. Counts are stored, ratios derived.
+paired test can be made later; ``results/<study>/study.json`` the study. Counts are stored, ratios derived.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dinku.errors import DinkuError
-from dinku.files import locked, told
+from dinku.files import locked, told, written
 from dinku.score import Counts
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
@@ -184,6 +184,14 @@ class Results:
                 file.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
+
+    def describe(self, study: str) -> None:
+        """Keep the study itself beside its rows, as ``study.json``, so that they can be read without its file."""
+        file = self.folder / "study.json"
+        if file.exists() and file.read_text(encoding="utf-8") == study:
+            return
+        with locked(self.folder / ".lock"), written(file) as out:
+            out.write(study.encode())
 
     def has_counts(self, row: Row) -> bool:
         """Whether the counts behind a row are there; without them a quality row isn't complete."""

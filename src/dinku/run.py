@@ -138,6 +138,7 @@ class Runner:
         chosen = [p for p in self.prepared if not only or p.entry.arm in only]
         _threads(self.threads)
         waiting = deque(p for p in chosen if self.missing(p))
+        self.results.describe(self.study.model_dump_json(indent=1, exclude_defaults=True))
         passed = 0  # recipes in a row that others hold
         while waiting:
             prepared = waiting.popleft()
