@@ -169,19 +169,25 @@ class Results:
             yield row
 
     def add(self, row: Row, counts: Counts | None = None) -> None:
-        """Append a row, its counts first; one whose key is there already is left as it is."""
+        """Append a row, its counts first; one whose key is there with its counts is left as it is.
+
+        Where its counts were lost the row goes with them: measured again elsewhere, they may come out otherwise.
+        """
         with locked(self.folder / ".lock"):
-            there = any(row.key == other.key for other in self.rows())
-            if counts is not None and not (there and self.has_counts(row)):
+            there = [other for other in self.rows() if other.key == row.key]
+            if there and self.has_counts(there[0]):
+                return
+            if there:
+                with written(self._file) as file:
+                    file.writelines(_line(other) for other in self._read() if other.key != row.key)
+            if counts is not None:
                 with told(self.folder):
                     (self.folder / "counts").mkdir(exist_ok=True)
                 counts.save(self.folder / "counts" / row.counts_file)
-            if there:
-                return
             with told(self._file), open(self._file, "ab+") as file:
                 whole = self._file.read_bytes().rfind(b"\n") + 1
                 file.truncate(whole)  # a line that a kill cut short
-                file.write(row.model_dump_json(exclude_none=True).encode() + b"\n")
+                file.write(_line(row))
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -204,6 +210,10 @@ class Results:
         if totals(counts) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
         return counts
+
+
+def _line(row: Row) -> bytes:
+    return row.model_dump_json(exclude_none=True).encode() + b"\n"
 
 
 def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
