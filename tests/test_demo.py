@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from dinku import demo as module
+from dinku import cli
 from dinku.run import Runner
 from dinku.study import Study
 from dinku.tagger import Tagger
@@ -27,21 +28,31 @@ recipes:
 
 
 def test_it_leaves_a_page_and_a_tagger_and_goes_on_where_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "demo.yaml").write_text(SMALL)
     study = Study.read(tmp_path / "demo.yaml")
     monkeypatch.setattr(Study, "read", classmethod(lambda cls, name: study))
-    told = module.demo(tmp_path / "demo", lambda what, done, of: None)
-    page = told.page.read_text()
+
+    def demo(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["dinku", "demo", "--out", str(tmp_path / "demo"), *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code == 0
+        return capsys.readouterr().out
+
+    told = json.loads(demo("--json"))
+    page = Path(told["page"]).read_text()
     assert "A short demo (sample)" in page
     assert page.count('<p class="example"') == 2
-    assert Tagger.load(told.tagger).tags
-    assert told.bytes_disk["int8"] < 0.3 * told.bytes_disk["float32"]
-    assert abs(told.f1["int8"] - told.f1["float32"]) < 0.05
-    assert told.sentences == 160
+    assert Tagger.load(told["tagger"]).tags
+    assert told["bytes_disk"]["int8"] < 0.3 * told["bytes_disk"]["float32"]
+    assert abs(told["f1"]["int8"] - told["f1"]["float32"]) < 0.05
     monkeypatch.setattr(Runner, "_make", lambda *_, **__: pytest.fail("a step was made again"))
-    assert module.demo(tmp_path / "demo", lambda what, done, of: None).f1 == told.f1
+    out = demo()
+    assert "160 test sentences (sample)" in out
+    assert f"dinku predict {told['tagger']}" in out
+    assert told["page"] in out
 
 
 def test_the_built_in_study_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

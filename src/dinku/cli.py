@@ -198,12 +198,13 @@ def data_check(
     labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
     names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
     names |= {"also_in_train": "in train", "longest": "longest"}
-    names |= {"longest_subwords": "subwords", "over_window": "over window"} if model else {}
-    head = ["", "split", "sentences", "words", *labels, *names.values()]
+    names |= {"longest_subwords": "in subwords", "over_window": "over window", "unknown": "unknown"} if model else {}
+    head = ["", "split", "sentences", "words", *labels, *names.values(), *(["subwords a word"] if model else [])]
     rows = [
         [language, split, *(f"{part[k]:,}" for k in ("sentences", "words"))]
         + [f"{part['spans'].get(label, 0):,}" for label in labels]
         + [f"{part[name]:,}" if part[name] else "" for name in names]
+        + ([f"{part['subwords'] / part['words']:.2f}"] if model else [])
         for language in next(iter(found.values()))
         for split, part in ((s, p[language]) for s, p in found.items() if language in p)
     ]
