@@ -179,7 +179,7 @@ def _dropped(x: torch.Tensor, p: float) -> torch.Tensor:
     n = x.numel()
     bits = torch.empty((n + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None).view(torch.int16)[:n]
     keep = (bits >= levels - 32768).view(x.shape).to(x.dtype)
-    return x * keep.mul_(65536 / (65536 - levels))
+    return (x * keep).mul_(65536 / (65536 - levels))  # bfloat16 would round the factor, were it in the mask
 
 
 def _attention(

@@ -28,8 +28,8 @@ from dinku.tagger import quietly
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 CHECKPOINT_SECONDS = 60.0
 
-Collate = Callable[[Sequence[int]], dict[str, torch.Tensor]]
-Loss = Callable[[Any, dict[str, torch.Tensor]], torch.Tensor]
+Collate = Callable[[Sequence[int]], dict[str, Any]]
+Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,16 @@ def has_bfloat16(device: str) -> bool:
 
 
 def plan(lengths: Sequence[int], *, batch: int, epochs: int, seed: int) -> list[list[int]]:
-    """Batches of every epoch: shuffled, sorted by length in chunks of a hundred batches, and shuffled as batches.
+    """Batches of every epoch, each at random from all that is left; within a batch the shortest come first.
 
-    Like `group_by_length` of transformers, but known as a whole before training begins. Every index comes once an epoch.
+    Known as a whole before training begins. Every index comes once an epoch.
     """
-    steps: list[list[int]] = []
     sizes = np.asarray(lengths)
+    steps: list[list[int]] = []
     for epoch in range(epochs):
-        random = np.random.default_rng((seed, epoch))
-        order = random.permutation(len(sizes))
-        groups: list[list[int]] = []
-        for start in range(0, len(order), batch * 100):
-            chunk = order[start : start + batch * 100]
-            chunk = chunk[np.argsort(sizes[chunk], kind="stable")]
-            groups += [chunk[i : i + batch].tolist() for i in range(0, len(chunk), batch)]
-        steps += [groups[i] for i in random.permutation(len(groups))]
+        order = np.random.default_rng((seed, epoch)).permutation(len(sizes))
+        batches = (order[i : i + batch] for i in range(0, len(order), batch))
+        steps += [b[np.argsort(sizes[b], kind="stable")].tolist() for b in batches]
     return steps
 
 

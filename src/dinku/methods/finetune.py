@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
 
+PARTS = 4  # a batch is read in that many
+
+
 @dataclass(frozen=True)
 class FineTune:
     """Train for ``epochs`` over the train split, ``batch`` windows at a time, batches of like length.
@@ -56,7 +59,7 @@ class FineTune:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     tags: tuple[str, ...] = ()
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # 2: batches at random; batches of like length cost a point of F1 and more
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:
@@ -129,8 +132,13 @@ class FineTune:
             views = surgery.prunable(model, embeddings="embeddings" in trained.sparse) if zeros else {}
             held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
 
-            def collate(step: Sequence[int]) -> dict[str, torch.Tensor]:
-                batch = trained.encoder.batch([windows[i] for i in step])
+            def collate(step: Sequence[int]) -> dict[str, Any]:
+                """A batch in parts of like length, which spares most of the padding and changes nothing else."""
+                size = math.ceil(len(step) / PARTS)
+                return {"parts": [part(step[i : i + size]) for i in range(0, len(step), size)]}
+
+            def part(numbers: Sequence[int]) -> dict[str, torch.Tensor]:
+                batch = trained.encoder.batch([windows[i] for i in numbers])
                 gold = np.concatenate([labels[w.sentence][w.words] for w in batch.windows])
                 tensors = {
                     "at": torch.from_numpy(np.stack([batch.rows, batch.columns])),
@@ -165,13 +173,15 @@ class FineTune:
         return np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
 
 
-def word_loss(model: object, tensors: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Cross-entropy, the mean over scored words, of logits at the subwords that speak for them."""
+def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Cross-entropy, the mean over the scored words of all parts, of logits at the subwords that speak for them."""
     import torch
 
-    logits = model(input_ids=tensors["ids"], attention_mask=tensors.get("mask")).logits  # type: ignore[operator]
-    at = tensors["at"]
-    return torch.nn.functional.cross_entropy(logits[at[0], at[1]].float(), tensors["gold"])
+    scored = []
+    for part in batch["parts"]:
+        logits = model(input_ids=part["ids"], attention_mask=part.get("mask")).logits
+        scored.append(logits[part["at"][0], part["at"][1]].float())
+    return torch.nn.functional.cross_entropy(torch.cat(scored), torch.cat([part["gold"] for part in batch["parts"]]))
 
 
 def _tagged(corpus: Corpus | None, split: str) -> Corpus:
