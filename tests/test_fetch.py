@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx2
 import pytest
 
 from dinku import sources
@@ -32,6 +35,7 @@ class Server(ThreadingHTTPServer):
         self.ways: list[str] = ["whole"]
         self.asked: list[str] = []
         self.body = BODY
+        self.swallowed = 0
 
     @property
     def url(self) -> str:
@@ -51,10 +55,17 @@ class Handler(BaseHTTPRequestHandler):
         body, start = self.server.body, 0
         if way.isdigit():
             self.answer(int(way), b"no")
-        elif way in ("loop", "away"):
+        elif way in ("loop", "away", "flood", "ftp"):
             self.send_response(302)
-            self.send_header("Location", "/loop" if way == "loop" else "/elsewhere")
+            self.send_header("Location", {"loop": "/loop", "ftp": "ftp://else/where"}.get(way, "/elsewhere"))
             self.end_headers()
+            if way == "flood":
+                self.flood()
+        elif way == "slow head":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            self.trickle(b"x" * 200)
+        elif asked and way == "range":  # what a server says whose file is shorter than the part
+            self.answer(416, b"")
         else:
             if asked and way not in ("no ranges", "wrong range"):
                 start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -62,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(status)
             if status == 206:
                 self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-            self.send_header("Content-Length", str(len(body) - start))
+            if way != "no length":
+                self.send_header("Content-Length", str(len(body) - start))
             self.end_headers()
             self.send(way, body[start:])
 
@@ -71,12 +83,22 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
         elif way == "trickle":
-            for i in range(200):
-                self.wfile.write(body[i : i + 1])
-                self.wfile.flush()
-                time.sleep(0.02)
+            self.trickle(body[:200])
         else:
             self.wfile.write(body)
+
+    def trickle(self, body: bytes) -> None:
+        for i in range(len(body)):
+            self.wfile.write(body[i : i + 1])
+            self.wfile.flush()
+            time.sleep(0.02)
+
+    def flood(self) -> None:
+        """Send as long as somebody reads; ``swallowed`` is what they took."""
+        block = b"x" * 65536
+        while self.server.swallowed < 2**26:
+            self.wfile.write(block)
+            self.server.swallowed += len(block)
 
     def answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -107,6 +129,14 @@ def server() -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy between a test and its server."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
 def get(server: Server, path: Path, *, sha256: str = DIGEST, size: int = len(BODY), force: bool = False) -> bool:
     return fetch(server.url, path, sha256=sha256, size=size, force=force, limits=QUICK)
 
@@ -132,7 +162,9 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
         (["cut", "no ranges"], ["", "bytes=51200-"]),
         (["cut", "wrong range", "whole"], ["", "bytes=51200-", ""]),
         (["503", "429", "whole"], ["", "", ""]),
+        (["cut", "range", "whole"], ["", "bytes=51200-", ""]),
         (["away", "whole"], ["", ""]),
+        (["slow head", "whole"], ["", ""]),
     ],
     ids=lambda v: "-".join(v),
 )
@@ -152,6 +184,8 @@ def test_what_may_pass_is_tried_again_from_where_it_stopped(
         ("404", "can't be fetched: the server answered 404; check DINKU_MIRROR", []),
         ("500", "can't be fetched: the server answered 500, 3 times; check the connection and run the same again", []),
         ("loop", "is redirected more than 3 times", []),
+        ("ftp", "leads away from http, to ftp://else/where; try another network or mirror", []),
+        ("slow head", "can't be fetched: no answer had come after 0 s, 3 times", []),
         ("trickle", r"can't be fetched: only \d+ bytes came in 0 s, 3 times", [".file.partial"]),
     ],
 )
@@ -170,13 +204,22 @@ def test_another_file_than_was_published_is_never_kept(server: Server, tmp_path:
     server.body = BODY[:-1] + b"!"
     with pytest.raises(DinkuError, match=r"isn't the file that was published \(its sha256 differs\)"):
         get(server, tmp_path / "file")
+    for body in (BODY + b"and more", b"<html>log in to this network first"):
+        server.body = body
+        with pytest.raises(DinkuError, match=rf"\(it has {len(body):,} bytes, not 102,400\); try another network"):
+            get(server, tmp_path / "file")
+    assert left(tmp_path) == []
+    assert len(server.asked) == 3, "what is known to be wrong was asked for again"
+    server.ways = ["no length"]
     server.body = BODY + b"and more"
     with pytest.raises(DinkuError, match=r"it is longer than 102,400 bytes"):
         get(server, tmp_path / "file")
+    assert left(tmp_path) == []
     server.body = BODY[:100]
     with pytest.raises(DinkuError, match="it ended after 100 of 102,400 bytes, 3 times"):
         get(server, tmp_path / "file")
     assert left(tmp_path) == [".file.partial"]
+    server.ways = ["whole"]
     server.body = BODY
     assert get(server, tmp_path / "file")
     assert left(tmp_path) == ["file"]
@@ -193,13 +236,57 @@ def test_a_part_that_does_not_fit_is_begun_again(server: Server, tmp_path: Path)
 def test_a_file_of_ones_own_is_left_alone_unless_forced(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(
-        DinkuError, match="is there, but isn't the file that was published; move it away, or fetch with"
+        DinkuError, match="is there, but isn't the file that was published; delete it, or fetch with"
     ) as told:
         get(server, tmp_path / "file")
     assert told.value.status == 2
     assert (tmp_path / "file").read_text() == "mine"
     assert get(server, tmp_path / "file", force=True)
     assert (tmp_path / "file").read_bytes() == BODY
+    assert not get(server, tmp_path / "file", force=True), "what is right was fetched again"
+
+
+def test_what_is_there_and_right_needs_no_writing(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BODY)
+    assert not get(server, tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert server.asked == []
+
+
+def test_a_redirects_own_body_is_not_read(server: Server, tmp_path: Path) -> None:
+    server.ways = ["flood", "whole"]
+    assert get(server, tmp_path / "file")
+    assert server.swallowed < 2**24  # what the system's own buffers take
+
+
+def test_https_is_never_left(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        assert request.url.scheme == "https", "it was asked for in the open"
+        return httpx2.Response(302, headers={"Location": server.url})
+
+    client = httpx2.Client(transport=httpx2.MockTransport(answer))
+    monkeypatch.setattr("dinku.fetch._client", lambda limits: client)
+    with pytest.raises(DinkuError, match=f"leads away from https, to {server.url}") as told:
+        fetch("https://there/file", tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
+    assert told.value.status == 1
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(("variable", "value"), [("ALL_PROXY", "nonsense://x"), ("SSL_CERT_FILE", "/nowhere")])
+def test_an_environment_that_can_not_be_used_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(DinkuError, match=r"its proxy or certificates can't be used \(.*correct HTTP_PROXY") as told:
+        get(server, tmp_path / "file")
+    assert told.value.status == 2
+    assert left(tmp_path) == []
+
+
+def test_a_proxy_of_the_environment_is_used(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    assert fetch("http://there.invalid/f", tmp_path / "f", sha256=DIGEST, size=len(BODY), limits=QUICK)
+    assert server.asked == ["http://there.invalid/f"]
 
 
 def test_nobody_there_is_told(tmp_path: Path) -> None:
@@ -232,6 +319,21 @@ def test_a_folder_that_can_not_be_written_is_told(server: Server, tmp_path: Path
     (tmp_path / "file").touch()
     with pytest.raises(DinkuError, match="can't be written"):
         get(server, tmp_path / "file" / "below")
+
+
+def test_a_full_disk_is_told_and_what_came_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DinkuError, match=r"file: can't be written \(No space left on device\)") as told:
+            get(server, tmp_path / "file")
+    assert told.value.status == 1
+    assert left(tmp_path) == [".file.partial"]
+    assert get(server, tmp_path / "file")
 
 
 def test_a_corpus_is_fetched_into_the_repositorys_own_paths(

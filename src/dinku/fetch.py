@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import httpx2
 
@@ -15,11 +19,17 @@ from dinku.errors import DinkuError
 from dinku.files import locked, told
 
 Progress = Callable[[int, int], None]  # (bytes there, of how many)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_MAY_LEAD_TO = {"https": ("https",), "http": ("http", "https")}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server is allowed. ``least`` bytes must come in every ``window`` seconds, ``timeout`` is for one answer."""
+    """What a server is allowed.
+
+    An answer must have begun ``window`` seconds after it was asked for; from then on, ``least`` bytes must come in every
+    ``window``. ``timeout`` is for silence.
+    """
 
     attempts: int = 5
     pause: float = 1.0  # seconds before the second attempt; doubled before each further one
@@ -47,14 +57,15 @@ def fetch(
 
     What arrived stands in a partial file beside it, which another run goes on from, and takes its place once its size
     and hash are right. Processes that want one file wait for each other. A file that is there with other content is left
-    alone and is an error, unless ``force`` replaces it. Raises `DinkuError`: of status 1 where the network fails.
+    alone and is an error, unless ``force`` replaces it; one that is right is never fetched again.
+
+    Raises `DinkuError`: of status 1 where the network fails.
     """
+    if there(path, sha256, force=force):  # needs no lock, so that a cache that can't be written will do
+        return False
     with locked(path.with_name(f".{path.name}.lock")):
-        if path.exists() and not force:
-            if _sha256(path) == sha256:
-                return False
-            problem = "is there, but isn't the file that was published"
-            raise DinkuError(problem, where=str(path), remedy="move it away, or fetch with --force")
+        if there(path, sha256, force=force):
+            return False
         part = path.with_name(f".{path.name}.partial")
         for attempt in range(limits.attempts):
             try:
@@ -71,6 +82,18 @@ def fetch(
     raise AssertionError("there is at least one attempt")
 
 
+def there(path: Path, sha256: str, *, force: bool = False) -> bool:
+    """Whether the file is at ``path``. One of other content raises `DinkuError`; with ``force`` it is as good as none."""
+    if not path.exists():
+        return False
+    if _sha256(path) == sha256:
+        return True
+    if force:
+        return False
+    problem = "is there, but isn't the file that was published"
+    raise DinkuError(problem, where=str(path), remedy="delete it, or fetch with --force")
+
+
 def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progress: Progress) -> None:
     """Complete the partial file, and check it; what is wrong with it is removed."""
     had = part.stat().st_size if part.exists() else 0
@@ -82,44 +105,112 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
         part.unlink()
         if had:  # a part from another day, or of another server
             raise _MayPass("what had come before doesn't fit what came after")
-        problem = "isn't the file that was published (its sha256 differs)"
-        raise DinkuError(problem, where=url, remedy="try another network or mirror; nothing was kept", status=1)
+        raise _other(url, "its sha256 differs")
 
 
 def _download(url: str, part: Path, had: int, size: int, limits: Limits, progress: Progress) -> int:
     """Append to the partial file what is missing; how many of its bytes were there before and were kept."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
-    client = httpx2.Client(timeout=limits.timeout, follow_redirects=True, max_redirects=limits.redirects)
     try:
-        with client, client.stream("GET", url, headers=headers) as response:
-            steps = [str(r.url) for r in (*response.history, response)]
-            if steps[0].startswith("https:") and not all(step.startswith("https:") for step in steps):
-                problem = f"leads away from https, to {next(s for s in steps if not s.startswith('https:'))}"
-                raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1)
-            _check(response.status_code, url)
-            if response.status_code != 206 or not response.headers.get("Content-Range", "").startswith(f"bytes {had}-"):
-                if response.status_code == 206:
-                    part.unlink(missing_ok=True)
-                    raise _MayPass("the server sent another part than was asked for")
-                had = 0
+        with _client(limits) as client, _answer(client, url, headers, limits) as response:
+            status, given = response.status_code, response.headers
+            if had and (
+                status == 416 or (status == 206 and not given.get("Content-Range", "").startswith(f"bytes {had}-"))
+            ):
+                part.unlink()
+                raise _MayPass("the server has no such part as is missing here")
+            if status in _PASSING:
+                raise _MayPass(f"the server answered {status}")
+            if status != 200 and not (had and status == 206):
+                problem, remedy = f"the server answered {status}", "check DINKU_MIRROR, the proxy, or try later"
+                raise DinkuError(f"can't be fetched: {problem}", where=url, remedy=remedy, status=1)
+            had = had if status == 206 else 0
+            if (length := given.get("Content-Length", "")).isdigit() and had + int(length) != size:
+                part.unlink(missing_ok=True)
+                if had:
+                    raise _MayPass("what had come before doesn't fit the server's file")
+                raise _other(url, f"it has {int(length):,} bytes, not {size:,}")
             _receive(response, part, had, size, limits, progress, url)
-    except httpx2.TooManyRedirects:
-        problem = f"is redirected more than {limits.redirects} times"
-        raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1) from None
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise DinkuError(f"is no address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
     except httpx2.TransportError as error:
-        raise _MayPass(str(error) or type(error).__name__) from None
+        raise _MayPass(str(error).rstrip(".") or type(error).__name__) from None
     return had
 
 
-def _check(status: int, url: str) -> None:
-    if status in (200, 206):
-        return
-    if status in (408, 425, 429, 500, 502, 503, 504):
-        raise _MayPass(f"the server answered {status}")
-    problem = f"can't be fetched: the server answered {status}"
-    raise DinkuError(problem, where=url, remedy="check DINKU_MIRROR, the proxy, or try later", status=1)
+def _client(limits: Limits) -> httpx2.Client:
+    """A client with the proxies and certificates that the environment names; redirects are left to `_answer`."""
+    try:
+        return httpx2.Client(timeout=limits.timeout)
+    except (ImportError, OSError, ValueError, httpx2.InvalidURL) as error:
+        problem = f"its proxy or certificates can't be used ({str(error).split('. ')[0]})"
+        remedy = "correct HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or SSL_CERT_FILE"
+        raise DinkuError(problem, where="the environment", remedy=remedy) from None
+
+
+@contextmanager
+def _answer(client: httpx2.Client, url: str, headers: Mapping[str, str], limits: Limits) -> Iterator[httpx2.Response]:
+    """The answer at the end of the redirects, its body not yet read; the bodies of those before it never are.
+
+    The library itself would read them whole, of any size, and would ask at an address before its scheme could be seen.
+    """
+    request = client.build_request("GET", url, headers=headers)
+    for _ in range(limits.redirects + 1):
+        with _watched(request, limits):
+            response = client.send(request, stream=True)
+        try:
+            if (following := response.next_request) is None:
+                yield response
+                return
+        finally:
+            response.close()
+        if following.url.scheme not in _MAY_LEAD_TO[request.url.scheme]:
+            problem = f"leads away from {request.url.scheme}, to {following.url}"
+            raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1)
+        request = following
+    problem = f"is redirected more than {limits.redirects} times"
+    raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1)
+
+
+@contextmanager
+def _watched(request: httpx2.Request, limits: Limits) -> Iterator[None]:
+    """Hang up where the answer hasn't begun in time: a timeout is for one read, so each byte would put it off."""
+    lines: list[socket.socket] = []
+    late = False
+
+    def note(event: str, about: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            lines.append(about["return_value"].get_extra_info("socket").dup())
+            if late:
+                hang_up()
+
+    def hang_up() -> None:
+        nonlocal late
+        late = True
+        for line in lines:
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    request.extensions["trace"] = note
+    timer = Timer(limits.window, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except httpx2.TransportError:
+        if late:
+            raise _MayPass(f"no answer had come after {limits.window:.0f} s") from None
+        raise
+    finally:
+        timer.cancel()
+        timer.join()
+        for line in lines:
+            line.close()
+
+
+def _other(url: str, how: str) -> DinkuError:
+    remedy = "try another network or mirror; nothing was kept"
+    return DinkuError(f"isn't the file that was published ({how})", where=url, remedy=remedy, status=1)
 
 
 def _receive(
@@ -136,8 +227,7 @@ def _receive(
             if done > size:
                 file.close()
                 part.unlink()
-                problem = f"isn't the file that was published (it is longer than {size:,} bytes)"
-                raise DinkuError(problem, where=url, remedy="try another network or mirror; nothing was kept", status=1)
+                raise _other(url, f"it is longer than {size:,} bytes")
             file.write(block)
             progress(done, size)
             if (now := time.monotonic()) - since > limits.window:
