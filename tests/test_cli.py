@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from test_fetch import serving
 from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 from dinku.cli import main
 from dinku.corpus import Sentence, read, write
+from dinku.sources import Source
 from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
@@ -283,7 +286,13 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
     ("no such text", lambda: ["predict", "tagger", "nothing.txt"], "nothing.txt: can't be read"),
-    ("data of a path", lambda: ["data", "fetch", make("t", GOOD)], "isn't fetched from anywhere; name a corpus of"),
+    ("data of a path", lambda: ["data", "fetch", make("t", GOOD)], "isn't fetched from anywhere; name a known corpus"),
+    ("data of nothing named", lambda: ["data", "fetch"], "Missing argument 'CORPUS'"),
+    ("data of no such family", lambda: ["data", "fetch", "masakaner:hau"], "did you mean masakhaner"),
+    ("data of no such language", lambda: ["data", "fetch", "masakhaner:haus"], "did you mean hau"),
+    ("data that comes along", lambda: ["data", "fetch", "sample:hau"], "comes inside dinku"),
+    ("data no CoNLL", lambda: ["data", "check", make("g", "a O\nb S-PER\n")], "g:2: "),
+    ("data for no such model", lambda: ["data", "check", make("g", GOOD), "--model", "none"], "no such model"),
     ("data of nothing", lambda: ["data", "check", "nowhere"], "nowhere: isn't there"),
     ("data without a command", lambda: ["data", "chekc", "t"], "No such command 'chekc'"),
     (
@@ -408,11 +417,53 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     assert "odd train: 1 sentences stood before, first in sentence 3" in out
     assert "odd test: 1 sentences also stand in train, first in sentence 1" in out
     assert "odd: LOC is in 1 of 2 splits; test lacks it" in out
+    make("both/one/train.txt", GOOD)
+    make("both/one/test.txt", GOOD)
+    make("both/two/test.txt", GOOD)
+    status, out, _ = dinku("data", "check", "both")
+    assert "one test: 1 sentences also stand in train" in out
+    assert "one has no dev here" in out
+    assert "two has no train and no dev here; whether its other splits repeat it can't be told" in out
+    document = json.loads(dinku("data", "check", "both", "--json")[1])
+    assert document["absent"] == {"one": ["dev"], "two": ["train", "dev"]}
+    assert {split: part["labels_alone"] for split, part in document["splits"].items()} == {"train": [], "test": []}
     monkeypatch.setenv("DINKU_OFFLINE", "1")
     monkeypatch.setenv("DINKU_HOME", "elsewhere")
     status, _, err = dinku("data", "fetch", "masakhaner:hau")
     assert status == 2
     assert "DINKU_OFFLINE forbids the network" in err
+
+
+def test_data_is_fetched_from_a_mirror(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = GOOD.encode()
+    paths = [f"data/hau/{split}.txt" for split in ("train", "dev", "test")]
+    monkeypatch.setattr(Source, "published", dict.fromkeys(paths, (hashlib.sha256(body).hexdigest(), len(body))))
+    monkeypatch.setenv("DINKU_HOME", "fresh")
+    with serving() as server:
+        server.body = body
+        monkeypatch.setenv("DINKU_MIRROR", server.url)
+        status, out, err = dinku("data", "fetch", "masakhaner:hau", "--json")
+        assert status == 0
+        fetched = {"bytes": len(body), "state": "fetched"}
+        assert json.loads(out) == [{"path": f"fresh/corpora/masakhane-ner/{path}", **fetched} for path in paths]
+        assert err.splitlines()[-1].startswith("MasakhaNER 1.0: CC BY-NC 4.0; cite Adelani et al. (2021)")
+        assert [asked.removeprefix("/data/file/") for asked in server.asked] == paths
+        status, out, err = dinku("data", "fetch", "masakhaner:hau")
+        assert (status, out) == (0, "0 files fetched, 3 were there; 0.0 MB in all\n")
+        assert len(server.asked) == 3
+        make(f"fresh/corpora/masakhane-ner/{paths[1]}", "mine")
+        status, _, err = dinku("data", "fetch", "masakhaner:hau")
+        assert status == 2
+        assert "dev.txt: is there, but isn't the file that was published; delete it, or fetch with --force" in err
+        assert "1 files fetched" in dinku("data", "fetch", "masakhaner:hau", "--force")[1]
+        server.ways = ["404"]
+        make(f"fresh/corpora/masakhane-ner/{paths[1]}", "mine")
+        status, out, err = dinku("data", "fetch", "masakhaner:hau", "--force")
+        assert (status, out) == (1, "")
+        assert err.splitlines()[-1].startswith(
+            f"dinku: {server.url}/{paths[1]}: can't be fetched: the server answered 404"
+        )
+    assert dinku("data", "check", "masakhaner:hau")[0] == 2, "what a person wrote over a file was lost"
 
 
 def test_help_and_version(dinku: Command) -> None:

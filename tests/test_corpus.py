@@ -457,6 +457,12 @@ def test_an_audit_counts_what_is_odd_and_says_where() -> None:
     assert "first" not in both
 
 
+def test_labels_alone() -> None:
+    audits = {"train": {"spans": {"PER": 3, "LOC": 1}}, "dev": {"spans": {"PER": 1}}, "test": {"spans": {"MISC": 1}}}
+    assert corpus.labels_alone(audits) == {"train": ["LOC"], "dev": [], "test": ["MISC"]}
+    assert corpus.labels_alone({"test": {"spans": {"PER": 1}}}) == {"test": []}
+
+
 @pytest.mark.shared
 def test_an_audit_of_masakhaner_finds_what_is_known_to_be_in_it(shared: Path) -> None:
     found = sources.audited("masakhaner:all")

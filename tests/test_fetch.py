@@ -356,9 +356,19 @@ def test_a_corpus_is_fetched_into_the_repositorys_own_paths(
     assert {f.state for f in sources.fetch("masakhaner:hau")} == {"there"}
     with pytest.raises(DinkuError, match="DINKU_OFFLINE forbids the network; unset it, or put a copy there"):
         sources.fetch("masakhaner:swa")
-    with pytest.raises(DinkuError, match="isn't fetched from anywhere"):
-        sources.fetch(str(tmp_path))
+    (tmp_path / "corpora/masakhane-ner/data/hau/dev.txt").write_text("mine")
+    with pytest.raises(DinkuError, match="isn't the file that was published"):
+        sources.fetch("masakhaner:hau")
+    with pytest.raises(DinkuError, match="DINKU_OFFLINE forbids the network"):
+        sources.fetch("masakhaner:hau", force=True)
     assert len(server.asked) == 3
+    for name, said in [
+        (str(tmp_path), "isn't fetched from anywhere; name a known corpus, such as masakhaner:all or masakhaner2:all"),
+        ("masakhaner2", "such as masakhaner2:all"),
+        ("sample:hau", "comes inside dinku"),
+    ]:
+        with pytest.raises(DinkuError, match=said):
+            sources.fetch(name)
 
 
 @pytest.mark.shared

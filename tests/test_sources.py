@@ -107,6 +107,12 @@ def test_splits_of_known_corpora(cache: Path) -> None:
     assert sources.splits("masakhaner2:zul") == ()
 
 
+def test_a_train_split_that_is_not_in_the_table_is_none(cache: Path) -> None:
+    put(cache / "data" / "zh" / "train.txt", "市")  # as in a whole copy of the repository
+    assert sources.splits("masakhaner:zh") == ("test",)
+    assert list(sources.whole("masakhaner:zh")) == ["test"]
+
+
 def test_licences(tmp_path: Path) -> None:
     assert sources.licence("masakhaner:hau") == sources.licence("masakhaner2:fon") == "CC BY-NC 4.0"
     assert sources.licence(str(tmp_path)) == ""
@@ -196,6 +202,45 @@ def test_a_folder_of_languages(tmp_path: Path) -> None:
     assert refusal(str(tmp_path), "dev") == (
         f"{tmp_path / 'yor'}: has no dev split; add dev.txt, or ask for what it has: test"
     )
+
+
+def test_all_that_there_is_of_a_corpus(cache: Path, tmp_path: Path) -> None:
+    def there(name: str) -> dict[str, list[str]]:
+        return {split: list(parts) for split, parts in sources.whole(name).items()}
+
+    assert there("masakhaner:yor,hau,zh") == {"dev": ["hau"], "test": ["yor", "hau", "zh"]}
+    assert sources.absent("masakhaner:yor,hau,zh") == {"yor": ("train", "dev"), "hau": ("train",), "zh": ("dev",)}
+    with pytest.raises(DinkuError, match="run: dinku data fetch masakhaner2:zul"):
+        sources.whole("masakhaner2:hau,zul")
+    for path in ("hau/train.txt", "hau/test.txt", "yor/valid.tsv", "notes/read.me"):
+        put(tmp_path / "mine" / path)
+    mine = str(tmp_path / "mine")
+    assert there(mine) == {"train": ["hau"], "dev": ["yor"], "test": ["hau"]}
+    assert sources.absent(mine) == {"hau": ("dev",), "yor": ("train", "test")}
+    assert there(f"{mine}/yor/valid.tsv") == {"dev": ["yor"]}
+    assert sources.absent(f"{mine}/yor/valid.tsv") == sources.absent("sample:hau") == {}
+    assert there("sample:all")["dev"] == there("sample:all")["train"]
+
+
+def test_an_audit_compares_a_language_with_its_train_whatever_another_lacks(tmp_path: Path) -> None:
+    for path in ("hau/train.txt", "hau/test.txt", "yor/test.txt"):
+        put(tmp_path / path)
+    corpus.write([Sentence(("a",), ("B-PER",))], tmp_path / "hau" / "dev.txt")
+    found = sources.audited(str(tmp_path))
+    assert {language: part["also_in_train"] for language, part in found["test"].items()} == {"hau": 1, "yor": 0}
+    assert found["dev"]["hau"]["labels_alone"] == ["PER"]
+    assert found["test"]["hau"]["labels_alone"] == found["test"]["yor"]["labels_alone"] == []
+
+
+def test_the_listing_says_what_is_in_the_cache(cache: Path) -> None:
+    first, second, sample = sources.listing()
+    assert (first["name"], first["files"], first["files_here"], first["languages_here"]) == ("masakhaner", 32, 12, [])
+    put(cache / "data" / "hau" / "train.txt")
+    put(cache / "data" / "zh" / "dev.txt")
+    assert sources.listing()[0]["languages_here"] == ["hau", "zh"]
+    assert (second["files"], second["files_here"]) == (60, 2)
+    assert (first["repository"], first["commit"][:7]) == (PROPER, "ba5843c")
+    assert sample["languages_here"] == sample["languages"]
 
 
 def test_a_folder_without_the_split(tmp_path: Path) -> None:

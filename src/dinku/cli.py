@@ -146,7 +146,7 @@ def data_list(as_json: AsJson = False) -> None:
         title="A language: masakhaner:hau · all: masakhaner:all",
     )
     for c in known:
-        print(f"{c['name']}: {c['citation']}")
+        print(f"{c['name']}: {c['citation']}" + f"; {c['repository']} at {c['commit'][:7]}" * bool(c["repository"]))
     return None
 
 
@@ -163,12 +163,12 @@ def data_fetch(
 
     with _progress() as report:
         found = sources.fetch(corpus, force=force, progress=report)
+    source = sources.SOURCES[corpus.partition(":")[0]]
+    print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
     if as_json:
         return _print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
     new = sum(f.state == "fetched" for f in found)
     print(f"{new} files fetched, {len(found) - new} were there; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
-    family = next(c for c in sources.listing() if c["name"] == corpus.partition(":")[0])
-    print(f"{family['title']}: {family['licence']}; cite {family['citation']}")
     return None
 
 
@@ -182,19 +182,21 @@ def data_check(
 ) -> None:
     """What one wants to know of a corpus before training on it."""
     from dinku import sources
-    from dinku.corpus import merged
+    from dinku.corpus import labels_alone, merged
 
-    found = sources.audited(corpus)
+    found, absent = sources.audited(corpus), sources.absent(corpus)
     if model:
         from dinku.tagger import subwords_of
 
-        read = subwords_of(model, {split: sources.parts(corpus, split) for split in found})
+        read = subwords_of(model, {split: list(parts.values()) for split, parts in sources.whole(corpus).items()})
         found = {
             split: {name: part | read[split][name] for name, part in parts.items()} for split, parts in found.items()
         }
-    document = {"corpus": corpus, "splits": {s: merged(p) | {"by_language": p} for s, p in found.items()}}
     if as_json:
-        return _print_json(document)
+        whole = {split: merged(parts) for split, parts in found.items()}
+        alone = labels_alone(whole)
+        splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in found.items()}
+        return _print_json({"corpus": corpus, "splits": splits, "absent": absent})
     labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
     names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
     names |= {"also_in_train": "in train", "longest": "longest"}
@@ -205,10 +207,13 @@ def data_check(
         + [f"{part['spans'].get(label, 0):,}" for label in labels]
         + [f"{part[name]:,}" if part[name] else "" for name in names]
         + ([f"{part['subwords'] / part['words']:.2f}"] if model else [])
-        for language in next(iter(found.values()))
+        for language in dict.fromkeys(language for parts in found.values() for language in parts)
         for split, part in ((s, p[language]) for s, p in found.items() if language in p)
     ]
     _table(head, rows, title=corpus)
+    for language, gone in absent.items():
+        unknown = "; whether its other splits repeat it can't be told" if "train" in gone else ""
+        print(f"{language} has no {' and no '.join(gone)} here{unknown}")
     for line in _oddities(found):
         print(line)
     return None

@@ -204,8 +204,21 @@ def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
     }
 
 
+def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By split, the labels that have a span there and in no other; where there is one split alone, none."""
+    return {
+        split: sorted(set(found["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
+        if len(audits) > 1
+        else []
+        for split, found in audits.items()
+    }
+
+
 def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest."""
+    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest.
+
+    What is told of one language alone, where an oddity is first met and which labels stand in no other split, is left out.
+    """
     out: dict[str, Any] = {}
     for part in parts.values():
         for name, value in part.items():
@@ -213,7 +226,7 @@ def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 out[name] = dict(sorted((Counter(out.get(name, {})) + Counter(value)).items()))
             elif name.startswith("longest"):
                 out[name] = max(out.get(name, 0), value)
-            elif name != "first":
+            elif name not in ("first", "labels_alone"):
                 out[name] = out.get(name, 0) + value
     return out
 

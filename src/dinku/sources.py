@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dinku.corpus import Corpus, audit, read
+from dinku.corpus import Corpus, audit, labels_alone, read
 from dinku.errors import DinkuError
 from dinku.sample import LANGUAGES, sample
 
@@ -163,13 +163,16 @@ def fetch(
 ) -> list[Fetched]:
     """Bring every file of a known corpus into the cache, verified; what is there and right isn't fetched again.
 
-    Raises `DinkuError` for a path, while `offline`, and as `dinku.fetch.fetch` does.
+    Raises `DinkuError` for a path and the sample, for what isn't there while `offline`, and as `dinku.fetch.fetch` does.
     """
+    if _sampled(name):
+        raise DinkuError("comes inside dinku", where=name, remedy="use it as it is: there is nothing to fetch")
     found = _source(name)
     if not found:
-        families = ", ".join(SOURCES)
-        raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a corpus of {families}")
+        known = f"{name}:all" if name in SOURCES else " or ".join(f"{family}:all" for family in SOURCES)
+        raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a known corpus, such as {known}")
     from dinku.fetch import fetch as one
+    from dinku.fetch import there
 
     source, languages = found
     published, out = source.published, []
@@ -178,7 +181,7 @@ def fetch(
             path = source.file(language, split)
             at = path.relative_to(source.cache).as_posix()
             digest, size = published[at]
-            if offline() and not path.is_file():
+            if offline() and not there(path, digest, force=force):
                 problem = f"isn't in the cache ({path}), and DINKU_OFFLINE forbids the network"
                 raise DinkuError(problem, where=name, remedy="unset it, or put a copy there")
             told = partial(progress, f"fetching {at}")
@@ -191,17 +194,21 @@ def listing() -> list[dict[str, Any]]:
     """The corpora that are known by name, and how many of their files are in the cache."""
     out: list[dict[str, Any]] = []
     for name, source in SOURCES.items():
-        wanted = [(one, split) for one in (*source.languages, *source.apart) for split in source.apart.get(one, SPLITS)]
+        every = [*source.languages, *source.apart]
+        wanted = [(one, split) for one in every for split in source.apart.get(one, SPLITS)]
+        here = {file: source.file(*file).is_file() for file in wanted}
         out.append(
             {
                 "name": name,
                 "title": source.title,
-                "languages": [*source.languages, *source.apart],
+                "languages": every,
                 "licence": source.licence,
                 "citation": source.citation,
-                "source": f"{source.repository} at {source.commit}",
+                "repository": source.repository,
+                "commit": source.commit,
                 "files": len(wanted),
-                "files_here": sum(source.file(*one).is_file() for one in wanted),
+                "files_here": sum(here.values()),
+                "languages_here": [one for one in every if all(here[file] for file in wanted if file[0] == one)],
             }
         )
     made = len(SPLITS) * len(LANGUAGES)
@@ -211,25 +218,57 @@ def listing() -> list[dict[str, Any]]:
         "languages": list(LANGUAGES),
         "licence": "Apache-2.0",
         "citation": "comes with dinku",
-        "source": "",
+        "repository": "",
+        "commit": "",
         "files": made,
         "files_here": made,
+        "languages_here": list(LANGUAGES),
     }
     return [*out, embedded]
 
 
-def audited(name: str | Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """`dinku.corpus.audit` of every split and language of a corpus: split → language → what was found."""
-    there = splits(name)
-    loaded = {split: parts(name, split) for split in there or SPLITS[-1:]}  # which says what is missing
-    train = {part.languages[0]: part for part in loaded.get("train", ())}
-    return {
+def whole(name: str) -> dict[str, dict[str, Corpus]]:
+    """All that there is of a corpus: split → language → corpus. Languages need not have the same splits.
+
+    A language that has none at all raises `DinkuError`, as `load` does.
+    """
+    found: dict[str, dict[str, Corpus]] = {split: {} for split in SPLITS}
+    for one in _each(name):
+        for split in splits(one) or SPLITS[-1:]:  # of which `parts` says what is missing
+            (part,) = parts(one, split)
+            found[part.split][part.languages[0]] = part
+    return {split: by_language for split, by_language in found.items() if by_language}
+
+
+def audited(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """`dinku.corpus.audit` of all that there is: split → language → what was found, and ``labels_alone``."""
+    loaded = whole(name)
+    train = loaded.get("train", {})
+    found = {
         split: {
-            (language := part.languages[0]): audit(part, train.get(language) if split != "train" else None)
-            for part in loaded[split]
+            language: audit(part, train.get(language) if split != "train" else None) for language, part in of.items()
         }
-        for split in loaded
+        for split, of in loaded.items()
     }
+    for language in dict.fromkeys(language for of in found.values() for language in of):
+        own = {split: of[language] for split, of in found.items() if language in of}
+        for split, labels in labels_alone(own).items():
+            own[split]["labels_alone"] = labels
+    return found
+
+
+def absent(name: str) -> dict[str, tuple[str, ...]]:
+    """The splits that a language of a corpus should have, but that aren't here; a file is one split, and lacks none."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in _each(name):
+        if _sampled(one) or Path(one).expanduser().is_file():
+            continue
+        known = _source(one)
+        language = known[1][0] if known else _name(_path(one))
+        meant = known[0].apart.get(language, SPLITS) if known else SPLITS
+        if gone := tuple(split for split in meant if split not in splits(one)):
+            found[language] = gone
+    return found
 
 
 def splits(name: str | Sequence[str]) -> tuple[str, ...]:
@@ -243,7 +282,11 @@ def splits(name: str | Sequence[str]) -> tuple[str, ...]:
         return SPLITS
     if found := _source(name):
         source, languages = found
-        return tuple(split for split in SPLITS if all(source.file(one, split).is_file() for one in languages))
+        return tuple(
+            split
+            for split in SPLITS
+            if all(split in source.apart.get(one, SPLITS) and source.file(one, split).is_file() for one in languages)
+        )
     path = _path(name)
     if path.is_file():
         return (_place(path)[0] or "test",)
@@ -258,6 +301,17 @@ def licence(name: str) -> str:
         return found[0].licence
     _path(name)
     return ""
+
+
+def _each(name: str) -> list[str]:
+    """The names of the corpora in one language that a name stands for."""
+    found = _source(name) if not _sampled(name) else None
+    if languages := _sampled(name) or (found[1] if found else ()):
+        return [f"{name.partition(':')[0]}:{language}" for language in languages]
+    path = _path(name)
+    if path.is_file() or _splits_in(path):
+        return [name]
+    return [str(path / language) for language in _files(path)]
 
 
 def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
