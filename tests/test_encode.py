@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from dinku import sources
-from dinku.encode import Encoder, buckets
+from dinku.corpus import Corpus, Sentence
+from dinku.encode import Encoder, buckets, opened, subwords_of
 from dinku.errors import DinkuError
-from dinku.testing import tiny_corpus, tiny_tokenizer
+from dinku.tagger import Tagger
+from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer
 
 LETTERS = Tokenizer(models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5}, unk_token="<unk>"))
 LETTERS.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -105,3 +107,58 @@ def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
             word for s, n in zip(sentences, scored, strict=True) for word, times in zip(s, n, strict=True) if times != 1
         ]
         assert all(not tokenizer.encode([word], is_pretokenized=True, add_special_tokens=False).ids for word in lost)
+
+
+def assert_opens_alike(folder: Path, corpus: Corpus) -> None:
+    """A folder read without torch, and by `Tagger`."""
+    reader, tagger = opened(folder), Tagger.load(folder)
+    assert reader
+    encoder, unknown = reader
+    assert (encoder.length, encoder.pad, unknown) == (
+        tagger.encoder.length,
+        tagger.encoder.pad,
+        tagger.tokenizer.unk_token_id,
+    )
+    words = [s.words for s in corpus]
+    for mine, other in zip(encoder.windows(words), tagger.encoder.windows(words), strict=True):
+        assert (mine.ids.tolist(), mine.at.tolist()) == (other.ids.tolist(), other.at.tolist())
+
+
+@pytest.mark.parametrize(
+    ("family", "tokenizer"),
+    [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")],
+)
+def test_a_folder_is_read_without_torch_as_with_it(family: str, tokenizer: str, tmp_path: Path) -> None:
+    folder = tiny_tagger(family, tokenizer).save(tmp_path / "tagger")
+    assert_opens_alike(folder, Corpus("t", "test", (*tiny_corpus().sentences, Sentence(("市", "ẹ́") * 40))))
+
+
+def test_the_house_encoder_is_read_without_torch_as_with_it() -> None:
+    assert_opens_alike(sources.model_folder(sources.HOUSE), sources.load("sample:all", "dev"))
+
+
+@pytest.mark.shared
+def test_a_real_encoder_is_read_without_torch_as_with_it(shared: Path) -> None:
+    assert_opens_alike(shared / "models" / "e5-masakhaner", sources.load("masakhaner:yor,zh", "test").sample(300, 0))
+
+
+def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    (folder / "tokenizer_config.json").write_text("{}")
+    assert opened(folder) is None
+    (folder / "tokenizer_config.json").write_text('{"pad_token": {"content": "<pad>"}, "model_max_length": 20}')
+    reader = opened(folder)
+    assert reader
+    assert (reader[0].pad, reader[0].length, reader[1]) == (1, 20, None)
+    for broken in ("[1]", "{", '{"model_max_length": "many"}'):
+        (folder / "tokenizer_config.json").write_text(broken)
+        with pytest.raises(DinkuError, match="its tokenizer can't be read"):
+            opened(folder)
+    (folder / "tokenizer.json").unlink()
+    assert opened(folder) is None
+
+
+def test_subwords_are_counted_with_what_stands_around_them() -> None:
+    corpus = Corpus("t", "test", (Sentence(("ab", "b")), Sentence(("a",) * 9), Sentence(("c",))))
+    counted = subwords_of(Encoder(LETTERS, 10, pad=1), corpus, 3)
+    assert counted == {"subwords": 5 + 11 + 3, "longest_subwords": 11, "over_window": 1, "unknown": 1}

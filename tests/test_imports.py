@@ -104,13 +104,17 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
     assert '"f1": 1.0' in scored.stdout, scored.stderr
     inspected = plain(without_torch, command, "inspect", str(folder), "--json")
     assert f'"parameters": {tiny_tagger().shape.parameters}' in inspected.stdout, inspected.stderr
+    checked = plain(
+        without_torch, command, "data", "check", str(tmp_path / "gold.txt"), "--model", str(folder), "--json"
+    )
+    assert '"over_window": 0' in checked.stdout, checked.stderr
     refused = plain(without_torch, command, "evaluate", str(folder), "--corpus", str(tmp_path / "gold.txt"))
     assert refused.returncode == 2
     assert refused.stderr.strip() == "dinku: this command needs torch; install it with: pip install 'dinku[compress]'"
 
 
 def test_importing_dinku_is_light() -> None:
-    heavy = ("torch", "transformers", "matplotlib", "numpy", "pydantic")
+    heavy = ("torch", "transformers", "matplotlib", "numpy", "pydantic", "httpx2")
     code = f"import dinku.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.exceptions import TyperException
@@ -18,6 +18,7 @@ from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
     from dinku.corpus import Sentence
+    from dinku.encode import Encoder
     from dinku.predict import Tagging
     from dinku.run import Runner
     from dinku.study import Study
@@ -184,14 +185,15 @@ def data_check(
     from dinku import sources
     from dinku.corpus import labels_alone, merged
 
+    if model:
+        from dinku.encode import subwords_of
+
+        encoder, unknown = _reader(model)
     found, absent = sources.audited(corpus), sources.absent(corpus)
     if model:
-        from dinku.tagger import subwords_of
-
-        read = subwords_of(model, {split: list(parts.values()) for split, parts in sources.whole(corpus).items()})
-        found = {
-            split: {name: part | read[split][name] for name, part in parts.items()} for split, parts in found.items()
-        }
+        for split, parts in sources.whole(corpus).items():
+            for language, part in parts.items():
+                found[split][language] |= subwords_of(encoder, part, unknown)
     if as_json:
         whole = {split: merged(parts) for split, parts in found.items()}
         alone = labels_alone(whole)
@@ -212,11 +214,24 @@ def data_check(
     ]
     _table(head, rows, title=corpus)
     for language, gone in absent.items():
-        unknown = "; whether its other splits repeat it can't be told" if "train" in gone else ""
-        print(f"{language} has no {' and no '.join(gone)} here{unknown}")
+        compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
+        print(f"{language} has no {' and no '.join(gone)} here{compared}")
     for line in _oddities(found):
         print(line)
     return None
+
+
+def _reader(model: str) -> tuple[Encoder, int | None]:
+    """How a model reads words, and the id of unknown subwords; with torch only where its folder needs it."""
+    from dinku.encode import opened
+    from dinku.sources import model_folder
+
+    if reader := opened(model_folder(model)):
+        return reader
+    from dinku.tagger import Tagger
+
+    tagger = Tagger.load(model)
+    return tagger.encoder, cast("int | None", tagger.tokenizer.unk_token_id)
 
 
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:

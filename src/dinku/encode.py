@@ -6,20 +6,26 @@ scored in the one window where it stands furthest from a cut: nothing is truncat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Encoding, Tokenizer, pre_tokenizers
 
+from dinku.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.shape import Shape
+from dinku.sources import model_config
 
 Ids = NDArray[np.int64]
 LabelOn = Literal["first", "first_content"]
 _MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the start of a word
+_OFFSET_FAMILIES = ("roberta", "xlm-roberta")  # their positions begin after the padding id
 
 
 class Window(NamedTuple):
@@ -173,3 +179,64 @@ def buckets(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
         else:
             out.append([i])
     return out
+
+
+def window_of(family: str, positions: int, pad: int, most: float) -> int:
+    """The most subwords that a model reads at once: its positions, and no more than its tokenizer is said to give."""
+    return min(int(min(most, 1 << 30)), positions - (pad + 1 if family in _OFFSET_FAMILIES else 0))
+
+
+def prefix_space(tokenizer: Tokenizer) -> None:
+    """A byte-level BPE sees words without the blank before them; it was trained with one."""
+    part = tokenizer.pre_tokenizer
+    if isinstance(part, pre_tokenizers.ByteLevel):
+        part.add_prefix_space = True
+        tokenizer.pre_tokenizer = part
+
+
+def opened(folder: Path) -> tuple[Encoder, int | None] | None:
+    """The encoder of a model's folder, as `dinku.tagger.Tagger` has it, and the id of unknown subwords; without torch.
+
+    ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then transformers has to open it.
+    """
+    shape = Shape.of_config(model_config(folder), where=str(folder / "config.json"))
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        return None
+    names: dict[str, Any] = {}
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+        for other in ("special_tokens_map.json", "tokenizer_config.json"):
+            if (folder / other).is_file():
+                names |= json.loads((folder / other).read_text(encoding="utf-8"))
+        most = float(names.get("model_max_length", 1 << 30))
+    except Exception as error:  # the tokenizers library raises bare Exception
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        problem = f"its tokenizer can't be read ({reason})"
+        raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
+    pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
+    if pad is None:
+        return None
+    prefix_space(tokenizer)
+    return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad), unknown
+
+
+def _id(tokenizer: Tokenizer, name: Any) -> int | None:
+    """The id of a special token, which is told by its text or by an object that holds it."""
+    text = name.get("content") if isinstance(name, Mapping) else name
+    return tokenizer.token_to_id(text) if isinstance(text, str) else None
+
+
+def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[str, int]:
+    """How a model reads a corpus.
+
+    ``subwords`` in all · ``longest_subwords`` of a sentence, special tokens included · ``over_window``: sentences that
+    don't fit the model's positions, and are read through several windows · ``unknown``: subwords that are unknown.
+    """
+    ids = [w.ids for w in replace(encoder, length=1 << 30).windows([s.words for s in corpus])]
+    return {
+        "subwords": sum(map(len, ids)),
+        "longest_subwords": max(map(len, ids), default=0),
+        "over_window": sum(len(i) > encoder.length for i in ids),
+        "unknown": sum(int((i == unknown).sum()) for i in ids) if unknown is not None else 0,
+    }

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 
 from dinku import packing, predict, surgery
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn
+from dinku.encode import Encoder, LabelOn, prefix_space, window_of
 from dinku.errors import DinkuError
 from dinku.files import written_folder
 from dinku.runtime.torch import TorchEngine
@@ -30,7 +30,6 @@ from dinku.shape import Shape
 from dinku.sources import model_config, model_folder, model_tags
 from dinku.spans import is_iob2_tag
 
-_OFFSET_FAMILIES = ("roberta", "xlm-roberta")  # their positions begin after the padding id
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -150,29 +149,6 @@ class Tagger:
         )
 
 
-def subwords_of(
-    name: str | os.PathLike[str], splits: Mapping[str, Sequence[Corpus]]
-) -> dict[str, dict[str, dict[str, int]]]:
-    """How a model's tokenizer reads corpora of one language each: split → language → subwords.
-
-    ``subwords`` in all · ``longest_subwords`` of a sentence, special tokens included · ``over_window``: sentences that don't
-    fit the model's positions, and are read through several windows · ``unknown``: subwords that are unknown.
-    """
-    tagger = Tagger.load(name)
-    whole = replace(tagger.encoder, length=1 << 30)
-    out: dict[str, dict[str, dict[str, int]]] = {}
-    for split, parts in splits.items():
-        for part in parts:
-            ids = [w.ids for w in whole.windows([s.words for s in part])]
-            out.setdefault(split, {})[part.languages[0]] = {
-                "subwords": sum(map(len, ids)),
-                "longest_subwords": max(map(len, ids), default=0),
-                "over_window": sum(len(i) > tagger.encoder.length for i in ids),
-                "unknown": sum(int((i == tagger.tokenizer.unk_token_id).sum()) for i in ids),
-            }
-    return out
-
-
 def _config(folder: Path, raw: dict[str, Any]) -> Any:
     where = str(folder / "config.json")
     Shape.of_config(raw, where=where)
@@ -271,20 +247,10 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
         ) from None
     if tokenizer.pad_token_id is None:
         raise DinkuError("its tokenizer has no padding token", where=where, remedy="name one in tokenizer_config.json")
-    _prefix_space(backend)
-    positions = config.max_position_embeddings
-    if config.model_type in _OFFSET_FAMILIES:
-        positions -= tokenizer.pad_token_id + 1
-    tokenizer.model_max_length = min(int(min(tokenizer.model_max_length, 1 << 30)), positions)
+    prefix_space(backend)
+    positions, most = config.max_position_embeddings, tokenizer.model_max_length
+    tokenizer.model_max_length = window_of(config.model_type, positions, tokenizer.pad_token_id, most)
     return tokenizer
-
-
-def _prefix_space(backend: Tokenizer) -> None:
-    """A byte-level BPE sees words without the blank before them; it was trained with one."""
-    for part in [backend.pre_tokenizer] if backend.pre_tokenizer is not None else []:
-        if isinstance(part, pre_tokenizers.ByteLevel):
-            part.add_prefix_space = True
-            backend.pre_tokenizer = part
 
 
 def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
