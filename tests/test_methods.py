@@ -202,7 +202,7 @@ def test_windows_cover_long_sentences_in_training() -> None:
     loss = train.train
 
     def count(model, steps, collate, *rest, **named):  # type: ignore[no-untyped-def]
-        seen.extend(int(collate(step)["gold"].numel()) for step in steps)
+        seen.extend(part["gold"].numel() for step in steps for part in collate(step)["parts"])
         return loss(model, steps, collate, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
