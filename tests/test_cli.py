@@ -300,6 +300,11 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
         lambda: study("Sparsify: {sparsity: $sparsity}", "TrimVocabulary: {size: 9, scripts: [Latn]}"),
         "Latn",
     ),
+    (
+        "saving over a file",
+        lambda: ["evaluate", "tagger", "--corpus", make("g", GOOD), "--save", "g"],
+        "g: is there already; name a new file to --save",
+    ),
     ("no such study", lambda: ["run", "s.yaml"], "s.yaml: no such study"),
     ("study no YAML", lambda: ["plan", make("s.yaml", "name: [x\n")], "s.yaml:"),
     (
@@ -427,6 +432,10 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     document = json.loads(dinku("data", "check", "both", "--json")[1])
     assert document["absent"] == {"one": ["dev"], "two": ["train", "dev"]}
     assert {split: part["labels_alone"] for split, part in document["splits"].items()} == {"train": [], "test": []}
+    make("co[/x]us", "a B-[/x]\n\n")
+    status, out, _ = dinku("data", "check", "co[/x]us")
+    assert status == 0
+    assert out.count("[/x]") >= 2
     monkeypatch.setenv("DINKU_OFFLINE", "1")
     monkeypatch.setenv("DINKU_HOME", "elsewhere")
     status, _, err = dinku("data", "fetch", "masakhaner:hau")

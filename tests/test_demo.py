@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dinku import cli
-from dinku.run import Runner
+from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger
 
@@ -48,7 +48,7 @@ def test_it_leaves_a_page_and_a_tagger_and_goes_on_where_it_was(
     assert Tagger.load(told["tagger"]).tags
     assert told["bytes_disk"]["int8"] < 0.3 * told["bytes_disk"]["float32"]
     assert abs(told["f1"]["int8"] - told["f1"]["float32"]) < 0.05
-    monkeypatch.setattr(Runner, "_make", lambda *_, **__: pytest.fail("a step was made again"))
+    monkeypatch.setattr(Store, "finish", lambda *_: pytest.fail("a step was made again"))
     out = demo()
     assert "160 test sentences (sample)" in out
     assert f"dinku predict {told['tagger']}" in out

@@ -314,6 +314,8 @@ def evaluate(
     from dinku.score import count, document
     from dinku.tagger import Tagger
 
+    if save and save.exists():
+        raise DinkuError("is there already", where=str(save), remedy="name a new file to --save")
     data = sources.load(corpus, split)
     if any(s.tags is None for s in data):
         raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
@@ -454,7 +456,7 @@ def _studies(study: Path | None, results: Path) -> list[Study]:
 
     if study:
         return [Study.read(study)]
-    found = [Study.read(path) for path in sorted(results.glob("*/study.json"))]
+    found = [Study.read(path) for path in sorted(results.glob("*/study.json")) if path.with_name("rows.jsonl").exists()]
     if not found:
         raise DinkuError("holds the rows of no study", where=str(results), remedy="name a study, or another --results")
     return found
@@ -513,14 +515,15 @@ def _print_json(value: Any) -> None:
 
 def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for i, name in enumerate(head):
         left = all(not row[i][:1].isdigit() for row in rows)
-        table.add_column(name, justify="left" if left else "right", no_wrap=i > 0, overflow="fold")
+        table.add_column(escape(name), justify="left" if left else "right", no_wrap=i > 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console = Console()
     if not console.is_terminal:  # a file or a pipe has no width to keep to
         console = Console(width=console.measure(table, options=console.options.update(width=10_000)).maximum)

@@ -34,7 +34,7 @@ class Told:
 def demo(folder: Path, progress: Report) -> Told:
     """Run the study ``demo`` in a folder of its own, where a second run goes on from the first.
 
-    Leaves ``report.html`` and its kin there, and in ``tagger`` the dense tagger with int8 weights.
+    Leaves ``report.html`` and its kin there, and in ``tagger-…`` the dense tagger with int8 weights.
     """
     from dinku.tagger import Tagger
 
@@ -42,8 +42,10 @@ def demo(folder: Path, progress: Report) -> Told:
     runner = Runner(study, Store(folder / "store"), Results(folder / "results" / study.name), progress)
     runner.run()
     dense = next(p for p in runner.prepared if p.entry.arm == "dense")
+    for i in range(1, len(dense.addresses)):  # a store may be thrown away; the rows are then complete without it
+        runner._make(dense, i, wait=True)
     made = runner.store.tagger(dense.address)
-    target = folder / "tagger"
+    target = folder / f"tagger-{dense.address[:8]}"  # another version of dinku makes another tagger
     if not target.exists():
         Tagger.load(made).save(target, weights="int8")
     small = Tagger.load(target)

@@ -77,7 +77,7 @@ class Study(_Part):
     def read(cls, path: str | Path) -> Study:
         """The study in a YAML file, or the built-in one of that name; raises `DinkuError` naming the wrong field of one."""
         where = str(path)
-        if not Path(path).exists() and Path(path).name in BUILT_IN:
+        if str(path) in BUILT_IN and not Path(path).is_file():
             path = _FOLDER / f"{path}.yaml"
         try:
             document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))

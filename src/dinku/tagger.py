@@ -88,6 +88,8 @@ class Tagger:
         With ``weights="int8"`` its weights are those of `dinku.packing`, a quarter of the bytes, which `load` alone
         reads. Raises `DinkuError` where the folder is there already.
         """
+        if weights not in ("float32", "int8"):
+            raise DinkuError(f"there are no weights of type {weights!r}", where="save", remedy="choose float32 or int8")
         target = Path(folder)
         if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
             raise DinkuError("is there already", where=str(target), remedy="name a new folder")

@@ -38,7 +38,7 @@ PARTS = 4  # a batch is read in that many
 
 @dataclass(frozen=True)
 class FineTune:
-    """Train for ``epochs`` over the train split, ``batch`` windows at a time, batches of like length.
+    """Train for ``epochs`` over the train split, ``batch`` windows at a time, drawn at random.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
     another order, gets a fresh one. ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of the

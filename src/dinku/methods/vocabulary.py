@@ -99,7 +99,8 @@ class TrimVocabulary:
         must = alone | set(tagger.tokenizer.backend_tokenizer.get_added_tokens_decoder())
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
         # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
-        must |= {*range(tagger.tokenizer.pad_token_id + 1), *least}
+        counted = tagger.model.config.model_type in ("roberta", "xlm-roberta")
+        must |= {*(range(tagger.tokenizer.pad_token_id) if counted else ()), tagger.tokenizer.pad_token_id, *least}
         if len(must) > size:
             problem = f"size is {self.size:,}, and {len(must):,} special tokens and single characters stay"
             raise DinkuError(problem, where="TrimVocabulary", remedy=f"give {len(must):,} or more, or fewer scripts")
@@ -134,7 +135,9 @@ def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Seg
             encoded = backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
             unknown = tagger.tokenizer.unk_token_id
             lost = sum(len({w for w, i in zip(e.word_ids, e.ids, strict=True) if i == unknown}) for e in encoded)
-            read.append(([e.tokens for e in encoded], sum(len(e.ids) for e in encoded), lost))
+            # Unigram shows an unknown piece as the text itself, so that a piece alone doesn't tell.
+            pieces = [[(t, i == unknown) for t, i in zip(e.tokens, e.ids, strict=True)] for e in encoded]
+            read.append((pieces, sum(len(e.ids) for e in encoded), lost))
         (a, subwords_a, lost_a), (b, subwords_b, lost_b) = read
         as_before = sum(x == y for x, y in zip(a, b, strict=True))
         count = sum(len(s.words) for s in sentences)
@@ -158,11 +161,12 @@ def trimmed(tokenizer: Any, kept: list[int]) -> Any:
     for token in document["added_tokens"]:
         token["id"] = number[token["id"]]
     after = document["post_processor"] or {}
-    for named in ("cls", "sep"):  # BertProcessing, RobertaProcessing
-        if named in after:
-            after[named][1] = number[after[named][1]]
-    for token in (after.get("special_tokens") or {}).values():  # TemplateProcessing
-        token["ids"] = [number[i] for i in token["ids"]]
+    for part in after.get("processors", [after]):  # a Sequence, or one by itself
+        for named in ("cls", "sep"):  # BertProcessing, RobertaProcessing
+            if named in part:
+                part[named][1] = number[part[named][1]]
+        for token in (part.get("special_tokens") or {}).values():  # TemplateProcessing
+            token["ids"] = [number[i] for i in token["ids"]]
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     backend = Tokenizer.from_str(json.dumps(document))
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=tokenizer.model_max_length, **special)
