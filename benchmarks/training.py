@@ -7,8 +7,9 @@ Three arms train the same tagger, from the same first weights, on a CPU:
     trainer+     the same with bfloat16 autocast and sentences grouped by length
 
 Model, sentences, batch size, number of steps, rate, linear schedule, clipping and optimizer are the same. Times run from
-the end of the first optimizer step to the end of the last. ``--f1`` also trains every arm on the whole train splits and
-compares their F1 on the test splits, evaluated in float32 by dinku for all; finished trainings are kept in ``--out``.
+the end of the first optimizer step to the end of the last, each in a process of its own. ``--f1`` also trains every arm on
+the whole train splits and compares their F1 on the test splits, evaluated in float32 by dinku for all; finished trainings
+are kept in ``--out``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import torch
+import transformers
 from transformers import (
     AutoModelForTokenClassification,
     AutoTokenizer,
@@ -188,36 +192,17 @@ class Bench:
         if any(a["input_ids"] != b.ids.tolist() for a, b in zip(stock, ours, strict=True)):
             raise SystemExit("transformers' tokenizer yields other subwords: there is nothing to compare")
 
-    def speed(self) -> dict[str, Any]:
-        """Sentences a second of one epoch over a sample, all arms in turn; the first round is warm-up."""
+    def rate(self, arm: str) -> float:
+        """Sentences a second of one epoch over a sample, after its first step."""
         method = replace(self.method, epochs=1)
         part = fitting(self.base, self.train, method)
         steps = min(self.asked.sentences, len(part)) // method.batch
         if steps < 2:
             raise SystemExit(f"two batches at least are needed to time them: --sentences {2 * method.batch} or more")
-        training = self.training(part.sample(steps * method.batch, seed=0), method, seed=0)
-        rates: dict[str, list[float]] = {arm: [] for arm in ARMS}
-
-        def timed(arm: str) -> None:
-            _, clock = training.run(arm)
-            if len(clock.ends) != steps:
-                raise SystemExit(f"{arm} made {len(clock.ends)} steps instead of {steps}: there is nothing to compare")
-            rates[arm].append((steps - 1) * method.batch / clock.seconds)
-            print(f"{arm}: {rates[arm][-1]:.1f} sentences/s", file=sys.stderr)
-
-        interleaved({arm: lambda arm=arm: timed(arm) for arm in ARMS}, rounds=self.asked.rounds, warmup=1)
-        kept = {arm: values[1:] for arm, values in rates.items()}
-        ratios = {
-            arm: median(ours / theirs for ours, theirs in zip(kept["dinku"], kept[arm], strict=True))
-            for arm in ARMS[1:]
-        }
-        return {
-            "sentences": steps * method.batch,
-            "steps": steps,
-            "rounds": kept,
-            "sentences_per_second": {arm: median(values) for arm, values in kept.items()},
-            "dinku_to": ratios,
-        }
+        _, clock = self.training(part.sample(steps * method.batch, seed=0), method, seed=0).run(arm)
+        if len(clock.ends) != steps:
+            raise SystemExit(f"{arm} made {len(clock.ends)} steps instead of {steps}: there is nothing to compare")
+        return (steps - 1) * method.batch / clock.seconds
 
     def f1(self) -> dict[str, Any]:
         """F1 of every arm and seed after whole trainings, and dinku's less that of each other arm."""
@@ -236,6 +221,7 @@ class Bench:
         out, method = self.asked.out, self.method
         key = {
             "arm": arm,
+            "version": FineTune.version if arm == "dinku" else transformers.__version__,
             "seed": seed,
             "model": sources.model_digest(sources.model_folder(self.asked.model)),
             "corpus": self.asked.corpus,
@@ -261,6 +247,35 @@ class Bench:
         return counts
 
 
+def rate(asked: argparse.Namespace, arm: str) -> float:
+    """`Bench.rate` in a process that has done nothing else: training is slower on the heap that another left behind."""
+    settle(asked)
+    with tempfile.TemporaryDirectory() as scratch:
+        return Bench(asked, Path(scratch)).rate(arm)
+
+
+def speed(asked: argparse.Namespace) -> dict[str, Any]:
+    """Rates of all arms in turn, each in a process of its own, and dinku's to the others'."""
+    rates: dict[str, list[float]] = {arm: [] for arm in ARMS}
+
+    def timed(arm: str) -> None:
+        with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as fresh:
+            rates[arm].append(fresh.submit(rate, asked, arm).result())
+        print(f"{arm}: {rates[arm][-1]:.1f} sentences/s", file=sys.stderr)
+
+    interleaved({arm: lambda arm=arm: timed(arm) for arm in ARMS}, rounds=asked.rounds, warmup=0)
+    ratios = {
+        arm: median(ours / theirs for ours, theirs in zip(rates["dinku"], rates[arm], strict=True)) for arm in ARMS[1:]
+    }
+    medians = {arm: median(values) for arm, values in rates.items()}
+    return {"rounds": rates, "sentences_per_second": medians, "dinku_to": ratios}
+
+
+def settle(asked: argparse.Namespace) -> None:
+    os.environ["RAYON_NUM_THREADS"] = str(asked.threads)  # the tokenizers' threads, read when they first run
+    torch.set_num_threads(asked.threads)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="an encoder or a tagger: a folder or a Hub id")
@@ -268,7 +283,7 @@ def main() -> None:
     parser.add_argument(
         "--sentences", type=int, default=800, help="to time training on, at random (default: %(default)s)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of timing, after one that isn't counted; 0 for none")
+    parser.add_argument("--rounds", type=int, default=3, help="of timing; 0 for none (default: %(default)s)")
     parser.add_argument("--rate", type=float, default=2e-4, help="learning rate (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=available_threads(), help="default: %(default)s")
@@ -279,25 +294,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("training.jsonl"), help="of --f1 (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     asked = parser.parse_args()
-    os.environ["RAYON_NUM_THREADS"] = str(asked.threads)  # the tokenizers' threads, read when they first run
-    torch.set_num_threads(asked.threads)
+    settle(asked)
 
     result: dict[str, Any] = {"threads": asked.threads, "bfloat16_instructions": has_bfloat16("cpu")}
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(asked, Path(scratch))
-        if asked.rounds:
-            result["speed"] = bench.speed()
-        if asked.f1:
-            result["quality"] = bench.f1()
+    if asked.rounds:
+        result["speed"] = speed(asked)
+    if asked.f1:
+        with tempfile.TemporaryDirectory() as scratch:
+            result["quality"] = Bench(asked, Path(scratch)).f1()
     if asked.json:
         print(json.dumps(result))
         return
     print(f"threads {asked.threads}, bfloat16 instructions: {'yes' if result['bfloat16_instructions'] else 'no'}")
-    if speed := result.get("speed"):
-        print(f"{speed['sentences']} sentences, {speed['steps']} steps, median of {asked.rounds} rounds")
-        for arm, rate in speed["sentences_per_second"].items():
-            ratio = f"   dinku is {speed['dinku_to'][arm]:.2f} times as fast" if arm in speed["dinku_to"] else ""
-            print(f"{arm:<10}{rate:8.1f} sentences/s{ratio}")
+    if found := result.get("speed"):
+        print(f"median of {asked.rounds} rounds over {asked.sentences} sentences at most, each in a fresh process")
+        for arm, each in found["sentences_per_second"].items():
+            ratio = f"   dinku is {found['dinku_to'][arm]:.2f} times as fast" if arm in found["dinku_to"] else ""
+            print(f"{arm:<10}{each:8.1f} sentences/s{ratio}")
     if quality := result.get("quality"):
         print(f"F1 on the test splits, mean over languages and seeds {', '.join(map(str, asked.seeds))}")
         for arm, f1 in quality["f1"].items():

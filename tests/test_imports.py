@@ -21,7 +21,20 @@ FREE = (
 )
 ORDER = (
     *FREE,
-    *("surgery", "tagger", "method", "train", "importance", "convert", "methods", "export", "recipe", "study", "store"),
+    *(
+        "surgery",
+        "unpadded",
+        "tagger",
+        "method",
+        "train",
+        "importance",
+        "convert",
+        "methods",
+        "export",
+        "recipe",
+        "study",
+        "store",
+    ),
     *("run", "claims", "page", "report", "demo", "testing", "serve", "cli"),
 )
 

@@ -17,7 +17,7 @@ from dinku import importance, sources, surgery, train
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
-from dinku.methods import MODULES, finetune, from_json, to_json
+from dinku.methods import MODULES, from_json, to_json
 from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
@@ -202,7 +202,7 @@ def test_windows_cover_long_sentences_in_training() -> None:
     loss = train.train
 
     def count(model, steps, collate, *rest, **named):  # type: ignore[no-untyped-def]
-        seen.extend(part["gold"].numel() for step in steps for part in collate(step)["parts"])
+        seen.extend(collate(step)["gold"].numel() for step in steps)
         return loss(model, steps, collate, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -265,43 +265,21 @@ def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
     assert steps != train.plan(lengths, batch=16, epochs=3, seed=6)
 
 
-def test_a_batch_in_parts_has_the_gradients_of_the_batch_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    method, weights = replace(QUICK, epochs=2), []
-    plain = tiny_tagger(tags=())
-    plain.model.config.hidden_dropout_prob = plain.model.config.attention_probs_dropout_prob = 0.0
-    for module in plain.model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    for parts in (1, 4):
-        monkeypatch.setattr(finetune, "PARTS", parts)
-        weights.append(dict(method.apply(plain, tiny_data(), ONE).model.state_dict()))
-    for name, weight in weights[0].items():
-        torch.testing.assert_close(weight, weights[1][name], rtol=0, atol=3e-4)  # Adam makes much of rounding
-
-
 def test_quick_dropout_has_dropouts_mean_and_rate() -> None:
     torch.manual_seed(0)
     x = torch.ones(1000, 500)
-    dropped = surgery._dropped(x, 0.1)
+    dropped = surgery.dropped(x, 0.1)
     assert abs(float((dropped == 0).float().mean()) - 0.1) < 0.002
     assert abs(float(dropped.mean()) - 1) < 0.002
-    assert torch.equal(surgery._dropped(x, 0.0), x)
+    assert torch.equal(surgery.dropped(x, 0.0), x)
 
 
-def test_quick_dropout_attends_as_torch_does_and_is_taken_out_again() -> None:
-    tagger = tiny_tagger()
-    batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(6)]))
-    ids, mask = torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)
-    before = dict(tagger.model.named_modules())
-    with torch.inference_mode():
-        expected = tagger.model(ids, attention_mask=mask).logits
-        with surgery.quick_dropout(tagger.model):
-            found = tagger.model(ids, attention_mask=mask).logits
-        assert torch.equal(tagger.model(ids, attention_mask=mask).logits, expected)
-    rows, columns = batch.rows, batch.columns
-    torch.testing.assert_close(found[rows, columns], expected[rows, columns], atol=1e-5, rtol=1e-5)
-    assert dict(tagger.model.named_modules()) == before
-    assert tagger.model.config._attn_implementation == "sdpa"
+def test_quick_dropout_is_taken_out_again() -> None:
+    model = tiny_tagger().model
+    before = {name: module.forward for name, module in model.named_modules()}
+    with surgery.quick_dropout(model):
+        assert any(module.forward != before[name] for name, module in model.named_modules())
+    assert {name: module.forward for name, module in model.named_modules()} == before
 
 
 @pytest.mark.parametrize(

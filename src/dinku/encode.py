@@ -183,7 +183,12 @@ def buckets(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
 
 def window_of(family: str, positions: int, pad: int, most: float) -> int:
     """The most subwords that a model reads at once: its positions, and no more than its tokenizer is said to give."""
-    return min(int(min(most, 1 << 30)), positions - (pad + 1 if family in _OFFSET_FAMILIES else 0))
+    return min(int(min(most, 1 << 30)), positions - first_position(family, pad))
+
+
+def first_position(family: str, pad: int) -> int:
+    """The position of a window's first subword, which isn't 0 where a family counts from after the padding id."""
+    return pad + 1 if family in _OFFSET_FAMILIES else 0
 
 
 def prefix_space(tokenizer: Tokenizer) -> None:

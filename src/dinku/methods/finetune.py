@@ -10,8 +10,9 @@ Source: defaults are AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
 
-PARTS = 4  # a batch is read in that many
+Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class FineTune:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     tags: tuple[str, ...] = ()
 
-    version: ClassVar[int] = 2  # 2: batches at random; batches of like length cost a point of F1 and more
+    version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:
@@ -98,7 +99,7 @@ class FineTune:
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import surgery, train
+        from dinku import surgery, train, unpadded
 
         corpus, dev = _tagged(data.train, "train"), _tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)
@@ -127,28 +128,22 @@ class FineTune:
         low = self.precision == "bfloat16" or (self.precision == "auto" and train.has_bfloat16(work.device))
         schedule = train.Schedule(self.rate, self.warmup, self.weight_decay, self.clip, bfloat16=low)
         used = self._used(trained, [*windows, *(trained.encoder.windows([s.words for s in dev]) if dev else [])])
-        with surgery.compact_embeddings(model, torch.from_numpy(used)) as row, surgery.quick_dropout(model):
+        with (
+            surgery.compact_embeddings(model, torch.from_numpy(used)) as row,
+            surgery.quick_dropout(model),
+            unpadded.reading(model),
+        ):
+            read = partial(unpadded.row, family=model.config.model_type, pad=trained.encoder.pad, renumber=row)
             zeros = surgery.meant_zeros(model, trained.sparse) if self.keep_zeros else {}
             views = surgery.prunable(model, embeddings="embeddings" in trained.sparse) if zeros else {}
             held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
 
             def collate(step: Sequence[int]) -> dict[str, Any]:
-                """A batch in parts of like length, which spares most of the padding and changes nothing else."""
-                size = math.ceil(len(step) / PARTS)
-                return {"parts": [part(step[i : i + size]) for i in range(0, len(step), size)]}
+                batch = [windows[i] for i in step]
+                gold = np.concatenate([labels[w.sentence][w.words] for w in batch])
+                return {**read(batch), "gold": torch.from_numpy(gold)}
 
-            def part(numbers: Sequence[int]) -> dict[str, torch.Tensor]:
-                batch = trained.encoder.batch([windows[i] for i in numbers])
-                gold = np.concatenate([labels[w.sentence][w.words] for w in batch.windows])
-                tensors = {
-                    "at": torch.from_numpy(np.stack([batch.rows, batch.columns])),
-                    "gold": torch.from_numpy(gold),
-                }
-                if not batch.full:
-                    tensors["mask"] = torch.from_numpy(batch.mask)
-                return {"ids": row[torch.from_numpy(batch.ids)], **tensors}
-
-            best = _Best(trained, dev, row, work.folder) if dev else None
+            best = _Best(trained, dev, read, work.folder) if dev else None
 
             def after_step(n: int) -> None:
                 with torch.no_grad():
@@ -174,14 +169,12 @@ class FineTune:
 
 
 def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """Cross-entropy, the mean over the scored words of all parts, of logits at the subwords that speak for them."""
+    """Cross-entropy, the mean over the scored words, of logits at the subwords that speak for them."""
     import torch
 
-    scored = []
-    for part in batch["parts"]:
-        logits = model(input_ids=part["ids"], attention_mask=part.get("mask")).logits
-        scored.append(logits[part["at"][0], part["at"][1]].float())
-    return torch.nn.functional.cross_entropy(torch.cat(scored), torch.cat([part["gold"] for part in batch["parts"]]))
+    from dinku import unpadded
+
+    return torch.nn.functional.cross_entropy(unpadded.logits(model, batch).float(), batch["gold"])
 
 
 def _tagged(corpus: Corpus | None, split: str) -> Corpus:
@@ -195,10 +188,10 @@ def _tagged(corpus: Corpus | None, split: str) -> Corpus:
 class _Best:
     """The weights of the best epoch on dev, kept in memory and, where training may be resumed, in its folder."""
 
-    def __init__(self, tagger: Tagger, dev: Corpus, row: torch.Tensor, folder: Path | None) -> None:
+    def __init__(self, tagger: Tagger, dev: Corpus, read: Read, folder: Path | None) -> None:
         from safetensors import safe_open
 
-        self.tagger, self.dev, self.row = tagger, dev, row
+        self.tagger, self.dev, self.engine = tagger, dev, _Engine(tagger.model, read)
         self.file = folder / "best.safetensors" if folder else None
         self.f1, self.weights = -1.0, dict[str, Any]()
         if self.file and self.file.exists():
@@ -210,7 +203,7 @@ class _Best:
         from safetensors.torch import save
 
         tagger = self.tagger
-        f1 = predict.evaluate(_Compact(tagger.model, self.row), tagger.encoder, tagger.tags, self.dev).scores().f1
+        f1 = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev).scores().f1
         if f1 <= self.f1:
             return
         self.f1 = f1
@@ -223,13 +216,19 @@ class _Best:
         self.tagger.model.load_state_dict(self.weights)
 
 
-class _Compact:
-    """An engine for a model whose word embeddings are compact while it trains."""
+class _Engine:
+    """An engine for a model while it trains."""
 
-    def __init__(self, model: Any, row: torch.Tensor) -> None:
-        from dinku.runtime.torch import TorchEngine
-
-        self.engine, self.row = TorchEngine(model), row
+    def __init__(self, model: Any, read: Read) -> None:
+        self.model, self.read = model, read
 
     def logits(self, batch: Batch) -> predict.Logits:
-        return self.engine.logits(batch._replace(ids=self.row.numpy()[batch.ids]))
+        import torch
+
+        from dinku import unpadded
+
+        self.model.eval()
+        with torch.inference_mode():
+            scored = unpadded.logits(self.model, self.read(batch.windows))
+        self.model.train()
+        return scored.float().cpu().numpy()
