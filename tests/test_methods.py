@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -171,7 +171,7 @@ def test_fine_tuning_learns_and_adds_a_head() -> None:
 def test_compact_embeddings_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     data, method = tiny_data(), replace(QUICK, epochs=2)
     compact = method.apply(tiny_tagger(), data, ONE)
-    monkeypatch.setattr(FineTune, "_used", lambda self, tagger, windows: np.arange(tagger.model.config.vocab_size))
+    monkeypatch.setattr(train, "_used", lambda tagger, windows, how: np.arange(tagger.model.config.vocab_size))
     whole = method.apply(tiny_tagger(), data, ONE)
     for (name, a), b in zip(compact.model.state_dict().items(), whole.model.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)
@@ -252,17 +252,22 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
 
 def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
     lengths = np.random.default_rng(0).integers(3, 100, 1000).tolist()
-    steps = train.plan(lengths, batch=16, epochs=3, seed=5)
-    assert len(steps) == 3 * 63
-    for epoch in range(3):
-        assert sorted(i for step in steps[epoch * 63 : (epoch + 1) * 63] for i in step) == list(range(1000))
-    assert all(lengths[a] <= lengths[b] for step in steps for a, b in pairwise(step))
+    all_of_them = [range(1000)] * 3
+    epochs = train.plan(lengths, all_of_them, batch=16, seed=5)
+    assert len(epochs) == 3
+    for steps in epochs:
+        assert len(steps) == 63
+        assert sorted(chain(*steps)) == list(range(1000))
+    batches = list(chain(*epochs))
+    assert all(lengths[a] <= lengths[b] for step in batches for a, b in pairwise(step))
     # Batches of like length would train another model: these are as mixed as chance makes them.
-    means = [np.mean([lengths[i] for i in step]) for step in steps if len(step) == 16]
+    means = [np.mean([lengths[i] for i in step]) for step in batches if len(step) == 16]
     assert np.std(means) < 1.2 * np.std(lengths) / 4
-    assert steps[:63] != steps[63:126]
-    assert steps == train.plan(lengths, batch=16, epochs=3, seed=5)
-    assert steps != train.plan(lengths, batch=16, epochs=3, seed=6)
+    assert epochs[0] != epochs[1]
+    assert epochs == train.plan(lengths, all_of_them, batch=16, seed=5)
+    assert epochs != train.plan(lengths, all_of_them, batch=16, seed=6)
+    some = train.plan(lengths, [range(5), range(5, 30)], batch=16, seed=5)
+    assert [sorted(chain(*steps)) for steps in some] == [list(range(5)), list(range(5, 30))]
 
 
 def test_quick_dropout_has_dropouts_mean_and_rate() -> None:

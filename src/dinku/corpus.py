@@ -19,6 +19,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dinku.errors import DinkuError
 from dinku.files import written
 from dinku.spans import is_iob2_tag, orphans, spans
@@ -120,6 +123,19 @@ class Corpus:
     def labels(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
         return tuple(sorted({tag[2:] for s in self.sentences for tag in s.tags or () if tag != "O"}))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
+        return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
+
+    def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
+        """The number of each word's tag among ``tags``, by sentence."""
+        number = {tag: i for i, tag in enumerate(tags)}
+        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(number)):
+            problem = f"has the tag {unknown[0]}, which isn't among the head's"
+            raise DinkuError(problem, where=self.name, remedy="name all tags")
+        return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
 
     @cached_property
     def fingerprint(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from dinku.corpus import Corpus
+from dinku.errors import DinkuError
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -79,3 +81,57 @@ class Method(Protocol):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         """Surgery or training. The tagger given stays bit-identical."""
         ...
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """How a tagger is trained on words: what methods that do so have in common.
+
+    An epoch reads the train split, ``batch`` windows at a time, drawn at random. ``rate`` is AdamW's, falling linearly to
+    zero after a linear ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified,
+    after every step of the optimizer (no bias, no padding row and no head is ever held at zero). ``select="best"`` keeps
+    the weights of the epoch with the best dev F1 rather than the last. ``precision="auto"`` is bfloat16 autocast where the
+    processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
+    through several.
+    """
+
+    epochs: int = 50
+    rate: float = 5e-5
+    batch: int = 16
+    window: int = 164
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    keep_zeros: bool = True
+    select: Literal["last", "best"] = "last"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "epochs": (self.epochs >= 0, "give 0 or more"),
+            "rate": (0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
+            "batch": (self.batch >= 1, "give 1 or more"),
+            "window": (self.window >= 8, "give 8 subwords or more"),
+            "warmup": (0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "give 0 or more"),
+            "clip": (0 < self.clip < math.inf, "give a positive number, such as 1.0"),
+        }
+        for name, (fine, remedy) in checks.items():
+            if not fine:
+                raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
+
+    def trained(self, shape: Shape, tags: int) -> Shape:
+        """A shape after training under a head of so many tags; training may land on a zero in a thousand weights."""
+        headed = shape.with_tags(tags) if tags != shape.tags else shape
+        zeros = shape.zeros if self.keep_zeros else 0
+        low = max(0, headed.nonzero[0] - headed.parameters // 1000)
+        return replace(headed, zeros=zeros, nonzero=(low, headed.parameters - zeros))
+
+    def tagged(self, corpus: Corpus | None, split: str) -> Corpus:
+        """A split to learn from, or to select by; raises `DinkuError` where it isn't there or has no tags."""
+        if corpus is None or not len(corpus):
+            problem = f"there is no {split} split"
+            raise DinkuError(problem, where=type(self).__name__, remedy="name a corpus that has one")
+        if any(sentence.tags is None for sentence in corpus):
+            raise DinkuError("has sentences without tags", where=corpus.name, remedy="name a tagged corpus")
+        return corpus

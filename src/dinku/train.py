@@ -12,22 +12,32 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from dinku import predict, surgery, unpadded
+from dinku.corpus import Corpus
+from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
-from dinku.method import Work
+from dinku.files import written
+from dinku.method import Supervised, Work
 from dinku.results import BFLOAT16, cpu
-from dinku.tagger import quietly
+from dinku.tagger import Tagger, quietly
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 CHECKPOINT_SECONDS = 60.0
 
+Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
 
@@ -52,18 +62,78 @@ def has_bfloat16(device: str) -> bool:
     return not cpu()[1].isdisjoint(BFLOAT16)
 
 
-def plan(lengths: Sequence[int], *, batch: int, epochs: int, seed: int) -> list[list[int]]:
-    """Batches of every epoch, each at random from all that is left; within a batch the shortest come first.
+def plan(lengths: Sequence[int], epochs: Sequence[Sequence[int]], *, batch: int, seed: int) -> list[list[list[int]]]:
+    """Batches of every epoch, each at random from what that epoch reads; within a batch the shortest come first.
 
-    Known as a whole before training begins. Every index comes once an epoch.
+    ``epochs`` says what that is, as indices into ``lengths``. Known as a whole before training begins.
     """
     sizes = np.asarray(lengths)
-    steps: list[list[int]] = []
-    for epoch in range(epochs):
-        order = np.random.default_rng((seed, epoch)).permutation(len(sizes))
+    out: list[list[list[int]]] = []
+    for epoch, items in enumerate(epochs):
+        order = np.random.default_rng((seed, epoch)).permutation(np.asarray(items))
         batches = (order[i : i + batch] for i in range(0, len(order), batch))
-        steps += [b[np.argsort(sizes[b], kind="stable")].tolist() for b in batches]
-    return steps
+        out.append([b[np.argsort(sizes[b], kind="stable")].tolist() for b in batches])
+    return out
+
+
+def fit(
+    tagger: Tagger,
+    windows: Sequence[Window],
+    epochs: Sequence[Sequence[int]],
+    targets: Callable[[Sequence[int]], dict[str, Any]],
+    loss: Loss,
+    how: Supervised,
+    work: Work,
+    *,
+    dev: Corpus | None = None,
+    note: str,
+) -> None:
+    """Train a tagger in place on windows of sentences, as unpadded rows.
+
+    ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.unpadded.row` and
+    of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
+    """
+    model = tagger.model.to(work.device)
+    steps = plan([len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
+    ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
+    low = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16(work.device))
+    schedule = Schedule(how.rate, how.warmup, how.weight_decay, how.clip, bfloat16=low)
+    used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])], how)
+    with (
+        surgery.compact_embeddings(model, torch.from_numpy(used)) as row,
+        surgery.quick_dropout(model),
+        unpadded.reading(model),
+    ):
+        read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
+        zeros = surgery.meant_zeros(model, tagger.sparse) if how.keep_zeros else {}
+        views = surgery.prunable(model, embeddings="embeddings" in tagger.sparse) if zeros else {}
+        held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
+        best = _Best(tagger, dev, read, work.folder) if dev else None
+
+        def collate(step: Sequence[int]) -> dict[str, Any]:
+            return {**read([windows[i] for i in step]), **targets(step)}
+
+        def after_step(n: int) -> None:
+            with torch.no_grad():
+                for view, mask in held:
+                    view.masked_fill_(mask, 0.0)
+            if best and n in ends:
+                best.offer()
+
+        train(model, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
+        if best:
+            best.take()
+    model.to("cpu").eval()
+
+
+def _used(tagger: Tagger, windows: Sequence[Window], how: Supervised) -> NDArray[np.int64]:
+    """Rows of the word embeddings that training may touch, sorted: all of them where weight decay moves them all.
+
+    Rows up to the padding id come along, so that it stays the same number: RoBERTa counts positions by it.
+    """
+    if how.weight_decay > 0:
+        return np.arange(tagger.model.config.vocab_size)
+    return np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -103,7 +173,6 @@ def train(
         max_grad_norm=schedule.clip,
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
-        bf16=schedule.bfloat16,
         use_cpu=on_cpu,
         seed=work.seed,
         save_strategy="no",
@@ -125,10 +194,8 @@ def train(
         with quietly(), torch.random.fork_rng(devices=[] if on_cpu else None):
             trainer = _Planned(model=model, args=arguments, train_dataset=list(steps), callbacks=callbacks)
             trainer.remove_callback(PrinterCallback)
-            trainer.collate, trainer.planned_loss = collate, loss
+            trainer.collate, trainer.planned_loss, trainer.bfloat16 = collate, loss, schedule.bfloat16
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-            # Footgun: with bf16, accelerate leaves the model's own forward wrapped in autocast.
-            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     finally:
         if work.folder is None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -147,13 +214,16 @@ class _Planned(Trainer):
 
     collate: Collate
     planned_loss: Loss
+    bfloat16: bool
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset: Any = self.train_dataset
         return DataLoader(dataset, sampler=SequentialSampler(dataset), collate_fn=lambda items: self.collate(items[0]))
 
     def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> torch.Tensor:
-        return self.planned_loss(model, inputs)
+        # Not `TrainingArguments.bf16`, which wraps one model's forward, and leaves it wrapped.
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.planned_loss(model, inputs)
 
     def get_batch_samples(self, iterator: Any, count: int, device: Any) -> tuple[list[Any], None]:
         return [next(iterator) for _ in range(count)], None
@@ -193,3 +263,44 @@ class _Checkpoint(TrainerCallback):
         with open(folder / DONE, "w") as marker:
             os.fsync(marker.fileno())
         self.last = time.monotonic()
+
+
+class _Best:
+    """The weights of the best epoch on dev, kept in memory and, where training may be resumed, in its folder."""
+
+    def __init__(self, tagger: Tagger, dev: Corpus, read: Read, folder: Path | None) -> None:
+        self.tagger, self.dev, self.engine = tagger, dev, _Engine(tagger.model, read)
+        self.file = folder / "best.safetensors" if folder else None
+        self.f1, self.weights = -1.0, dict[str, Any]()
+        if self.file and self.file.exists():
+            with safe_open(self.file, "pt") as stored:
+                self.f1 = float(stored.metadata()["f1"])
+                self.weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+    def offer(self) -> None:
+        tagger = self.tagger
+        f1 = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev).scores().f1
+        if f1 <= self.f1:
+            return
+        self.f1 = f1
+        self.weights = {name: tensor.detach().cpu().clone() for name, tensor in tagger.model.state_dict().items()}
+        if self.file:
+            with written(self.file) as file:
+                file.write(save(self.weights, metadata={"f1": repr(f1)}))
+
+    def take(self) -> None:
+        self.tagger.model.load_state_dict(self.weights)
+
+
+class _Engine:
+    """An engine for a model while it trains."""
+
+    def __init__(self, model: Any, read: Read) -> None:
+        self.model, self.read = model, read
+
+    def logits(self, batch: Batch) -> predict.Logits:
+        self.model.eval()
+        with torch.inference_mode():
+            scored = unpadded.logits(self.model, self.read(batch.windows))
+        self.model.train()
+        return scored.float().cpu().numpy()
