@@ -1,0 +1,76 @@
+"""Text folders: what reads, what is refused, and what a sample is."""
+
+import gzip
+import lzma
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from dinku.errors import DinkuError
+from dinku.text import Text
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "one.txt").write_bytes("\ufeffAda lives here.\n\n  Bade sings, 'yan!\r\nA third line\n".encode())
+    with gzip.open(tmp_path / "two.txt.gz", "wt", encoding="utf-8") as file:
+        file.writelines(f"line {i} of two\n" for i in range(50))
+    with lzma.open(tmp_path / "three.txt.xz", "wt", encoding="utf-8") as file:
+        file.writelines(f"line {i} of three\n" for i in range(80))
+    (tmp_path / "README.md").write_text("not text")
+    (tmp_path / "deeper").mkdir()
+    return tmp_path
+
+
+def test_lines_are_read_as_they_stand(folder: Path) -> None:
+    text = Text.open(str(folder))
+    assert text.languages == ("one", "three", "two")
+    assert list(text.lines("one")) == ["Ada lives here.", "Bade sings, 'yan!", "A third line"]
+    assert sum(1 for _ in text.lines("two")) == 50
+    assert sum(1 for _ in text.lines("three")) == 80
+
+
+def test_a_sample_is_even_as_far_as_texts_go_and_always_the_same(folder: Path) -> None:
+    text = Text.open(str(folder))
+    sample = text.sample(63, ["one", "two", "three", "absent"])
+    assert Counter(s.language for s in sample) == {"one": 3, "two": 30, "three": 30}
+    assert all(s.tags is None for s in sample)
+    assert sample.only("one").sentences[1].words == ("Bade", "sings", ",", "'yan", "!")
+    assert len(set(sample.sentences)) == 63
+    assert sample.fingerprint == Text.open(str(folder)).sample(63, ["three", "two", "one"]).fingerprint
+    assert Counter(s.language for s in text.sample(9, ["absent"])) == {"one": 3, "two": 3, "three": 3}
+    assert len(text.sample(133, text.languages)) == 133
+    assert len(text.sample(40, ["two"]).only("two")) == 40
+
+
+def test_the_fingerprint_is_of_languages_and_content(folder: Path) -> None:
+    first = Text.open(str(folder)).fingerprint
+    assert Text.open(str(folder)).fingerprint == first
+    (folder / "one.txt").rename(folder / "four.txt")
+    renamed = Text.open(str(folder)).fingerprint
+    (folder / "four.txt").write_text("else")
+    assert len({first, renamed, Text.open(str(folder)).fingerprint}) == 3
+
+
+def test_what_can_not_be_read_is_told(folder: Path, tmp_path: Path) -> None:
+    def refused(name: Path, said: str) -> None:
+        with pytest.raises(DinkuError, match=said):
+            list(Text.open(str(name)).lines("bad"))
+
+    refused(tmp_path / "nowhere", "there is no such folder")
+    refused(folder / "one.txt", "there is no such folder")
+    refused(folder / "deeper", "holds no text; put <language>.txt files there")
+    bad = folder / "bad.txt"
+    bad.write_bytes(b"fine\nalso fine\n\xff\xfe\n")
+    refused(folder, r"bad\.txt:3: isn't UTF-8; convert the file")
+    (folder / "bad.txt.gz").write_bytes(b"")
+    refused(folder, "has bad twice: bad.txt and bad.txt.gz; remove one")
+    bad.unlink()
+    (folder / "bad.txt.gz").write_bytes(gzip.compress(b"line\n" * 1000)[:-20])
+    refused(folder, "can't be read")
+    (folder / "bad.txt.gz").write_bytes(b"no gzip")
+    refused(folder, "can't be read")
+    (folder / "bad.txt.gz").unlink()
+    with pytest.raises(DinkuError, match=r"holds 3 lines in one, fewer than 4; ask for fewer"):
+        Text.open(str(folder)).sample(4, ["one"])
