@@ -13,7 +13,7 @@ from dinku.errors import DinkuError
 from dinku.method import Work
 from dinku.methods.finetune import FineTune
 from dinku.tagger import Tagger
-from dinku.testing import digest, tiny_data, tiny_tagger
+from dinku.testing import tiny_data, tiny_tagger
 
 
 def test_no_value_moves_by_more_than_half_a_step() -> None:
@@ -44,7 +44,7 @@ def test_a_packed_folder_loads_and_learns_like_any(tmp_path: Path, tags: tuple[s
     assert loaded.tags == tags
     assert loaded.shape.parameters == tagger.shape.parameters
     again = Tagger.load(loaded.save(tmp_path / "plain"))
-    assert digest(again) == digest(loaded)
+    assert again.digest == loaded.digest
     assert measure.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
     FineTune(epochs=1, batch=8, precision="float32").apply(loaded, tiny_data(), Work(threads=1))
 

@@ -26,7 +26,7 @@ from dinku.runtime.torch import TorchEngine
 from dinku.sample import LANGUAGES, sample
 from dinku.sources import model_folder
 from dinku.tagger import Tagger, from_sentencepiece
-from dinku.testing import TAGS, digest, tiny_corpus, tiny_tagger
+from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 
 FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]
 UNKNOWN = [
@@ -143,10 +143,10 @@ def test_a_saved_tagger_opens_in_plain_transformers_and_tags_alike(family: str, 
     expected = [t.tags for t in tagger.tag(sentences)]
     assert piped(folder, sentences) == expected
     assert len({tag for tags in expected for tag in tags}) > 2
-    assert digest(Tagger.load(folder)) == digest(tagger)
+    assert Tagger.load(folder).digest == tagger.digest
     # a bare encoder keeps its weights through a folder too
     bare = tiny_tagger(family, tokenizer, tags=())
-    assert digest(Tagger.load(bare.save(tmp_path / "encoder"))) == digest(bare)
+    assert Tagger.load(bare.save(tmp_path / "encoder")).digest == bare.digest
 
 
 def piped(folder: Path, sentences: list[Sentence]) -> list[tuple[str, ...]]:
@@ -193,13 +193,13 @@ def test_batch_size_and_padding_do_not_change_predictions() -> None:
 
 def test_bfloat16_changes_scores_but_not_the_model() -> None:
     tagger = tiny_tagger()
-    before = digest(tagger)
+    before = tagger.digest
     low = tagger.tag(list(tiny_corpus(8)), precision="bfloat16")
     high = tagger.tag(list(tiny_corpus(8)))
     assert any(not np.array_equal(a.scores, b.scores) for a, b in zip(low, high, strict=True))
     for a, b in zip(low, high, strict=True):
         np.testing.assert_allclose(a.scores, b.scores, atol=0.1)
-    assert digest(tagger) == before
+    assert tagger.digest == before
 
 
 def test_a_word_without_subwords_is_outside_and_sentences_may_be_empty() -> None:

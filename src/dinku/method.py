@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_che
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.shape import Shape
+from dinku.text import Text
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -20,21 +21,24 @@ Need = Literal["text", "labels"]
 
 @dataclass(frozen=True)
 class Data:
-    """The train and dev splits. Never the test split: no method gets to see it."""
+    """The train and dev splits, and unlabelled text. Never the test split: no method gets to see it."""
 
     train: Corpus | None = None
     dev: Corpus | None = None
+    text: Text | None = None
 
     def given(self, needs: frozenset[Need]) -> Data:
-        """What a method with these needs may see: tags only for *labels*, words only for *text*, else nothing."""
+        """What a method with these needs may see: tags only for *labels*, words and text only for *text*, else nothing."""
+        text = self.text if "text" in needs else None
         if "labels" in needs:
-            return self
+            return Data(self.train, self.dev, text)
         if "text" in needs:
-            return Data(*(c and c.without_tags() for c in (self.train, self.dev)))
+            return Data(self.train and self.train.without_tags(), self.dev and self.dev.without_tags(), text)
         return Data()
 
     def fingerprints(self) -> dict[str, str]:
-        return {name: c.fingerprint for name, c in (("train", self.train), ("dev", self.dev)) if c is not None}
+        parts = {"train": self.train, "dev": self.dev, "text": self.text}
+        return {name: part.fingerprint for name, part in parts.items() if part is not None}
 
 
 def _silent(done: int, total: int, note: str) -> None:
@@ -68,7 +72,11 @@ class Method(Protocol):
     """
 
     version: ClassVar[int]
-    needs: ClassVar[frozenset[Need]]
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it may see of the data."""
+        ...
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
         """Turn what depends on data into absolute values. ``tagger`` is ``None`` where only a plan is made."""

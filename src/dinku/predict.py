@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Batch, Encoder, buckets
+from dinku.encode import Batch, Encoder, Window, buckets
 from dinku.score import Counts, count
 from dinku.spans import Span, spans
 
@@ -39,40 +39,47 @@ class Tagging:
         return [(s, float(self.scores[s.start : s.end].mean())) for s in spans(self.tags)]
 
 
-def tag(
+def answers(
     engine: Engine,
     encoder: Encoder,
-    tags: Sequence[str],
     sentences: Sequence[Sentence],
     *,
     tokens: int = 1024,
     most: int = 16,
     progress: Progress | None = None,
-) -> list[Tagging]:
-    """Tag every word of every sentence.
+) -> Iterator[tuple[Window, Logits]]:
+    """Logits [scored words, tags] of every window of the sentences, the longest windows first.
 
-    Windows are batched by length, at most ``tokens`` subwords and ``most`` windows at once. A word that yields no
-    subword is ``O`` with probability 1.
+    Windows are batched by length, at most ``tokens`` subwords and ``most`` windows at once.
     """
-    outside = tags.index("O") if "O" in tags else 0
-    best = [np.full(len(s.words), outside, np.int64) for s in sentences]
-    scores = [np.ones(len(s.words), np.float32) for s in sentences]
     windows = encoder.windows([s.words for s in sentences])
     done = 0
     for group in buckets([len(w.ids) for w in windows], tokens, most):
         batch = encoder.batch([windows[i] for i in group])
-        logits = engine.logits(batch)
-        winner = logits.argmax(-1)
-        probability = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
-        start = 0
-        for window in batch.windows:
-            end = start + len(window.words)
-            best[window.sentence][window.words] = winner[start:end]
-            scores[window.sentence][window.words] = probability[start:end]
-            start = end
+        ends = np.cumsum([len(w.words) for w in batch.windows])
+        yield from zip(batch.windows, np.split(engine.logits(batch), ends[:-1]), strict=True)
         done += len(group)
         if progress:
             progress(done, len(windows))
+
+
+def tag(
+    engine: Engine,
+    encoder: Encoder,
+    tags: Sequence[str],
+    sentences: Sequence[Sentence],
+    **options: Any,
+) -> list[Tagging]:
+    """Tag every word of every sentence; ``options`` are those of `answers`.
+
+    A word that yields no subword is ``O`` with probability 1.
+    """
+    outside = tags.index("O") if "O" in tags else 0
+    best = [np.full(len(s.words), outside, np.int64) for s in sentences]
+    scores = [np.ones(len(s.words), np.float32) for s in sentences]
+    for window, logits in answers(engine, encoder, sentences, **options):
+        best[window.sentence][window.words] = logits.argmax(-1)
+        scores[window.sentence][window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
     return [Tagging(tuple(tags[int(i)] for i in b), p) for b, p in zip(best, scores, strict=True)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dinku.encode import LabelOn
@@ -16,18 +16,19 @@ from dinku.shape import Shape
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to ``base``, in order, with the train and dev splits of ``corpus``."""
+    """What is done to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``."""
 
     base: str
     corpus: str
     steps: tuple[Method, ...]
     seed: int = 0
     label_on: LabelOn = "first"
+    text: str | None = None
 
     def resolved(self, data: Data) -> Recipe:
         """The same recipe with absolute values in every step."""
         steps = tuple(step.resolve(None, data.given(step.needs)) for step in self.steps)
-        return Recipe(self.base, self.corpus, steps, self.seed, self.label_on)
+        return replace(self, steps=steps)
 
     def document(self) -> dict[str, Any]:
         """JSON from which `Recipe.of` makes an equal recipe."""
@@ -37,6 +38,7 @@ class Recipe:
             "steps": [to_json(step) for step in self.steps],
             "seed": self.seed,
             "label_on": self.label_on,
+            **({"text": self.text} if self.text else {}),
         }
 
     @classmethod
@@ -46,7 +48,7 @@ class Recipe:
             return cls(**{**document, "steps": steps})
         except TypeError as error:
             raise DinkuError(
-                str(error), where=where, remedy="a recipe has base, corpus, steps, seed, label_on"
+                str(error), where=where, remedy="a recipe has base, corpus, steps, seed, label_on, text"
             ) from None
 
     def addresses(self, base_digest: str, data: Data) -> list[str]:

@@ -30,6 +30,7 @@ from dinku.results import BFLOAT16, Environment, Latency, Results, Row, Size, Tr
 from dinku.shape import Shape
 from dinku.store import Store
 from dinku.study import Entry, Study
+from dinku.text import Text
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -73,7 +74,7 @@ class Runner:
         if train.split != "train":
             problem = f"is the {train.split} split, which no recipe may learn from"
             raise DinkuError(problem, where=self.study.corpus, remedy="name a folder with train, dev and test")
-        return Data(train, dev)
+        return Data(train, dev, Text.open(self.study.text) if self.study.text else None)
 
     @cached_property
     def base(self) -> Path:
@@ -184,7 +185,13 @@ class Runner:
                 clock.keep()
                 self.report(f"{prepared.title}: {note}", done, total)
 
-            work = Work(seed=prepared.recipe.seed, threads=self.threads, folder=folder, progress=progress)
+            work = Work(
+                seed=prepared.recipe.seed,
+                threads=self.threads,
+                folder=folder,
+                cache=self.store.answers,
+                progress=progress,
+            )
             after = step.apply(tagger, self.data.given(step.needs), work)
             if broken := step.declare(tagger.shape).broken_by(after.shape):
                 raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
@@ -378,7 +385,9 @@ def plan(runner: Runner) -> dict[str, Any]:
         for i, step in enumerate(prepared.recipe.steps, 1):
             address = prepared.addresses[i]
             ((name, fields),) = to_json(step).items()
-            work = 3.0 * fields.get("epochs", 0) * subwords * shapes[i].multiply_adds(32) / 32
+            assert runner.data.train is not None
+            epochs = fields.get("epochs", 0) + fields.get("transfer", 0) / max(1, len(runner.data.train))
+            work = 3.0 * epochs * subwords * shapes[i].multiply_adds(32) / 32
             stored = runner.store.has(address)
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))

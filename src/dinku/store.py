@@ -1,7 +1,7 @@
 """Store: address → folder. What is there is whole, and is made by one process at a time.
 
 ``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` while a step may have to be resumed, and
-``step.json``, written last by a rename: without it there is nothing at the address.
+``step.json``, written last by a rename: without it there is nothing at the address. ``<root>/answers/`` is a cache.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ class Store:
     def work(self, address: str) -> Path:
         """Scratch that survives a kill, and goes when the step is done."""
         return self.folder(address) / "work"
+
+    @property
+    def answers(self) -> Path:
+        """What teachers answered, kept for every student; may be removed at any time, and is then made again."""
+        return self.root / "answers"
 
     def begin(self, address: str) -> Path:
         """Where to save the tagger of an address; what a killed process left half-written there is removed."""

@@ -65,6 +65,7 @@ class Study(_Part):
     title: str
     base: str
     corpus: str
+    text: str | None = None
     evaluate: list[str] = []
     split: Literal["test", "dev"] = "test"
     sentences: int | None = Field(None, ge=1, description="evaluate on that many of each language's, and say so")
@@ -122,7 +123,7 @@ class Study(_Part):
                 values = dict(zip(block.grid, chosen, strict=True))
                 place = f"{where}: recipes.{number} ({block.arm})"
                 steps = tuple(from_json(_filled(step, values, place), where=place) for step in block.steps)
-                recipe = Recipe(self.base, self.corpus, steps, seed, self.label_on)
+                recipe = Recipe(self.base, self.corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm

@@ -91,17 +91,59 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
 
 def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with some of its layers; the others are never copied."""
-    memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(_stack(model).layer) if i not in keep}
+    memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
-    kept = nn.ModuleList(_stack(smaller).layer[i] for i in keep)
+    kept = nn.ModuleList(layers(smaller)[i] for i in keep)
     _stack(smaller).layer = kept
     smaller.config.num_hidden_layers = len(kept)  # which DistilBERT's config writes as n_layers
     return smaller
 
 
+def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
+    """A copy of a model whose attention cuts the same weights into so many heads."""
+    other = copy.deepcopy(model)
+    other.config.num_attention_heads = heads  # which DistilBERT's config writes as n_heads
+    for layer in layers(other):
+        attention = cast(Any, layer).attention
+        own = getattr(attention, "self", attention)
+        size = projections(layer)[0].out_features // heads
+        setattr(own, "n_heads" if hasattr(own, "n_heads") else "num_attention_heads", heads)
+        own.attention_head_size, own.scaling = size, size**-0.5
+    return other
+
+
 def _stack(model: PreTrainedModel) -> Any:
     """What holds the layers, as ``layer``."""
     return getattr(model.base_model, "transformer", None) or model.base_model.encoder
+
+
+def layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The transformer layers; each answers with hidden states [batch, subwords, hidden]."""
+    return cast(nn.ModuleList, _stack(model).layer)
+
+
+def projections(layer: nn.Module) -> list[nn.Linear]:
+    """What makes the queries, keys and values of a layer, [batch, subwords, hidden]."""
+    attention = cast(Any, layer).attention
+    own = getattr(attention, "self", attention)
+    names = ("query", "key", "value") if hasattr(own, "query") else ("q_lin", "k_lin", "v_lin")
+    return [getattr(own, name) for name in names]
+
+
+@contextmanager
+def listening(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
+    """What each module answered when it was last called, in a list that fills as they are."""
+    heard: list[Any] = [None] * len(modules)
+
+    def hear(i: int, answer: Any) -> None:
+        heard[i] = answer if isinstance(answer, torch.Tensor) else answer[0]
+
+    hooks = [m.register_forward_hook(lambda _m, _in, out, i=i: hear(i, out)) for i, m in enumerate(modules)]
+    try:
+        yield heard
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTrainedModel:

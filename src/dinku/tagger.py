@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -59,6 +61,20 @@ class Tagger:
     @property
     def shape(self) -> Shape:
         return surgery.shape_of(self.model, tags=len(self.tags), sparse=self.sparse)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over names and bytes of weights and buffers, the tokenizer, the tags and what else a tagger is."""
+        whole = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+            whole.update(tensor.contiguous().cpu().numpy().data)
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
+        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())  # whose maps are written in any order
+        whole.update(json.dumps(tokenizer, sort_keys=True).encode())
+        whole.update(repr((self.tags, self.label_on, self.sparse)).encode())
+        return whole.hexdigest()
 
     def copy(self) -> Self:
         """The same tagger with weights of its own."""

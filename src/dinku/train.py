@@ -6,6 +6,7 @@ checkpoint to the same weights, bit for bit on the same machine with the same th
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -29,13 +30,15 @@ from dinku import predict, surgery, unpadded
 from dinku.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
-from dinku.files import written
+from dinku.files import told, written
 from dinku.method import Supervised, Work
 from dinku.results import BFLOAT16, cpu
+from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 CHECKPOINT_SECONDS = 60.0
+PART = 2000  # sentences
 
 Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 Collate = Callable[[Sequence[int]], dict[str, Any]]
@@ -86,12 +89,14 @@ def fit(
     work: Work,
     *,
     dev: Corpus | None = None,
+    extra: torch.nn.Module | None = None,
     note: str,
 ) -> None:
     """Train a tagger in place on windows of sentences, as unpadded rows.
 
     ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.unpadded.row` and
     of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
+    ``extra`` is what is trained along, for the loss alone.
     """
     model = tagger.model.to(work.device)
     steps = plan([len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
@@ -120,7 +125,8 @@ def fit(
             if best and n in ends:
                 best.offer()
 
-        train(model, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
+        whole = torch.nn.ModuleList([model, extra]) if extra else model
+        train(whole, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
         if best:
             best.take()
     model.to("cpu").eval()
@@ -134,6 +140,39 @@ def _used(tagger: Tagger, windows: Sequence[Window], how: Supervised) -> NDArray
     if how.weight_decay > 0:
         return np.arange(tagger.model.config.vocab_size)
     return np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
+
+
+def word_logits(teacher: Tagger, corpus: Corpus, work: Work) -> NDArray[np.float16]:
+    """[words, tags] of all words of a corpus in their order, NaN where a word yields no subword.
+
+    Computed once for a tagger and a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one.
+    """
+    precision = "bfloat16" if has_bfloat16(work.device) else "float32"
+    key = hashlib.sha256(f"{teacher.digest} {corpus.fingerprint} {precision}".encode()).hexdigest()
+    folder = work.cache / key if work.cache else None
+    if folder:
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    teacher.model.to(work.device)
+    engine = TorchEngine(teacher.model, precision=precision)
+    parts = []
+    for start in range(0, len(corpus), PART):
+        work.progress(start, len(corpus), "the teacher reads")
+        file = folder / f"{start}.npy" if folder else None
+        if file and file.is_file():
+            parts.append(np.load(file))
+            continue
+        sentences = corpus.sentences[start : start + PART]
+        first = np.cumsum([0, *(len(s.words) for s in sentences)])
+        part = np.full((first[-1], len(teacher.tags)), np.nan, np.float16)
+        for window, logits in predict.answers(engine, teacher.encoder, sentences):
+            part[first[window.sentence] + window.words] = logits
+        if file:
+            with written(file) as out:
+                np.save(out, part)
+        parts.append(part)
+    teacher.model.to("cpu")
+    return np.concatenate(parts)
 
 
 def last_checkpoint(folder: Path) -> Path | None:

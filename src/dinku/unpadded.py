@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
-from dinku.encode import Window, first_position
+from dinku.encode import Ids, Window, first_position
 from dinku.surgery import dropped
 
 GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them
@@ -29,13 +29,12 @@ def row(windows: Sequence[Window], *, family: str, pad: int, renumber: torch.Ten
 
     ``renumber`` [vocabulary] is the row of the word embeddings where each subword stands. The end is padded to a
     `MULTIPLE`. For attention, ``spread`` [slots] is the subword in every slot of the padded groups, ``slots`` [subwords]
-    the slot of every subword, and ``masks`` what is added to a group's scores, [windows, 1, 1, longest]. Few slots are
-    padding where neighbours are of like length.
+    the slot of every subword, and ``masks`` what is added to a group's scores, [windows, 1, 1, longest]; ``tail`` is how
+    many subwords are padding at the end. Few slots are padding where neighbours are of like length.
     """
     lengths = np.array([len(w.ids) for w in windows])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     end = np.zeros(-starts[-1] % MULTIPLE, np.int64)
-    ids = np.concatenate([*(w.ids for w in windows), end + pad])
     positions = np.concatenate([*(np.arange(n) for n in lengths), end]) + first_position(family, pad)
     spread, masks = [], []
     size = math.ceil(len(windows) / GROUPS)
@@ -47,13 +46,20 @@ def row(windows: Sequence[Window], *, family: str, pad: int, renumber: torch.Ten
         masks.append(torch.from_numpy(np.where(real, 0.0, -1e9).astype(np.float32))[:, None, None, :])
     flat = np.concatenate([s.ravel() for s in spread])
     return {
-        "ids": renumber[torch.from_numpy(ids[None])],
+        "ids": renumber[torch.from_numpy(ids(windows, pad))],
         "positions": torch.from_numpy(positions[None]),
         "speaks": torch.from_numpy(np.concatenate([w.at + s for w, s in zip(windows, starts[:-1], strict=True)])),
         "spread": torch.from_numpy(np.maximum(flat, 0)),
         "slots": torch.from_numpy(np.concatenate([np.flatnonzero(flat >= 0), end])),
         "masks": masks,
+        "tail": len(end),
     }
+
+
+def ids(windows: Sequence[Window], pad: int) -> Ids:
+    """[1, subwords] of a row, with its padding at the end."""
+    together = np.concatenate([w.ids for w in windows])
+    return np.pad(together, (0, -len(together) % MULTIPLE), constant_values=pad)[None]
 
 
 def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
@@ -68,6 +74,28 @@ def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
         masks=[mask.to(device) for mask in tensors["masks"]],
     ).logits
     return out[0].index_select(0, on["speaks"])
+
+
+def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[str, Any], *, heads: int) -> torch.Tensor:
+    """MiniLMv2's divergence of relations within windows, from vectors [subwords, width] of a row; widths may differ.
+
+    A relation is the softmax over a window of scaled products of one head's vectors; the result is the mean, over heads and
+    subwords, of KL(teacher ‖ student) (arXiv 2012.15828, eq. 3 to 5).
+    """
+    masks = [mask.to(teacher.device) for mask in tensors["masks"]]
+    sizes = [mask.size(0) * mask.size(-1) for mask in masks]
+    spread = tensors["spread"].to(teacher.device)
+    total = torch.zeros((), device=teacher.device)
+    apart = [x.float().index_select(0, spread).split(sizes) for x in (teacher, student)]
+    for mask, *parts in zip(masks, *apart, strict=True):
+        relations = []
+        for x in parts:
+            split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)  # [windows, heads, longest, size]
+            scores = split @ split.transpose(-1, -2) * split.size(-1) ** -0.5
+            relations.append((scores + mask).log_softmax(-1))
+        each = nn.functional.kl_div(relations[1], relations[0], reduction="none", log_target=True).sum(-1)
+        total = total + (each * (mask[:, :, 0] == 0)).sum()
+    return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
 
 
 @contextmanager

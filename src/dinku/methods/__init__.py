@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any, cast
 
@@ -12,8 +12,10 @@ from dinku.errors import DinkuError
 from dinku.method import Method
 
 MODULES = {
+    "Distil": "distil",
     "FineTune": "finetune",
     "KeepLayers": "layers",
+    "RegroupHeads": "heads",
     "Sparsify": "sparsity",
     "TrimVocabulary": "vocabulary",
 }
@@ -27,19 +29,25 @@ def from_json(step: Any, *, where: str = "step") -> Method:
         raise DinkuError(
             f"{step!r} isn't one method with its fields", where=where, remedy="write e.g. Sparsify: {sparsity: 0.6}"
         )
-    ((name, fields),) = step.items()
+    ((name, given),) = step.items()
     if name not in MODULES:
         remedy = f"use one of {', '.join(sorted(MODULES))}"
         raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
     kind: Any = getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
-    if not isinstance(fields, dict | None):
-        raise DinkuError(f"the fields of {name} are {fields!r}", where=where, remedy="write them as key: value")
-    unknown = sorted(set(fields or {}) - set(kind.__dataclass_fields__))
+    if not isinstance(given, dict | None):
+        raise DinkuError(f"the fields of {name} are {given!r}", where=where, remedy="write them as key: value")
+    own = [each.name for each in fields(kind)]
+    unknown = sorted(set(given or {}) - set(own))
     if unknown:
-        known = ", ".join(kind.__dataclass_fields__)
-        raise DinkuError(f"{name} has no field {unknown[0]!r}", where=where, remedy=f"its fields are {known}")
+        raise DinkuError(f"{name} has no field {unknown[0]!r}", where=where, remedy=f"its fields are {', '.join(own)}")
+    given = dict(given or {})
+    for inner in _inner(kind) & set(given):
+        if not isinstance(given[inner], list | tuple):
+            problem = f"{name}.{inner} is {given[inner]!r}"
+            raise DinkuError(problem, where=where, remedy="list methods, e.g. [KeepLayers: {keep: [0, 3]}]")
+        given[inner] = tuple(from_json(step, where=f"{where}, {name}.{inner}") for step in given[inner])
     try:
-        return TypeAdapter(kind).validate_python(fields or {})
+        return TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(str(part) for part in first["loc"])
@@ -48,5 +56,16 @@ def from_json(step: Any, *, where: str = "step") -> Method:
 
 def to_json(method: Method) -> dict[str, Any]:
     """The inverse of `from_json`, every field written out."""
-    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(cast(Any, method)).items()}
-    return {type(method).__name__: fields}
+    kind: Any = type(method)
+    return {kind.__name__: {each.name: _plain(getattr(method, each.name)) for each in fields(kind)}}
+
+
+def _inner(kind: Any) -> set[str]:
+    """The fields of a method that hold methods themselves."""
+    return {each.name for each in fields(kind) if each.metadata.get("methods")}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return to_json(cast(Method, value)) if is_dataclass(value) else value
