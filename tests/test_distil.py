@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from dinku import predict, surgery, train, unpadded
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
+from dinku.matching import relation_loss
 from dinku.method import Data, Need, Work
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.finetune import FineTune
@@ -106,7 +107,7 @@ def test_relations_are_compared_within_windows() -> None:
             p, q = ((x @ x.T / x.shape[1] ** 0.5).softmax(-1) for x in (a, b))
             total = total + (p * (p / q).log()).sum()
             count += len(window.ids)
-    torch.testing.assert_close(unpadded.relation_loss(theirs, ours, tensors, heads=4), total / count)
+    torch.testing.assert_close(relation_loss(theirs, ours, tensors, heads=4), total / count)
 
 
 @pytest.mark.parametrize("kept", ["hidden", "relations"])
@@ -134,10 +135,10 @@ def test_matching_brings_student_and_teacher_together(kept: str) -> None:
 
 
 def test_a_layer_of_the_student_matches_one_of_the_teachers() -> None:
-    assert FAST._map(4, 12) == [2, 5, 8, 11]
-    assert FAST._map(3, 12) == [3, 7, 11]
-    assert FAST._map(5, 12) == [1, 3, 6, 8, 11]
-    assert replace(FAST, layers=(0, 11))._map(2, 12) == [0, 11]
+    assert FAST.mapped(4, 12) == [2, 5, 8, 11]
+    assert FAST.mapped(3, 12) == [3, 7, 11]
+    assert FAST.mapped(5, 12) == [1, 3, 6, 8, 11]
+    assert replace(FAST, layers=(0, 11)).mapped(2, 12) == [0, 11]
 
 
 def test_a_student_agrees_with_its_teacher_by_its_answers_alone(text: Text) -> None:
@@ -153,7 +154,7 @@ def test_a_student_agrees_with_its_teacher_by_its_answers_alone(text: Text) -> N
 
 def test_every_epoch_reads_what_is_tagged_and_an_equal_part_of_the_rest() -> None:
     labelled = [True] * 10 + [False] * 11
-    epochs = replace(FAST, epochs=3)._epochs(labelled, seed=0)
+    epochs = replace(FAST, epochs=3).reading(labelled, seed=0)
     assert [epoch[:10] for epoch in epochs] == [list(range(10))] * 3
     rest = [epoch[10:] for epoch in epochs]
     assert sorted(len(part) for part in rest) == [3, 4, 4]

@@ -27,6 +27,7 @@ ORDER = (
         "tagger",
         "method",
         "train",
+        "matching",
         "importance",
         "convert",
         "methods",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
@@ -92,14 +92,13 @@ class Method(Protocol):
 
 
 @dataclass(frozen=True)
-class Supervised:
-    """How a tagger is trained on words: what methods that do so have in common.
+class Trained:
+    """How weights are trained: what methods that do so have in common.
 
-    An epoch reads the train split, ``batch`` windows at a time, drawn at random. ``rate`` is AdamW's, falling linearly to
-    zero after a linear ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified,
-    after every step of the optimizer (no bias, no padding row and no head is ever held at zero). ``select="best"`` keeps
-    the weights of the epoch with the best dev F1 rather than the last. ``precision="auto"`` is bfloat16 autocast where the
-    processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
+    An epoch reads ``batch`` windows at a time, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
+    ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of
+    the optimizer (no bias, no padding row and no head is ever held at zero). ``precision="auto"`` is bfloat16 autocast where
+    the processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
     through several.
     """
 
@@ -111,20 +110,22 @@ class Supervised:
     weight_decay: float = 0.0
     clip: float = 1.0
     keep_zeros: bool = True
-    select: Literal["last", "best"] = "last"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
-        checks = {
-            "epochs": (self.epochs >= 0, "give 0 or more"),
-            "rate": (0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
-            "batch": (self.batch >= 1, "give 1 or more"),
-            "window": (self.window >= 8, "give 8 subwords or more"),
-            "warmup": (0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
-            "weight_decay": (0 <= self.weight_decay < math.inf, "give 0 or more"),
-            "clip": (0 < self.clip < math.inf, "give a positive number, such as 1.0"),
-        }
-        for name, (fine, remedy) in checks.items():
+        self.check(
+            epochs=(self.epochs >= 0, "give 0 or more"),
+            rate=(0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
+            batch=(self.batch >= 1, "give 1 or more"),
+            window=(self.window >= 8, "give 8 subwords or more"),
+            warmup=(0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
+            weight_decay=(0 <= self.weight_decay < math.inf, "give 0 or more"),
+            clip=(0 < self.clip < math.inf, "give a positive number, such as 1.0"),
+        )
+
+    def check(self, **fields: tuple[bool, str]) -> None:
+        """Raise `DinkuError` for the first field that isn't fine, with its remedy."""
+        for name, (fine, remedy) in fields.items():
             if not fine:
                 raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
 
@@ -135,6 +136,13 @@ class Supervised:
         low = max(0, headed.nonzero[0] - headed.parameters // 1000)
         return replace(headed, zeros=zeros, nonzero=(low, headed.parameters - zeros))
 
+
+@dataclass(frozen=True)
+class Supervised(Trained):
+    """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1, not the last."""
+
+    select: Literal["last", "best"] = "last"
+
     def tagged(self, corpus: Corpus | None, split: str) -> Corpus:
         """A split to learn from, or to select by; raises `DinkuError` where it isn't there or has no tags."""
         if corpus is None or not len(corpus):
@@ -143,3 +151,56 @@ class Supervised:
         if any(sentence.tags is None for sentence in corpus):
             raise DinkuError("has sentences without tags", where=corpus.name, remedy="name a tagged corpus")
         return corpus
+
+
+@dataclass(frozen=True)
+class Matched(Trained):
+    """Training a student that a teacher's own methods ``student`` cut from it, and what it matches beside answers.
+
+    ``hidden`` weighs the mean squared error of hidden states, and ``relations`` the divergence of the relations within
+    queries, keys and values of the last layers, split into ``relation_heads`` (0: as many as the teacher has heads); both
+    need teacher and student to read the same subwords. ``layers`` names for each layer of the student the teacher's that it
+    shall match; none: as evenly as they go up to the last.
+    """
+
+    student: tuple[Any, ...] = field(default=(), metadata={"methods": True})
+    temperature: float = 2.0
+    hidden: float = 0.0
+    relations: float = 0.0
+    relation_heads: int = 0
+    layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(
+            student=(all(isinstance(method, Method) for method in self.student), "list methods"),
+            temperature=(0 < self.temperature < math.inf, "give a positive number, such as 2"),
+            hidden=(0 <= self.hidden < math.inf, "give a weight of 0 or more"),
+            relations=(0 <= self.relations < math.inf, "give a weight of 0 or more"),
+            relation_heads=(self.relation_heads >= 0, "give 0 or more"),
+            layers=(all(layer >= 0 for layer in self.layers), "number the teacher's layers from 0"),
+        )
+
+    @property
+    def matches(self) -> bool:
+        """Whether student and teacher are compared subword by subword."""
+        return bool(self.hidden or self.relations)
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return replace(self, student=tuple(m.resolve(None, data.given(m.needs)) for m in self.student))
+
+    def cut(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        """The student before it learns, its weights its own."""
+        student = tagger
+        for method in self.student:
+            student = method.apply(student, data.given(method.needs), replace(work, folder=None))
+        return student.copy()
+
+    def mapped(self, student: int, teacher: int) -> list[int]:
+        """The teacher's layer for each of the student's; raises `DinkuError` where ``layers`` doesn't fit them."""
+        layers = list(self.layers) or [(i + 1) * teacher // student - 1 for i in range(student)]
+        if len(layers) != student or max(layers) >= teacher or min(layers) < 0:
+            problem = f"layers is {self.layers} for {student} layers of the student and {teacher} of the teacher"
+            remedy = "name one of the teacher's for each of the student's"
+            raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
+        return layers

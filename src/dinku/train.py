@@ -31,7 +31,7 @@ from dinku.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.files import told, written
-from dinku.method import Supervised, Work
+from dinku.method import Trained, Work
 from dinku.results import BFLOAT16, cpu
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
@@ -85,7 +85,7 @@ def fit(
     epochs: Sequence[Sequence[int]],
     targets: Callable[[Sequence[int]], dict[str, Any]],
     loss: Loss,
-    how: Supervised,
+    how: Trained,
     work: Work,
     *,
     dev: Corpus | None = None,
@@ -132,7 +132,7 @@ def fit(
     model.to("cpu").eval()
 
 
-def _used(tagger: Tagger, windows: Sequence[Window], how: Supervised) -> NDArray[np.int64]:
+def _used(tagger: Tagger, windows: Sequence[Window], how: Trained) -> NDArray[np.int64]:
     """Rows of the word embeddings that training may touch, sorted: all of them where weight decay moves them all.
 
     Rows up to the padding id come along, so that it stays the same number: RoBERTa counts positions by it.

@@ -25,7 +25,7 @@ MULTIPLE = 64  # of subwords in a row: matrix products of few sizes are prepared
 
 
 def row(windows: Sequence[Window], *, family: str, pad: int, renumber: torch.Tensor) -> dict[str, Any]:
-    """What `logits` takes: ``ids`` and ``positions`` [1, subwords], ``speaks`` [words] the subword of each scored word.
+    """What `read` takes: ``ids`` and ``positions`` [1, subwords], ``speaks`` [words] the subword of each scored word.
 
     ``renumber`` [vocabulary] is the row of the word embeddings where each subword stands. The end is padded to a
     `MULTIPLE`. For attention, ``spread`` [slots] is the subword in every slot of the padded groups, ``slots`` [subwords]
@@ -62,40 +62,18 @@ def ids(windows: Sequence[Window], pad: int) -> Ids:
     return np.pad(together, (0, -len(together) % MULTIPLE), constant_values=pad)[None]
 
 
-def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
-    """[scored words, tags] of a model within `reading`, from the tensors of `row`."""
+def read(model: Any, tensors: dict[str, Any]) -> Any:
+    """What a model answers within `reading` to the tensors of `row`."""
     device = model.device
-    on = {name: tensors[name].to(device) for name in ("ids", "positions", "speaks", "spread", "slots")}
-    out = model(
-        input_ids=on["ids"],
-        position_ids=on["positions"],
-        spread=on["spread"],
-        slots=on["slots"],
-        masks=[mask.to(device) for mask in tensors["masks"]],
-    ).logits
-    return out[0].index_select(0, on["speaks"])
+    on = {name: tensors[name].to(device) for name in ("ids", "positions", "spread", "slots")}
+    masks = [mask.to(device) for mask in tensors["masks"]]
+    ids, positions = on.pop("ids"), on.pop("positions")
+    return model(input_ids=ids, position_ids=positions, masks=masks, **on)
 
 
-def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[str, Any], *, heads: int) -> torch.Tensor:
-    """MiniLMv2's divergence of relations within windows, from vectors [subwords, width] of a row; widths may differ.
-
-    A relation is the softmax over a window of scaled products of one head's vectors; the result is the mean, over heads and
-    subwords, of KL(teacher ‖ student) (arXiv 2012.15828, eq. 3 to 5).
-    """
-    masks = [mask.to(teacher.device) for mask in tensors["masks"]]
-    sizes = [mask.size(0) * mask.size(-1) for mask in masks]
-    spread = tensors["spread"].to(teacher.device)
-    total = torch.zeros((), device=teacher.device)
-    apart = [x.float().index_select(0, spread).split(sizes) for x in (teacher, student)]
-    for mask, *parts in zip(masks, *apart, strict=True):
-        relations = []
-        for x in parts:
-            split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)  # [windows, heads, longest, size]
-            scores = split @ split.transpose(-1, -2) * split.size(-1) ** -0.5
-            relations.append((scores + mask).log_softmax(-1))
-        each = nn.functional.kl_div(relations[1], relations[0], reduction="none", log_target=True).sum(-1)
-        total = total + (each * (mask[:, :, 0] == 0)).sum()
-    return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
+def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
+    """[scored words, tags] of a tagger's model, as `read`."""
+    return read(model, tensors).logits[0].index_select(0, tensors["speaks"].to(model.device))
 
 
 @contextmanager

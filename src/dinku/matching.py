@@ -1,0 +1,117 @@
+"""What distillation compares beside answers: hidden states and attention's relations of a teacher and a student.
+
+Source: TinyBERT (arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828, eq. 3 to 5) for relations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from dinku import surgery, unpadded
+from dinku.encode import Window
+from dinku.errors import DinkuError
+from dinku.method import Matched, Work
+from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A teacher and a student that read the same rows. ``projections`` [student's hidden → teacher's] are trained along."""
+
+    how: Matched
+    teacher: Any
+    pad: int
+    heads: int
+    theirs: list[torch.Tensor]
+    ours: list[torch.Tensor]
+    projections: torch.nn.ModuleList
+
+    def tensors(self, windows: Sequence[Window]) -> dict[str, torch.Tensor]:
+        """What the teacher reads, beside the tensors of `dinku.unpadded.row`."""
+        return {"teachers_ids": torch.from_numpy(unpadded.ids(windows, self.pad))}
+
+    def loss(self, tensors: dict[str, Any]) -> torch.Tensor:
+        """What is added to the loss, once the student has read the row."""
+        with torch.no_grad():
+            unpadded.read(self.teacher, {**tensors, "ids": tensors["teachers_ids"]})
+        theirs, ours = ([x[0] for x in heard] for heard in (self.theirs, self.ours))  # [subwords, width] each
+        total = torch.zeros((), device=theirs[0].device)
+        if self.how.hidden:
+            real = len(tensors["slots"]) - tensors["tail"]
+            projected = [p(x) for p, x in zip(self.projections, ours, strict=False)] if self.projections else ours
+            states = len(ours) - (3 if self.how.relations else 0)
+            pairs = zip(projected[:states], theirs[:states], strict=True)
+            errors = [F.mse_loss(own[:real].float(), their[:real].float()) for own, their in pairs]
+            total = total + self.how.hidden * torch.stack(errors).mean()
+        if self.how.relations:
+            pairs = zip(theirs[-3:], ours[-3:], strict=True)
+            each = [relation_loss(a, b, tensors, heads=self.heads) for a, b in pairs]
+            total = total + self.how.relations * torch.stack(each).sum()
+        return total
+
+
+@contextmanager
+def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iterator[Matching | None]:
+    """Listen to teacher and student while the student trains; ``None`` where nothing but answers is compared.
+
+    Raises `DinkuError` where they read different subwords, or their layers or heads don't fit.
+    """
+    layers = how.mapped(len(student.shape.layers), len(teacher.shape.layers))
+    if not how.matches:
+        yield None
+        return
+    name = type(how).__name__
+    if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+        problem = "hidden states and relations are matched subword by subword, and the student reads others"
+        raise DinkuError(problem, where=name, remedy="set hidden and relations to 0, or keep the vocabulary")
+    heads = how.relation_heads or teacher.shape.layers[-1].heads
+    for shape in (teacher.shape, student.shape):
+        inner = shape.layers[-1].heads * shape.layers[-1].head_size
+        if how.relations and inner % heads:
+            problem = f"relation_heads is {heads}, which doesn't divide queries of {inner} numbers"
+            raise DinkuError(problem, where=name, remedy="choose a divisor of both hidden sizes")
+    with torch.random.fork_rng(devices=[]), ExitStack() as stack:
+        torch.manual_seed(work.seed)
+        narrow = how.hidden and student.shape.hidden != teacher.shape.hidden  # else the states are compared as they are
+        linear = [torch.nn.Linear(student.shape.hidden, teacher.shape.hidden) for _ in layers] if narrow else []
+        model = teacher.model.base_model.to(work.device).eval()
+        stack.callback(model.to, "cpu")
+        stack.enter_context(unpadded.reading(teacher.model))
+        theirs = stack.enter_context(surgery.listening(_parts(how, teacher, layers)))
+        ours = stack.enter_context(surgery.listening(_parts(how, student, range(len(layers)))))
+        yield Matching(how, model, teacher.encoder.pad, heads, theirs, ours, torch.nn.ModuleList(linear))
+
+
+def _parts(how: Matched, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
+    """The layers whose states are compared, then what makes the last one's queries, keys and values."""
+    own = surgery.layers(tagger.model)
+    states: list[torch.nn.Module] = [own[i] for i in layers] if how.hidden else []
+    return states + (surgery.projections(own[-1]) if how.relations else [])
+
+
+def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[str, Any], *, heads: int) -> torch.Tensor:
+    """MiniLMv2's divergence of relations within windows, from vectors [subwords, width] of a row; widths may differ.
+
+    A relation is the softmax over a window of scaled products of one head's vectors; the result is the mean, over heads and
+    subwords, of KL(teacher ‖ student) (arXiv 2012.15828, eq. 3 to 5).
+    """
+    masks = [mask.to(teacher.device) for mask in tensors["masks"]]
+    sizes = [mask.size(0) * mask.size(-1) for mask in masks]
+    spread = tensors["spread"].to(teacher.device)
+    total = torch.zeros((), device=teacher.device)
+    apart = [x.float().index_select(0, spread).split(sizes) for x in (teacher, student)]
+    for mask, *parts in zip(masks, *apart, strict=True):
+        relations = []
+        for x in parts:
+            split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)  # [windows, heads, longest, size]
+            scores = split @ split.transpose(-1, -2) * split.size(-1) ** -0.5
+            relations.append((scores + mask).log_softmax(-1))
+        each = F.kl_div(relations[1], relations[0], reduction="none", log_target=True).sum(-1)
+        total = total + (each * (mask[:, :, 0] == 0)).sum()
+    return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
