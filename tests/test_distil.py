@@ -15,16 +15,17 @@ from torch.nn import functional as F
 from dinku import predict, surgery, train, unpadded
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.matching import relation_loss
+from dinku.matching import matching, relation_loss
 from dinku.method import Data, Need, Work
 from dinku.methods.distil import IGNORED, Distil
+from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.shape import Shape
 from dinku.tagger import Tagger
-from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger
+from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.text import Text
 
 ONE = Work(seed=1, threads=1)
@@ -33,12 +34,7 @@ FAST = Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLa
 
 @pytest.fixture
 def text(tmp_path: Path) -> Text:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    for language, seed in (("one", 3), ("two", 4)):
-        lines = [" ".join(s.words) for s in tiny_corpus(60, seed=seed)]
-        (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
-    return Text.open(str(folder))
+    return tiny_text(tmp_path / "text")
 
 
 @dataclass(frozen=True)
@@ -212,6 +208,30 @@ def test_a_kill_changes_nothing(options: dict[str, Any], tmp_path: Path, monkeyp
     work = replace(ONE, folder=tmp_path / "work", progress=lambda done, _total, note: reached.append(done))
     assert method.apply(tiny_tagger(), tiny_data(), work).digest == expected
     assert min(r for r in reached if r) == 5
+
+
+def test_text_alone_brings_an_encoder_nearer_to_its_teacher(text: Text) -> None:
+    method = DistilText(epochs=4, batch=8, rate=5e-3, sentences=100, student=(KeepLayers((0,)),), precision="float32")
+    teacher, data = tiny_tagger(), Data(None, None, text)
+    before, after = (replace(method, epochs=n).apply(teacher, data, ONE) for n in (0, 4))
+    assert after.tags == TAGS  # the head is the teacher's
+    assert torch.equal(after.model.classifier.weight, teacher.model.classifier.weight)
+    windows = teacher.encoder.windows([s.words for s in tiny_corpus(20, seed=9)])
+    values = []
+    for student in (before, after):
+        with torch.no_grad(), matching(method, teacher, student, ONE) as matched, unpadded.reading(student.model):
+            assert matched is not None
+            whole = torch.arange(teacher.model.config.vocab_size)
+            row = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=whole)
+            unpadded.read(student.model, row)
+            values.append(float(matched.loss({**row, **matched.tensors(windows)})))
+    assert values[1] < 0.7 * values[0]
+    with pytest.raises(DinkuError, match="DistilText: there is no text"):
+        method.apply(teacher, tiny_data(), ONE)
+    with pytest.raises(DinkuError, match="hidden and relations are 0; give one of them a weight"):
+        replace(method, relations=0.0)
+    assert method.needs == {"text"}
+    assert replace(method, student=(TrimVocabulary(60),)).needs == {"text"}
 
 
 def test_zeros_of_the_student_stay() -> None:

@@ -32,6 +32,7 @@ from dinku.runtime.torch import TorchEngine
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
 from dinku.tagger import Tagger
+from dinku.text import Text
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")
@@ -78,6 +79,15 @@ def tiny_corpus(sentences: int = 24, *, seed: int = 0, split: str = "train") -> 
             tags += ["B-PER", "I-PER"] if kind == 0 else ["B-LOC"] if kind == 1 else ["O"]
         out.append(Sentence(tuple(words), tuple(tags), ("one", "two")[number % 2]))
     return Corpus("tiny", split, tuple(out))
+
+
+def tiny_text(folder: Path) -> Text:
+    """Two languages of unlabelled text, written to a folder that isn't there yet."""
+    folder.mkdir()
+    for seed, language in enumerate(("one", "two"), 3):
+        lines = [" ".join(sentence.words) for sentence in tiny_corpus(60, seed=seed)]
+        (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return Text.open(str(folder))
 
 
 def tiny_data() -> Data:

@@ -13,6 +13,7 @@ from dinku.method import Method
 
 MODULES = {
     "Distil": "distil",
+    "DistilText": "distiltext",
     "FineTune": "finetune",
     "KeepLayers": "layers",
     "RegroupHeads": "heads",

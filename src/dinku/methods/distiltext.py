@@ -1,0 +1,83 @@
+"""DistilText: train a smaller encoder on unlabelled text to see it as the bigger one does.
+
+What it removes: whatever the student lacks, such as layers or heads. When it helps: before fine-tuning, where one small
+encoder is to serve many tasks, or there is more text than tagged data. What it needs: a folder of text; no tags. What it
+cannot do: teach what only tags tell; fine-tune the student afterwards, or distil with `Distil`.
+Source: MiniLMv2 (arXiv 2012.15828) for relations, TinyBERT (arXiv 1909.10351) for hidden states; the paper (arXiv 2404.04759)
+calls it task-agnostic distillation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dinku.errors import DinkuError
+from dinku.method import Data, Matched, Need, Work
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    import torch
+
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class DistilText(Matched):
+    """Make a student of the encoder by the methods ``student``, and train it on ``sentences`` of the study's text.
+
+    These are taken as evenly as they go from the languages of the train split, and each epoch reads all of them; the loss is
+    that of `dinku.method.Matched`, relations unless told otherwise. A head that the encoder has is left alone. See
+    `dinku.method.Trained` for the other fields.
+    """
+
+    epochs: int = 1
+    relations: float = 1.0
+    sentences: int = 60_000
+
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(sentences=(self.sentences >= 1, "give the number of sentences to read, 1 or more"))
+        if not self.matches:
+            raise DinkuError("hidden and relations are 0", where="DistilText", remedy="give one of them a weight")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset[Need]({"text"}).union(*(method.needs for method in self.student))
+
+    def declare(self, shape: Shape) -> Shape:
+        student = shape
+        for method in self.student:
+            student = method.declare(student)
+        self.mapped(len(student.layers), len(shape.layers))
+        return self.trained(student, student.tags) if self.epochs else student
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku import train, unpadded
+        from dinku.matching import matching
+
+        if data.text is None:
+            raise DinkuError("there is no text", where="DistilText", remedy="name a folder as the study's text")
+        student = self.cut(tagger, data, work)
+        if not self.epochs:
+            return student
+        text = data.text.sample(self.sentences, data.train.languages if data.train else ())
+        windows = student.windows_of(self.window).windows([s.words for s in text])
+        encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
+        with matching(self, tagger, encoder, work) as matched:
+            assert matched is not None
+
+            def targets(batch: Sequence[int]) -> dict[str, Any]:
+                return matched.tensors([windows[i] for i in batch])
+
+            def loss(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
+                unpadded.read(encoder.model, tensors)
+                return matched.loss(tensors)
+
+            epochs = [range(len(windows))] * self.epochs
+            extra = matched.projections
+            train.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note="distilling on text")
+        return student
