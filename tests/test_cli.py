@@ -310,7 +310,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "study without recipes",
         lambda: ["plan", make("s.yaml", "name: s\ntitle: t\nbase: b\ncorpus: c\n")],
-        "recipes: field required",
+        "recipes is missing; add it",
     ),
     (
         "study with an unknown step",
@@ -328,9 +328,9 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
         lambda: study("rounds: 2", "rounds: 2, seeds: [1]"),
         "no arm 'dense' with seed 1",
     ),
-    ("a study with an empty grid", lambda: study("[0.6, 0.9]", "[]"), "recipes.1.grid.sparsity: "),
+    ("a study with an empty grid", lambda: study("[0.6, 0.9]", "[]"), "recipes.1.grid.sparsity is []; give at least 1"),
     ("a study with no number", lambda: study("[0.6, 0.9]", "[.nan]"), "recipes.1.grid.sparsity.0"),
-    ("a study with a negative seed", lambda: study("arm: dense", "arm: dense\n    seeds: [-1]"), "recipes.0.seeds.0: "),
+    ("a study with a negative seed", lambda: study("arm: dense", "arm: dense\n    seeds: [-1]"), "recipes.0.seeds.0 is -1; give 0 or more"),
     (
         "a study that would learn from a test split",
         lambda: study("corpus: corpus", f"corpus: {make('c/test.txt', GOOD)}"),

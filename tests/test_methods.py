@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, pairwise
 from pathlib import Path
@@ -310,19 +311,19 @@ def test_quick_dropout_is_taken_out_again() -> None:
     [
         ({"Sparsify": {"sparsity": 1.0}}, "sparsity is 1.0; give the fraction of zeros"),
         ({"Sparsify": {"sparsity": -0.1}}, "sparsity is -0.1"),
-        ({"Sparsify": {"sparsity": "much"}}, "Sparsify.sparsity: Input should be a valid number"),
+        ({"Sparsify": {"sparsity": "much"}}, "Sparsify.sparsity is 'much'; give a number"),
         (
             {"Sparsify": {"ratio": 0.5}},
             "Sparsify has no field 'ratio'; its fields are sparsity, granularity, embeddings",
         ),
-        ({"Sparsify": {}}, "Sparsify.sparsity: "),
+        ({"Sparsify": {}}, "Sparsify.sparsity is missing; add it"),
         ({"Sparsify": {"sparsity": 0.5, "granularity": "row"}}, "granularity"),
         ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of Distil, DistilText"),
         ({"FineTune": {"epochs": -1}}, "epochs is -1; give 0 or more"),
         ({"FineTune": {"rate": 0}}, "rate is 0.0; give a positive number"),
         ({"FineTune": {"batch": 0}}, "batch is 0; give 1 or more"),
         ({"FineTune": {"window": 3}}, "window is 3; give 8 subwords or more"),
-        ({"FineTune": {"select": "dev"}}, "FineTune.select: "),
+        ({"FineTune": {"select": "dev"}}, "FineTune.select is 'dev'; give 'last' or 'best'"),
         ({"FineTune": 3}, "the fields of FineTune are 3"),
         ([1], "isn't one method with its fields"),
         ({"FineTune": {}, "Sparsify": {}}, "isn't one method with its fields"),
@@ -372,6 +373,25 @@ def test_layers_that_are_not_there_are_told() -> None:
     for keep in ((), (1, 0), (0, 0), (-1, 0)):
         with pytest.raises(DinkuError, match="number the layers that stay from 0, rising"):
             KeepLayers(keep)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Sparsify(None), "Sparsify: sparsity is None; give a number"),  # type: ignore[arg-type]
+        (lambda: Sparsify("0.5"), "Sparsify: sparsity is '0.5'; give a number"),  # type: ignore[arg-type]
+        (lambda: Sparsify(True), "Sparsify: sparsity is True; give a number"),
+        (lambda: Sparsify(0.5, []), "Sparsify: granularity is []; give 'global' or 'matrix'"),  # type: ignore[arg-type]
+        (lambda: Sparsify(0.5, embeddings=1), "Sparsify: embeddings is 1; give true or false"),  # type: ignore[arg-type]
+        (lambda: KeepLayers(2), "KeepLayers: keep is 2; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
+        (lambda: KeepLayers([0]), "KeepLayers: keep is [0]; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
+        (lambda: KeepLayers(("a",)), "KeepLayers: keep.0 is 'a'; give a whole number"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_field_of_another_type_is_one_line(make: Callable[[], Method], said: str) -> None:
+    with pytest.raises(DinkuError) as caught:
+        make()
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize("family", ["xlm-roberta", "bert", "roberta", "distilbert"])

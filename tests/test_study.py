@@ -8,6 +8,7 @@ import pytest
 
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
+from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.study import Study
 
@@ -40,18 +41,70 @@ def test_a_grid_is_every_combination_of_its_values_and_seeds(tmp_path: Path) -> 
     assert len({e.recipe for e in entries}) == 9
 
 
+def test_a_grid_may_hold_lists(tmp_path: Path) -> None:
+    grid = "recipes: [{arm: a, grid: {keep: [[0, 1], [2, 3]]}, steps: [KeepLayers: {keep: $keep}]}]"
+    first, second = read(tmp_path, HEAD + grid).entries()
+    assert first.recipe.steps == (KeepLayers((0, 1)),)
+    assert second.recipe.steps == (KeepLayers((2, 3)),)
+    assert second.values == {"keep": [2, 3]}
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("recipes: []", "recipes: "),
-        ("recipes: [{arm: a, steps: [Prune: {}]}]", r"recipes\.0 \(a\): there is no method 'Prune'"),
+        ("recipes: []", r"s\.yaml: recipes is \[\]; give at least 1"),
+        ("recipes: 3", "recipes is 3; give a list"),
+        ("recipes: [3]", r"recipes\.0 is 3; write it as key: value"),
+        ("recipes: [{arm: a|b, steps: []}]", r"recipes\.0\.arm is 'a\|b'; give one line without \|"),
+        ("recipes: [{arm: a}]", r"recipes\.0\.steps is missing; add it"),
+        ("recipes: [{arm: a, steps: FineTune}]", r"recipes\.0\.steps is 'FineTune'; give a list"),
+        ("recipes: [{arm: a, steps: [FineTune, 3]}]", r"recipes\.0 \(a\): steps\.1: 3 isn't one method"),
+        ("recipes: [{arm: a, steps: [Prune: {}]}]", r"recipes\.0 \(a\): steps\.0: there is no method 'Prune'"),
+        (
+            "recipes: [{arm: a, steps: [FineTune: {version: 3}]}]",
+            "FineTune has no field 'version'; its fields are epochs,",
+        ),
+        ("recipes: [{arm: a, steps: [FineTune: {needs: [text]}]}]", "FineTune has no field 'needs'"),
+        ("recipes: [{arm: a, steps: [FineTune: {1: 2, a: 3}]}]", "FineTune has no field 1; "),
+        (
+            "recipes: [{arm: a, steps: [FineTune: {epochs: x}]}]",
+            r"s\.yaml: recipes\.0 \(a\): steps\.0: FineTune\.epochs is 'x'; give a whole number",
+        ),
+        (
+            "recipes: [{arm: a, steps: [FineTune: {epochs: -1}]}]",
+            r"\(a\): steps\.0: FineTune: epochs is -1; give 0 or more",
+        ),
+        (
+            "recipes: [{arm: a, steps: [FineTune: {select: worst}]}]",
+            r"FineTune\.select is 'worst'; give 'last' or 'best'",
+        ),
+        (
+            "recipes: [{arm: a, steps: [KeepLayers: {keep: [0, x]}]}]",
+            r"KeepLayers\.keep\.1 is 'x'; give a whole number",
+        ),
         ("recipes: [{arm: a, steps: [Sparsify: {sparsity: $p}]}]", r"\$p isn't in the grid; add p to grid"),
-        ("recipes: [{arm: a, steps: [Sparsify: {}]}]", "Sparsify"),
+        ("recipes: [{arm: a, steps: [Sparsify: {}]}]", r"Sparsify\.sparsity is missing; add it"),
         ("recipes: [{arm: a, steps: [FineTune]}, {arm: b, steps: [FineTune]}]", "is the same recipe as one of 'a'"),
         ("recipes: [{arm: a, steps: [FineTune]}]\nlatency: {reference: d}", "there is no arm 'd' with seed 0"),
-        ("recipes: [{arm: a, steps: [FineTune]}]\nlabel_on: last", "label_on: "),
-        ("recipes: [{arm: a, steps: [FineTune]}]\nrate: 2", "rate: "),
-        ("recipes: [{arm: a, steps: [FineTune], grid: {x: [true]}}]", r"recipes\.0\.grid\.x"),
+        (
+            "recipes: [{arm: a, steps: [FineTune]}]\nlatency: {reference: a, rounds: 1}",
+            r"latency\.rounds is 1; give 2 or more",
+        ),
+        ("recipes: [{arm: a, steps: [FineTune]}]\nlabel_on: last", "label_on is 'last'; give 'first'"),
+        ("recipes: [{arm: a, steps: [FineTune]}]\nrate: 2", "there is no field rate"),
+        ("recipes: [{arm: a, steps: [FineTune]}]\nthreads: many", "threads is 'many'; give a whole number"),
+        ("recipes: [{arm: a, steps: [FineTune]}]\n3: 4", "there is no field 3"),
+        ("recipes: [{arm: a, steps: [FineTune], grid: {1: [2]}}]", r"recipes\.0\.grid\.1 is 1; give text"),
+        (
+            "recipes: [{arm: a, steps: [FineTune], grid: {x: [true]}}]",
+            r"recipes\.0\.grid\.x\.0 is True; give a number, text or",
+        ),
+        (
+            "recipes: [{arm: a, steps: [FineTune], grid: {x: [[null]]}}]",
+            r"recipes\.0\.grid\.x\.0 is \[None\]; give a number",
+        ),
+        ("recipes: [{arm: a, steps: [FineTune], grid: {x: [[[0]]]}}]", r"grid\.x\.0 is \[\[0\]\]; give a number"),
+        ("recipes: [{arm: a, steps: [FineTune], grid: {x: [.nan]}}]", r"grid\.x\.0 is nan; give a number"),
         ("recipes: [", r"s\.yaml:\d+: isn't YAML"),
     ],
 )

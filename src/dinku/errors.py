@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from reprlib import repr as brief
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
 
 class DinkuError(Exception):
     """A failure told in one line: ``where: problem; remedy``.
@@ -14,3 +20,35 @@ class DinkuError(Exception):
         self.problem, self.where, self.remedy, self.status = problem, where, remedy, status
         text = f"{where}: {problem}" if where else problem
         super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
+
+
+_WANTED = {
+    "int": "give a whole number",
+    "float": "give a number",
+    "finite": "give a number that is finite",
+    "bool": "give true or false",
+    "string": "give text",
+    "list": "give a list",
+    "tuple": "give a list (in Python, a tuple)",
+    "dict": "write it as key: value",
+    "model": "write it as key: value",
+    "literal": "give {expected}",
+    "greater_than_equal": "give {ge} or more",
+    "less_than": "give less than {lt}",
+    "too_short": "give at least {min_length}",
+    "value": "give {wanted}",
+}
+
+
+def of_validation(error: ValidationError, *, where: str, within: str = "") -> DinkuError:
+    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted."""
+    first = error.errors(include_url=False)[0]
+    kind, context = first["type"], dict[str, Any](first.get("ctx") or {})
+    field = ".".join([*filter(None, [within]), *(str(part) for part in first["loc"] if part != "[key]")])
+    if kind == "missing":
+        return DinkuError(f"{field} is missing", where=where, remedy="add it")
+    if kind in ("extra_forbidden", "invalid_key"):
+        return DinkuError(f"there is no field {field}", where=where, remedy="correct its name, or remove it")
+    wanted = _WANTED.get(kind) or _WANTED.get(kind.split("_")[0], "")
+    remedy = wanted.format_map(context) if wanted else f"correct it ({first['msg'].lower()})"
+    return DinkuError(f"{field} is {brief(first['input'])}", where=where, remedy=remedy)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_type_hints, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, of_validation
 from dinku.shape import Shape
 from dinku.text import Text
 
@@ -113,6 +116,7 @@ class Trained:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self) -> None:
+        checked(self)
         self.check(
             epochs=(self.epochs >= 0, "give 0 or more"),
             rate=(0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
@@ -204,3 +208,22 @@ class Matched(Trained):
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers
+
+
+def checked(method: Any) -> None:
+    """Refuse a method whose fields aren't of their types: the first thing that ``__post_init__`` does.
+
+    Nothing is converted, but that a whole number is a number, too.
+    """
+    kind: Any = type(method)
+    try:
+        _strict(kind).model_validate({f.name: getattr(method, f.name) for f in fields(kind)})
+    except ValidationError as error:
+        raise of_validation(error, where=kind.__name__) from None
+
+
+@cache
+def _strict(kind: Any) -> type[BaseModel]:
+    types = get_type_hints(kind)
+    wanted: dict[str, Any] = {f.name: (types[f.name], ...) for f in fields(kind)}
+    return create_model(kind.__name__, __config__=ConfigDict(strict=True), **wanted)

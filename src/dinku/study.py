@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, of_validation
+from dinku.method import Method
 from dinku.methods import from_json
 from dinku.recipe import Recipe
 
-# A number stays the kind it is: 1 isn't 1.0 in an address, and true isn't 1.
-Value = Annotated[
-    StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr, Field(union_mode="left_to_right")
-]
+Value = int | float | str | list[Any]
+
+
+def _value(value: Any) -> Any:
+    """A grid's value as it is: a number stays the kind it is, as 1 isn't 1.0 in an address, and true isn't 1."""
+    for one in value if isinstance(value, list) else [value]:
+        number = isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
+        if not number and not isinstance(one, str):
+            raise _wrong("a number, text or a list of these")
+    return value
+
+
+def _arm(value: str) -> str:
+    if not value or {*"|\n\r"} & {*value}:
+        raise _wrong("one line without |")
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch("[a-z0-9][a-z0-9-]*", value):
+        raise _wrong("small letters, digits and hyphens")
+    return value
+
+
+def _wrong(wanted: str) -> PydanticCustomError:
+    return PydanticCustomError("value", "{wanted}", {"wanted": wanted})
+
+
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
@@ -34,9 +62,9 @@ class _Part(BaseModel):
 class Block(_Part):
     """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value."""
 
-    arm: str = Field(pattern=r"^[^\n\r|]+$")
-    steps: list[dict[str, dict[str, Any] | None] | str]
-    grid: dict[str, Annotated[list[Value], Field(min_length=1)]] = {}
+    arm: Annotated[str, AfterValidator(_arm)]
+    steps: list[Any]  # `from_json` says what is wrong with one
+    grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = {}
     seeds: list[Seed] = Field([0], min_length=1)
 
 
@@ -61,7 +89,7 @@ class Entry:
 class Study(_Part):
     """What `dinku run` carries out."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: Annotated[str, AfterValidator(_name)]
     title: str
     base: str
     corpus: str
@@ -103,9 +131,7 @@ class Study(_Part):
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise DinkuError(f"{field}: {first['msg'].lower()}", where=where, remedy="correct that field") from None
+            raise of_validation(error, where=where) from None
         entries = list(study.entries(where=where))
         measured = {(entry.arm, entry.recipe.seed) for entry in entries}
         if timing := study.latency:
@@ -122,12 +148,16 @@ class Study(_Part):
             for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
                 values = dict(zip(block.grid, chosen, strict=True))
                 place = f"{where}: recipes.{number} ({block.arm})"
-                steps = tuple(from_json(_filled(step, values, place), where=place) for step in block.steps)
+                steps = tuple(_step(step, values, f"{place}: steps.{i}") for i, step in enumerate(block.steps))
                 recipe = Recipe(self.base, self.corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm
                 yield Entry(block.arm, values, recipe)
+
+
+def _step(step: Any, values: dict[str, Value], where: str) -> Method:
+    return from_json(_filled(step, values, where), where=where)
 
 
 def _filled(step: Any, values: dict[str, Value], where: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, of_validation
 from dinku.method import Method
 
 MODULES = {
@@ -38,8 +38,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     if not isinstance(given, dict | None):
         raise DinkuError(f"the fields of {name} are {given!r}", where=where, remedy="write them as key: value")
     own = [each.name for each in fields(kind)]
-    unknown = sorted(set(given or {}) - set(own))
-    if unknown:
+    if unknown := [each for each in given or () if each not in own]:
         raise DinkuError(f"{name} has no field {unknown[0]!r}", where=where, remedy=f"its fields are {', '.join(own)}")
     given = dict(given or {})
     for inner in _inner(kind) & set(given):
@@ -50,9 +49,9 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     try:
         return TypeAdapter(kind).validate_python(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        at = ".".join(str(part) for part in first["loc"])
-        raise DinkuError(f"{name}.{at}: {first['msg']}", where=where, remedy="correct the value") from None
+        raise of_validation(error, where=where, within=name) from None
+    except DinkuError as error:
+        raise DinkuError(error.problem, where=f"{where}: {error.where}", remedy=error.remedy) from None
 
 
 def to_json(method: Method) -> dict[str, Any]:

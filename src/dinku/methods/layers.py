@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Data, Need, Work, checked
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class KeepLayers:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
+        checked(self)
         if not self.keep or list(self.keep) != sorted(set(self.keep)) or self.keep[0] < 0:
             problem = f"keep is {self.keep}"
             raise DinkuError(problem, where="KeepLayers", remedy="number the layers that stay from 0, rising")

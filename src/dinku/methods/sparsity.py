@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Data, Need, Work, checked
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -39,12 +39,11 @@ class Sparsify:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
+        checked(self)
         if not 0 <= self.sparsity < 1:
             raise DinkuError(
                 f"sparsity is {self.sparsity}", where="Sparsify", remedy="give the fraction of zeros, 0 ≤ sparsity < 1"
             )
-        if self.granularity not in ("global", "matrix"):
-            raise DinkuError(f"granularity is {self.granularity!r}", where="Sparsify", remedy="choose global or matrix")
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
         return self
