@@ -81,8 +81,9 @@ class Cell:
 
     @property
     def sparsity(self) -> float:
-        """The grid's value of that name; 0 where there is none."""
-        return float(self.values.get("sparsity", 0.0))
+        """The grid's value of that name; 0 where there is no such number."""
+        value = self.values.get("sparsity")
+        return float(value) if isinstance(value, int | float) else 0.0
 
     @property
     def label(self) -> str:
@@ -138,7 +139,9 @@ class Table:
     def is_grid(self) -> bool:
         """Whether arms differ in sparsity alone, so that they are columns of one table and curves of one figure."""
         rest = [c for c in self.cells if c is not self.dense]
-        return bool(rest) and all(set(c.values) == {"sparsity"} for c in rest)
+        return bool(rest) and all(
+            set(c.values) == {"sparsity"} and isinstance(c.values["sparsity"], int | float) for c in rest
+        )
 
     @cached_property
     def arms(self) -> dict[str, dict[float, Cell]]:
@@ -168,9 +171,13 @@ def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
     return tuple(sorted(runs, key=lambda run: (run.rows[0].seed, run.address)))
 
 
-def _sortable(values: Mapping[str, Value]) -> list[tuple[str, bool, float, str]]:
-    """Numbers by size, before words."""
-    return [(k, isinstance(v, str), 0.0 if isinstance(v, str) else float(v), str(v)) for k, v in sorted(values.items())]
+def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:
+    """Numbers by size, before words, before lists by length."""
+    out = []
+    for key, value in sorted(values.items()):
+        rank, size = (2, len(value)) if isinstance(value, list) else (1, 0) if isinstance(value, str) else (0, value)
+        out.append((key, rank, float(size), str(value)))
+    return out
 
 
 def _is_dense(cell: Cell) -> bool:
@@ -323,7 +330,7 @@ def _level(sparsity: float) -> str:
 
 
 def _label(arm: str, values: Mapping[str, Value]) -> str:
-    told = (percent(float(v)) if k == "sparsity" else f"{k} {v}" for k, v in values.items())
+    told = (percent(v) if k == "sparsity" and isinstance(v, int | float) else f"{k} {v}" for k, v in values.items())
     return " ".join([arm, *told])
 
 
