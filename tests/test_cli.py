@@ -174,6 +174,7 @@ def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -
     status, out, _ = dinku("plan", "small.yaml")
     assert status == 0
     assert "3 recipes, 3 with all their rows" in " ".join(out.split())
+    assert "Sparsify (sparsity 0.6)" in out
 
 
 def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus: Path, home: Path) -> None:
@@ -192,6 +193,23 @@ def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus
     status, _, err = dinku("claims", "--results", "nowhere")
     assert status == 2
     assert "holds the rows of no study; name a study" in err
+
+
+def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    grid = "grid: {keep: [[1], [0, 1], [0]]}"
+    steps = "steps: [FineTune: {epochs: 1, batch: 8, rate: 1.0e-3}, KeepLayers: {keep: $keep}]"
+    Path("small.yaml").write_text(f"{STUDY.partition('recipes:')[0]}recipes:\n  - arm: less\n    {grid}\n    {steps}\n")
+    status, out, _ = dinku("plan", "small.yaml")
+    assert status == 0
+    assert [out.count(f"KeepLayers (keep {kept})") for kept in ("0", "1", "0 1")] == [1, 1, 1]
+    assert "FineTune (epochs 1, rate 0.001, batch 8, seed 0)" in out
+    status, out, _ = dinku("run", "small.yaml", "--json")
+    assert (status, [row["values"]["keep"] for row in json.loads(out)].count([0, 1])) == (0, 2)
+    status, out, _ = dinku("report", "small.yaml", "--json")
+    text = Path(json.loads(out)["md"]).read_text()
+    assert status == 0
+    assert text.index("| less keep [0] ") < text.index("| less keep [1] ") < text.index("| less keep [0, 1] ")
 
 
 def test_only_some_arms(dinku: Command, corpus: Path, home: Path) -> None:
@@ -330,7 +348,11 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("a study with an empty grid", lambda: study("[0.6, 0.9]", "[]"), "recipes.1.grid.sparsity is []; give at least 1"),
     ("a study with no number", lambda: study("[0.6, 0.9]", "[.nan]"), "recipes.1.grid.sparsity.0"),
-    ("a study with a negative seed", lambda: study("arm: dense", "arm: dense\n    seeds: [-1]"), "recipes.0.seeds.0 is -1; give 0 or more"),
+    (
+        "a study with a negative seed",
+        lambda: study("arm: dense", "arm: dense\n    seeds: [-1]"),
+        "recipes.0.seeds.0 is -1; give 0 or more",
+    ),
     (
         "a study that would learn from a test split",
         lambda: study("corpus: corpus", f"corpus: {make('c/test.txt', GOOD)}"),

@@ -84,6 +84,58 @@ def test_it_refuses_to_test_on_what_it_learns_from(runner: Runner, home: Path) -
         runner.run(["other"])
 
 
+def changed(home: Path, old: str, new: str) -> Runner:
+    assert old in STUDY
+    Path("s.yaml").write_text(STUDY.replace(old, new), encoding="utf-8")
+    return Runner(Study.read("s.yaml"), Store(home / "store"), Results(Path("results/small")))
+
+
+def test_what_can_not_end_well_is_refused_before_it_starts(runner: Runner, home: Path) -> None:
+    dense = "  - arm: dense\n    steps: [FineTune: {epochs: 1, batch: 8}]"
+    wrong = {
+        "  - arm: bare\n    steps: [Sparsify: {sparsity: 0.5}]": r"small \(bare\): no step gives encoder, an encoder without",
+        "  - arm: none\n    steps: []": r"small \(none\): no step gives encoder, an encoder without tags, any; add FineTune",
+        "  - arm: few\n    steps: [TrimVocabulary: {size: 3}, FineTune: {epochs: 1}]": "size is 3, and 5 special tokens stay",
+        "  - arm: gone\n    steps: [FineTune: {epochs: 1}, KeepLayers: {keep: [7]}]": "there is no layer 7 among 2",
+    }
+    for block, said in wrong.items():
+        with pytest.raises(DinkuError, match=said):
+            plan(changed(home, dense, block))
+    tiny_tagger().save(home / "models" / "tagger")
+    tagged = STUDY.replace("base: encoder", "base: tagger").replace(dense, next(iter(wrong)))
+    Path("s.yaml").write_text(tagged, encoding="utf-8")
+    assert plan(Runner(Study.read("s.yaml"), runner.store, runner.results))["recipes"] == 3
+
+
+def test_a_run_that_fails_before_it_has_a_row_leaves_no_results(
+    runner: Runner, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(Path().rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Sparsify, "apply", lambda *_: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception):
+            runner.run(["after"])
+    assert set(Path().rglob("*")) == before
+    Path("results").write_text("a file")
+    with pytest.raises(DinkuError, match=r"results/small: can't be written \(Not a directory\)") as caught:
+        runner.run(["after"])
+    assert caught.value.status == 1
+    Path("results").unlink()
+    runner.run(["dense"])
+    assert Study.read("results/small/study.json") == runner.study
+
+
+def test_a_plan_tells_steps_by_the_fields_that_were_asked_for(runner: Runner, home: Path) -> None:
+    steps = "FineTune: {epochs: 1, batch: 8}, Sparsify: {sparsity: $sparsity}"
+    more = "FineTune: {rate: 0.001}, Sparsify: {sparsity: $sparsity, embeddings: true}, KeepLayers: {keep: [0]}"
+    more += ", TrimVocabulary: {size: 70, scripts: [Latin, Ethiopic]}"
+    names = [step["name"] for step in plan(changed(home, steps, more))["steps"]]
+    assert "FineTune (epochs 50, rate 0.001, seed 0)" in names
+    assert "Sparsify (sparsity 0.5, embeddings True)" in names
+    assert names.count("KeepLayers (keep 0)") == 2
+    assert names.count("TrimVocabulary (size 70, scripts Latin Ethiopic, seed 0)") == 2
+
+
 def test_size_counts_weights_and_files(tmp_path: Path) -> None:
     tagger = Sparsify(0.5).apply(tiny_tagger(), Data(), Work())
     folder = tagger.save(tmp_path / "t")

@@ -12,6 +12,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from errno import EACCES, ENOTDIR
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -98,7 +99,7 @@ class Row(_Record):
     kind: Literal["quality", "latency"]
     study: str
     arm: str
-    values: dict[str, float | int | str]
+    values: dict[str, float | int | str | list[Any]]
     recipe: dict[str, Any]
     base_digest: str
     address: str
@@ -190,6 +191,15 @@ class Results:
                 file.write(_line(row))
                 file.flush()
                 os.fsync(file.fileno())
+
+    def check_writable(self) -> None:
+        """Raise `DinkuError`, of status 1, where rows couldn't be written, without making anything."""
+        place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
+        with told(self.folder):
+            if not place.is_dir():
+                raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(EACCES, os.strerror(EACCES))
 
     def describe(self, study: str) -> None:
         """Keep the study itself beside its rows, as ``study.json``, so that they can be read without its file."""

@@ -10,11 +10,11 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tokenizers import Tokenizer
 
@@ -23,10 +23,12 @@ from dinku.corpus import Corpus
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
 from dinku.files import written
-from dinku.method import Data, Work
+from dinku.method import Data, Method, Work
 from dinku.methods import to_json
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
 from dinku.results import BFLOAT16, Environment, Latency, Results, Row, Size, Training, environment, totals
+from dinku.score import Counts
 from dinku.shape import Shape
 from dinku.store import Store
 from dinku.study import Entry, Study
@@ -92,11 +94,30 @@ class Runner:
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
-        out = []
+        out, shape = [], Shape.of_folder(self.base)
         for entry in self.study.entries():
             recipe = entry.recipe.resolved(self.data)
+            where = f"{self.study.name} ({entry.arm})"
+            if not recipe.declared(shape)[-1].tags:
+                problem = f"no step gives {self.study.base}, an encoder without tags, any"
+                raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
+            self._check_sizes(recipe, where)
             out.append(Prepared(entry, recipe, tuple(recipe.addresses(self.base_digest, self.data))))
         return tuple(out)
+
+    def _check_sizes(self, recipe: Recipe, where: str) -> None:
+        """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
+        for step in (inner for outer in recipe.steps for inner in (*getattr(outer, "student", ()), outer)):
+            if isinstance(step, TrimVocabulary) and step.size < self._special:
+                problem = f"TrimVocabulary: size is {step.size:,}, and {self._special:,} special tokens stay"
+                remedy = f"give more than {self._special:,}, as single characters of the text stay, too"
+                raise DinkuError(problem, where=where, remedy=remedy)
+
+    @cached_property
+    def _special(self) -> int:
+        """How many special tokens the base's tokenizer has; 0 where that can't be told without torch."""
+        file = self.base / "tokenizer.json"
+        return len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
 
     @cached_property
     def evaluated(self) -> tuple[tuple[Corpus, int], ...]:
@@ -139,7 +160,7 @@ class Runner:
         chosen = [p for p in self.prepared if not only or p.entry.arm in only]
         _threads(self.threads)
         waiting = deque(p for p in chosen if self.missing(p))
-        self.results.describe(self.study.model_dump_json(indent=1, exclude_defaults=True))
+        self.results.check_writable()
         passed = 0  # recipes in a row that others hold
         while waiting:
             prepared = waiting.popleft()
@@ -151,6 +172,15 @@ class Runner:
                 waiting.append(prepared)
         if self.study.latency:
             self._time(chosen)
+        self._describe()
+
+    def _describe(self) -> None:
+        self.results.describe(self.study.model_dump_json(indent=1, exclude_defaults=True))
+
+    def _add(self, row: Row, counts: Counts | None = None) -> None:
+        """Add a row, the study first: a run that fails before it has any leaves nothing."""
+        self._describe()
+        self.results.add(row, counts)
 
     def _finish(self, prepared: Prepared, *, wait: bool) -> bool:
         """Write the missing rows of one recipe; False where another process holds a step of it."""
@@ -220,7 +250,7 @@ class Runner:
         for corpus, total in missing:
             what = f"{prepared.title}: tagging {corpus.languages[0]}"
             counts = tagger.evaluate(corpus, progress=partial(self.report, what))
-            self.results.add(self._row(prepared, corpus, total, spans=totals(counts), size=size), counts)
+            self._add(self._row(prepared, corpus, total, spans=totals(counts), size=size), counts)
 
     def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
         return Row(
@@ -296,7 +326,7 @@ class Runner:
                     latency = time_taggers(
                         subject, first, second, sample, rounds=timing.rounds, reference=reference.address
                     )
-                    self.results.add(self._row(prepared, sample, total, latency=latency))
+                    self._add(self._row(prepared, sample, total, latency=latency))
 
     def _untimed(
         self, prepared: Prepared, reference: Prepared, samples: Sequence[tuple[Corpus, int]]
@@ -384,14 +414,14 @@ def plan(runner: Runner) -> dict[str, Any]:
         complete += whole
         for i, step in enumerate(prepared.recipe.steps, 1):
             address = prepared.addresses[i]
-            ((name, fields),) = to_json(step).items()
+            ((name, given),) = to_json(step).items()
             assert runner.data.train is not None
-            epochs = fields.get("epochs", 0) + fields.get("transfer", 0) / max(1, len(runner.data.train))
+            epochs = given.get("epochs", 0) + given.get("transfer", 0) / max(1, len(runner.data.train))
             work = 3.0 * epochs * subwords * shapes[i].multiply_adds(32) / 32
             stored = runner.store.has(address)
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
-            told = [f"{key} {fields[key]}" for key in ("epochs", "sparsity") if key in fields]
+            told = _told(prepared.entry.recipe.steps[i - 1])
             told += [f"seed {prepared.recipe.seed}"] if step.needs else []
             known = steps.setdefault(
                 address,
@@ -428,6 +458,21 @@ def plan(runner: Runner) -> dict[str, Any]:
         "estimate": f"training alone, by {source}; subwords {counted}",
         "steps": list(steps.values()),
     }
+
+
+def _told(step: Method) -> list[str]:
+    """What tells a step from others of its kind, as it was asked for: epochs, and all fields that aren't as they are by
+    default."""
+    default = {f.name: f.default for f in fields(cast(Any, step))}
+    given = {key: getattr(step, key) for key in default}
+    own = {key: value for key, value in given.items() if key == "epochs" or value != default[key]}
+    return [f"{key} {_plain(value)}" for key, value in own.items()]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(_plain, value))
+    return f"{type(value).__name__} ({', '.join(_told(value))})" if isinstance(value, Method) else str(value)
 
 
 RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
