@@ -94,15 +94,15 @@ class Runner:
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
-        out, shape = [], Shape.of_folder(self.base)
+        data, shape, out = self.data, Shape.of_folder(self.base), []
         for entry in self.study.entries():
-            recipe = entry.recipe.resolved(self.data)
+            recipe = entry.recipe.resolved(data)
             where = f"{self.study.name} ({entry.arm})"
             if not recipe.declared(shape)[-1].tags:
                 problem = f"no step gives {self.study.base}, an encoder without tags, any"
                 raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
             self._check_sizes(recipe, where)
-            out.append(Prepared(entry, recipe, tuple(recipe.addresses(self.base_digest, self.data))))
+            out.append(Prepared(entry, recipe, tuple(recipe.addresses(self.base_digest, data))))
         return tuple(out)
 
     def _check_sizes(self, recipe: Recipe, where: str) -> None:
