@@ -329,3 +329,21 @@ def test_the_zero_shot_folder(shared: Path) -> None:
     assert read.languages == ("da", "fa", "lv", "no", "ro")
     assert read.labels == ("LOC", "ORG", "PER")
     assert sources.splits(str(shared / "data" / "zeroshot")) == ("test",)
+
+
+def test_paths_and_lists_are_names_too(tmp_path: Path) -> None:
+    for language in ("one", "two"):
+        put(tmp_path / language / "test.txt", language)
+    loaded = sources.load(tmp_path, "test")
+    assert loaded == sources.load(str(tmp_path), "test")
+    assert sources.splits(tmp_path) == ("test",)
+    both = [tmp_path / "one", str(tmp_path / "two")]
+    assert sources.load(both, "test").sentences == loaded.sentences
+    assert sources.audited(both) == sources.audited(tmp_path)
+    assert sources.absent(both) == {"one": ("train", "dev"), "two": ("train", "dev")}
+    with pytest.raises(DinkuError, match="has one test twice; name each language once"):
+        sources.audited([tmp_path / "one"] * 2)
+
+
+def test_a_language_named_twice_is_there_once() -> None:
+    assert sources.load("sample:hau,hau", "dev").sentences == sources.load("sample:hau", "dev").sentences

@@ -115,7 +115,10 @@ def offline() -> bool:
     return os.environ.get("DINKU_OFFLINE", "") not in ("", "0")
 
 
-def load(name: str | Sequence[str], split: str) -> Corpus:
+Name = str | os.PathLike[str]
+
+
+def load(name: Name | Sequence[Name], split: str) -> Corpus:
     """One split of the corpora that ``name`` means, joined in their order; the corpus bears that name.
 
     A name is ``family:language``, with several languages as ``masakhaner:hau,swa`` and every one as
@@ -130,10 +133,11 @@ def load(name: str | Sequence[str], split: str) -> Corpus:
     return Corpus.joined(parts(name, split), _title(name))
 
 
-def parts(name: str | Sequence[str], split: str) -> list[Corpus]:
+def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
     """The same, a corpus a language, each with what its own reader found."""
     if split not in SPLITS:
         raise DinkuError(f"there is no split {split!r}", where=_title(name), remedy=f"ask for {_or(SPLITS)}")
+    name = _text(name)
     if not isinstance(name, str):
         return [part for one in name for part in parts(one, split)]
     if languages := _sampled(name):
@@ -227,7 +231,7 @@ def listing() -> list[dict[str, Any]]:
     return [*out, embedded]
 
 
-def whole(name: str) -> dict[str, dict[str, Corpus]]:
+def whole(name: Name | Sequence[Name]) -> dict[str, dict[str, Corpus]]:
     """All that there is of a corpus: split → language → corpus. Languages need not have the same splits.
 
     A language that has none at all raises `DinkuError`, as `load` does.
@@ -236,11 +240,14 @@ def whole(name: str) -> dict[str, dict[str, Corpus]]:
     for one in _each(name):
         for split in splits(one) or SPLITS[-1:]:  # of which `parts` says what is missing
             (part,) = parts(one, split)
+            if part.languages[0] in found[part.split]:
+                problem = f"has {part.languages[0]} {part.split} twice"
+                raise DinkuError(problem, where=_title(name), remedy="name each language once")
             found[part.split][part.languages[0]] = part
     return {split: by_language for split, by_language in found.items() if by_language}
 
 
-def audited(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+def audited(name: Name | Sequence[Name]) -> dict[str, dict[str, dict[str, Any]]]:
     """`dinku.corpus.audit` of all that there is: split → language → what was found, and ``labels_alone``."""
     loaded = whole(name)
     train = loaded.get("train", {})
@@ -257,7 +264,7 @@ def audited(name: str) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-def absent(name: str) -> dict[str, tuple[str, ...]]:
+def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
     """The splits that a language of a corpus should have, but that aren't here; a file is one split, and lacks none."""
     found: dict[str, tuple[str, ...]] = {}
     for one in _each(name):
@@ -271,11 +278,12 @@ def absent(name: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def splits(name: str | Sequence[str]) -> tuple[str, ...]:
+def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
     """Which of train, dev and test can be loaded: those that every language has.
 
     A file is one split, so it has one: that of its name, or ``test``.
     """
+    name = _text(name)
     if not isinstance(name, str):
         return tuple(split for split in SPLITS if all(split in splits(one) for one in name))
     if _sampled(name):
@@ -303,8 +311,11 @@ def licence(name: str) -> str:
     return ""
 
 
-def _each(name: str) -> list[str]:
+def _each(name: Name | Sequence[Name]) -> list[str]:
     """The names of the corpora in one language that a name stands for."""
+    name = _text(name)
+    if not isinstance(name, str):
+        return [each for one in name for each in _each(one)]
     found = _source(name) if not _sampled(name) else None
     if languages := _sampled(name) or (found[1] if found else ()):
         return [f"{name.partition(':')[0]}:{language}" for language in languages]
@@ -361,6 +372,8 @@ def _path(name: str) -> Path:
         raise DinkuError(
             "isn't there", where=name, remedy=f"give a CoNLL file, a folder with train, dev and test, or {known}"
         )
+    if not path.is_file() and not path.is_dir():  # it may be read several times
+        raise DinkuError("is neither a file nor a folder", where=name, remedy="save what it gives in a file first")
     return path
 
 
@@ -397,8 +410,13 @@ def _name(folder: Path) -> str:
     return Path(os.path.abspath(folder)).name
 
 
-def _title(name: str | Sequence[str]) -> str:
-    return name if isinstance(name, str) else " + ".join(name)
+def _text(name: Name | Sequence[Name]) -> str | Sequence[Name]:
+    """A path as text; names as they are."""
+    return os.fspath(name) if isinstance(name, os.PathLike) else name
+
+
+def _title(name: Name | Sequence[Name]) -> str:
+    return str(name) if isinstance(name, str | os.PathLike) else " + ".join(map(str, name))
 
 
 def _known(word: str, lead: str, known: Sequence[str]) -> str:
