@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,8 +111,12 @@ def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) ->
         assert first["name"] == "word embeddings"
         if layers == 10:
             assert round(100 * first["bytes"] / found["bytes"]) == 43
+        assert found["bytes_disk"] == sum(path.stat().st_size for path in folder.iterdir())
+        assert 0 < found["bytes_download"] < found["bytes_disk"]
     status, out, _ = dinku("inspect", folder)
     assert "word embeddings" in out
+    assert "MB on disk" in out
+    assert "MB as a zstd download" in out
 
 
 def test_evaluate_agrees_with_score_on_what_it_saved(
@@ -125,6 +131,64 @@ def test_evaluate_agrees_with_score_on_what_it_saved(
     _, out, _ = dinku("score", "gold.txt", "found.txt", "--json")
     scored = json.loads(out)
     assert {k: evaluated[k] for k in ("default", "strict", "by_type", "words", "sentences")} == scored
+
+
+def test_labels_that_a_tagger_never_gives_are_told(dinku: Command, tagger: Path) -> None:
+    make("other.txt", "Badeo O\nKiland B-XYZ\nAdeba B-PER\n\n")
+    status, out, err = dinku("evaluate", tagger, "--corpus", "other.txt", "--json")
+    assert (status, json.loads(out)["by_type"]["XYZ"]["recall"]) == (0, 0.0)
+    assert f"{tagger} never gives XYZ, which other.txt has\n" in err
+    make("known.txt", "Badeo O\nAdeba B-PER\n\n")
+    assert "never gives" not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
+
+
+def test_predict_reads_conll_as_evaluate_does(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:
+    gold = corpus / "one" / "test.txt"
+    dinku("evaluate", tagger, "--corpus", gold, "--save", "saved.txt")
+    status, out, _ = dinku("predict", tagger, gold, "--conll", "--format", "conll")
+    assert (status, out) == (0, Path("saved.txt").read_text())
+    words = "".join("".join(f"{w}\n" for w in s.words) + "\n" for s in read(gold))
+    status, out, _ = dinku("predict", tagger, "--conll", "--format", "conll", stdin=words.encode())
+    assert (status, out) == (0, Path("saved.txt").read_text())
+    status, out, _ = dinku("predict", tagger, gold, "--conll", "--format", "jsonl")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == [" ".join(s.words) for s in read(gold)]
+    make("blank.txt", "Bade o\tO\nki\tO\n\n")  # a word that holds a blank
+    _, out, _ = dinku("predict", tagger, "blank.txt", "--conll", "--format", "conll")
+    make("found.txt", out)
+    assert dinku("score", "blank.txt", "found.txt")[0] == 0
+
+
+def test_what_stdout_can_not_encode_is_escaped(tagger: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("Ẹ̀kọ́ Adeba ṣe\n", encoding="utf-8")
+    command = [sys.executable, "-c", "from dinku.cli import main; main()"]
+
+    def ascii_output(*arguments: object) -> str:
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, env=environment, check=True)
+        return done.stdout.decode("ascii")
+
+    assert "MasakhaNER 1.0" in ascii_output("data", "list")
+    assert "\\u1eb8" in ascii_output("predict", tagger, tmp_path / "text.txt")
+    line = ascii_output("predict", tagger, tmp_path / "text.txt", "--format", "jsonl")
+    assert json.loads(line)["text"] == "Ẹ̀kọ́ Adeba ṣe"
+
+
+@pytest.mark.parametrize("width", [20, 60, 80])
+def test_a_terminal_of_any_width_loses_no_number(
+    dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    commands = [["data", "check", "sample:hau,yor", "--model", "dinku:house"], ["data", "list"], ["inspect", tagger]]
+    for command in commands:
+        wide = dinku(*command)[1]
+        with monkeypatch.context() as patch:
+            patch.setenv("COLUMNS", str(width))
+            patch.setenv("FORCE_COLOR", "1")  # which is how rich is told that it writes to a terminal
+            narrow = re.sub(r"\x1b\[[0-9;]*m", "", dinku(*command)[1])
+        numbers = [re.findall(r"[│] +([0-9][0-9.,%]*)(?= )", text) for text in (wide, narrow)]
+        assert sorted(set(numbers[0])) == sorted(set(numbers[1]))
+        assert "…" not in narrow
+        table = [line for line in narrow.splitlines() if line[:1] in ("┃", "│")]
+        assert width < 60 or max(map(len, table)) <= width
 
 
 def test_predict_gives_offsets_into_the_text_as_given(dinku: Command, tagger: Path) -> None:
@@ -256,6 +320,12 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no IOB2 tag", lambda: ["score", make("g", "a O\nb S-PER\n"), "g"], "g:2: "),
     ("NUL bytes", lambda: ["score", make("g", b"a O\nb\0 O\n"), "g"], "g:2: "),
     ("not UTF-8", lambda: ["score", make("g", b"a O\n\xff\xfe O\n"), "g"], "g:2: "),
+    ("an empty device", lambda: ["data", "check", "/dev/null"], "/dev/null: is neither a file nor a folder; save"),
+    ("a pipe for a corpus", lambda: evaluated("/dev/stdin"), "/dev/stdin: is neither a file nor a folder; save"),
+    ("a folder for text", lambda: ["predict", "tagger", "."], ".: can't be read (Is a directory)"),
+    ("a folder for CoNLL", lambda: ["predict", "tagger", ".", "--conll"], ".: is a folder"),
+    ("no CoNLL", lambda: ["predict", "tagger", make("g", "a O\nb\n"), "--conll"], "g:2: has 1 column"),
+    ("a demo in a file", lambda: ["demo", "--out", make("g", "")], "g: is a file; name a folder to --out"),
     ("empty file", lambda: ["score", make("g", ""), "g"], "g: "),
     ("a web page", lambda: ["score", make("g", "<!DOCTYPE html>\n<html>"), "g"], "is a web page"),
     (
@@ -495,6 +565,14 @@ def test_data_is_fetched_from_a_mirror(dinku: Command, monkeypatch: pytest.Monke
             f"dinku: {server.url}/{paths[1]}: can't be fetched: the server answered 404"
         )
     assert dinku("data", "check", "masakhaner:hau")[0] == 2, "what a person wrote over a file was lost"
+
+
+def test_without_a_command_it_is_help(dinku: Command) -> None:
+    for command in ([], ["data"]):
+        status, out, err = dinku(*command)
+        assert (status, err) == (0, "")
+        assert out == dinku(*command, "--help")[1]
+        assert out.startswith(" ".join(["Usage: dinku", *command, "[OPTIONS] COMMAND"]))
 
 
 def test_help_and_version(dinku: Command) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -17,7 +19,7 @@ from dinku import __version__
 from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
-    from dinku.corpus import Sentence
+    from dinku.corpus import Corpus, Sentence
     from dinku.encode import Encoder
     from dinku.predict import Tagging
     from dinku.run import Runner
@@ -25,14 +27,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="dinku",
-    help="Makes small language models smaller, and says exactly what that cost.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-data = typer.Typer(help="Known corpora, and what is wrong in a corpus.", no_args_is_help=True)
+data = typer.Typer()
 app.add_typer(data, name="data")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
@@ -54,8 +54,10 @@ def main() -> None:
     """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what it can't encode is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        status = app(arguments, standalone_mode=False)
+        status = app(arguments, prog_name="dinku", standalone_mode=False)
         if status == 130:  # typer's answer to Ctrl-C
             _failed("interrupted; run the same command again to go on", status)
     except SystemExit:  # typer's answer to a pipe that was closed: whoever read the output has read enough
@@ -94,13 +96,21 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def _help(context: typer.Context) -> None:
+    """What a command that is none without another one says."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.callback(invoke_without_command=True)
 def dinku(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Makes small language models smaller, and says exactly what that cost."""
+    _help(context)
 
 
 @app.command()
@@ -113,6 +123,8 @@ def demo(
     """The whole story offline, in minutes: the encoder and the sample sentences that come along."""
     from dinku.demo import demo as told
 
+    if out.exists() and not out.is_dir():
+        raise DinkuError("is a file", where=str(out), remedy="name a folder to --out")
     with _progress() as report:
         done = told(out, report)
     if as_json:
@@ -127,6 +139,12 @@ def demo(
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     print(f"A tagger to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.tagger}")
     return None
+
+
+@data.callback(invoke_without_command=True)
+def data_alone(context: typer.Context) -> None:
+    """Known corpora, and what is wrong in a corpus."""
+    _help(context)
 
 
 @data.command("list")
@@ -263,10 +281,14 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
 @app.command()
 def inspect(model: Model, as_json: AsJson = False) -> None:
     """Where the bytes and the multiply-adds of a model are."""
-    from dinku.measure import inspection
+    from dinku.measure import disk_bytes, download_bytes, inspection
     from dinku.sources import model_folder
 
-    found = inspection(model_folder(model))
+    folder = model_folder(model)
+    found = inspection(folder)
+    with _progress() as report:
+        report("compressing", 0, 0)
+        found |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
     if as_json:
         return _print_json(found)
     rows = [
@@ -278,7 +300,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
     print(
         f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {found['subwords']} subwords"
+        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {found['subwords']} subwords; "
+        f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
 
@@ -320,6 +343,9 @@ def evaluate(
     if any(s.tags is None for s in data):
         raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
     tagger = Tagger.load(model)
+    never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
+    if never and tagger.tags:
+        print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
     with _progress() as report:
         found = tagger.tag(
             data.sentences, precision=_precision(precision), progress=lambda n, of: report("tagging", n, of)
@@ -334,8 +360,12 @@ def evaluate(
 def predict(
     model: Model,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE|-]", help="Text: a sentence a line, its words apart.")
+        Path | None,
+        typer.Argument(metavar="[FILE|-]", help="Text: a sentence a line, its words apart; or with --conll, CoNLL."),
     ] = None,
+    conll: Annotated[
+        bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
 ) -> None:
@@ -345,19 +375,34 @@ def predict(
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
-    lines = _lines(file)
+    given: Iterator[tuple[str, Sentence]]
+    if conll:
+        given = ((" ".join(sentence.words), sentence) for sentence in _conll(file))
+    else:
+        given = ((line, sentences_of([line])[0]) for line in _lines(file))
     tagger = Tagger.load(model)
-    while block := [line for _, line in zip(range(512), lines, strict=False)]:
-        sentences = sentences_of(block)
-        for line, sentence, found in zip(
-            block, sentences, tagger.tag(sentences, precision=_precision(precision)), strict=True
-        ):
+    while block := list(islice(given, 512)):
+        tagged = tagger.tag([sentence for _, sentence in block], precision=_precision(precision))
+        for (line, sentence), found in zip(block, tagged, strict=True):
             if form == "jsonl":
-                print(json.dumps(jsonl(line, sentence, found), ensure_ascii=False))
+                _print_json(jsonl(line, sentence, found))
             elif form == "conll":
-                print("".join(f"{w} {t}\n" for w, t in zip(sentence.words, found.tags, strict=True)))
+                print("".join(map(_column, sentence.words, found.tags)))
             else:
                 print(f"{line}\n    {', '.join(_entities(sentence, found)) or 'no entity'}")
+
+
+def _conll(file: Path | None) -> Corpus:
+    """The sentences of a CoNLL file or of stdin, their tags, if they have any, left out."""
+    from dinku.corpus import parse, read
+
+    if file is None or str(file) == "-":
+        return parse(sys.stdin.buffer.read(), "stdin", labelled=False)
+    return read(file, labelled=False)
+
+
+def _column(word: str, tag: str) -> str:
+    return f"{word}\t{tag}\n" if " " in word else f"{word} {tag}\n"  # at a tab a line is parted at tabs alone
 
 
 def _entities(sentence: Sentence, found: Tagging) -> list[str]:
@@ -510,24 +555,66 @@ def _lines(file: Path | None) -> Iterator[str]:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False))
+    """One line, that stays JSON where stdout isn't UTF-8."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not unicode))
 
 
 def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
+    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below; numbers stay whole."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
-    for i, name in enumerate(head):
-        left = all(not row[i][:1].isdigit() for row in rows)
-        table.add_column(escape(name), justify="left" if left else "right", no_wrap=i > 0, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
     console = Console()
-    if not console.is_terminal:  # a file or a pipe has no width to keep to
-        console = Console(width=console.measure(table, options=console.options.update(width=10_000)).maximum)
-    console.print(table)
+    words = [all(not row[i][:1].isdigit() for row in rows) for i in range(len(head))]
+    room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
+    for columns in _blocks(_widths(head, rows, words, room), words, room):
+        table = Table(title=escape(title), title_justify="left")
+        for i, width in columns.items():
+            table.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(row[i]) for i in columns))
+        Console(width=max(_width(columns), 1)).print(table)
+        title = ""
+
+
+_NARROW = 16  # what words are folded to at most
+
+
+def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int) -> list[int]:
+    """The width of each column: as wide as it is, or less where the table is too wide, but never less than a number."""
+    from rich.cells import cell_len
+
+    cells = [[name, *(row[i] for row in rows)] for i, name in enumerate(head)]
+    widths = [max(map(cell_len, column)) for column in cells]
+    least = [
+        min(width, _NARROW) if left else max(map(cell_len, [*column[1:], *column[0].split()]))
+        for width, left, column in zip(widths, words, cells, strict=True)
+    ]
+    while _width(dict(enumerate(widths))) > room and (wider := [i for i, w in enumerate(widths) if w > least[i]]):
+        widths[max(wider, key=lambda i: widths[i] - least[i])] -= 1
+    return widths
+
+
+def _blocks(widths: list[int], words: list[bool], room: int) -> Iterator[dict[int, int]]:
+    """Columns by number, with their widths, as many as fit side by side; what leads a row, words in the first half of the
+    room, leads each block."""
+    lead = {0: widths[0]}
+    while len(lead) < len(widths) and words[len(lead)] and _width(lead | {len(lead): widths[len(lead)]}) <= room // 2:
+        lead[len(lead)] = widths[len(lead)]
+    block = dict(lead)
+    for i, width in list(enumerate(widths))[len(lead) :]:
+        if len(block) > len(lead) and _width(block | {i: width}) > room:
+            yield block
+            block = dict(lead)
+        block[i] = width
+    yield block
+
+
+def _width(columns: dict[int, int]) -> int:
+    """Of a whole table: each column with its blanks and the rule before it, and the last rule."""
+    return sum(width + 3 for width in columns.values()) + 1
 
 
 def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
