@@ -383,6 +383,11 @@ def test_layers_that_are_not_there_are_told() -> None:
         (lambda: Sparsify(True), "Sparsify: sparsity is True; give a number"),
         (lambda: Sparsify(0.5, []), "Sparsify: granularity is []; give 'global' or 'matrix'"),  # type: ignore[arg-type]
         (lambda: Sparsify(0.5, embeddings=1), "Sparsify: embeddings is 1; give true or false"),  # type: ignore[arg-type]
+        (lambda: RegroupHeads("2"), "RegroupHeads: heads is '2'; give a whole number"),  # type: ignore[arg-type]
+        (lambda: FineTune(epochs="3"), "FineTune: epochs is '3'; give a whole number"),  # type: ignore[arg-type]
+        (lambda: FineTune(tags=["O"]), "FineTune: tags is ['O']; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
+        (lambda: FineTune(select="worst"), "FineTune: select is 'worst'; give 'last' or 'best'"),  # type: ignore[arg-type]
+        (lambda: Distil(layers=1), "Distil: layers is 1; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
         (lambda: KeepLayers(2), "KeepLayers: keep is 2; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
         (lambda: KeepLayers([0]), "KeepLayers: keep is [0]; give a list (in Python, a tuple)"),  # type: ignore[arg-type]
         (lambda: KeepLayers(("a",)), "KeepLayers: keep.0 is 'a'; give a whole number"),  # type: ignore[arg-type]

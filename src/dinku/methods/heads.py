@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Data, Need, Work, checked
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class RegroupHeads:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
+        checked(self)
         if self.heads < 1:
             raise DinkuError(f"heads is {self.heads}", where="RegroupHeads", remedy="give 1 or more")
 
