@@ -507,6 +507,9 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     assert keys <= set(found["train"])
     assert found["test"]["sentences"] == sum(p["sentences"] for p in found["test"]["by_language"].values()) == 320
     assert found["test"]["longest_subwords"] > found["test"]["longest"]
+    make("short.txt", "a O\n\n" * 9)
+    out = dinku("data", "check", "short.txt", "--model", "dinku:house")[1]
+    assert "1.00" in out, "special tokens were counted as subwords of words"
     make("odd/train.txt", "a B-PER\nb I-LOC\n\na O\n\na O\n\n")
     make("odd/test.txt", "a O\n\n")
     status, out, _ = dinku("data", "check", "odd")

@@ -158,7 +158,9 @@ def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
     assert opened(folder) is None
 
 
-def test_subwords_are_counted_with_what_stands_around_them() -> None:
-    corpus = Corpus("t", "test", (Sentence(("ab", "b")), Sentence(("a",) * 9), Sentence(("c",))))
-    counted = subwords_of(Encoder(LETTERS, 10, pad=1), corpus, 3)
-    assert counted == {"subwords": 5 + 11 + 3, "longest_subwords": 11, "over_window": 1, "unknown": 1}
+def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() -> None:
+    corpus = Corpus("t", "test", (Sentence(("ab", "b")), Sentence(("a",) * 9), Sentence(("c",)), Sentence(())))
+    encoder = Encoder(LETTERS, 10, pad=1)
+    assert [ids.tolist() for ids in encoder.subwords([s.words for s in corpus])] == [[4, 5, 5], [4] * 9, [3], []]
+    counted = subwords_of(encoder, corpus, 3)
+    assert counted == {"subwords": 3 + 9 + 1, "longest_subwords": 11, "over_window": 1, "unknown": 1}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -119,6 +119,10 @@ class Encoder:
                 piece = np.r_[before, ids[start:end], after].astype(np.int64)
                 out.append(Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]]))
         return out
+
+    def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
+        """The subwords of each sentence, once: without windows, and without the special tokens around them."""
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._encode(sentences)]
 
     def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
         self.tokenizer.no_truncation()
@@ -235,13 +239,15 @@ def _id(tokenizer: Tokenizer, name: Any) -> int | None:
 def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[str, int]:
     """How a model reads a corpus.
 
-    ``subwords`` in all · ``longest_subwords`` of a sentence, special tokens included · ``over_window``: sentences that
-    don't fit the model's positions, and are read through several windows · ``unknown``: subwords that are unknown.
+    ``subwords`` in all · ``longest_subwords`` of a sentence, here with its special tokens, which a window has to hold
+    too · ``over_window``: sentences that don't fit one, and are read through several · ``unknown``: subwords that are
+    unknown.
     """
-    ids = [w.ids for w in replace(encoder, length=1 << 30).windows([s.words for s in corpus])]
+    ids = encoder.subwords([s.words for s in corpus])
+    whole = [len(i) + sum(map(len, encoder._around)) for i in ids if len(i)]
     return {
         "subwords": sum(map(len, ids)),
-        "longest_subwords": max(map(len, ids), default=0),
-        "over_window": sum(len(i) > encoder.length for i in ids),
+        "longest_subwords": max(whole, default=0),
+        "over_window": sum(n > encoder.length for n in whole),
         "unknown": sum(int((i == unknown).sum()) for i in ids) if unknown is not None else 0,
     }
