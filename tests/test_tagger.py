@@ -296,7 +296,7 @@ def broken(folder: Path, name: str) -> None:
         ("a pickle of code", "its weights"),
         ("no tokenizer", "its tokenizer"),
         ("tokenizer no JSON", "its tokenizer can't be read"),
-        ("tokenizer too large", "the tokenizer has 82 pieces, the model 40 word embeddings"),
+        ("tokenizer too large", "the tokenizer's ids go to 81, the model has 40 word embeddings"),
     ],
 )
 def test_a_broken_folder_is_one_line(name: str, said: str, tmp_path: Path) -> None:

@@ -151,9 +151,9 @@ class Tagger:
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()
-        if len(tokenizer) > config.vocab_size:
+        if (last := max(tokenizer.get_vocab().values())) >= config.vocab_size:  # there may be holes below it
             raise DinkuError(
-                f"the tokenizer has {len(tokenizer):,} pieces, the model {config.vocab_size:,} word embeddings",
+                f"the tokenizer's ids go to {last:,}, the model has {config.vocab_size:,} word embeddings",
                 where=str(folder),
                 remedy="put the tokenizer there that the model was trained with",
             )

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -28,25 +30,27 @@ from dinku.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.corpus import Corpus
-    from dinku.encode import Ids
     from dinku.tagger import Tagger
+
+_SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray name, and not all of it is kept
 
 
 @dataclass(frozen=True)
 class TrimVocabulary:
     """Keep ``size`` rows of the vocabulary.
 
-    Special tokens stay, and of the chosen ``scripts`` (Unicode's names, such as *Latin* or *Ethiopic*; none: those of the
-    text) all single characters; so do digits, punctuation and marks, which belong to no script. Then come the pieces
-    that the train text uses, the most frequent first, and then, where there is room, the likeliest of the rest, those of
-    the chosen scripts first. Where ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells
-    what that does to each language. A ``size`` of the whole vocabulary or more changes nothing.
+    Special tokens stay, and of the chosen ``scripts`` (Unicode's names, such as *Latin* or *Ethiopic*; none: those that
+    have 1 % of the text's letters or more) all single characters; so do digits, punctuation and marks, which belong to
+    no script, and of other scripts the letters that occur. Then come the pieces that the train text uses, the most
+    frequent first, and then, where there is room, the likeliest of the rest, those of the chosen scripts first. Where
+    ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells what that does to each language. A
+    ``size`` of the whole vocabulary or more changes nothing.
     """
 
     size: int
     scripts: tuple[str, ...] = ()
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
 
     def __post_init__(self) -> None:
@@ -78,7 +82,8 @@ class TrimVocabulary:
         kept = self._kept(tagger, data.train)
         tokenizer = trimmed(tagger.tokenizer, kept)
         # Rows that the tokenizer never names fill up what it has no pieces for.
-        surplus = range(len(tagger.tokenizer), len(tagger.tokenizer) + self.size - len(kept))
+        named = _named(tagger.tokenizer)
+        surplus = [i for i in range(tagger.model.config.vocab_size) if i not in named][: self.size - len(kept)]
         model = surgery.with_rows(tagger.model, [*kept, *surplus], pad=tokenizer.pad_token_id)
         for name in ("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "mask_token_id"):
             if getattr(model.config, name, None) is not None:
@@ -87,26 +92,28 @@ class TrimVocabulary:
 
     def _kept(self, tagger: Tagger, text: Corpus) -> list[int]:
         """The pieces that stay, by their old numbers, rising."""
-        pieces, scores, least = _pieces(tagger)
-        size = min(self.size, len(pieces))
-        counts = np.bincount(_ids(tagger, text), minlength=len(pieces))
-        letters = set().union(*(word for s in text for word in s.words))
-        scripts = {"", *(self._chosen or map(_script, letters))} - {"SYMBOL"}
-        bare = [piece.removeprefix("##") if piece != "##" else piece for piece in pieces]
+        pieces, bare, scores, least = _pieces(tagger)
+        named = _named(tagger.tokenizer)
+        size = min(self.size, len(named))
+        backend = tagger.tokenizer.backend_tokenizer
+        used = np.concatenate([np.zeros(0, np.int64), *tagger.encoder.subwords([s.words for s in text])])
+        counts = np.bincount(used, minlength=len(pieces))
+        letters = _letters(backend, text)
+        scripts = {"", *(self._chosen or _scripts(letters))}
         alone = {
             i for i, piece in enumerate(bare) if len(piece) == 1 and (_script(piece) in scripts or piece in letters)
         }
-        must = alone | set(tagger.tokenizer.backend_tokenizer.get_added_tokens_decoder())
+        must = alone | _special(tagger.tokenizer)
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
         # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
         counted = tagger.model.config.model_type in ("roberta", "xlm-roberta")
-        must |= {*(range(tagger.tokenizer.pad_token_id) if counted else ()), tagger.tokenizer.pad_token_id, *least}
+        must |= {*(range(tagger.tokenizer.pad_token_id) if counted else ()), *least}
         if len(must) > size:
             problem = f"size is {self.size:,}, and {len(must):,} special tokens and single characters stay"
             raise DinkuError(problem, where="TrimVocabulary", remedy=f"give {len(must):,} or more, or fewer scripts")
         foreign = np.array([not scripts.issuperset(map(_script, piece)) for piece in bare])
         order = np.lexsort((-scores, foreign & (counts == 0), -counts)).tolist()
-        rest = [i for i in order if i not in must][: size - len(must)]
+        rest = [i for i in order if i in named and i not in must][: size - len(must)]
         return sorted([*must, *rest])
 
 
@@ -146,7 +153,10 @@ def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Seg
 
 
 def trimmed(tokenizer: Any, kept: list[int]) -> Any:
-    """A fast tokenizer with the pieces ``kept`` of another, renumbered in their order."""
+    """A fast tokenizer with the pieces ``kept`` of another, renumbered in their order.
+
+    Raises `DinkuError` where the tokenizers library, which numbers added tokens by itself, would number one otherwise.
+    """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -160,54 +170,94 @@ def trimmed(tokenizer: Any, kept: list[int]) -> Any:
         model["vocab"] = {piece: number[old] for piece, old in model["vocab"].items() if old in number}
     for token in document["added_tokens"]:
         token["id"] = number[token["id"]]
-    after = document["post_processor"] or {}
-    for part in after.get("processors", [after]):  # a Sequence, or one by itself
-        for named in ("cls", "sep"):  # BertProcessing, RobertaProcessing
-            if named in part:
-                part[named][1] = number[part[named][1]]
-        for token in (part.get("special_tokens") or {}).values():  # TemplateProcessing
-            token["ids"] = [number[i] for i in token["ids"]]
+    for part, key in _ends(document["post_processor"]):
+        part[key] = number[part[key]]
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items()}
     backend = Tokenizer.from_str(json.dumps(document))
+    wanted = {piece: number[old] for piece, old in tokenizer.get_vocab().items() if old in number}
+    if wrong := sorted(wanted.items() ^ backend.get_vocab().items()):
+        problem = f"can't renumber its tokenizer, whose ids have holes or stand for two pieces ({wrong[0][0]!r})"
+        raise DinkuError(problem, where="TrimVocabulary", remedy="use a model whose tokenizer has an id a piece")
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=tokenizer.model_max_length, **special)
 
 
-def _pieces(tagger: Tagger) -> tuple[list[str], NDArray[np.float64], list[int]]:
-    """The pieces in the order of their numbers, how likely each is (its log probability, or less for later ones), and
-    the one on which the score of an unknown character hangs."""
+def _named(tokenizer: Any) -> set[int]:
+    """The ids that the tokenizer gives; there may be holes between them."""
+    return set(tokenizer.get_vocab().values()) | _special(tokenizer)
+
+
+def _special(tokenizer: Any) -> set[int]:
+    """The ids without which the tokenizer doesn't work: added tokens, those it has names for, unknown, sentence ends."""
+    backend = tokenizer.backend_tokenizer
+    document = json.loads(backend.to_str())
+    model = document["model"]
+    unknown = model["unk_id"] if model["type"] == "Unigram" else backend.token_to_id(model["unk_token"])
+    ends = {part[key] for part, key in _ends(document["post_processor"])}
+    return {*backend.get_added_tokens_decoder(), *tokenizer.all_special_ids, *ends, unknown} - {None}
+
+
+def _ends(processor: dict[str, Any] | None) -> Iterator[tuple[Any, Any]]:
+    """Where ids stand in a post-processor: (what holds one, its key there)."""
+    processor = processor or {}
+    for part in processor.get("processors", ()):  # Sequence
+        yield from _ends(part)
+    for named in {"cls", "sep"} & processor.keys():  # BertProcessing, RobertaProcessing
+        yield processor[named], 1
+    for token in (processor.get("special_tokens") or {}).values():  # TemplateProcessing
+        yield from ((token["ids"], i) for i in range(len(token["ids"])))
+
+
+def _pieces(tagger: Tagger) -> tuple[list[str], list[str], NDArray[np.float64], list[int]]:
+    """The pieces by their numbers, empty where there is none; the same without the mark of a word's inside; how likely
+    each is (its log probability, or less for later ones); and the one on which the score of an unknown character hangs."""
     model = json.loads(tagger.tokenizer.backend_tokenizer.to_str())["model"]
     if model["type"] not in ("Unigram", "WordPiece"):
         problem = f"can't trim a vocabulary of type {model['type']}"
         raise DinkuError(problem, where="TrimVocabulary", remedy="use a model with Unigram or WordPiece")
-    pieces = [""] * len(tagger.tokenizer)
+    pieces = [""] * (max(_named(tagger.tokenizer)) + 1)
     scores = np.zeros(len(pieces))
     if model["type"] == "WordPiece":
+        inside = model["continuing_subword_prefix"]
         for piece, i in model["vocab"].items():
             pieces[i], scores[i] = piece, -i
-        return pieces, scores, []
+        return pieces, [piece.removeprefix(inside) or piece for piece in pieces], scores, []
     for i, (piece, score) in enumerate(model["vocab"]):
         pieces[i], scores[i] = piece, score
-    return pieces, scores, [int(scores.argmin())]
+    return pieces, pieces, scores, [int(scores[: len(model["vocab"])].argmin())]
 
 
-def _ids(tagger: Tagger, text: Corpus) -> Ids:
-    """All subwords of a text, one after another."""
-    windows = tagger.encoder.windows([s.words for s in text])
-    return np.concatenate([w.ids for w in windows]) if windows else np.zeros(0, np.int64)
+def _letters(backend: Any, text: Corpus) -> Counter[str]:
+    """How often each character stands in the text, as the tokenizer normalizes it."""
+    words = Counter(word for s in text for word in s.words)
+    out: Counter[str] = Counter()
+    for word, times in words.items():
+        for letter in backend.normalizer.normalize_str(word) if backend.normalizer else word:
+            out[letter] += times
+    return out
+
+
+def _scripts(letters: Counter[str]) -> set[str]:
+    """The scripts that a text is written in, leaving out those of less than `_SHARE` of its letters."""
+    of: Counter[str] = Counter()
+    for letter, times in letters.items():
+        of[_script(letter)] += times
+    whole = {script: times for script, times in of.items() if script not in ("", "SYMBOL")}
+    return {script for script, times in whole.items() if times >= _SHARE * sum(whole.values())}
 
 
 @cache
 def _script(letter: str) -> str:
-    """The script of a letter, mark or digit, by the first word of its Unicode name, such as *LATIN*.
+    """The script of a letter: the first word of its Unicode name, such as *LATIN*, or of what it is a variant of.
 
-    Empty for what belongs to none and stays with any: punctuation, combining marks, currencies. Other symbols, of which
+    Empty for what belongs to none and stays with any: digits, marks, punctuation, currencies. Other symbols, of which
     there are thousands, are told as *SYMBOL*.
     """
     kind = unicodedata.category(letter)
-    if kind[0] in "LMN":
-        first = unicodedata.name(letter, "?").split(" ")[0]
-        return "" if first in _NO_SCRIPT else first
-    return "" if kind[0] in "PZ" or kind in ("Sc", "Sk", "Cf") or letter == "▁" else "SYMBOL"
+    if kind[0] == "L":  # a wide, narrow or raised letter (FULLWIDTH LATIN …) is known by its plain one
+        plain = unicodedata.normalize("NFKC", letter)
+        first = next((unicodedata.name(c, "?").split(" ")[0] for c in plain if c.isalpha()), "")
+        return _OTHER_NAMES.get(first, first)
+    return "" if kind[0] in "MNPZ" or kind in ("Sc", "Sk", "Cf") or letter == "▁" else "SYMBOL"
 
 
 @cache
@@ -215,7 +265,10 @@ def _all_scripts() -> frozenset[str]:
     return frozenset(map(_script, map(chr, range(0x20000)))) - {"", "SYMBOL", "?"}
 
 
-_NO_SCRIPT = frozenset(
-    ["COMBINING", "DIGIT", "MODIFIER", "SUPERSCRIPT", "SUBSCRIPT", "FEMININE", "MASCULINE", "VULGAR"]
-)
-_OTHER_NAMES = {"HAN": "CJK"}
+_OTHER_NAMES = {
+    "HAN": "CJK",
+    "IDEOGRAPHIC": "CJK",
+    "HENTAIGANA": "HIRAGANA",
+    "KATAKANA-HIRAGANA": "",  # signs of both
+    "MODIFIER": "",  # apostrophes and tone letters of many scripts
+}
