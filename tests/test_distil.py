@@ -231,7 +231,7 @@ def test_text_alone_brings_an_encoder_nearer_to_its_teacher(text: Text) -> None:
     with pytest.raises(DinkuError, match="hidden and relations are 0; give one of them a weight"):
         replace(method, relations=0.0)
     assert method.needs == {"text"}
-    assert replace(method, student=(TrimVocabulary(60),)).needs == {"text"}
+    assert replace(method, student=(TrimVocabulary(60),)).needs == {"text", "words"}
 
 
 def test_zeros_of_the_student_stay() -> None:
@@ -250,7 +250,7 @@ def test_a_student_with_another_vocabulary_is_taught_by_word() -> None:
 def test_what_it_needs_is_what_its_student_needs_and_the_text() -> None:
     assert FAST.needs == {"labels"}
     assert replace(FAST, transfer=5).needs == {"labels", "text"}
-    assert replace(FAST, student=(TrimVocabulary(60),)).needs == {"labels", "text"}
+    assert replace(FAST, student=(TrimVocabulary(60),)).needs == {"labels", "words"}
 
 
 @pytest.mark.parametrize(

@@ -114,12 +114,20 @@ def test_the_battery_catches_methods_that_break_the_contract() -> None:
             changed.model.classifier.bias.data.normal_()
             return changed
 
+    class Seeded(Sparsify):
+        def apply(self, tagger, data, work):  # type: ignore[no-untyped-def]
+            changed = tagger.copy()
+            changed.model.classifier.bias.data += work.seed
+            return changed
+
     with pytest.raises(AssertionError, match="hidden=17"):
         check_method(Wrong(0.5))
     with pytest.raises(AssertionError, match="changed the tagger it was given"):
         check_method(Spoils(0.0))
     with pytest.raises(AssertionError, match="another result at the same seed"):
         check_method(Random(0.0))
+    with pytest.raises(AssertionError, match="or at one not in its address"):
+        check_method(Seeded(0.0))
 
 
 @settings(max_examples=40, deadline=None)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data
+from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe, canonical
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger
+from dinku.text import Text
 
 AFTER = Recipe("base", "corpus", (FineTune(epochs=2), Sparsify(0.5), FineTune(epochs=1)))
 
@@ -41,10 +46,31 @@ def test_what_a_step_consumes_enters_its_address() -> None:
     assert addresses(before)[2] != addresses(reseeded)[2]
 
 
+def test_what_needs_words_depends_on_those_of_the_train_split_alone(tmp_path: Path) -> None:
+    """A vocabulary trimmed once serves every seed; tags, dev, text and the seed can't change it."""
+    trimming, data = replace(AFTER, steps=(TrimVocabulary(60), *AFTER.steps)), tiny_data()
+    (tmp_path / "one.txt").write_text("bade kilo\n")
+    text = Text.open(str(tmp_path))
+    assert addresses(trimming, data=replace(data, text=text)) == addresses(trimming)
+    for other, given in [
+        (replace(trimming, seed=7), data),
+        (trimming, Data(data.train, tiny_corpus(seed=5, split="dev"))),
+        (trimming, Data(data.train.without_tags(), data.dev)),  # type: ignore[union-attr]
+    ]:
+        assert addresses(other, data=given)[1] == addresses(trimming)[1]
+        assert addresses(other, data=given)[2] != addresses(trimming)[2]
+    assert addresses(trimming, data=Data(tiny_corpus(seed=5), data.dev))[1] != addresses(trimming)[1]
+    distilling = replace(AFTER, steps=(DistilText(), *AFTER.steps))  # which draws at random, and sees the text
+    assert addresses(replace(distilling, seed=7))[1] != addresses(distilling)[1]
+    assert addresses(distilling, data=replace(data, text=text))[1] != addresses(distilling)[1]
+
+
 def test_an_address_stays_what_it_was() -> None:
     """Rows that were committed are found by their addresses: a change here loses them all."""
     recipe = Recipe("base", "corpus", (Sparsify(0.5), FineTune(epochs=1, tags=("O", "B-PER", "I-PER"))))
     assert recipe.addresses("0" * 64, Data())[-1][:16] == "f88d6adbbb774be8"
+    corpus = Corpus("c", "train", (Sentence(("a", "b"), ("B-PER", "O")),))
+    assert recipe.addresses("0" * 64, Data(corpus, corpus))[-1][:16] == "0b43a18a48bf893f"
 
 
 def test_a_recipe_comes_back_from_its_document() -> None:

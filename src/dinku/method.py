@@ -19,7 +19,7 @@ from dinku.text import Text
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
-Need = Literal["text", "labels"]
+Need = Literal["words", "text", "labels"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,15 @@ class Data:
     text: Text | None = None
 
     def given(self, needs: frozenset[Need]) -> Data:
-        """What a method with these needs may see: tags only for *labels*, words and text only for *text*, else nothing."""
+        """What a method with these needs may see: tags only for *labels*, both splits' words and the unlabelled text only
+        for *text*, the train split's words for *words*, else nothing."""
         text = self.text if "text" in needs else None
         if "labels" in needs:
             return Data(self.train, self.dev, text)
         if "text" in needs:
             return Data(self.train and self.train.without_tags(), self.dev and self.dev.without_tags(), text)
+        if "words" in needs:
+            return Data(self.train and self.train.without_tags())
         return Data()
 
     def fingerprints(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from dinku.corpus import Corpus
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
 from dinku.files import written
-from dinku.method import Data, Method, Work
+from dinku.method import Data, Method, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
@@ -276,7 +276,7 @@ class Runner:
     def _trainings(self, prepared: Prepared) -> tuple[Training, ...]:
         out = []
         for address, step in zip(prepared.addresses[1:], prepared.recipe.steps, strict=True):
-            if step.needs and self.store.has(address):
+            if isinstance(step, Trained) and self.store.has(address):
                 made = self.store.step(address)
                 where = Environment.model_validate(made["environment"])
                 asked = getattr(step, "precision", "float32")
@@ -422,7 +422,7 @@ def plan(runner: Runner) -> dict[str, Any]:
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
             told = _told(prepared.entry.recipe.steps[i - 1])
-            told += [f"seed {prepared.recipe.seed}"] if step.needs else []
+            told += [f"seed {prepared.recipe.seed}"] if isinstance(step, Trained) else []
             known = steps.setdefault(
                 address,
                 {

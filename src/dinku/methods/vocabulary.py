@@ -51,7 +51,7 @@ class TrimVocabulary:
     scripts: tuple[str, ...] = ()
 
     version: ClassVar[int] = 2
-    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"words"})
 
     def __post_init__(self) -> None:
         if self.size < 1:
