@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.files import locked, written, written_folder
+from dinku.files import locked, told, written, written_folder
 
 
 def fail_while_writing(path: Path) -> None:
@@ -59,6 +61,30 @@ def test_what_the_system_refuses_is_one_line_of_status_1(tmp_path: Path) -> None
         ) as told:
             attempt.__enter__()
         assert told.value.status == 1
+
+
+def test_a_file_system_without_locks_is_one_line_of_status_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    path = tmp_path / ".lock"
+    for wait in (True, False):
+        with pytest.raises(DinkuError, match=r"\.lock: can't be locked \(Function not .*\); check its") as told:
+            locked(path, wait=wait).__enter__()
+        assert told.value.status == 1
+    monkeypatch.undo()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DinkuError, match=r"folder: can't be locked \(Is a directory\)"):
+        locked(tmp_path / "folder").__enter__()
+
+
+def test_what_can_not_be_read_is_told_so(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DinkuError, match=r"can't be read \(Is a directory\); check its permissions"),
+        told(tmp_path, reading=True),
+    ):
+        tmp_path.open()
 
 
 def test_a_lock_is_had_once_and_let_go_by_a_kill(tmp_path: Path) -> None:

@@ -239,5 +239,5 @@ def _receive(
 
 
 def _sha256(path: Path) -> str:
-    with told(path), open(path, "rb") as file:
+    with told(path, reading=True), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

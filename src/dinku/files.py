@@ -51,16 +51,23 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file against other processes; yields whether it was had. A kill lets it go."""
+    """Hold a lock file against other processes; yields whether it was had. A kill lets it go.
+
+    Raises `DinkuError`, of status 1, where the file system has no such locks: a file that stands for one would outlive a
+    kill, and be waited for without end.
+    """
     with told(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    lock = FileLock(path)
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         lock.acquire(timeout=-1 if wait else 0)
-    except Timeout:
+    except Timeout:  # which is an OSError
         yield False
         return
+    except OSError as error:
+        problem = f"can't be locked ({error.strerror or error})"
+        remedy = "check its permissions, or use a folder on a file system that has locks"
+        raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
     try:
         yield True
     finally:
@@ -68,13 +75,13 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def told(path: Path, *, reading: bool = False) -> Iterator[None]:
     """What the system refuses within the block, as one line: where, why, and what to do."""
     try:
         yield
     except OSError as error:
-        problem = f"can't be written ({error.strerror or error})"
-        remedy = "check the folder, its permissions and space"
+        problem = f"can't be {'read' if reading else 'written'} ({error.strerror or error})"
+        remedy = "check its permissions" if reading else "check the folder, its permissions and space"
         raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
 
 
