@@ -109,7 +109,10 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
 
 
 def _download(url: str, part: Path, had: int, size: int, limits: Limits, progress: Progress) -> int:
-    """Append to the partial file what is missing; how many of its bytes were there before and were kept."""
+    """Append to the partial file what is missing; how many of its bytes were there before and were kept.
+
+    A server that sends the whole file instead has to send all of it before what had come is given up.
+    """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     try:
         with _client(limits) as client, _answer(client, url, headers, limits) as response:
@@ -124,18 +127,18 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
             if status != 200 and not (had and status == 206):
                 problem, remedy = f"the server answered {status}", "check DINKU_MIRROR, the proxy, or try later"
                 raise DinkuError(f"can't be fetched: {problem}", where=url, remedy=remedy, status=1)
-            had = had if status == 206 else 0
-            if (length := given.get("Content-Length", "")).isdigit() and had + int(length) != size:
-                part.unlink(missing_ok=True)
-                if had:
-                    raise _MayPass("what had come before doesn't fit the server's file")
-                raise _other(url, f"it has {int(length):,} bytes, not {size:,}")
-            _receive(response, part, had, size, limits, progress, url)
+            kept = had if status == 206 else 0
+            if (length := given.get("Content-Length", "")).isdigit() and kept + int(length) != size:
+                raise _other(url, f"it has {kept + int(length):,} bytes, not {size:,}")
+            if kept == had:
+                _receive(response, part, had, size, limits, progress, url)
+            else:
+                _receive_anew(response, part, size, limits, progress, url)
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise DinkuError(f"is no address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
     except httpx2.TransportError as error:
         raise _MayPass(str(error).rstrip(".") or type(error).__name__) from None
-    return had
+    return kept
 
 
 def _client(limits: Limits) -> httpx2.Client:
@@ -209,7 +212,7 @@ def _watched(request: httpx2.Request, limits: Limits) -> Iterator[None]:
 
 
 def _other(url: str, how: str) -> DinkuError:
-    remedy = "try another network or mirror; nothing was kept"
+    remedy = "try another network or mirror; nothing of it was kept"
     return DinkuError(f"isn't the file that was published ({how})", where=url, remedy=remedy, status=1)
 
 
@@ -225,8 +228,9 @@ def _receive(
         for block in response.iter_raw():  # of no set size, which would hold back what came before a cut
             done += len(block)
             if done > size:
-                file.close()
-                part.unlink()
+                file.truncate(had)
+                if not had:
+                    part.unlink()
                 raise _other(url, f"it is longer than {size:,} bytes")
             file.write(block)
             progress(done, size)
@@ -236,6 +240,20 @@ def _receive(
                 since, seen = now, done
         file.flush()
         os.fsync(file.fileno())
+
+
+def _receive_anew(
+    response: httpx2.Response, part: Path, size: int, limits: Limits, progress: Progress, url: str
+) -> None:
+    """Write the whole file over the partial one, but only once it is there."""
+    whole = part.with_name(f"{part.name}.whole")
+    try:
+        _receive(response, whole, 0, size, limits, progress, url)
+        if (came := whole.stat().st_size) < size:
+            raise _MayPass(f"it ended after {came:,} of {size:,} bytes")
+        os.replace(whole, part)
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:
