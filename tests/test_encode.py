@@ -1,3 +1,4 @@
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -142,10 +143,31 @@ def test_a_real_encoder_is_read_without_torch_as_with_it(shared: Path) -> None:
     assert_opens_alike(shared / "models" / "e5-masakhaner", sources.load("masakhaner:yor,zh", "test").sample(300, 0))
 
 
+def test_a_folder_that_names_no_padding_is_read_by_its_tokenizer_alone(tmp_path: Path) -> None:
+    folder = tiny_tagger("bert", "wordpiece").save(tmp_path / "tagger")
+    tokenizer = (folder / "tokenizer.json").read_text()
+    for config in ("{}", '{"model_max_length": null}', None):
+        if config:
+            (folder / "tokenizer_config.json").write_text(config)
+        else:
+            (folder / "tokenizer_config.json").unlink()
+        assert_opens_alike(folder, tiny_corpus())
+    padding = {"strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": None, "pad_type_id": 0}
+    for name, said in (("[PAD]", None), ("empty", {**padding, "pad_token": "empty", "pad_id": 1}), ("empty", None)):
+        document = json.loads(tokenizer) | {"padding": said, "added_tokens": []}
+        document["model"]["vocab"][name] = document["model"]["vocab"].pop("<pad>")
+        (folder / "tokenizer.json").write_text(json.dumps(document))
+        if name == "[PAD]" or said:
+            assert_opens_alike(folder, tiny_corpus())
+            assert Tagger.load(folder).encoder.pad == 1
+        else:
+            assert opened(folder) is None
+            with pytest.raises(DinkuError, match="its tokenizer has no padding token; name one in"):
+                Tagger.load(folder)
+
+
 def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
     folder = tiny_tagger().save(tmp_path / "tagger")
-    (folder / "tokenizer_config.json").write_text("{}")
-    assert opened(folder) is None
     (folder / "tokenizer_config.json").write_text('{"pad_token": {"content": "<pad>"}, "model_max_length": 20}')
     reader = opened(folder)
     assert reader

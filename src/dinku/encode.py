@@ -203,6 +203,12 @@ def prefix_space(tokenizer: Tokenizer) -> None:
         tokenizer.pre_tokenizer = part
 
 
+def padding_token(tokenizer: Tokenizer) -> str | None:
+    """The padding token of a tokenizer for which its folder names none: that of its own padding, or one of a usual name."""
+    named = (tokenizer.padding or {}).get("pad_token")
+    return next((token for token in (named, "[PAD]", "<pad>") if _id(tokenizer, token) is not None), None)
+
+
 def opened(folder: Path) -> tuple[Encoder, int | None] | None:
     """The encoder of a model's folder, as `dinku.tagger.Tagger` has it, and the id of unknown subwords; without torch.
 
@@ -218,12 +224,15 @@ def opened(folder: Path) -> tuple[Encoder, int | None] | None:
         for other in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / other).is_file():
                 names |= json.loads((folder / other).read_text(encoding="utf-8"))
-        most = float(names.get("model_max_length", 1 << 30))
+        stated = names.get("model_max_length")
+        most = float(1 << 30 if stated is None else stated)
     except Exception as error:  # the tokenizers library raises bare Exception
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         problem = f"its tokenizer can't be read ({reason})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
     pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
+    if pad is None:
+        pad = _id(tokenizer, padding_token(tokenizer))
     if pad is None:
         return None
     prefix_space(tokenizer)

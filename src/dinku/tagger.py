@@ -23,7 +23,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification,
 
 from dinku import packing, predict, surgery
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, prefix_space, window_of
+from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_of
 from dinku.errors import DinkuError
 from dinku.files import written_folder
 from dinku.runtime.torch import TorchEngine
@@ -263,6 +263,8 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
         raise DinkuError(
             f"its tokenizer can't be read ({reason})", where=where, remedy="fetch the model again"
         ) from None
+    if tokenizer.pad_token_id is None and (token := padding_token(backend)):
+        tokenizer.pad_token = token
     if tokenizer.pad_token_id is None:
         raise DinkuError("its tokenizer has no padding token", where=where, remedy="name one in tokenizer_config.json")
     prefix_space(backend)
