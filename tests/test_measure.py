@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ import torch
 import zstandard
 from safetensors.torch import load_file, save_file
 
-from dinku import measure
+from dinku import measure, packing, sources
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.sparsity import Sparsify
+from dinku.tagger import Tagger
 from dinku.testing import tiny_tagger
 
 
@@ -90,6 +92,25 @@ def test_bytes_on_disk_and_as_a_download(tmp_path: Path) -> None:
     assert measure.disk_bytes(tmp_path) == 100_000
     alone = len(zstandard.ZstdCompressor(level=9).compress(noise))
     assert alone < measure.download_bytes(tmp_path) < alone + 100
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_of_weights_in_two_formats_one_is_loaded_and_measured(weights: Any, tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger", weights=weights)
+    sizes = measure.disk_bytes(folder), measure.download_bytes(folder), sources.model_digest(folder)
+    expected = Tagger.load(folder).digest
+    others = {name: torch.zeros_like(weight) for name, weight in tiny_tagger().model.state_dict().items()}
+    torch.save(others, folder / "pytorch_model.bin")
+    save_file(others, folder / "another.safetensors")
+    if weights == "int8":
+        save_file(others, folder / "model.safetensors")
+    assert sizes == (measure.disk_bytes(folder), measure.download_bytes(folder), sources.model_digest(folder))
+    assert Tagger.load(folder).digest == expected
+    if weights == "float32":
+        assert measure.inspection(folder)["nonzero"] == tiny_tagger().shape.nonzero[0]
+    else:
+        assert sources.weight_files(folder) == [folder / packing.FILE]
+        assert measure.inspection(folder)["nonzero"] > 1000
 
 
 def test_subjects_are_timed_within_every_round_in_turns() -> None:

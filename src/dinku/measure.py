@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.shape import Shape
+from dinku.sources import is_spare, weight_files
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _BESIDE = re.compile(r"(^|\.)(pooler|lm_head|cls|vocab_\w+|position_ids|scale)(\.|$)")  # what a tagger leaves out
@@ -27,20 +28,24 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def disk_bytes(folder: Path) -> int:
-    """Bytes of all files of a model folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Bytes of all files of a model folder, its weights in one format: those that are read."""
+    return sum(path.stat().st_size for path in _files(folder))
 
 
 def download_bytes(folder: Path, *, level: int = 9) -> int:
-    """Bytes of all files of a model folder as one would download them: each compressed with zstd."""
+    """The same as one would download them: each compressed with zstd."""
     total = 0
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in _files(folder):
         compressor = zstandard.ZstdCompressor(level=level, threads=-1).compressobj(size=path.stat().st_size)
         with open(path, "rb") as file:
             while block := file.read(1 << 22):
                 total += len(compressor.compress(block))
         total += len(compressor.flush())
     return total
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_spare(path))
 
 
 def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
@@ -82,8 +87,8 @@ def _nonzero(raw: NDArray[np.uint8], kind: str) -> int:
 
 
 def _unpickled(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """The same of a ``pytorch_model.bin``, where torch is installed; nothing where it isn't, or there is no file."""
-    if not path.is_file() or find_spec("torch") is None:
+    """The same of a ``pytorch_model.bin``, where torch is installed; nothing where it isn't."""
+    if find_spec("torch") is None:
         return
     import torch
 
@@ -105,9 +110,9 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
     holds besides encoder and tag head (a pooler, a masked-LM head) doesn't count. Raises `DinkuError` where weights are missing.
     """
     shape = Shape.of_folder(folder)
-    weights = sorted(folder.glob("*.safetensors"))
-    pickled = folder / "pytorch_model.bin"
-    listed = chain.from_iterable(map(tensors, weights)) if weights else _unpickled(pickled)
+    files = weight_files(folder)
+    pickled = any(path.suffix == ".bin" for path in files)
+    listed = chain.from_iterable(map(_unpickled if pickled else tensors, files))
     held = [(n, s, z) for n, s, z in listed if not _BESIDE.search(n)]
     parameters = sum(math.prod(s) for _, s, _ in held)
     if held and parameters != shape.parameters:
@@ -116,7 +121,7 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
             where=str(folder),
             remedy="fetch the model again",
         )
-    if not held and not pickled.is_file():
+    if not held and not pickled:
         raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
     return {
         "parameters": shape.parameters,

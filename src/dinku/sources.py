@@ -470,12 +470,24 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
         ) from None
 
 
+_WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files of a model folder that its weights are read from: of several formats one, which is safetensors if it can be."""
+    return next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+
+
+def is_spare(path: Path) -> bool:
+    """Whether a file of a model folder holds weights, but not those that are read."""
+    weights = path.suffix == ".safetensors" or path.name == "pytorch_model.bin"
+    return weights and path not in weight_files(path.parent)
+
+
 def model_files(folder: Path) -> list[Path]:
-    """The files of a model folder that make the model what it is, sorted by name; weights once, as safetensors if so."""
-    files = sorted({path for pattern in _MODEL_FILES for path in folder.glob(pattern)})
-    if any(path.suffix == ".safetensors" for path in files):
-        files = [path for path in files if path.name != "pytorch_model.bin"]
-    return files
+    """The files of a model folder that make the model what it is, sorted by name; weights once."""
+    files = {path for pattern in _MODEL_FILES for path in folder.glob(pattern)}
+    return sorted(path for path in files if not is_spare(path))
 
 
 def model_digest(folder: Path) -> str:
