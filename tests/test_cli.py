@@ -19,6 +19,7 @@ from test_fetch import serving
 from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
+from dinku import corpus as corpora
 from dinku.cli import main
 from dinku.corpus import Sentence, read, write
 from dinku.sources import Source
@@ -517,6 +518,18 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     assert "odd train: 1 sentences stood before, first in sentence 3" in out
     assert "odd test: 1 sentences also stand in train, first in sentence 1" in out
     assert "odd: LOC is in 1 of 2 splits; test lacks it" in out
+    assert "odd test: there is no entity; every tag is O" in out
+    assert "odd train: there is no entity" not in out
+    assert "one sentence" not in out
+    make("joined/train.txt", "a B-PER\n" * 201)
+    read: list[Path] = []
+    parse = corpora.parse
+    monkeypatch.setattr(
+        corpora, "parse", lambda data, name, **named: read.append(Path(name)) or parse(data, name, **named)
+    )
+    status, out, _ = dinku("data", "check", "joined", "--model", "dinku:house")
+    assert "joined train: all 201 words are one sentence; is the blank line after each missing?" in out
+    assert read == [Path("joined/train.txt")], "it was read more than once"
     make("both/one/train.txt", GOOD)
     make("both/one/test.txt", GOOD)
     make("both/two/test.txt", GOOD)

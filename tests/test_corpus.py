@@ -465,7 +465,7 @@ def test_labels_alone() -> None:
 
 @pytest.mark.shared
 def test_an_audit_of_masakhaner_finds_what_is_known_to_be_in_it(shared: Path) -> None:
-    found = sources.audited("masakhaner:all")
+    found = sources.audited(sources.whole("masakhaner:all"))
     also = {language: part["also_in_train"] for language, part in found["test"].items() if part["also_in_train"]}
     assert also == {"ibo": 7, "swa": 11, "yor": 5, "kin": 1, "lug": 1, "wol": 1}
     assert found["train"]["luo"]["bom"] == 1
@@ -473,9 +473,9 @@ def test_an_audit_of_masakhaner_finds_what_is_known_to_be_in_it(shared: Path) ->
     assert {"hau", "lug", "pcm", "yor"} == {
         language for parts in found.values() for language, part in parts.items() if part["orphan_tags"]
     }
-    fon = sources.audited("masakhaner2:fon")
+    fon = sources.audited(sources.whole("masakhaner2:fon"))
     assert fon["train"]["fon"]["not_nfc"] > 0
     assert fon["test"]["fon"]["not_nfc"] == 0
-    chinese = sources.audited("masakhaner:zh")
+    chinese = sources.audited(sources.whole("masakhaner:zh"))
     assert list(chinese) == ["dev", "test"]
     assert set(chinese["test"]["zh"]["spans"]) == {"PER", "ORG", "LOC"}

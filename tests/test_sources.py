@@ -226,7 +226,7 @@ def test_an_audit_compares_a_language_with_its_train_whatever_another_lacks(tmp_
     for path in ("hau/train.txt", "hau/test.txt", "yor/test.txt"):
         put(tmp_path / path)
     corpus.write([Sentence(("a",), ("B-PER",))], tmp_path / "hau" / "dev.txt")
-    found = sources.audited(str(tmp_path))
+    found = sources.audited(sources.whole(str(tmp_path)))
     assert {language: part["also_in_train"] for language, part in found["test"].items()} == {"hau": 1, "yor": 0}
     assert found["dev"]["hau"]["labels_alone"] == ["PER"]
     assert found["test"]["hau"]["labels_alone"] == found["test"]["yor"]["labels_alone"] == []

@@ -207,9 +207,10 @@ def data_check(
         from dinku.encode import subwords_of
 
         encoder, unknown = _reader(model)
-    found, absent = sources.audited(corpus), sources.absent(corpus)
+    loaded = sources.whole(corpus)
+    found, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
-        for split, parts in sources.whole(corpus).items():
+        for split, parts in loaded.items():
             for language, part in parts.items():
                 found[split][language] |= subwords_of(encoder, part, unknown)
     if as_json:
@@ -226,7 +227,7 @@ def data_check(
         [language, split, *(f"{part[k]:,}" for k in ("sentences", "words"))]
         + [f"{part['spans'].get(label, 0):,}" for label in labels]
         + [f"{part[name]:,}" if part[name] else "" for name in names]
-        + ([f"{part['subwords'] / part['words']:.2f}"] if model else [])
+        + ([f"{part['subwords'] / max(1, part['words']):.2f}"] if model else [])
         for language in dict.fromkeys(language for parts in found.values() for language in parts)
         for split, part in ((s, p[language]) for s, p in found.items() if language in p)
     ]
@@ -265,10 +266,15 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
     }
     for split, parts in found.items():
         for language, part in parts.items():
+            place = " ".join(filter(None, (language, split)))
+            if part["sentences"] == 1 and part["words"] > 200:
+                yield f"{place}: all {part['words']:,} words are one sentence; is the blank line after each missing?"
+            if part["words"] and not part["spans"]:
+                yield f"{place}: there is no entity; every tag is O"
             for name, what in said.items():
                 if part[name]:
                     at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
-                    yield f"{' '.join(filter(None, (language, split)))}: {part[name]:,} {what}{at}"
+                    yield f"{place}: {part[name]:,} {what}{at}"
     everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
     for language in sorted({language for parts in found.values() for language in parts}):
         own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}

@@ -247,9 +247,8 @@ def whole(name: Name | Sequence[Name]) -> dict[str, dict[str, Corpus]]:
     return {split: by_language for split, by_language in found.items() if by_language}
 
 
-def audited(name: Name | Sequence[Name]) -> dict[str, dict[str, dict[str, Any]]]:
-    """`dinku.corpus.audit` of all that there is: split → language → what was found, and ``labels_alone``."""
-    loaded = whole(name)
+def audited(loaded: Mapping[str, Mapping[str, Corpus]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """`dinku.corpus.audit` of a `whole` corpus: split → language → what was found, and ``labels_alone``."""
     train = loaded.get("train", {})
     found = {
         split: {
