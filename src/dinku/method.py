@@ -31,16 +31,12 @@ class Data:
     text: Text | None = None
 
     def given(self, needs: frozenset[Need]) -> Data:
-        """What a method with these needs may see: tags only for *labels*, both splits' words and the unlabelled text only
-        for *text*, the train split's words for *words*, else nothing."""
+        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words* and
+        for *text*, and the unlabelled text for *text* alone."""
         text = self.text if "text" in needs else None
         if "labels" in needs:
             return Data(self.train, self.dev, text)
-        if "text" in needs:
-            return Data(self.train and self.train.without_tags(), self.dev and self.dev.without_tags(), text)
-        if "words" in needs:
-            return Data(self.train and self.train.without_tags())
-        return Data()
+        return Data(self.train.without_tags() if self.train and needs else None, None, text)
 
     def fingerprints(self) -> dict[str, str]:
         parts = {"train": self.train, "dev": self.dev, "text": self.text}
