@@ -339,10 +339,10 @@ def test_paths_and_lists_are_names_too(tmp_path: Path) -> None:
     assert sources.splits(tmp_path) == ("test",)
     both = [tmp_path / "one", str(tmp_path / "two")]
     assert sources.load(both, "test").sentences == loaded.sentences
-    assert sources.audited(both) == sources.audited(tmp_path)
+    assert sources.audited(sources.whole(both)) == sources.audited(sources.whole(tmp_path))
     assert sources.absent(both) == {"one": ("train", "dev"), "two": ("train", "dev")}
     with pytest.raises(DinkuError, match="has one test twice; name each language once"):
-        sources.audited([tmp_path / "one"] * 2)
+        sources.whole([tmp_path / "one"] * 2)
 
 
 def test_a_language_named_twice_is_there_once() -> None:
