@@ -16,7 +16,7 @@ from dinku.run import Runner, _Clock, plan, size_of
 from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.testing import tiny_corpus, tiny_tagger, tiny_text
 
 STUDY = """
 name: small
@@ -105,6 +105,54 @@ def test_what_can_not_end_well_is_refused_before_it_starts(runner: Runner, home:
     tagged = STUDY.replace("base: encoder", "base: tagger").replace(dense, next(iter(wrong)))
     Path("s.yaml").write_text(tagged, encoding="utf-8")
     assert plan(Runner(Study.read("s.yaml"), runner.store, runner.results))["recipes"] == 3
+
+
+def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path) -> None:
+    tiny_text(Path("text"))
+    distil = "Distil: {epochs: 1, batch: 8, temperature: $t, transfer: 20, student: [KeepLayers: {keep: [0]}]}"
+    study = STUDY[: STUDY.index("  - arm: after")] + (
+        "  - arm: distilled\n    grid: {t: [2.0, 6.0]}\n    steps:\n"
+        f"      - FineTune: {{epochs: 1, batch: 8}}\n      - {distil}\n"
+        "text: text\n"
+    )
+    Path("s.yaml").write_text(study, encoding="utf-8")
+    made = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    document = plan(made)
+    assert (document["trainings"], document["trainings_unshared"]) == (3, 5)
+    made.run()
+    assert len(made.results.rows()) == 3
+    assert {len(p.recipe.document()["text"]) for p in made.prepared} == {4}
+    answers = sorted(made.store.answers.rglob("*.npy"))
+    assert len(answers) == 2  # of one teacher to the train split and to the transfer set
+    assert plan(made)["recipes_done"] == 3
+    (Path("text") / "one.txt").write_text("another text")
+    changed = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    assert plan(changed)["recipes_done"] == 1  # the teacher never sees it
+    for old, new, said in (
+        (
+            "transfer: 20",
+            "transfer: 200",
+            "text: holds 61 lines in one, two, fewer than 200; ask for fewer, or add text",
+        ),
+        ("text: text\n", "", r"small \(distilled\): Distil reads unlabelled text, and the study names none; add text:"),
+    ):
+        Path("s.yaml").write_text(study.replace(old, new), encoding="utf-8")
+        doomed = Runner(Study.read("s.yaml"), runner.store, runner.results)
+        with pytest.raises(DinkuError, match=said):
+            plan(doomed)
+
+
+def test_recipes_may_start_from_other_bases(runner: Runner, home: Path) -> None:
+    tiny_tagger("bert", "wordpiece", tags=()).save(home / "models" / "other")
+    study = STUDY.replace(
+        "  - arm: after", "  - arm: other\n    base: other\n    steps: [FineTune: {epochs: 1}]\n  - arm: after"
+    )
+    Path("s.yaml").write_text(study, encoding="utf-8")
+    made = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    made.run(["dense", "other"])
+    dense, other = made.results.rows()
+    assert dense.base_digest != other.base_digest
+    assert (dense.recipe["base"], other.recipe["base"]) == ("encoder", "other")
 
 
 def test_a_run_that_fails_before_it_has_a_row_leaves_no_results(

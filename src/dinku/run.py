@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from tokenizers import Tokenizer
 
@@ -41,11 +41,32 @@ Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
 @dataclass(frozen=True)
+class Base:
+    """What recipes start from. ``special`` tokens are 0 where they can't be told without torch."""
+
+    folder: Path
+    digest: str
+    shape: Shape
+    special: int
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Look at a model without torch: its weights are counted where they can be."""
+        folder = sources.model_folder(name)
+        shape, nonzero = Shape.of_folder(folder), measure.inspection(folder)["nonzero"]
+        counted = shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
+        file = folder / "tokenizer.json"
+        special = len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
+        return cls(folder, sources.model_digest(folder), counted, special)
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A recipe with absolute values and the addresses of its prefixes."""
 
     entry: Entry
     recipe: Recipe
+    base: Base
     addresses: tuple[str, ...]
 
     @property
@@ -56,6 +77,25 @@ class Prepared:
     def title(self) -> str:
         values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
         return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
+
+
+def _check_sizes(recipe: Recipe, special: int, where: str) -> None:
+    """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
+    for step in (inner for outer in recipe.steps for inner in (*getattr(outer, "student", ()), outer)):
+        if isinstance(step, TrimVocabulary) and step.size < special:
+            problem = f"TrimVocabulary: size is {step.size:,}, and {special:,} special tokens stay"
+            remedy = f"give more than {special:,}, as single characters of the text stay, too"
+            raise DinkuError(problem, where=where, remedy=remedy)
+
+
+def _check_text(recipe: Recipe, data: Data, where: str) -> None:
+    """Refuse a step that asks for more unlabelled sentences than there are, before its teacher is trained."""
+    for step in recipe.steps:
+        if asked := getattr(step, "transfer", 0) or getattr(step, "sentences", 0):
+            if data.text is None:
+                problem = f"{type(step).__name__} reads unlabelled text, and the study names none"
+                raise DinkuError(problem, where=where, remedy="add text: and a folder of <language>.txt files")
+            data.text.check(asked, data.train.languages if data.train else ())
 
 
 @dataclass(frozen=True)
@@ -79,45 +119,22 @@ class Runner:
         return Data(train, dev, Text.open(self.study.text) if self.study.text else None)
 
     @cached_property
-    def base(self) -> Path:
-        return sources.model_folder(self.study.base)
-
-    @cached_property
-    def base_digest(self) -> str:
-        return sources.model_digest(self.base)
-
-    @cached_property
-    def base_shape(self) -> Shape:
-        """The base's shape, its weights counted where they can be without torch."""
-        shape, nonzero = Shape.of_folder(self.base), measure.inspection(self.base)["nonzero"]
-        return shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
+    def bases(self) -> dict[str, Base]:
+        return {entry.recipe.base: Base.of(entry.recipe.base) for entry in self.study.entries()}
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
-        data, shape, out = self.data, Shape.of_folder(self.base), []
+        data, out = self.data, []
         for entry in self.study.entries():
-            recipe = entry.recipe.resolved(data)
+            recipe, base = entry.recipe.resolved(data), self.bases[entry.recipe.base]
             where = f"{self.study.name} ({entry.arm})"
-            if not recipe.declared(shape)[-1].tags:
-                problem = f"no step gives {self.study.base}, an encoder without tags, any"
+            if not recipe.declared(base.shape)[-1].tags:
+                problem = f"no step gives {recipe.base}, an encoder without tags, any"
                 raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
-            self._check_sizes(recipe, where)
-            out.append(Prepared(entry, recipe, tuple(recipe.addresses(self.base_digest, data))))
+            _check_sizes(recipe, base.special, where)
+            _check_text(recipe, data, where)
+            out.append(Prepared(entry, recipe, base, tuple(recipe.addresses(base.digest, data))))
         return tuple(out)
-
-    def _check_sizes(self, recipe: Recipe, where: str) -> None:
-        """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
-        for step in (inner for outer in recipe.steps for inner in (*getattr(outer, "student", ()), outer)):
-            if isinstance(step, TrimVocabulary) and step.size < self._special:
-                problem = f"TrimVocabulary: size is {step.size:,}, and {self._special:,} special tokens stay"
-                remedy = f"give more than {self._special:,}, as single characters of the text stay, too"
-                raise DinkuError(problem, where=where, remedy=remedy)
-
-    @cached_property
-    def _special(self) -> int:
-        """How many special tokens the base's tokenizer has; 0 where that can't be told without torch."""
-        file = self.base / "tokenizer.json"
-        return len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
 
     @cached_property
     def evaluated(self) -> tuple[tuple[Corpus, int], ...]:
@@ -240,12 +257,12 @@ class Runner:
     def _tagger(self, prepared: Prepared, i: int) -> Tagger:
         from dinku.tagger import Tagger
 
-        folder = self.store.tagger(prepared.addresses[i]) if i else self.base
+        folder = self.store.tagger(prepared.addresses[i]) if i else prepared.base.folder
         return Tagger.load(folder, label_on=prepared.recipe.label_on)
 
     def _evaluate(self, prepared: Prepared, missing: Sequence[tuple[Corpus, int]]) -> None:
         tagger = self._tagger(prepared, len(prepared.recipe.steps))
-        folder = self.store.tagger(prepared.address) if prepared.recipe.steps else self.base
+        folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder
         size = size_of(tagger, folder)
         for corpus, total in missing:
             what = f"{prepared.title}: tagging {corpus.languages[0]}"
@@ -259,7 +276,7 @@ class Runner:
             arm=prepared.entry.arm,
             values=prepared.entry.values,
             recipe=prepared.recipe.document(),
-            base_digest=self.base_digest,
+            base_digest=prepared.base.digest,
             address=prepared.address,
             seed=prepared.recipe.seed,
             corpus=corpus.name,
@@ -409,7 +426,7 @@ def plan(runner: Runner) -> dict[str, Any]:
     steps: dict[str, dict[str, Any]] = {}
     rates, complete = [], 0
     for prepared in runner.prepared:
-        shapes = prepared.recipe.declared(runner.base_shape)
+        shapes = prepared.recipe.declared(prepared.base.shape)
         whole = not runner.missing(prepared)
         complete += whole
         for i, step in enumerate(prepared.recipe.steps, 1):
@@ -482,7 +499,7 @@ def _subwords(runner: Runner) -> tuple[int, str]:
     """Subwords of one epoch, and whether they were counted."""
     train = runner.data.train
     assert train is not None
-    file = runner.base / "tokenizer.json"
+    file = next(iter(runner.bases.values())).folder / "tokenizer.json"
     if not file.is_file():
         return round(1.8 * train.words), "guessed at 1.8 a word"
     encoder = Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on)

@@ -60,9 +60,13 @@ class _Part(BaseModel):
 
 
 class Block(_Part):
-    """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value."""
+    """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value.
+
+    They start from ``base``, or else from the study's.
+    """
 
     arm: Annotated[str, AfterValidator(_arm)]
+    base: str | None = None
     steps: list[Any]  # `from_json` says what is wrong with one
     grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = {}
     seeds: list[Seed] = Field([0], min_length=1)
@@ -149,7 +153,7 @@ class Study(_Part):
                 values = dict(zip(block.grid, chosen, strict=True))
                 place = f"{where}: recipes.{number} ({block.arm})"
                 steps = tuple(_step(step, values, f"{place}: steps.{i}") for i, step in enumerate(block.steps))
-                recipe = Recipe(self.base, self.corpus, steps, seed, self.label_on, self.text)
+                recipe = Recipe(block.base or self.base, self.corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm

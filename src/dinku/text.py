@@ -77,16 +77,29 @@ class Text:
                 f"can't be read ({error})", where=f"{path}:{number + 1}", remedy="fetch it again"
             ) from None
 
+    def chosen(self, languages: Iterable[str]) -> list[str]:
+        """Of these languages those that the text has, or all that it has where it has none of them."""
+        return [language for language in dict.fromkeys(languages) if language in self.files] or list(self.files)
+
+    def check(self, sentences: int, languages: Iterable[str]) -> None:
+        """Raise `DinkuError` where there are fewer lines in these languages, or a line can't be read."""
+        chosen = self.chosen(languages)
+        if (there := sum(self._counts[language] for language in chosen)) < sentences:
+            problem = f"holds {there:,} lines in {', '.join(chosen)}, fewer than {sentences:,}"
+            raise DinkuError(problem, where=self.name, remedy="ask for fewer, or add text")
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        return {language: sum(1 for _ in self.lines(language)) for language in self.files}
+
     def sample(self, sentences: int, languages: Iterable[str]) -> Corpus:
         """That many lines at random, unlabelled, as evenly from these languages as their texts allow, always the same ones.
 
-        Where the text has none of these languages it is taken from all that it has.
+        Languages are those of `chosen`; raises as `check` does.
         """
-        chosen = [language for language in dict.fromkeys(languages) if language in self.files] or list(self.files)
+        self.check(sentences, languages)
+        chosen = self.chosen(languages)
         lines = {language: list(self.lines(language)) for language in chosen}
-        if (there := sum(map(len, lines.values()))) < sentences:
-            problem = f"holds {there:,} lines in {', '.join(chosen)}, fewer than {sentences:,}"
-            raise DinkuError(problem, where=self.name, remedy="ask for fewer, or add text")
         out: list[Sentence] = []
         # The shortest first: what it lacks of an even share, the others make up for.
         for rank, language in enumerate(sorted(chosen, key=lambda each: (len(lines[each]), each))):
