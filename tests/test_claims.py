@@ -110,6 +110,7 @@ class Made:
         *,
         seeds: int | Iterable[int] = 3,
         strict: int = 4,
+        parameters: int = 50_000,
         **more: Any,
     ) -> None:
         """Rows of so many seeds, or of these; strict F1 is ``strict`` points less."""
@@ -119,8 +120,8 @@ class Made:
                 counts = counts_of(language, points, points - strict)
                 linear = 10_000
                 size = Size(
-                    parameters=50_000,
-                    nonzero=50_000 - round(sparsity * linear),
+                    parameters=parameters,
+                    nonzero=parameters - round(sparsity * linear),
                     linear=linear,
                     linear_nonzero=linear - round(sparsity * linear),
                     bytes_disk=200_000,
@@ -334,3 +335,82 @@ def test_the_papers_encoder_and_the_sample_are_called_what_they_are(made: Made) 
     found = made.verdict("C1").found
     assert "another encoder" not in found
     assert "the embedded sample, no real corpus" in found
+
+
+TUNE = {"FineTune": {"epochs": 3, "rate": 1e-4}}
+LESS = {"KeepLayers": {"keep": [0, 1, 2]}}
+
+
+def distil(**fields: Any) -> dict[str, Any]:
+    return {"Distil": {"epochs": 3, "temperature": 2.0, "student": [LESS], **fields}}
+
+
+@pytest.mark.parametrize(("f1", "verdict"), [(80, "holds"), (70, "fails"), (78, "undecided")])
+def test_c3_is_about_students_that_are_a_quarter_smaller(made: Made, f1: int, verdict: str) -> None:
+    assert made.verdict("C3").verdict == "not measured"
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher")
+    made.quality("dense", 0, f1, steps=[TUNE, distil()], arm="student", parameters=36_000)
+    made.quality("dense", 0, 20, steps=[TUNE, distil(temperature=3.0)], arm="tiny", parameters=10_000)
+    found = made.verdict("C3")
+    assert found.verdict == verdict
+    assert found.measured == pytest.approx(f1 - 80)
+    assert "28 % smaller (student)" in found.found
+    assert "80 % smaller (tiny)" in found.found
+    assert len(found.rows) == 9
+
+
+def test_c3_is_undecided_by_two_seeds_or_by_smaller_students(made: Made) -> None:
+    made.quality("dense", 0, 80, steps=[TUNE])
+    made.quality("dense", 0, 50, steps=[TUNE, distil()], parameters=20_000)
+    assert made.verdict("C3").verdict == "undecided"
+    made.quality("dense", 0, 79, steps=[TUNE, distil(gold=0.5)], parameters=36_000, seeds=2, arm="two")
+    found = made.verdict("C3")
+    assert (found.verdict, found.measured) == ("undecided", pytest.approx(-1.0))
+    assert "too few to judge by" in found.found
+
+
+def test_the_teacher_is_the_recipe_without_the_distillation(made: Made) -> None:
+    """On text it is the encoder that was fine-tuned whole, though otherwise trained; a student without one isn't judged."""
+    on_text = {"DistilText": {"sentences": 1000, "student": [LESS]}}
+    other = {"FineTune": {"epochs": 9, "rate": 2e-4}}
+    made.quality("dense", 0, 60, steps=[on_text, other], parameters=36_000, arm="student")
+    assert made.verdict("C3").verdict == "not measured"
+    made.quality("dense", 0, 10, steps=[LESS, TUNE], parameters=36_000, arm="small alone")
+    made.quality("dense", 0, 40, steps=[{"FineTune": {"epochs": 1, "rate": 1e-4}}], arm="little")
+    assert made.verdict("C3").measured == pytest.approx(20)
+    made.quality("dense", 0, 70, steps=[TUNE], arm="teacher")
+    assert made.verdict("C3").measured == pytest.approx(-10)  # the better of those that were trained otherwise
+    made.quality("dense", 0, 65, steps=[other], arm="the same")
+    assert made.verdict("C3").measured == pytest.approx(-5)
+
+
+@pytest.mark.parametrize(
+    ("of_large", "of_base", "base", "verdict"),
+    [(79, 70, 75, "fails"), (79, 70, 71, "holds"), (70, 76, 80, "fails"), (75, 75, 76, "undecided")],
+)
+def test_c4_is_about_two_teachers_students_of_one_size(
+    made: Made, of_large: int, of_base: int, base: int, verdict: str
+) -> None:
+    made.quality("dense", 0, 81, steps=[TUNE], arm="large", parameters=50_000)
+    made.quality("dense", 0, of_large, steps=[TUNE, distil()], arm="large's", parameters=20_000)
+    assert made.verdict("C4").verdict == "not measured"
+    first = {"KeepLayers": {"keep": [0, 1, 2, 3, 4]}}
+    made.quality("dense", 0, base, steps=[first, TUNE], arm="base", parameters=40_000)
+    made.quality("dense", 0, of_base, steps=[first, TUNE, distil(layers=[1])], arm="base's", parameters=20_000)
+    made.quality("dense", 0, 1, steps=[first, TUNE, distil(temperature=9.0)], arm="otherwise", parameters=20_000)
+    found = made.verdict("C4")
+    assert found.verdict == verdict
+    assert found.measured == pytest.approx(of_large - of_base)
+    assert f"{100 * of_large / 81:.1f} % and {100 * of_base / base:.1f} % of their teachers' F1" in found.found
+    assert len(found.rows) == 12
+
+
+def test_c4_compares_students_of_two_bases(made: Made, tmp_path: Path) -> None:
+    made.quality("dense", 0, 80, steps=[TUNE], parameters=50_000, seeds=2)
+    made.quality("dense", 0, 78, steps=[TUNE, distil()], parameters=20_000, seeds=2)
+    other = Made(made.folder, base="smaller")
+    other.quality("dense", 0, 75, steps=[TUNE], parameters=40_000, seeds=2)
+    other.quality("dense", 0, 74, steps=[TUNE, distil()], parameters=20_000, seeds=2)
+    found = made.verdict("C4")
+    assert (found.verdict, found.measured) == ("undecided", pytest.approx(4))
+    assert "fewer than 3 seeds" in found.found

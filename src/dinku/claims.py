@@ -69,7 +69,14 @@ def ledger(results: Results) -> list[Verdict]:
     """A verdict on every claim of the paper, in its order."""
     rows = results.rows()
     evidence = Evidence.of(rows, results)
-    judged = {"C1": _consistent(evidence), "C2": _stable(evidence), "C7": _faster(rows)}
+    lessons = Lesson.all(rows, results)
+    judged = {
+        "C1": _consistent(evidence),
+        "C2": _stable(evidence),
+        "C3": _cheap(lessons),
+        "C4": _best_teacher(lessons),
+        "C7": _faster(rows),
+    }
     return [judged.get(claim) or _unmeasured(claim) for claim in SAID]
 
 
@@ -211,6 +218,181 @@ class Evidence:
             return None
         found = paired([x.counts for x, _ in pairs], [y.counts for _, y in pairs], average="languages")
         return Compared(len(pairs), *(100 * value for value in (found.difference, found.low, found.high)))
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A student and what it was distilled from, run by run with the same seed.
+
+    The teacher of a recipe is the recipe without its distillation: what was fine-tuned before, or where the student was
+    distilled on text and then fine-tuned, the whole encoder fine-tuned.
+    """
+
+    method: str
+    how: str  # the distillation but for its student, canonical
+    student: tuple[Run, ...]
+    teacher: tuple[Run, ...]
+
+    @classmethod
+    def all(cls, rows: Iterable[Row], results: Results) -> list[Lesson]:
+        """Every distillation whose teacher has been measured, too, in the order of their addresses."""
+        found = []
+        for group in _grouped([r for r in rows if r.kind == "quality"], _setting):
+            runs = whole_runs(group, results)
+            untaught = [r for r in runs if not _distillation(r)]
+            taught: dict[tuple[str, str, str], list[tuple[Run, Run]]] = defaultdict(list)
+            for run in runs:
+                if (step := _distillation(run)) and (teacher := _teacher(run, step[0], untaught)):
+                    _, method, fields = step
+                    how = canonical({k: v for k, v in fields.items() if k not in ("student", "layers")})
+                    taught[method, how, canonical(_steps(run))].append((run, teacher))
+            for (method, how, _), pairs in taught.items():
+                pairs.sort(key=lambda pair: pair[0].rows[0].seed)
+                found.append(cls(method, how, tuple(s for s, _ in pairs), tuple(t for _, t in pairs)))
+        return sorted(found, key=lambda lesson: lesson.student[0].address)
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """Of the student and of the teacher."""
+        return _parameters(self.student[0]), _parameters(self.teacher[0])
+
+    @property
+    def smaller(self) -> float:
+        """The fraction of parameters that the student lacks."""
+        student, teacher = self.parameters
+        return 1 - student / teacher
+
+    @property
+    def kept(self) -> float:
+        """The student's F1 over its teacher's, the mean over seeds."""
+        return float(np.mean([_mean(s) / max(_mean(t), 1e-9) for s, t in zip(self.student, self.teacher, strict=True)]))
+
+    @property
+    def title(self) -> str:
+        row = self.student[0].rows[0]
+        values = " ".join(f"{key}={value}" for key, value in row.values.items())
+        return f"{row.arm} {values}".strip()
+
+    def loss(self) -> Compared:
+        """The student minus its teacher."""
+        return _compared(self.teacher, self.student)
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    return list(run.rows[0].recipe["steps"])
+
+
+def _distillation(run: Run) -> tuple[int, str, dict[str, Any]] | None:
+    """Where a recipe distils, by what method, and its fields; ``None`` where it doesn't, or more than once."""
+    names = ("Distil", "DistilText")
+    found = [(i, name, given) for i, step in enumerate(_steps(run)) for name, given in step.items() if name in names]
+    return found[0] if len(found) == 1 else None
+
+
+def _teacher(run: Run, at: int, untaught: Iterable[Run]) -> Run | None:
+    """The run of the same seed whose steps are this one's without the distillation; its training may differ.
+
+    Among several the one with just the same training counts, or else the best.
+    """
+    rest = _steps(run)[:at] + _steps(run)[at + 1 :]
+    seed = run.rows[0].seed
+    alike = [r for r in untaught if r.rows[0].seed == seed and _surgery(_steps(r)) == _surgery(rest)]
+    return max(alike, key=lambda r: (canonical(_steps(r)) == canonical(rest), _mean(r)), default=None)
+
+
+def _surgery(steps: Iterable[dict[str, Any]]) -> str:
+    """Steps in order, those that train by their names alone."""
+    return canonical(
+        [name if name == "FineTune" else {name: fields} for step in steps for name, fields in step.items()]
+    )
+
+
+def _parameters(run: Run) -> int:
+    size = next((r.size for r in run.rows if r.size), None)
+    return size.parameters if size else 0
+
+
+def _mean(run: Run) -> float:
+    return float(np.mean(list(run.f1.values())))
+
+
+def _compared(first: Sequence[Run], second: Sequence[Run]) -> Compared:
+    found = paired([r.counts for r in first], [r.counts for r in second], average="languages")
+    return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
+
+
+def _cheap(lessons: Sequence[Lesson]) -> Verdict | None:
+    """C3: students at least 22 % smaller than their teacher (parameters), minus it, mean over languages of F1.
+
+    It holds where one of at most 33 % that has three seeds has an interval whose lower end is above −2 points, and fails
+    where there are such students and each has its upper end below −2; else it is undecided. What is reported is the best of
+    them, or where there is none the best of those that are smaller still.
+    """
+    small = [(lesson, lesson.loss()) for lesson in lessons if lesson.smaller >= 0.22]
+    if not small:
+        return None
+    meant = [(lesson, c) for lesson, c in small if lesson.smaller <= 0.33]
+    enough = [(lesson, c) for lesson, c in meant if c.seeds >= SEEDS]
+    at = max((c for _, c in enough or meant or small), key=lambda c: c.difference)
+    verdict: Judgement = "undecided"
+    if any(c.low > -MARGIN for _, c in enough):
+        verdict = "holds"
+    elif enough and len(enough) == len(meant) and all(c.high < -MARGIN for _, c in enough):
+        verdict = "fails"
+    each = "; ".join(f"{100 * lesson.smaller:.0f} % smaller ({lesson.title}) {c}" for lesson, c in small)
+    told = [f"Students minus their teachers, F1 points: {each}.", _seeds(c for _, c in small)]
+    if not enough:
+        told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
+    return _told("C3", verdict, at, told, [lesson for lesson, _ in small])
+
+
+def _best_teacher(lessons: Sequence[Lesson]) -> Verdict | None:
+    """C4: students of one size, distilled alike, of the largest teacher minus those of the smallest, mean F1.
+
+    It holds where the interval lies above 0 with three seeds and the smaller teacher's student keeps a larger part of its
+    teacher's F1, and fails where the interval lies below 0, or that part is smaller; else it is undecided. Of several sizes
+    and ways the one with most seeds is judged, then the best.
+    """
+    groups: dict[Hashable, list[Lesson]] = defaultdict(list)
+    for lesson in lessons:
+        groups[(lesson.method, lesson.how, lesson.parameters[0], _sight(lesson))].append(lesson)
+    found = []
+    for group in groups.values():
+        large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
+        seeds = {r.rows[0].seed for r in large.student} & {r.rows[0].seed for r in base.student}
+        if large.parameters[1] > base.parameters[1] and seeds:
+            both = [[r for r in lesson.student if r.rows[0].seed in seeds] for lesson in (base, large)]
+            found.append((large, base, _compared(*both)))
+    if not found:
+        return None
+    large, base, at = max(found, key=lambda each: (each[2].seeds, each[0].kept, each[0].title))
+    enough, more = at.seeds >= SEEDS, base.kept > large.kept
+    verdict: Judgement = "undecided"
+    if enough and at.low > 0 and more:
+        verdict = "holds"
+    elif enough and (at.high < 0 or (at.low > 0 and not more)):
+        verdict = "fails"
+    told = [
+        f"The student of the teacher with {large.parameters[1] / 1e6:.1f} M parameters ({large.title}) minus that of the one "
+        f"with {base.parameters[1] / 1e6:.1f} M ({base.title}): {at}. They keep {100 * large.kept:.1f} % and "
+        f"{100 * base.kept:.1f} % of their teachers' F1.",
+        _seeds([at]),
+    ]
+    if not enough:
+        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    return _told("C4", verdict, at, told, [large, base])
+
+
+def _sight(lesson: Lesson) -> Hashable:
+    """What a student was trained and evaluated on, whatever its base."""
+    return _setting(lesson.student[0].rows[0])[1:]
+
+
+def _told(claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson]) -> Verdict:
+    runs = {run.address: run for lesson in lessons for run in (*lesson.student, *lesson.teacher)}
+    rows = [row for address in sorted(runs) for row in runs[address].rows]
+    found = " ".join([*told, _provenance(rows, 0)])
+    return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), tuple(sorted(runs)), found)
 
 
 def _consistent(evidence: Evidence) -> Verdict | None:
@@ -431,8 +613,8 @@ def _most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
     return max(_grouped(rows, key), key=len, default=[])
 
 
-def _setting(row: Row) -> Hashable:
-    return row.base_digest, trained_on(row), evaluated_on(row), row.split, row.recipe.get("label_on", "first")
+def _setting(row: Row) -> tuple[str, ...]:
+    return row.base_digest, trained_on(row), evaluated_on(row), row.split, str(row.recipe.get("label_on", "first"))
 
 
 def _when(row: Row) -> Hashable:
