@@ -18,11 +18,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
-def test_the_study_in_the_readme_is_one(tmp_path: Path) -> None:
-    (block,) = blocks("yaml")
-    (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
-    study = Study.read(tmp_path / "mine.yaml")
-    assert [entry.arm for entry in study.entries()] == ["dense", *["before"] * 3, *["after"] * 3]
+def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
+    whole, part = blocks("yaml")
+    top = whole[: whole.index("recipes:")]
+    for block, arms in (
+        (whole, ["dense", *["before"] * 3, *["after"] * 3]),
+        (top + part, ["teacher", *["student"] * 3]),
+    ):
+        (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
+        assert [entry.arm for entry in Study.read(tmp_path / "mine.yaml").entries()] == arms
 
 
 def test_the_python_in_the_readme_names_what_there_is() -> None:
