@@ -10,6 +10,7 @@ import pytest
 from dinku.corpus import write
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
+from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.results import Results
 from dinku.run import Runner, _Clock, plan, size_of
@@ -140,6 +141,19 @@ def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path
         doomed = Runner(Study.read("s.yaml"), runner.store, runner.results)
         with pytest.raises(DinkuError, match=said):
             plan(doomed)
+
+
+def test_a_step_may_tell_of_progress_before_it_trains(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Clock, "EVERY", 0.0)  # seconds are kept at once, as where a teacher reads for minutes
+    before = FineTune.apply
+
+    def slow(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        work.progress(0, 1, "the teacher reads")
+        return before(self, tagger, data, work)
+
+    monkeypatch.setattr(FineTune, "apply", slow)
+    runner.run(["dense"])
+    assert len(runner.results.rows()) == 1
 
 
 def test_recipes_may_start_from_other_bases(runner: Runner, home: Path) -> None:

@@ -22,7 +22,7 @@ from dinku import measure, sources
 from dinku.corpus import Corpus
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
-from dinku.files import written
+from dinku.files import told, written
 from dinku.method import Data, Method, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.vocabulary import TrimVocabulary
@@ -226,6 +226,8 @@ class Runner:
             tagger = self._tagger(prepared, i - 1)
 
             folder = self.store.work(address)
+            with told(folder):
+                folder.mkdir(parents=True, exist_ok=True)
             clock = _Clock(folder / "seconds")
 
             def progress(done: int, total: int, note: str) -> None:
@@ -364,6 +366,8 @@ class Runner:
 class _Clock:
     """Seconds of a step, those of attempts that were killed included: kept in a file every few seconds."""
 
+    EVERY = 5.0
+
     def __init__(self, file: Path) -> None:
         self.file, self.start = file, time.monotonic()
         with suppress(OSError, ValueError):
@@ -375,7 +379,7 @@ class _Clock:
         return time.monotonic() - self.start
 
     def keep(self) -> None:
-        if time.monotonic() - self.kept > 5:
+        if time.monotonic() - self.kept > self.EVERY:
             self.kept = time.monotonic()
             with written(self.file) as file:
                 file.write(f"{self.seconds:.3f}".encode())
