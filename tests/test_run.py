@@ -164,9 +164,9 @@ def test_recipes_may_start_from_other_bases(runner: Runner, home: Path) -> None:
     Path("s.yaml").write_text(study, encoding="utf-8")
     made = Runner(Study.read("s.yaml"), runner.store, runner.results)
     made.run(["dense", "other"])
-    dense, other = made.results.rows()
-    assert dense.base_digest != other.base_digest
-    assert (dense.recipe["base"], other.recipe["base"]) == ("encoder", "other")
+    rows = {row.arm: row for row in made.results.rows()}
+    assert {arm: row.recipe["base"] for arm, row in rows.items()} == {"dense": "encoder", "other": "other"}
+    assert rows["dense"].base_digest != rows["other"].base_digest
 
 
 def test_a_run_that_fails_before_it_has_a_row_leaves_no_results(
