@@ -91,6 +91,26 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
             assert not (broken := declared.broken_by(measured)), f"{first}, then {second}: {broken}"
 
 
+@pytest.mark.parametrize("method", EXAMPLES, ids=str)
+@pytest.mark.parametrize("family", ["xlm-roberta", "bert", "roberta", "distilbert"])
+def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data: Data, tmp_path: Path) -> None:
+    tagger = tiny_tagger(family, "wordpiece" if family == "bert" else "unigram", masked_lm=True)
+    method, before = method.resolve(tagger, data), tagger.digest
+    if isinstance(method, Distil):
+        with pytest.raises(DinkuError, match="the teacher has no tags"):
+            method.apply(tagger, data, ONE)
+        return
+    after = method.apply(tagger, data.given(method.needs), ONE)
+    check_law(method, tagger.shape, after.shape)
+    assert tagger.digest == before
+    assert Tagger.load(after.save(tmp_path / "after")).digest == after.digest
+    assert after.shape.masked_lm == (not after.tags)
+    if after.shape.masked_lm:  # the decoder stays the word embeddings
+        decoder = after.model.get_output_embeddings()
+        assert decoder.weight is surgery.word_embeddings(after.model).weight
+        assert len(decoder.bias) == after.shape.vocabulary
+
+
 def test_every_method_stands_in_the_table_and_has_an_example() -> None:
     assert {type(m).__name__ for m in EXAMPLES} == set(MODULES)
     for name in MODULES:

@@ -47,10 +47,14 @@ def test_arithmetic_equals_the_model_that_transformers_builds() -> None:
 )
 def test_every_family_is_measured_with_and_without_a_head(family: str, tokenizer: str) -> None:
     headed, bare = tiny_tagger(family, tokenizer), tiny_tagger(family, tokenizer, tags=())
-    for tagger in (headed, bare):
+    masked = tiny_tagger(family, tokenizer, masked_lm=True)
+    for tagger in (headed, bare, masked):
         assert tagger.shape.parameters == sum(p.numel() for p in tagger.model.parameters())
     assert bare.shape.with_tags(5).parameters == headed.shape.parameters
-    assert headed.shape.with_tags(0).parameters == bare.shape.parameters
+    assert headed.shape.with_tags(0).parameters == masked.shape.with_tags(0).parameters == bare.shape.parameters
+    assert headed.shape.with_masked_lm().parameters == bare.shape.with_masked_lm().parameters == masked.shape.parameters
+    h, rows = bare.shape.hidden, bare.shape.vocabulary
+    assert {c.name: c.parameters for c in masked.shape.components}["masked-LM head"] == h * h + h + 2 * h + rows
     assert sum(bare.shape.weights(embeddings=False)) == sum(w.numel() for w in surgery.matrices(bare.model).values())
 
 

@@ -15,15 +15,22 @@ import pytest
 import sentencepiece
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForTokenClassification, AutoTokenizer, XLMRobertaConfig, pipeline
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    XLMRobertaConfig,
+    pipeline,
+)
 
-from dinku import sources
+from dinku import measure, sources, surgery
 from dinku.corpus import Sentence
 from dinku.encode import Window
 from dinku.errors import DinkuError
 from dinku.measure import disk_bytes
 from dinku.runtime.torch import TorchEngine
 from dinku.sample import LANGUAGES, sample
+from dinku.shape import Shape
 from dinku.sources import model_folder
 from dinku.tagger import Tagger, from_sentencepiece
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
@@ -47,6 +54,9 @@ UNKNOWN = [
     "▁",
     "▁▁x",
 ]
+
+
+_TABLE = "roberta.embeddings.word_embeddings.weight"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +95,9 @@ def afriberta(spm: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = AutoModelForTokenClassification.from_config(config).roberta
     config.save_pretrained(folder)
     weights = {f"roberta.{name}": tensor for name, tensor in model.state_dict().items()}
-    weights["lm_head.bias"] = torch.zeros(70006)  # its head for pretraining, which a tagger has no use for
+    weights |= {"lm_head.dense.weight": torch.ones(768, 768), "lm_head.dense.bias": torch.ones(768)}
+    weights |= {f"lm_head.layer_norm.{part}": torch.ones(768) for part in ("weight", "bias")}
+    weights |= {"lm_head.bias": torch.ones(70006), "lm_head.decoder.weight": weights[_TABLE]}
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "sentencepiece.bpe.model").write_bytes(spm)
     return folder
@@ -94,17 +106,76 @@ def afriberta(spm: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_afriberta_loads_from_its_pickle_and_its_sentencepiece_model(afriberta: Path) -> None:
     assert not list(afriberta.glob("*.safetensors"))
     tagger = Tagger.load(afriberta)
-    assert round(tagger.shape.parameters / 1e6, 1) == 82.5
+    assert round(tagger.shape.parameters / 1e6, 1) == 83.2
+    assert round(tagger.shape.with_tags(0).parameters / 1e6, 1) == 82.5
+    assert measure.inspection(afriberta)["parameters"] == tagger.shape.parameters
     assert tagger.tags == ()
     assert tagger.tokenizer.model_max_length == 512  # unset there, and 514 rows of positions begin after the padding id
     stored = torch.load(afriberta / "pytorch_model.bin", weights_only=True)
-    for name, tensor in tagger.model.state_dict().items():
-        assert torch.equal(tensor, stored[f"roberta.{name}"]), name
+    for name, tensor in surgery.named_weights(tagger.model).items():
+        assert torch.equal(tensor, stored[name]), name
     long = Sentence(("Bade",) * 2000)
     batch = tagger.encoder.batch(tagger.encoder.windows([long.words])[:1])
     assert batch.ids.shape[1] == 512
     with torch.inference_mode():
-        assert torch.isfinite(tagger.model(torch.from_numpy(batch.ids)).last_hidden_state).all()
+        assert torch.isfinite(tagger.model.base_model(torch.from_numpy(batch.ids)).last_hidden_state).all()
+
+
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+@pytest.mark.parametrize(("family", "tokenizer"), FAMILIES)
+def test_a_masked_lm_keeps_its_head_through_a_folder(family: str, tokenizer: str, weights: Any, tmp_path: Path) -> None:
+    tagger = tiny_tagger(family, tokenizer, masked_lm=True)
+    folder = tagger.save(tmp_path / "masked", weights=weights)
+    loaded = Tagger.load(folder)
+    assert loaded.tags == ()
+    assert Shape.of_folder(folder).parameters == loaded.shape.parameters == tagger.shape.parameters
+    assert measure.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
+    assert loaded.shape.masked_lm
+    assert loaded.shape.with_tags(0).parameters == tiny_tagger(family, tokenizer, tags=()).shape.parameters
+    assert Tagger.load(loaded.save(tmp_path / "again")).digest == loaded.digest
+    ids = torch.arange(4, 40)[None]
+    with torch.inference_mode():
+        expected = loaded.model(ids).logits
+        hidden = loaded.model.base_model(ids).last_hidden_state
+        assert torch.equal(surgery.masked_logits(loaded.model, hidden[0]), expected[0])
+        if weights == "float32":
+            assert loaded.digest == tagger.digest
+            plain = AutoModelForMaskedLM.from_pretrained(folder).eval()
+            assert torch.equal(plain(ids).logits, expected)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pickle", "old pickle"])
+def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path) -> None:
+    tagger = tiny_tagger(masked_lm=True)
+    folder = tagger.save(tmp_path / "masked")
+    weights = {name: weight.data for name, weight in surgery.named_weights(tagger.model).items()}
+
+    def write(part: dict[str, torch.Tensor]) -> None:
+        (folder / "model.safetensors").unlink(missing_ok=True)
+        if "pickle" in form:
+            torch.save(part, folder / "pytorch_model.bin", _use_new_zipfile_serialization=form == "pickle")
+        else:
+            save_file(part, folder / "model.safetensors", metadata={"format": "pt"})
+
+    write(weights)
+    assert Tagger.load(folder).digest == tagger.digest
+    write({**weights, "lm_head.decoder.weight": weights[_TABLE].clone()})  # as older versions of transformers wrote it
+    assert Tagger.load(folder).digest == tagger.digest
+    assert measure.inspection(folder)["parameters"] == tagger.shape.parameters
+    write({name: weight for name, weight in weights.items() if name != "lm_head.dense.weight"})
+    with pytest.raises(
+        DinkuError, match=r"lacks 1 of its weights, or has them in another size: lm_head\.dense\.weight"
+    ):
+        Tagger.load(folder)
+    write({name: weight for name, weight in weights.items() if "lm_head" not in name})
+    bare = Tagger.load(folder)
+    for name, weight in bare.model.state_dict().items():
+        assert torch.equal(weight, weights[f"roberta.{name}"]), name
+    assert measure.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
+    (path,) = sources.weight_files(folder)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DinkuError, match="can't be read"):
+        Tagger.load(folder)
 
 
 def test_ids_equal_those_of_the_sentencepiece_library(spm: bytes, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -20,10 +19,12 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.shape import Shape
-from dinku.sources import is_spare, weight_files
+from dinku.sources import is_masked_lm, is_spare, safetensors_header, weight_files
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_BESIDE = re.compile(r"(^|\.)(pooler|lm_head|cls|vocab_\w+|position_ids|scale)(\.|$)")  # what a tagger leaves out
+# What a tagger leaves out, and what is the word embeddings once more.
+_BESIDE = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale)(\.|$)")
+_TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -53,29 +54,19 @@ def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
 
     Raises `DinkuError` for a file whose header doesn't describe its bytes.
     """
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            header: Mapping[str, Any] = json.loads(file.read(length)) if 0 < length <= min(size - 8, 1 << 27) else {}
-        except (ValueError, RecursionError):
-            header = {}
-    header = header if isinstance(header, dict) else {}
-    body = np.memmap(path, np.uint8, "r", offset=8 + length) if header and size > 8 + length else np.empty(0, np.uint8)
-    seen = 0
+    header, start_of_all = safetensors_header(path)
+    there = header and path.stat().st_size > start_of_all
+    body = np.memmap(path, np.uint8, "r", offset=start_of_all) if there else np.empty(0, np.uint8)
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
         try:
             (start, end), shape, kind = map(int, entry["data_offsets"]), tuple(map(int, entry["shape"])), entry["dtype"]
         except (TypeError, KeyError, ValueError):
             break
         if not (0 <= start <= end <= len(body)) or end - start != math.prod(shape) * _WIDTHS.get(kind, -1):
             break
-        seen += 1
         yield name, shape, _nonzero(body[start:end], kind)
     else:
-        if seen:
+        if header:
             return
     raise DinkuError("is no whole safetensors file", where=str(path), remedy="fetch the model again")
 
@@ -107,13 +98,18 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
     """What ``inspect`` says of a model folder: its shape by arithmetic, held against the weights in its files.
 
     ``nonzero`` is null for a ``pytorch_model.bin`` where torch, which reads it, isn't installed. What a checkpoint
-    holds besides encoder and tag head (a pooler, a masked-LM head) doesn't count. Raises `DinkuError` where weights are missing.
+    holds besides encoder and head (a pooler, a masked-LM head under a tag head) doesn't count. Raises `DinkuError` where
+    weights are missing.
     """
     shape = Shape.of_folder(folder)
     files = weight_files(folder)
     pickled = any(path.suffix == ".bin" for path in files)
     listed = chain.from_iterable(map(_unpickled if pickled else tensors, files))
-    held = [(n, s, z) for n, s, z in listed if not _BESIDE.search(n)]
+    held = [
+        (n, s, z)
+        for n, s, z in listed
+        if not (_BESIDE.search(n) or _TIED.search(n) or (is_masked_lm(n) and not shape.masked_lm))
+    ]
     parameters = sum(math.prod(s) for _, s, _ in held)
     if held and parameters != shape.parameters:
         raise DinkuError(

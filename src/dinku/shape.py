@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from dinku.errors import DinkuError
-from dinku.sources import model_config, model_tags
+from dinku.sources import holds_masked_lm, model_config, model_tags
 
 # What the families call the same thing, and what an absent key of their config.json means.
 _HIDDEN = {"distilbert": "dim"}
@@ -39,7 +39,9 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of an encoder with a tag head (``tags == 0``: no head), in the float32 of a Hugging Face folder.
+    """The sizes of an encoder with a tag head (``tags == 0``: none), in the float32 of a Hugging Face folder.
+
+    An encoder without tags may have a ``masked_lm`` head, whose decoder is the word embeddings and not counted twice.
 
     ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
     at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing.
@@ -54,9 +56,17 @@ class Shape:
     tags: int
     zeros: int
     nonzero: tuple[int, int]
+    masked_lm: bool = False
 
     @classmethod
-    def of_config(cls, config: Mapping[str, Any], *, tags: int | None = None, where: str = "config.json") -> Self:
+    def of_config(
+        cls,
+        config: Mapping[str, Any],
+        *,
+        tags: int | None = None,
+        masked_lm: bool = False,
+        where: str = "config.json",
+    ) -> Self:
         """The dense shape that a Hugging Face ``config.json`` describes, with its own tags unless told how many.
 
         Raises `DinkuError` for an architecture whose arithmetic dinku doesn't know, or a config without its sizes.
@@ -93,13 +103,14 @@ class Shape:
             tags=len(model_tags(config)) if tags is None else tags,
             zeros=0,
             nonzero=(0, 0),
+            masked_lm=masked_lm,
         )
         return replace(dense, nonzero=(0, dense.parameters))
 
     @classmethod
     def of_folder(cls, folder: Path) -> Self:
-        """The dense shape of a model folder, from its config alone."""
-        return cls.of_config(model_config(folder), where=str(folder / "config.json"))
+        """The dense shape of a model folder, from its config and the names of its weights."""
+        return cls.of_config(model_config(folder), masked_lm=holds_masked_lm(folder), where=str(folder / "config.json"))
 
     @property
     def parts(self) -> dict[str, int]:
@@ -113,6 +124,7 @@ class Shape:
             "feed-forward": sum(2 * h * layer.width + layer.width + h for layer in self.layers),
             "layer norms": 2 * h * (1 + 2 * len(self.layers)),
             "tag head": self.tags * (h + 1),
+            "masked-LM head": (h + 3) * h + self.vocabulary if self.masked_lm else 0,
         }
 
     @property
@@ -165,9 +177,16 @@ class Shape:
         return replace(less, zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
 
     def with_tags(self, tags: int) -> Shape:
-        """The same encoder under a fresh head: its weights count as non-zero, its zero biases may be either."""
-        bare = replace(self, tags=0)
-        headed = replace(self, tags=tags)
+        """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""
+        return self._headed(tags=tags, masked_lm=False)
+
+    def with_masked_lm(self) -> Shape:
+        """The same encoder under a fresh masked-LM head instead of any other."""
+        return self._headed(tags=0, masked_lm=True)
+
+    def _headed(self, *, tags: int, masked_lm: bool) -> Shape:
+        bare = replace(self, tags=0, masked_lm=False)
+        headed = replace(self, tags=tags, masked_lm=masked_lm)
         added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
         low, high = self.nonzero
         return replace(headed, nonzero=(max(0, low - gone), min(high, bare.parameters) + added))

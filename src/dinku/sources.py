@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickletools
 import re
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -515,6 +517,57 @@ def model_config(folder: Path) -> dict[str, Any]:
         problem = "its id2label or architectures aren't as transformers writes them"
         raise DinkuError(problem, where=str(path), remedy="fetch the model again")
     return config
+
+
+_MASKED_LM = re.compile(r"(^|\.)(lm_head|cls\.predictions|vocab_transform|vocab_layer_norm|vocab_projector)\.")
+
+
+def is_masked_lm(weight: str) -> bool:
+    """Whether a weight of that name is part of a masked-LM head."""
+    return bool(_MASKED_LM.search(weight))
+
+
+def holds_masked_lm(folder: Path) -> bool:
+    """Whether a model is an encoder with a masked-LM head: its config says so, and its files hold some of the head.
+
+    Checkpoints that were stripped of the head often keep the config; they are plain encoders.
+    """
+    config = model_config(folder)
+    if model_tags(config) or not any("ForMaskedLM" in name for name in config.get("architectures") or ()):
+        return False
+    return any(is_masked_lm(name) for path in weight_files(folder) for name in _weight_names(path))
+
+
+def _weight_names(path: Path) -> Iterator[str]:
+    """The names of the weights in a file, without torch; of a pickle all strings, read without running it."""
+    if path.suffix == ".safetensors":
+        yield from safetensors_header(path)[0]
+        return
+    try:
+        with open(path, "rb") as file:
+            streams: list[Any] = [file] * 4  # before 2020 torch wrote four pickles, the names of weights in the last
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    streams = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
+            file.seek(0)
+            for stream in streams:
+                yield from (value for _, value, _ in pickletools.genops(stream) if isinstance(value, str))
+    except (zipfile.BadZipFile, ValueError, OSError) as error:
+        problem = f"its weights can't be read ({str(error).splitlines()[0]})"
+        raise DinkuError(problem, where=str(path), remedy="fetch the model again") from None
+
+
+def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a safetensors file says of its tensors, and where they begin; empty where it has no header."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            whole = 0 < length <= min(path.stat().st_size - 8, 1 << 27)
+            header = json.loads(file.read(length)) if whole else {}
+        except (ValueError, RecursionError):
+            header = {}
+    header = header if isinstance(header, dict) else {}
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length
 
 
 def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:

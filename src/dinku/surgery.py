@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoModelForTokenClassification, PreTrainedModel
+from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, PreTrainedModel
 
 from dinku.errors import DinkuError
 from dinku.shape import Shape
@@ -58,12 +58,13 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
 
     Raises `DinkuError` where arithmetic and model disagree, so that no declared size can be wrong in silence.
     """
-    dense = Shape.of_config(model.config.to_dict(), tags=tags, where=type(model).__name__)
+    name = type(model).__name__
+    dense = Shape.of_config(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
     parameters = sum(p.numel() for p in model.parameters())
     if parameters != dense.parameters:
         raise DinkuError(
             f"has {parameters:,} parameters where its config says {dense.parameters:,}",
-            where=type(model).__name__,
+            where=name,
             remedy="use a plain Hugging Face architecture",
         )
     zeros = sum(int(mask.sum()) for masks in meant_zeros(model, sparse).values() for mask in masks)
@@ -87,6 +88,42 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
         nn.init.normal_(headed.classifier.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(headed.classifier.bias)
     return cast(PreTrainedModel, headed.eval())
+
+
+def has_masked_lm(model: PreTrainedModel) -> bool:
+    """Whether a model is an encoder under a masked-LM head."""
+    return type(model).__name__.endswith("ForMaskedLM")
+
+
+def with_masked_lm(model: PreTrainedModel, *, seed: int) -> PreTrainedModel:
+    """A masked-LM around a copy of the encoder, its head drawn afresh from ``seed`` as transformers does.
+
+    Its decoder is the word embeddings themselves.
+    """
+    config = copy.deepcopy(model.config)
+    config.tie_word_embeddings = True
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        headed: Any = AutoModelForMaskedLM.from_config(config, dtype=torch.float32)
+    headed.base_model.load_state_dict(model.base_model.state_dict())
+    return cast(PreTrainedModel, headed.eval())
+
+
+def masked_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
+    """What a masked-LM's head answers, [subwords, vocabulary], to the encoder's last states [subwords, hidden]."""
+    head: Any = model
+    if hasattr(head, "lm_head"):  # RoBERTa, XLM-R
+        return cast(torch.Tensor, head.lm_head(hidden))
+    if hasattr(head, "cls"):  # BERT
+        return cast(torch.Tensor, head.cls(hidden))
+    hidden = head.vocab_layer_norm(head.activation(head.vocab_transform(hidden)))
+    return cast(torch.Tensor, head.vocab_projector(hidden))
+
+
+def named_weights(model: PreTrainedModel) -> dict[str, nn.Parameter]:
+    """All parameters by name; what is tied to another is named as that, whichever comes first in the model."""
+    tied = model.all_tied_weights_keys
+    return {name: weight for name, weight in model.named_parameters(remove_duplicate=False) if name not in tied}
 
 
 def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
@@ -147,16 +184,27 @@ def listening(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
 
 
 def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTrainedModel:
-    """A copy of a model with some rows of its word embeddings, in their order; ``pad`` is the padding row's new number."""
-    table = word_embeddings(model)
-    few = nn.Parameter(table.weight.data[torch.tensor(rows)].clone())
-    smaller = copy.deepcopy(model, {id(table.weight): few})  # the whole table is never copied
+    """A copy of a model with some rows of its word embeddings, in their order; ``pad`` is the padding row's new number.
+
+    A masked-LM head answers for those rows alone.
+    """
+    table, decoder = word_embeddings(model), _decoder(model)
+    whole = [table.weight, *([decoder.bias] if decoder else [])]
+    few: dict[int, Any] = {id(part): nn.Parameter(part.data[torch.tensor(rows)].clone()) for part in whole}
+    smaller = copy.deepcopy(model, few)  # the whole table is never copied
+    if decoder := _decoder(smaller):
+        decoder.out_features = len(rows)
     table = word_embeddings(smaller)
     table.num_embeddings = smaller.config.vocab_size = len(rows)
     if table.padding_idx is not None:
         table.padding_idx = pad
     smaller.config.pad_token_id = pad
     return smaller
+
+
+def _decoder(model: PreTrainedModel) -> nn.Linear | None:
+    """The last layer of a masked-LM head, whose weight is the word embeddings."""
+    return cast(nn.Linear, model.get_output_embeddings()) if has_masked_lm(model) else None
 
 
 @contextmanager

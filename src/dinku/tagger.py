@@ -1,4 +1,4 @@
-"""Tagger: a torch encoder with a tag head, its tokenizer and its tags; loaded from and saved to Hugging Face folders."""
+"""Tagger: a torch encoder with a head, its tokenizer and its tags; loaded from and saved to Hugging Face folders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 
 from dinku import packing, predict, surgery
 from dinku.corpus import Corpus, Sentence
@@ -29,7 +36,7 @@ from dinku.files import written_folder
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
 from dinku.shape import Shape
-from dinku.sources import model_config, model_folder, model_tags
+from dinku.sources import holds_masked_lm, model_config, model_folder, model_tags
 from dinku.spans import is_iob2_tag
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -37,7 +44,8 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 
 @dataclass(frozen=True)
 class Tagger:
-    """An encoder, and where ``tags`` aren't empty a head that scores them for each word.
+    """An encoder, and where ``tags`` aren't empty a head that scores them for each word; without tags there may be the
+    masked-LM head that it was trained with.
 
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
     *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them.
@@ -129,7 +137,9 @@ class Tagger:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
-        """Open a token classifier, or a bare encoder (whose ``tags`` are then empty), by Hub id or folder.
+        """Open a token classifier, or an encoder (whose ``tags`` are then empty), by Hub id or folder.
+
+        A masked-LM keeps its head; where a checkpoint has nothing of it, it is a bare encoder.
 
         Weights are read as safetensors, or as ``pytorch_model.bin`` with ``weights_only``; remote code is never run.
         Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags aren't IOB2.
@@ -145,7 +155,8 @@ class Tagger:
                 remedy="give id2label the tags that training used, O among them",
             )
         tokenizer = _tokenizer(folder, config)
-        kind = AutoModelForTokenClassification if tags else AutoModel
+        encoder = AutoModelForMaskedLM if holds_masked_lm(folder) else AutoModel
+        kind = AutoModelForTokenClassification if tags else encoder
         model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
         if odd := [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]:
             remedy = "fetch the model again, or train it anew"
@@ -182,7 +193,7 @@ def _bare(kind: Any, config: Any) -> dict[str, bool]:
 
 
 def _arrays(model: Any) -> dict[str, Any]:
-    return {name: parameter.detach().cpu().numpy() for name, parameter in model.named_parameters()}
+    return {name: parameter.detach().cpu().numpy() for name, parameter in surgery.named_weights(model).items()}
 
 
 def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
@@ -193,7 +204,7 @@ def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DinkuError(f"can't be read ({error})", where=str(file), remedy="fetch the model again") from None
     model = kind.from_config(config, dtype=torch.float32, **_bare(kind, config))
-    parameters = dict(model.named_parameters())
+    parameters = surgery.named_weights(model)
     wrong = [
         n
         for n in {*weights, *parameters}

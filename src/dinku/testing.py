@@ -126,14 +126,26 @@ def tiny_tokenizer(kind: str, corpus: Corpus) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **_NAMES)
 
 
-def tiny_tagger(family: str = "xlm-roberta", tokenizer: str = "unigram", *, tags: Sequence[str] = TAGS) -> Tagger:
-    """Two layers, four heads, hidden 16. Its weights come from numpy, so that they are the same everywhere."""
+def tiny_tagger(
+    family: str = "xlm-roberta",
+    tokenizer: str = "unigram",
+    *,
+    tags: Sequence[str] = TAGS,
+    masked_lm: bool = False,
+) -> Tagger:
+    """Two layers, four heads, hidden 16, under a tag head, a masked-LM head instead, or none.
+
+    Its weights come from numpy, so that they are the same everywhere.
+    """
     pieces = tiny_tokenizer(tokenizer, tiny_corpus())
     config = _CONFIGS[family](len(pieces))
     bare = {} if family == "distilbert" else {"add_pooling_layer": False}
     model = Encoders.from_config(config, **bare)
+    tags = () if masked_lm else tags
     if tags:
         model = surgery.with_head(model, tags, seed=0)
+    if masked_lm:
+        model = surgery.with_masked_lm(model, seed=0)
     random = np.random.default_rng(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
