@@ -5,10 +5,11 @@ import lzma
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.text import Text
+from dinku.text import Text, draws, shares
 
 
 @pytest.fixture
@@ -74,3 +75,35 @@ def test_what_can_not_be_read_is_told(folder: Path, tmp_path: Path) -> None:
     (folder / "bad.txt.gz").unlink()
     with pytest.raises(DinkuError, match=r"holds 3 lines in one, fewer than 4; ask for fewer"):
         Text.open(str(folder)).sample(4, ["one"])
+
+
+def test_shares_follow_the_temperature() -> None:
+    assert shares([10, 30, 0], 1.0).tolist() == [0.25, 0.75, 0.0]
+    assert shares([10, 30, 0], 0.0).tolist() == [0.5, 0.5, 0.0]
+    sizes = np.array([100, 10_000, 1_000_000])
+    assert np.allclose(shares(sizes.tolist(), 0.3), sizes**0.3 / (sizes**0.3).sum())
+
+
+def test_draws_are_shares_and_repeat_only_what_does_not_suffice() -> None:
+    sizes = [3, 100, 10_000, 0]
+    drawn = draws(sizes, 1000, alpha=0.3, seed=1)
+    assert all(abs(len(d) - 1000 * s) < 1 for d, s in zip(drawn, shares(sizes, 0.3), strict=True))
+    assert sum(map(len, drawn)) == 1000
+    few, some, many, none = (np.bincount(d, minlength=n) for d, n in zip(drawn, sizes, strict=True))
+    assert few.max() - few.min() <= 1
+    assert some.max() - some.min() <= 1
+    assert many.max() == 1
+    assert not none.any()
+    again, other = draws(sizes, 1000, alpha=0.3, seed=1), draws(sizes, 1000, alpha=0.3, seed=2)
+    assert all(map(np.array_equal, drawn, again))
+    assert not np.array_equal(drawn[2], other[2])
+
+
+def test_lines_are_drawn_with_temperature(folder: Path) -> None:
+    text = Text.open(str(folder))
+    lines = list(text.drawn(1_000_000, ["two", "three"], alpha=0.0))
+    assert Counter(line.rsplit(" ", 1)[1] for line in lines) == {"two": 65, "three": 65}
+    assert len(set(lines)) == 50 + 65
+    assert list(text.drawn(10, ["absent"], alpha=1.0)) == list(text.drawn(10, text.languages, alpha=1.0))
+    (folder / "empty.txt").write_text("\n")
+    assert list(Text.open(str(folder)).drawn(10, ["empty"], alpha=0.3)) == []

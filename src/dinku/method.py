@@ -93,8 +93,12 @@ class Method(Protocol):
         ...
 
 
+class Drawn:
+    """What all methods have in common that draw at random: the seed enters their addresses, and no other's."""
+
+
 @dataclass(frozen=True)
-class Trained:
+class Trained(Drawn):
     """How weights are trained: what methods that do so have in common.
 
     An epoch reads ``batch`` windows at a time, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear

@@ -9,7 +9,7 @@ from typing import Any
 
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError
-from dinku.method import Data, Method, Trained
+from dinku.method import Data, Drawn, Method
 from dinku.methods import from_json, to_json
 from dinku.shape import Shape
 
@@ -55,13 +55,13 @@ class Recipe:
         """The address of the base and of every prefix, for a recipe that is resolved.
 
         sha256 of the canonical JSON of the address before, the step with its version, and what the step consumes: the
-        corpora's fingerprints enter at the steps that see them, and the seed at those that train, as no other draws at
+        corpora's fingerprints enter at the steps that see them, and the seed at those that draw at
         random. So what recipes share they share by name.
         """
         at = _sha256({"base": base_digest, "label_on": self.label_on})
         out = [at]
         for step in self.steps:
-            seed = {"seed": self.seed} if isinstance(step, Trained) else {}
+            seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
             consumed = seed | data.given(step.needs).fingerprints()
             at = _sha256({"before": at, "step": to_json(step), "version": step.version, "consumes": consumed})
             out.append(at)

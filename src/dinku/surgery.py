@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoModelForMaskedLM, AutoModelForTokenClassification, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, PreTrainedModel
 
 from dinku.errors import DinkuError
 from dinku.shape import Shape
@@ -70,6 +70,34 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
     zeros = sum(int(mask.sum()) for masks in meant_zeros(model, sparse).values() for mask in masks)
     nonzero = sum(int(torch.count_nonzero(p)) for p in model.parameters())
     return replace(dense, zeros=zeros, nonzero=(nonzero, nonzero))
+
+
+def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
+    """An encoder of a shape whose layers are all alike, drawn from ``seed`` as transformers does.
+
+    ``special`` are the ids of special tokens, ``pad_token_id`` among them.
+    """
+    layer = shape.layers[0]
+    sizes: dict[str, Any] = {
+        "vocab_size": shape.vocabulary,
+        "max_position_embeddings": shape.positions,
+        "hidden_size": shape.hidden,
+        "num_hidden_layers": len(shape.layers),
+        "num_attention_heads": layer.heads,
+        "intermediate_size": layer.width,
+        "type_vocab_size": shape.types,
+        "layer_norm_eps": 1e-12 if shape.family == "bert" else 1e-5,
+    }
+    if shape.family == "distilbert":
+        names = ("vocab_size", "max_position_embeddings")
+        sizes = {name: sizes[name] for name in names}
+        sizes |= {"dim": shape.hidden, "n_layers": len(shape.layers), "n_heads": layer.heads, "hidden_dim": layer.width}
+    bare = {} if shape.family == "distilbert" else {"add_pooling_layer": False}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = AutoConfig.for_model(shape.family, **sizes, **special)
+        model = AutoModel.from_config(config, dtype=torch.float32, **bare)
+    return cast(PreTrainedModel, model.eval())
 
 
 def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreTrainedModel:

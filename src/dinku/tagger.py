@@ -291,16 +291,21 @@ def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
     equal the `sentencepiece` library's but for two things nobody writes: a combining mark on a compatibility character
     (``ﬁ`` + acute), and marks in an order that Unicode calls non-canonical, which are put in order.
     """
+    return sentencepiece_tokenizer(Path(path).read_bytes(), where=str(path))
+
+
+def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerFast:
+    """See `from_sentencepiece`."""
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
     proto = sentencepiece_model_pb2.ModelProto()
     try:
-        proto.ParseFromString(Path(path).read_bytes())
+        proto.ParseFromString(model)
     except DecodeError:
-        raise DinkuError("is no SentencePiece model", where=str(path), remedy="fetch the model again") from None
+        raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
     if proto.trainer_spec.model_type != 1:
-        raise DinkuError("isn't a Unigram model", where=str(path), remedy="give the folder a tokenizer.json")
+        raise DinkuError("isn't a Unigram model", where=where, remedy="give the folder a tokenizer.json")
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     pieces += [(p.piece, p.score) for p in proto.pieces[3:]]
     backend = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=proto.trainer_spec.byte_fallback))

@@ -6,13 +6,14 @@ import bz2
 import gzip
 import hashlib
 import lzma
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
@@ -108,3 +109,44 @@ class Text:
             for line in (lines[language][i] for i in sorted(picked.tolist())):
                 out.append(Sentence(tuple(line[a:b] for a, b in words(line)), None, language))
         return Corpus(self.name, "text", tuple(out))
+
+    def drawn(self, lines: int, languages: Iterable[str], *, alpha: float) -> Iterator[str]:
+        """At most that many lines of these languages, or of all where the text has none of them, drawn with temperature.
+
+        The shares of languages are those of `shares` over their numbers of lines; a language whose lines don't suffice is
+        read again. Always the same ones, in the order of languages and of their lines.
+        """
+        chosen = self.chosen(languages)
+        sizes = [self._counts[language] for language in chosen]
+        drawn = draws(sizes, min(lines, sum(sizes)), alpha=alpha, seed=0) if any(sizes) else []
+        for language, size, picked in zip(chosen, sizes, drawn, strict=bool(drawn)):
+            for line, n in zip(self.lines(language), np.bincount(picked, minlength=size).tolist(), strict=True):
+                yield from (line,) * n
+
+
+def shares(sizes: Sequence[int], alpha: float) -> NDArray[np.float64]:
+    """How often each of several languages is drawn: in proportion to its size to the power of ``alpha``, 0 to 1.
+
+    At 1 they are drawn as much as there is of each, at 0 all alike but those that have nothing. Source: Conneau et al. 2019
+    (arXiv 1911.02116), after Conneau and Lample 2019 (arXiv 1901.07291), whose exponent is 0.3 and 0.7.
+    """
+    there = np.asarray(sizes, np.float64)
+    powers = np.where(there > 0, there**alpha, 0.0)
+    return powers / powers.sum()
+
+
+def draws(sizes: Sequence[int], total: int, *, alpha: float, seed: int) -> list[NDArray[np.int64]]:
+    """For each of several languages what is drawn of it, as indices below its size, ``total`` in all, by `shares`.
+
+    Nothing is drawn twice before everything in its language was drawn once.
+    """
+    exact = shares(sizes, alpha) * total
+    counts = exact.astype(np.int64)
+    short = np.argsort(counts - exact, kind="stable")[: total - counts.sum()]  # those that rounding down cost most
+    counts[short] += 1
+    out = []
+    for number, (size, count) in enumerate(zip(sizes, counts.tolist(), strict=True)):
+        random = np.random.default_rng((seed, number))
+        rounds = [random.permutation(size) for _ in range(-(-count // size))] if count else []
+        out.append(np.concatenate([np.zeros(0, np.int64), *rounds])[:count])
+    return out

@@ -18,6 +18,7 @@ MODULES = {
     "KeepLayers": "layers",
     "RegroupHeads": "heads",
     "Sparsify": "sparsity",
+    "StartFresh": "fresh",
     "TrimVocabulary": "vocabulary",
 }
 
