@@ -25,6 +25,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
 from dinku.methods.heads import RegroupHeads
 from dinku.methods.layers import KeepLayers
+from dinku.methods.named import StartFrom
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary, segmentation
 from dinku.tagger import Tagger
@@ -49,9 +50,10 @@ EXAMPLES: list[Method] = [
     DistilText(batch=8, rate=1e-3, precision="float32", student=(KeepLayers((0,)),), hidden=0.5, sentences=30),
 ]
 APART: list[Method] = [  # too large, or with too large a vocabulary, for the others
+    StartFrom("dinku:house"),
     StartFresh(layers=1, heads=4, hidden=8, width=16, vocabulary=330, positions=70, family="roberta"),
 ]
-REPLACING = {"StartFresh"}  # what replaces the tagger, at any setting
+REPLACING = {"StartFresh", "StartFrom"}  # what replaces the tagger, at any setting
 NOTHING: dict[str, Method] = {
     "DistilText": DistilText(epochs=0, sentences=5),
     "Distil": Distil(epochs=0),
@@ -72,7 +74,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 def test_the_battery(method: Method, data: Data) -> None:
     name = type(method).__name__
     key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
-    golden = GOLDEN[key] if not isinstance(method, Drawn) else None
+    golden = GOLDEN[key] if not isinstance(method, Drawn | StartFrom) else None
     others = [m for m in EXAMPLES if m != method][:3]
     check_method(method, nothing=NOTHING.get(name), others=others, golden=golden, data=data, bare=name == "FineTune")
 

@@ -19,6 +19,7 @@ MODULES = {
     "RegroupHeads": "heads",
     "Sparsify": "sparsity",
     "StartFresh": "fresh",
+    "StartFrom": "named",
     "TrimVocabulary": "vocabulary",
 }
 

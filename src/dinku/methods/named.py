@@ -1,0 +1,62 @@
+"""StartFrom: another model, known by its name, in the tagger's place.
+
+What it removes: the tagger. When it helps: as a student, such as AfriBERTa-small of AfriBERTa-large. What it needs: the model,
+in a folder or on the Hub. What it cannot do: be what was asked for when the model under that name has changed.
+Source: Turc et al. 2019 (arXiv 1908.08962) on students that were trained before they were taught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from dinku.errors import DinkuError
+from dinku.method import Data, Need, Work, checked
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class StartFrom:
+    """Start from the model ``base``: a Hub id, a folder, ``dinku:house``. It comes with its own tokenizer and head.
+
+    ``digest`` is that of its content, which `resolve` takes from what lies there, so that another model under the same name
+    is refused.
+    """
+
+    base: str
+    digest: str = ""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if not self.base:
+            raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        from dinku.sources import model_digest, model_folder
+
+        return self if self.digest else replace(self, digest=model_digest(model_folder(self.base)))
+
+    def declare(self, shape: Shape) -> Shape:
+        return Shape.of_folder(self._folder())
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku.tagger import Tagger
+
+        return Tagger.load(self._folder(), label_on=tagger.label_on)
+
+    def _folder(self) -> Path:
+        """Where it lies; raises `DinkuError` where that isn't what ``digest`` says."""
+        from dinku.sources import model_digest, model_folder
+
+        folder = model_folder(self.base)
+        if self.digest and (found := model_digest(folder)) != self.digest:
+            problem = f"holds another model ({found[:12]}) than was asked for ({self.digest[:12]})"
+            raise DinkuError(problem, where=self.base, remedy="put that one back, or leave digest out")
+        return folder
