@@ -62,7 +62,7 @@ def test_a_grid_may_hold_lists(tmp_path: Path) -> None:
         ("recipes: [{arm: a, steps: [Prune: {}]}]", r"recipes\.0 \(a\): steps\.0: there is no method 'Prune'"),
         (
             "recipes: [{arm: a, steps: [FineTune: {version: 3}]}]",
-            "FineTune has no field 'version'; its fields are epochs,",
+            "FineTune has no field 'version'; its fields are rate,",
         ),
         ("recipes: [{arm: a, steps: [FineTune: {needs: [text]}]}]", "FineTune has no field 'needs'"),
         ("recipes: [{arm: a, steps: [FineTune: {1: 2, a: 3}]}]", "FineTune has no field 1; "),

@@ -83,13 +83,13 @@ class Encoder:
             raise DinkuError(
                 f"label_on is {self.label_on!r}", where="encode", remedy=f"choose {' or '.join(get_args(LabelOn))}"
             )
-        if self.length < len(self._around[0]) + len(self._around[1]) + 2:
+        if self.length < len(self.around[0]) + len(self.around[1]) + 2:
             raise DinkuError(
                 f"windows of {self.length} subwords hold no word", where="encode", remedy="make them longer"
             )
 
     @cached_property
-    def _around(self) -> tuple[list[int], list[int]]:
+    def around(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a sentence."""
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -104,7 +104,7 @@ class Encoder:
 
     def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
         """The windows of all sentences, in order; every word that yields a subword is in exactly one of them."""
-        before, after = self._around
+        before, after = self.around
         marks = self._bare_marks if self.label_on == "first_content" else frozenset()
         room = self.length - len(before) - len(after)
         out: list[Window] = []
@@ -119,6 +119,13 @@ class Encoder:
                 piece = np.r_[before, ids[start:end], after].astype(np.int64)
                 out.append(Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]]))
         return out
+
+    def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
+        """The subwords of running text, its pieces end to end, without special tokens between them."""
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return np.concatenate([np.zeros(0, np.int32), *(np.asarray(e.ids, np.int32) for e in encoded)])
 
     def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
         """The subwords of each sentence, once: without windows, and without the special tokens around them."""
@@ -253,7 +260,7 @@ def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[s
     unknown.
     """
     ids = encoder.subwords([s.words for s in corpus])
-    whole = [len(i) + sum(map(len, encoder._around)) for i in ids if len(i)]
+    whole = [len(i) + sum(map(len, encoder.around)) for i in ids if len(i)]
     return {
         "subwords": sum(map(len, ids)),
         "longest_subwords": max(whole, default=0),

@@ -101,14 +101,13 @@ class Drawn:
 class Trained(Drawn):
     """How weights are trained: what methods that do so have in common.
 
-    An epoch reads ``batch`` windows at a time, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
+    A step reads ``batch`` windows, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
     ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of
     the optimizer (no bias, no padding row and no head is ever held at zero). ``precision="auto"`` is bfloat16 autocast where
     the processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
     through several.
     """
 
-    epochs: int = 50
     rate: float = 5e-5
     batch: int = 16
     window: int = 164
@@ -121,7 +120,6 @@ class Trained(Drawn):
     def __post_init__(self) -> None:
         checked(self)
         self.check(
-            epochs=(self.epochs >= 0, "give 0 or more"),
             rate=(0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
             batch=(self.batch >= 1, "give 1 or more"),
             window=(self.window >= 8, "give 8 subwords or more"),
@@ -145,7 +143,18 @@ class Trained(Drawn):
 
 
 @dataclass(frozen=True)
-class Supervised(Trained):
+class Repeated(Trained):
+    """Training that reads the same windows in each of its ``epochs``."""
+
+    epochs: int = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(epochs=(self.epochs >= 0, "give 0 or more"))
+
+
+@dataclass(frozen=True)
+class Supervised(Repeated):
     """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1, not the last."""
 
     select: Literal["last", "best"] = "last"
@@ -161,7 +170,7 @@ class Supervised(Trained):
 
 
 @dataclass(frozen=True)
-class Matched(Trained):
+class Matched(Repeated):
     """Training a student that a teacher's own methods ``student`` cut from it, and what it matches beside answers.
 
     ``hidden`` weighs the mean squared error of hidden states, and ``relations`` the divergence of the relations within

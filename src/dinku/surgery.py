@@ -236,16 +236,19 @@ def _decoder(model: PreTrainedModel) -> nn.Linear | None:
 
 
 @contextmanager
-def compact_embeddings(model: PreTrainedModel, used: torch.Tensor) -> Iterator[torch.Tensor]:
+def compact_embeddings(model: PreTrainedModel, used: torch.Tensor | None) -> Iterator[torch.Tensor]:
     """Train on the rows of the word embeddings that the data uses, and put them back afterwards.
 
     Exact wherever an unused row would not move: its gradient is zero, so under Adam without weight decay it stays as it
     is. ``used`` holds row numbers, sorted, all up to the padding row among them, which so keeps its number. Yields
     [vocabulary] → row of the compact table (-1 where it has none). Most of a step over a table of 250,000 rows goes to
-    rows that the corpus never touches.
+    rows that the corpus never touches. With ``None`` the table stays as it is, and what is tied to it stays tied.
     """
     table = word_embeddings(model)
     whole = table.weight
+    if used is None:
+        yield torch.arange(len(whole))
+        return
     row = torch.full((len(whole),), -1, dtype=torch.long)
     row[used] = torch.arange(len(used))
     table.weight = nn.Parameter(whole.data[used].clone())

@@ -90,22 +90,27 @@ def fit(
     *,
     dev: Corpus | None = None,
     extra: torch.nn.Module | None = None,
+    lengths: Sequence[int] | None = None,
+    all_rows: bool = False,
     note: str,
 ) -> None:
     """Train a tagger in place on windows of sentences, as unpadded rows.
 
     ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.unpadded.row` and
     of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
-    ``extra`` is what is trained along, for the loss alone.
+    ``extra`` is what is trained along, for the loss alone. ``lengths`` are the windows' where making them takes long.
+    ``all_rows`` says that the loss moves rows of the word embeddings that no window uses.
     """
     model = tagger.model.to(work.device)
-    steps = plan([len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
+    steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
     low = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16(work.device))
     schedule = Schedule(how.rate, how.warmup, how.weight_decay, how.clip, bfloat16=low)
-    used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])], how)
+    used = None
+    if not (all_rows or how.weight_decay > 0):
+        used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
     with (
-        surgery.compact_embeddings(model, torch.from_numpy(used)) as row,
+        surgery.compact_embeddings(model, used) as row,
         surgery.quick_dropout(model),
         unpadded.reading(model),
     ):
@@ -132,14 +137,13 @@ def fit(
     model.to("cpu").eval()
 
 
-def _used(tagger: Tagger, windows: Sequence[Window], how: Trained) -> NDArray[np.int64]:
-    """Rows of the word embeddings that training may touch, sorted: all of them where weight decay moves them all.
+def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:
+    """Rows of the word embeddings that training may touch where nothing moves all of them, sorted.
 
     Rows up to the padding id come along, so that it stays the same number: RoBERTa counts positions by it.
     """
-    if how.weight_decay > 0:
-        return np.arange(tagger.model.config.vocab_size)
-    return np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
+    rows = np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
+    return torch.from_numpy(rows)
 
 
 def word_logits(teacher: Tagger, corpus: Corpus, work: Work) -> NDArray[np.float16]:

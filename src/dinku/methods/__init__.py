@@ -16,6 +16,7 @@ MODULES = {
     "DistilText": "distiltext",
     "FineTune": "finetune",
     "KeepLayers": "layers",
+    "Pretrain": "pretrain",
     "RegroupHeads": "heads",
     "Sparsify": "sparsity",
     "StartFresh": "fresh",

@@ -1,0 +1,186 @@
+"""Pretrain: masked-LM training of an encoder on unlabelled text in several languages, from nothing or continued.
+
+What it does: hides subwords of the text and trains the encoder to tell them; a tag head gives way to a masked-LM head. When it
+helps: to adapt an encoder to languages it has read little of, or to make one after `StartFresh`. What it needs: text. What it
+cannot do: tag; fine-tune it afterwards.
+Source: Devlin et al. 2019 (arXiv 1810.04805) for the loss, Conneau et al. 2019 (arXiv 1911.02116) for one language a window and
+temperature sampling over languages, Ogueji et al. 2021 (AfriBERTa) for doing it on little text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.encode import Encoder, Ids, Window
+from dinku.errors import DinkuError
+from dinku.method import Data, Need, Trained, Work
+from dinku.shape import Shape
+from dinku.text import Text, draws
+
+if TYPE_CHECKING:
+    import torch
+
+    from dinku.tagger import Tagger
+
+HIDDEN, AS_MASK, AS_ANY = 0.15, 0.8, 0.1  # of a window's subwords; and of these shown as <mask>, as any other
+LINES = 10_000  # read at a time
+
+
+@dataclass(frozen=True)
+class Pretrain(Trained):
+    """Train for ``steps`` of ``batch`` windows, each of ``window`` subwords of one language, packed end to end.
+
+    Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
+    ``alpha``. Of each window 15 % of the subwords are to be told: of these 80 % are masked, 10 % any subword, 10 % as they
+    are. All rows of the word embeddings move. See `dinku.method.Trained` for the other fields.
+    """
+
+    rate: float = 1e-4
+    batch: int = 32
+    window: int = 128
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    steps: int = 10_000
+    alpha: float = 0.3
+    languages: tuple[str, ...] = ()
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(
+            steps=(self.steps >= 0, "give 0 or more"),
+            alpha=(0 <= self.alpha <= 1, "give a number from 0 to 1"),
+            languages=(len(set(self.languages)) == len(self.languages), "name each language once"),
+        )
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def declare(self, shape: Shape) -> Shape:
+        if not self.steps:
+            return shape
+        headed = shape if shape.masked_lm else shape.with_masked_lm()
+        return self.trained(headed, headed.tags)
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        import torch
+
+        from dinku import surgery, train
+
+        if data.text is None:
+            raise DinkuError("there is no text", where="Pretrain", remedy="name a folder as the study's text")
+        encoder = tagger.windows_of(self.window)
+        if encoder.length < self.window:
+            problem = f"window is {self.window}, and the model reads {encoder.length} subwords at most"
+            raise DinkuError(problem, where="Pretrain", remedy=f"give {encoder.length} or fewer")
+        if not self.steps:
+            return tagger.copy()
+        if surgery.has_masked_lm(tagger.model):
+            masked = tagger.copy()
+        else:
+            masked = replace(tagger, model=surgery.with_masked_lm(tagger.model, seed=work.seed), tags=())
+        hidden = Hidden(tagger, encoder, self._streams(data.text, encoder, work), self, work.seed)
+
+        def targets(batch: Sequence[int]) -> dict[str, Any]:
+            return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
+
+        epochs = [range(len(hidden))]
+        train.fit(
+            masked,
+            hidden,
+            epochs,
+            targets,
+            masked_loss,
+            self,
+            work,
+            lengths=hidden.lengths,
+            all_rows=True,
+            note="pretraining",
+        )
+        return masked
+
+    def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
+        """The subwords of each language, end to end; raises `DinkuError` where there are none."""
+        if unknown := [language for language in self.languages if language not in text.files]:
+            remedy = f"choose from {', '.join(text.languages)}"
+            raise DinkuError(f"has no language {unknown[0]!r}", where=text.name, remedy=remedy)
+        out = []
+        for language in self.languages or text.languages:
+            lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
+            while part := list(islice(lines, LINES)):
+                read += len(part)
+                work.progress(0, self.steps, f"{read:,} lines of {language} read")
+                parts.append(encoder.stream(part))
+            out.append(np.concatenate(parts))
+        if not any(map(len, out)):
+            raise DinkuError("its files hold no text", where=text.name, remedy="fill them, a sentence a line")
+        return out
+
+
+class Hidden(Sequence[Window]):
+    """Every window that training reads, and what is hidden in it.
+
+    Their languages and their places in the text are drawn beforehand. A window is made when it is asked for: its ``ids`` as
+    they are shown, its ``at`` where something is to be told, `gold` what. What is hidden depends on the seed and the window's
+    number alone, so that a resumed run hides the same.
+    """
+
+    def __init__(
+        self, tagger: Tagger, encoder: Encoder, streams: Sequence[NDArray[np.int32]], how: Pretrain, seed: int
+    ) -> None:
+        tokenizer = tagger.tokenizer
+        if tokenizer.mask_token_id is None:
+            remedy = "name one in tokenizer_config.json, as mask_token"
+            raise DinkuError("its tokenizer has no mask token", where=tagger.name, remedy=remedy)
+        self.mask = tokenizer.mask_token_id
+        self.any = np.array(sorted({*tokenizer.get_vocab().values()} - {*tokenizer.all_special_ids}))
+        self.streams, self.seed = streams, seed
+        self.before, self.after = encoder.around
+        self.room = encoder.length - len(self.before) - len(self.after)
+        sizes = [-(-len(stream) // self.room) for stream in streams]
+        drawn = draws(sizes, how.steps * how.batch, alpha=how.alpha, seed=seed)
+        self.language = np.repeat(np.arange(len(streams)), [len(d) for d in drawn])
+        self.place = np.concatenate(drawn)
+        ends = np.array([len(stream) for stream in streams])[self.language]
+        around = encoder.length - self.room
+        self.lengths = (np.minimum(ends - self.place * self.room, self.room) + around).tolist()
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __getitem__(self, i: Any) -> Any:
+        return self._made(i)[0]
+
+    def gold(self, i: int) -> Ids:
+        """[hidden] the subwords to be told in a window."""
+        return self._made(i)[1]
+
+    def _made(self, i: int) -> tuple[Window, Ids]:
+        start = self.place[i] * self.room
+        inside = self.streams[self.language[i]][start : start + self.room].astype(np.int64)
+        random = np.random.default_rng((self.seed, i))
+        at = np.sort(random.permutation(len(inside))[: max(1, round(HIDDEN * len(inside)))])
+        gold, how = inside[at], random.random(len(at))
+        others = self.any[random.integers(0, len(self.any), len(at))]
+        inside[at] = np.where(how < AS_MASK, self.mask, np.where(how < AS_MASK + AS_ANY, others, gold))
+        ids = np.r_[self.before, inside, self.after].astype(np.int64)
+        return Window(i, ids, at + len(self.before), at), gold
+
+
+def masked_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """Cross-entropy, the mean over the hidden subwords, of logits [hidden, vocabulary] computed there alone."""
+    import torch
+
+    from dinku import surgery, unpadded
+
+    states = unpadded.read(model.base_model, batch).last_hidden_state[0]
+    logits = surgery.masked_logits(model, states.index_select(0, batch["speaks"].to(states.device)))
+    return torch.nn.functional.cross_entropy(logits.float(), batch["gold"])
