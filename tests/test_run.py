@@ -192,7 +192,7 @@ def test_a_plan_tells_steps_by_the_fields_that_were_asked_for(runner: Runner, ho
     more = "FineTune: {rate: 0.001}, Sparsify: {sparsity: $sparsity, embeddings: true}, KeepLayers: {keep: [0]}"
     more += ", TrimVocabulary: {size: 70, scripts: [Latin, Ethiopic]}"
     names = [step["name"] for step in plan(changed(home, steps, more))["steps"]]
-    assert "FineTune (epochs 50, rate 0.001, seed 0)" in names
+    assert "FineTune (rate 0.001, epochs 50, seed 0)" in names
     assert "Sparsify (sparsity 0.5, embeddings True)" in names
     assert names.count("KeepLayers (keep 0)") == 2
     assert names.count("TrimVocabulary (size 70, scripts Latin Ethiopic)") == 2
