@@ -361,7 +361,7 @@ def test_c3_is_about_students_that_are_a_quarter_smaller(made: Made, f1: int, ve
 
 def test_c3_is_undecided_by_two_seeds_or_by_smaller_students(made: Made) -> None:
     made.quality("dense", 0, 80, steps=[TUNE])
-    made.quality("dense", 0, 50, steps=[TUNE, distil()], parameters=20_000)
+    made.quality("dense", 0, 50, steps=[TUNE, distil()], parameters=20_000, arm="student")
     assert made.verdict("C3").verdict == "undecided"
     made.quality("dense", 0, 79, steps=[TUNE, distil(gold=0.5)], parameters=36_000, seeds=2, arm="two")
     found = made.verdict("C3")
@@ -407,10 +407,18 @@ def test_c4_is_about_two_teachers_students_of_one_size(
 
 def test_c4_compares_students_of_two_bases(made: Made, tmp_path: Path) -> None:
     made.quality("dense", 0, 80, steps=[TUNE], parameters=50_000, seeds=2)
-    made.quality("dense", 0, 78, steps=[TUNE, distil()], parameters=20_000, seeds=2)
+    made.quality("dense", 0, 78, steps=[TUNE, distil()], parameters=20_000, seeds=2, arm="student")
     other = Made(made.folder, base="smaller")
     other.quality("dense", 0, 75, steps=[TUNE], parameters=40_000, seeds=2)
-    other.quality("dense", 0, 74, steps=[TUNE, distil()], parameters=20_000, seeds=2)
+    other.quality("dense", 0, 74, steps=[TUNE, distil()], parameters=20_000, seeds=2, arm="student")
     found = made.verdict("C4")
     assert (found.verdict, found.measured) == ("undecided", pytest.approx(4))
     assert "fewer than 3 seeds" in found.found
+
+
+def test_a_teacher_on_other_sentences_spoils_no_claim(made: Made) -> None:
+    """As where a study's sample was made larger half-way."""
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher", sentences=50)
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher")
+    made.quality("dense", 0, 75, steps=[TUNE, distil()], arm="student", parameters=36_000)
+    assert made.verdict("C3").measured == pytest.approx(-5)

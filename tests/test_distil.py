@@ -20,6 +20,7 @@ from dinku.method import Data, Need, Work
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
+from dinku.methods.heads import RegroupHeads
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
@@ -181,10 +182,19 @@ def test_a_teacher_answers_once(text: Text, tmp_path: Path) -> None:
     assert again.digest == first.digest == alone.digest != second.digest
 
 
+def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
+    """What differs by its config alone has the same weights, and other answers."""
+    corpus, work = tiny_corpus(8), replace(ONE, cache=tmp_path / "cache")
+    one, other = tiny_tagger(), RegroupHeads(1).apply(tiny_tagger(), Data(), ONE)
+    answers = [train.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
+    assert one.digest != other.digest
+    assert not np.allclose(*answers, equal_nan=True)
+
+
 def test_answers_stand_by_word() -> None:
     teacher = tiny_tagger()
     corpus = Corpus("odd", "train", (Sentence(("Bade", "\u200b", "x")), Sentence(()), Sentence(("Bade",) * 150)))
-    answers = train.word_logits(teacher, corpus, ONE)
+    answers = train.word_logits(teacher, corpus, ONE, precision="float32")
     assert answers.shape == (153, 5)
     tags = [tag for found in teacher.tag(corpus.sentences) for tag in found.tags]
     known = np.isfinite(answers.astype(np.float32)).all(-1)

@@ -11,8 +11,10 @@ import pytest
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data
+from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
+from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe, canonical
@@ -91,3 +93,10 @@ def test_canonical_json_is_equal_for_equal_values() -> None:
     assert canonical({"b": 1, "a": "ọ"}) == canonical({"a": "ọ", "b": 1}) == '{"a":"ọ","b":1}'
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical(math.nan)
+
+
+def test_the_versions_of_inner_methods_enter_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe("base", "corpus", (Distil(student=(KeepLayers((0,)),)),))
+    before = recipe.addresses("0" * 64, Data())
+    monkeypatch.setattr(KeepLayers, "version", 99)
+    assert recipe.addresses("0" * 64, Data())[-1] != before[-1]

@@ -237,7 +237,7 @@ class Lesson:
     def all(cls, rows: Iterable[Row], results: Results) -> list[Lesson]:
         """Every distillation whose teacher has been measured, too, in the order of their addresses."""
         found = []
-        for group in _grouped([r for r in rows if r.kind == "quality"], _setting):
+        for group in parts(r for r in rows if r.kind == "quality"):
             runs = whole_runs(group, results)
             untaught = [r for r in runs if not _distillation(r)]
             taught: dict[tuple[str, str, str], list[tuple[Run, Run]]] = defaultdict(list)

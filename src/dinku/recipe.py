@@ -63,7 +63,7 @@ class Recipe:
         for step in self.steps:
             seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
             consumed = seed | data.given(step.needs).fingerprints()
-            at = _sha256({"before": at, "step": to_json(step), "version": step.version, "consumes": consumed})
+            at = _sha256({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
             out.append(at)
         return out
 
@@ -73,6 +73,12 @@ class Recipe:
         for step in self.steps:
             out.append(step.declare(out[-1]))
         return out
+
+
+def _versions(step: Method) -> Any:
+    """The version of a method, with those of the methods within it where there are any."""
+    inner = [_versions(each) for each in getattr(step, "student", ())]
+    return [step.version, *inner] if inner else step.version
 
 
 def canonical(value: Any) -> str:

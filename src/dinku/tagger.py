@@ -81,7 +81,8 @@ class Tagger:
         self.tokenizer.backend_tokenizer.no_padding()
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())  # whose maps are written in any order
         whole.update(json.dumps(tokenizer, sort_keys=True).encode())
-        whole.update(repr((self.tags, self.label_on, self.sparse)).encode())
+        heads = self.model.config.num_attention_heads  # which no weight tells
+        whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
         return whole.hexdigest()
 
     def copy(self) -> Self:

@@ -6,6 +6,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,7 @@ class Text:
                         yield line
         except UnicodeDecodeError:
             raise DinkuError("isn't UTF-8", where=f"{path}:{number}", remedy="convert the file to UTF-8") from None
-        except (OSError, EOFError, lzma.LZMAError) as error:
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
             raise DinkuError(
                 f"can't be read ({error})", where=f"{path}:{number + 1}", remedy="fetch it again"
             ) from None

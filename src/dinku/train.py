@@ -104,7 +104,7 @@ def fit(
     model = tagger.model.to(work.device)
     steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
-    low = how.precision == "bfloat16" or (how.precision == "auto" and has_bfloat16(work.device))
+    low = precision_of(how, work) == "bfloat16"
     schedule = Schedule(how.rate, how.warmup, how.weight_decay, how.clip, bfloat16=low)
     used = None
     if not (all_rows or how.weight_decay > 0):
@@ -146,13 +146,20 @@ def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:
     return torch.from_numpy(rows)
 
 
-def word_logits(teacher: Tagger, corpus: Corpus, work: Work) -> NDArray[np.float16]:
+def precision_of(how: Trained, work: Work) -> str:
+    """*float32* or *bfloat16*: what a method asks for, or what is a gain where it works."""
+    if how.precision != "auto":
+        return how.precision
+    return "bfloat16" if has_bfloat16(work.device) else "float32"
+
+
+def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) -> NDArray[np.float16]:
     """[words, tags] of all words of a corpus in their order, NaN where a word yields no subword.
 
     Computed once for a tagger and a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one.
     """
-    precision = "bfloat16" if has_bfloat16(work.device) else "float32"
-    key = hashlib.sha256(f"{teacher.digest} {corpus.fingerprint} {precision}".encode()).hexdigest()
+    known = (teacher.digest, teacher.encoder.length, corpus.fingerprint, precision, PART)
+    key = hashlib.sha256(repr(known).encode()).hexdigest()
     folder = work.cache / key if work.cache else None
     if folder:
         with told(folder):

@@ -91,7 +91,8 @@ class Distil(Supervised, Matched):
         windows = student.windows_of(self.window).windows(sentences)
         taught = None
         if self.soft:
-            logits = np.concatenate([train.word_logits(tagger, c, work) for c in corpora])
+            precision = train.precision_of(self, work)
+            logits = np.concatenate([train.word_logits(tagger, c, work, precision=precision) for c in corpora])
             taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
         with matching(self, tagger, student, work) as matched:
 
