@@ -202,7 +202,7 @@ def test_findings_add_up() -> None:
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "x.txt: is a Git LFS pointer; fetch the file itself with `git lfs pull`",
         ),
-        (gzip.compress(b"a O\n"), "x.txt: is a compressed file; unpack it first"),
+        (gzip.compress(b"a O\n", mtime=0), "x.txt: is a compressed file; unpack it first"),
         (b"PK\x03\x04\x14", "x.txt: is a compressed file; unpack it first"),
         (b"PAR1\x15\x04\nPAR1", "x.txt: is a Parquet file; convert it to lines of a word, a blank and its tag"),
     ],
