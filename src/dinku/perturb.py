@@ -1,0 +1,280 @@
+"""Perturbed corpora: text as it is typed in haste, scanned, or written by people who don't write as editors do.
+
+Tags stay aligned by construction. What happens to a sentence depends on the seed and on its own words and language alone,
+so that it is the same in any corpus. Sources: the kinds of noise of Ebrahimi et al. 2018 (arXiv 1806.09030) and of
+TextFlint (arXiv 2103.11441), for the scripts of MasakhaNER.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from random import Random
+from typing import NamedTuple
+
+from dinku.corpus import Corpus, Findings, Sentence
+from dinku.errors import DinkuError
+from dinku.spans import Span, spans
+
+Names = Mapping[tuple[str, str], tuple[tuple[str, ...], ...]]  # (language, label) → the words of each name
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What is done to a corpus, by its name, to the fraction ``rate`` of the places where it can be done."""
+
+    name: str
+    rate: float
+
+    @classmethod
+    def named(cls, text: str) -> Perturbation:
+        """The perturbation that ``slips`` or ``slips:0.3`` means; raises `DinkuError` for any other text."""
+        name, _, given = text.partition(":")
+        if name not in KINDS:
+            raise DinkuError("isn't known", where=f"perturbation {name!r}", remedy=f"use one of {', '.join(KINDS)}")
+        try:
+            rate = float(given) if given else KINDS[name].rate
+        except ValueError:
+            rate = math.nan
+        if not 0 <= rate <= 1:
+            problem = f"the rate is {given!r}"
+            raise DinkuError(problem, where=f"perturbation {name!r}", remedy="give a fraction from 0 to 1")
+        return cls(name, rate)
+
+    def __str__(self) -> str:
+        return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
+
+    def apply(self, corpus: Corpus, *, seed: int = 0, names: Names | None = None) -> Corpus:
+        """The perturbed corpus, as many sentences in the same order.
+
+        ``names`` are those that *entities* puts in the place of others; see `unseen_names`.
+        """
+        if self.name == "entities" and names is None:
+            raise DinkuError("needs names", where="perturbation 'entities'", remedy="give it those of `unseen_names`")
+        change = KINDS[self.name].change
+        out = []
+        for s in corpus:
+            random = Random(f"{seed}\t{self.name}\t{s.language}\t{' '.join(s.words)}")
+            out.append(change(s, random, self.rate, names or {}))
+        return Corpus(f"{corpus.name} ({self})", corpus.split, tuple(out), Findings.within(out))
+
+
+def changed(before: Corpus, after: Corpus) -> float:
+    """The fraction of sentences that a perturbation changed: where it is small, an unchanged F1 says little."""
+    return sum(a.words != b.words for a, b in zip(before, after, strict=True)) / max(1, len(before))
+
+
+def unseen_names(train: Corpus, others: Iterable[Corpus]) -> Names:
+    """The entities of other splits by language and label, but for those that train has, in whatever letter case."""
+    known = {(language, label, _folded(name)) for language, label, name in _entities(train)}
+    found: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
+    for corpus in others:
+        for language, label, name in _entities(corpus):
+            if (language, label, _folded(name)) not in known:
+                found.setdefault((language, label), {})[name] = None
+    return {key: tuple(names) for key, names in found.items()}
+
+
+def _entities(corpus: Corpus) -> Iterable[tuple[str, str, tuple[str, ...]]]:
+    for s in corpus:
+        for span in spans(s.tags or ()):
+            yield s.language, span.label, s.words[span.start : span.end]
+
+
+def _folded(name: tuple[str, ...]) -> str:
+    return " ".join(name).casefold()
+
+
+# Changes of a word. Each gives the word itself where it can't be done, and never an empty one or one with a blank.
+
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # each row half a key to the right of the one above
+
+
+def _around(row: int, at: int) -> str:
+    above = _KEYS[row - 1][at : at + 2] if row else ""
+    below = _KEYS[row + 1][max(0, at - 1) : at + 1] if row < 2 else ""
+    return above + _KEYS[row][max(0, at - 1) : at] + _KEYS[row][at + 1 : at + 2] + below
+
+
+_BESIDE = {key: _around(row, at) for row, keys in enumerate(_KEYS) for at, key in enumerate(keys)}
+_HOOKED = str.maketrans("ƁɓƊɗƘƙƳƴŊŋƐɛƆɔƉɖƝɲ", "BbDdKkYyNnEeOoDdNn")
+# What scanned Latin letters are taken for.
+_ALIKE = (
+    *(("rn", "m"), ("m", "rn"), ("cl", "d"), ("d", "cl"), ("vv", "w"), ("w", "vv"), ("l", "1"), ("I", "l"), ("i", "í")),
+    *(("O", "0"), ("o", "c"), ("e", "c"), ("c", "e"), ("h", "b"), ("u", "n"), ("n", "u"), ("S", "5"), ("B", "8")),
+    *(("g", "q"), ("a", "o"), ("t", "f"), ("ẹ", "e"), ("ọ", "o"), ("ṣ", "s")),
+)
+# Rows of Ethiopic syllables that sound alike in Amharic: the same vowels in the same order, eight code points a row.
+_SOUND_ALIKE = (("ሀ", "ሐ", "ኀ"), ("ሠ", "ሰ"), ("አ", "ዐ"), ("ጸ", "ፀ"))
+_ROW_OF = {ord(row): [ord(other) for other in rows if other != row] for rows in _SOUND_ALIKE for row in rows}
+
+
+def _bare(word: str, _: Random) -> str:
+    """Without tone marks, dots below and hooks, as on a keyboard that has none."""
+    marks = (c for c in unicodedata.normalize("NFD", word) if unicodedata.category(c) != "Mn")
+    return unicodedata.normalize("NFC", "".join(marks)).translate(_HOOKED) or word
+
+
+def _slip(word: str, random: Random) -> str:
+    """One slip of a finger: two letters exchanged, one lost, doubled, or its neighbour on the keyboard."""
+    letters = [i for i, c in enumerate(word) if c.isalpha()]
+    if not letters:
+        return word
+    at = random.choice(letters)
+    kind = random.choice(("exchange", "lose", "double", "beside"))
+    if kind == "exchange" and at + 1 < len(word):
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    if kind == "lose" and len(letters) > 1:
+        return word[:at] + word[at + 1 :]
+    if kind == "beside" and (key := _beside(word[at], random)):
+        return word[:at] + key + word[at + 1 :]
+    return word[: at + 1] + word[at:]
+
+
+def _beside(letter: str, random: Random) -> str:
+    """A neighbouring key's letter; of an Ethiopic syllable, which is typed as consonant and vowel, another vowel's."""
+    if 0x1200 <= ord(letter) <= 0x1357:
+        row = [chr(ord(letter) & ~7 | vowel) for vowel in range(7)]
+        return random.choice([c for c in row if c != letter and c.isalpha()])
+    plain = unicodedata.normalize("NFD", letter)[0]
+    near = _BESIDE.get(plain.lower(), "")
+    return random.choice(near.upper() if plain.isupper() else near) if near else ""
+
+
+def _scanned(word: str, random: Random) -> str:
+    """One letter or pair of letters read as what it looks like."""
+    there = [(old, new, at) for old, new in _ALIKE for at in range(len(word)) if word.startswith(old, at)]
+    if not there:
+        return word
+    old, new, at = random.choice(there)
+    return word[:at] + new + word[at + len(old) :]
+
+
+def _sounding(word: str, random: Random) -> str:
+    """Every Ethiopic syllable that another sounds like in Amharic written as one of those."""
+    out = []
+    for c in word:
+        others = _ROW_OF.get(ord(c) & ~7)
+        out.append(chr(random.choice(others) | ord(c) & 7) if others and ord(c) & 7 != 7 else c)
+    return "".join(out)
+
+
+def _drawn_out(word: str, random: Random) -> str:
+    """Its last vowel, or its last syllable in Ethiopic, three to five times."""
+    vowels = [i for i, c in enumerate(word) if unicodedata.normalize("NFD", c)[0].lower() in "aeiouɛɔ"]
+    vowels = vowels or [i for i, c in enumerate(word) if 0x1200 <= ord(c) <= 0x1357]
+    if not vowels:
+        return word
+    at = vowels[-1]
+    return word[:at] + word[at] * random.randint(3, 5) + word[at + 1 :]
+
+
+Change = Callable[[Sentence, Random, float, Names], Sentence]
+
+
+def _each(word: Callable[[str, Random], str], *, outside: bool = False) -> Change:
+    """A change of the words, or of those outside entities alone."""
+
+    def change(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
+        tags = s.tags if outside and s.tags else ("O",) * len(s.words)
+        words = tuple(
+            word(w, random) if random.random() < rate and t == "O" else w for w, t in zip(s.words, tags, strict=True)
+        )
+        return replace(s, words=words)
+
+    return change
+
+
+def _one_slip(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
+    """One slip in one word of the sentence."""
+    where = [i for i, word in enumerate(s.words) if any(map(str.isalpha, word))]
+    if not where or random.random() >= rate:
+        return s
+    at = random.choice(where)
+    return replace(s, words=(*s.words[:at], _slip(s.words[at], random), *s.words[at + 1 :]))
+
+
+def _unpunctuated(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
+    """Words of nothing but punctuation gone, and apostrophes, hyphens and stops gone from words.
+
+    An entity never loses all its words, nor a sentence; what an entity begins with stays a ``B``.
+    """
+    words = [
+        "".join(c for c in w if unicodedata.category(c)[0] != "P") if random.random() < rate else w for w in s.words
+    ]
+    found = spans(s.tags or ())
+    for span in found:
+        if not any(words[span.start : span.end]):
+            words[span.start] = s.words[span.start]
+    if not any(words):
+        return s
+    left = _joined(s, [(tuple(filter(None, words[p.start : p.end])), p.label) for p in _cut(found, len(words))])
+    return left if s.tags else replace(left, tags=None)
+
+
+def _mixed(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
+    """Function words of English or French between words, never within an entity."""
+    others = _FRENCH if s.language in _BESIDE_FRENCH else _ENGLISH
+    words: list[str] = []
+    tags: list[str] = []
+    for word, tag in zip(s.words, s.tags or ("O",) * len(s.words), strict=True):
+        if random.random() < rate and not tag.startswith("I-"):
+            words.append(random.choice(others))
+            tags.append("O")
+        words.append(word)
+        tags.append(tag)
+    return replace(s, words=tuple(words), tags=None if s.tags is None else tuple(tags))
+
+
+def _renamed(s: Sentence, random: Random, rate: float, names: Names) -> Sentence:
+    """Entities replaced by others of the same language and label."""
+    parts: list[tuple[tuple[str, ...], str]] = []
+    for span in _cut(spans(s.tags or ()), len(s.words)):
+        own = s.words[span.start : span.end]
+        others = [name for name in names.get((s.language, span.label), ()) if name != own] if span.label else []
+        parts.append((random.choice(others) if others and random.random() < rate else own, span.label))
+    return _joined(s, parts)
+
+
+def _cut(found: list[Span], words: int) -> list[Span]:
+    """The whole sentence as spans: those found, and each word that lies between them, without a label."""
+    within = {place for span in found for place in range(span.start, span.end)}
+    return sorted([*found, *(Span(i, i + 1, "") for i in range(words) if i not in within)])
+
+
+def _joined(s: Sentence, parts: list[tuple[tuple[str, ...], str]]) -> Sentence:
+    """A sentence of parts with their labels, in valid IOB2; itself where no word is another."""
+    words = tuple(word for part, _ in parts for word in part)
+    if words == s.words:
+        return s
+    tags = (f"{'I' if i else 'B'}-{label}" if label else "O" for part, label in parts for i in range(len(part)))
+    return replace(s, words=words, tags=tuple(tags))
+
+
+_ENGLISH = ("the", "and", "of", "to", "in", "for", "is", "but", "because", "so", "with", "that", "then", "very", "just")
+_FRENCH = ("le", "la", "et", "de", "les", "pour", "est", "mais", "donc", "avec", "que", "dans", "alors", "très", "sur")
+_BESIDE_FRENCH = frozenset({"bam", "bbj", "ewe", "fon", "mos", "run", "wol"})  # spoken where French is written
+
+
+class Kind(NamedTuple):
+    """A change, and the rate it has unless told."""
+
+    change: Change
+    rate: float
+
+
+KINDS: Mapping[str, Kind] = {
+    "diacritics": Kind(_each(_bare), 1.0),
+    "slips": Kind(_each(_slip), 0.15),
+    "one-slip": Kind(_one_slip, 1.0),
+    "lower": Kind(_each(lambda word, _: word.lower()), 1.0),
+    "upper": Kind(_each(lambda word, _: word.upper()), 1.0),
+    "punctuation": Kind(_unpunctuated, 1.0),
+    "ocr": Kind(_each(_scanned), 0.15),
+    "homophones": Kind(_each(_sounding), 1.0),
+    "mixing": Kind(_mixed, 0.1),
+    "elongation": Kind(_each(_drawn_out, outside=True), 0.1),
+    "entities": Kind(_renamed, 1.0),
+}
