@@ -10,13 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as seqeval_default
 from seqeval.metrics.v1 import precision_recall_fscore_support as seqeval_strict
 from seqeval.scheme import IOB2
 
 from dinku.corpus import Corpus, Sentence, read
 from dinku.errors import DinkuError
-from dinku.score import Average, Counts, align, bootstrap, count, document, paired, without_absent
+from dinku.score import (
+    Average,
+    Counts,
+    align,
+    bootstrap,
+    count,
+    document,
+    holm,
+    non_inferior,
+    paired,
+    rank_correlation,
+    without_absent,
+    worst,
+)
 
 LABELS = ("DATE", "LOC", "ORG", "PER")
 TAGS = np.array(["O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI")], dtype=object)
@@ -378,6 +392,77 @@ def test_a_label_that_only_one_run_predicts_does_not_part_the_runs() -> None:
 def test_what_a_bootstrap_refuses(call: Callable[[Counts], object], message: str) -> None:
     with pytest.raises(DinkuError, match=message):
         call(count([["B-PER"]], [["B-PER"]], ["hau"]))
+
+
+# ---- non-inferiority, corrections, correlations, the worst of several runs ----
+
+
+@pytest.mark.parametrize(("lost", "least", "most"), [(0.05, 0.0, 0.09), (0.0, 0.9, 1.0), (0.1, 0.0, 0.01)])
+def test_non_inferiority_holds_as_often_as_it_should(lost: float, least: float, most: float) -> None:
+    """At a loss of just the margin it may be claimed once in twenty; without a loss it is nearly always."""
+    random = np.random.default_rng(30)
+    skill = 0.7
+    correct, spurious = 1.2 * skill, 0.3
+    f1 = 2 * correct / (1.2 + correct + spurious)
+    less = (
+        (f1 - lost) * (1.2 + spurious) / (1.2 * (2 - (f1 - lost)))
+    )  # the skill whose expected F1 is lower by ``lost``
+    held = []
+    for seed in range(200):
+        gold = random.poisson(1.2, 800)
+        a, b = ([simulated(random, gold, s, 2)] for s in (skill, less))
+        found = non_inferior(a, b, 0.05, draws=200, seed=seed)
+        assert found.holds == (found.low > -0.05)
+        held.append(found.holds)
+    assert least <= np.mean(held) <= most
+
+
+def test_non_inferior_beside_paired() -> None:
+    gold = generated(31, 300)
+    a, b = [count(gold, corrupted(gold, 32))], [count(gold, corrupted(gold, 33))]
+    found = non_inferior(a, b, 0.02)
+    assert found.difference == paired(a, b).difference
+    assert found.low == pytest.approx(paired(a, b, level=0.9).low)
+    assert non_inferior(a, a, 0.01) == (0.0, 0.0, 0.01, True, 1 / 1001)
+    with pytest.raises(DinkuError, match=r"the margin is 0\.0"):
+        non_inferior(a, b, 0.0)
+
+
+def test_holm() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+    # Twenty systems equal to one another: some p-value is below 0.05 more often than not, an adjusted one 1 time in 20.
+    random = np.random.default_rng(34)
+    found = [holm(list(random.random(20))) for _ in range(2000)]
+    assert 0.03 < np.mean([min(p) < 0.05 for p in found]) < 0.07
+
+
+def test_rank_correlation() -> None:
+    random = np.random.default_rng(35)
+    for _ in range(20):
+        x, y = random.integers(0, 6, 10), random.normal(size=10)
+        found = rank_correlation(list(x), list(y), draws=2000)
+        rho, p_value = spearmanr(x, y)
+        assert found.rho == pytest.approx(rho)
+        assert found.p_value == pytest.approx(p_value, abs=0.05)
+        assert found.low <= found.rho <= found.high
+    assert rank_correlation([1, 2, 3, 4, 5, 6], [1, 8, 27, 64, 125, 216]).rho == pytest.approx(1)
+    for x, y in (([1, 2, 3], [1, 2, 3]), ([1, 2, 3, 4], [1, 2, 3]), ([1, 1, 1, 1], [1, 2, 3, 4])):
+        with pytest.raises(DinkuError, match="rank_correlation"):
+            rank_correlation(x, y)
+
+
+def test_the_worst_of_several_runs() -> None:
+    gold = [["B-PER", "O"], ["B-PER", "I-PER"], ["O", "O"]]
+    right, half = count(gold, gold), count(gold, [["O", "O"], ["B-PER", "I-PER"], ["O", "B-LOC"]])
+    found = worst([right, half])
+    assert found.default.sum(1).tolist() == [[1, 0, 0], [1, 1, 1], [0, 1, 0]]
+    assert worst([right]).scores() == right.scores()
+    runs = [count(gold, g) for g in (gold, [["O", "O"], ["O", "O"], ["O", "O"]])]
+    assert worst([*runs, half]).scores().f1 <= min(c.scores().f1 for c in (*runs, half))
+    with pytest.raises(DinkuError, match="same sentences"):
+        worst([right, count(gold[:2], gold[:2])])
 
 
 def test_the_document_says_what_labels_that_gold_lacks_cost() -> None:
