@@ -22,6 +22,7 @@ FREE = (
 ORDER = (
     *FREE,
     *(
+        "modeling",
         "surgery",
         "unpadded",
         "tagger",

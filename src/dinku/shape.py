@@ -43,6 +43,10 @@ class Shape:
 
     An encoder without tags may have a ``masked_lm`` head, whose decoder is the word embeddings and not counted twice.
 
+    ``layers`` may differ. With a ``rank`` the word embeddings are a product, [vocabulary, rank] by [rank, hidden]. ``spread``
+    names what is known in all but not yet layer by layer, *heads* or *width*, as data decide: a method that declares it gives
+    ``layers`` any sizes that add up.
+
     ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
     at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing.
     """
@@ -57,6 +61,8 @@ class Shape:
     zeros: int
     nonzero: tuple[int, int]
     masked_lm: bool = False
+    rank: int = 0
+    spread: frozenset[str] = frozenset()
 
     @classmethod
     def of_config(
@@ -99,11 +105,12 @@ class Shape:
             positions=size("max_position_embeddings"),
             types=0 if family == "distilbert" else size("type_vocab_size"),
             hidden=hidden,
-            layers=(layer,) * size(_LAYERS.get(family, "num_hidden_layers"), most=1000),
+            layers=_uneven(config, where) or (layer,) * size(_LAYERS.get(family, "num_hidden_layers"), most=1000),
             tags=len(model_tags(config)) if tags is None else tags,
             zeros=0,
             nonzero=(0, 0),
             masked_lm=masked_lm,
+            rank=size("dinku_rank", hidden) if config.get("dinku_rank") else 0,
         )
         return replace(dense, nonzero=(0, dense.parameters))
 
@@ -118,7 +125,7 @@ class Shape:
         h = self.hidden
         inner = [layer.heads * layer.head_size for layer in self.layers]
         return {
-            "word embeddings": self.vocabulary * h,
+            "word embeddings": self.vocabulary * self.rank + self.rank * h if self.rank else self.vocabulary * h,
             "position and type embeddings": (self.positions + self.types) * h,
             "attention": sum(4 * h * a + 3 * a + h for a in inner),
             "feed-forward": sum(2 * h * layer.width + layer.width + h for layer in self.layers),
@@ -143,7 +150,7 @@ class Shape:
         """
         h = self.hidden
         linear = [n for la in self.layers for n in [h * la.heads * la.head_size] * 4 + [h * la.width] * 2]
-        return [*linear, (self.vocabulary - 1) * h] if embeddings else linear
+        return [*linear, (self.vocabulary - 1) * (self.rank or h)] if embeddings else linear
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -152,14 +159,16 @@ class Shape:
     def multiply_adds(self, subwords: int) -> int:
         """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
         attention = sum(2 * subwords * subwords * la.heads * la.head_size for la in self.layers)
-        return subwords * (sum(self.weights(embeddings=False)) + self.tags * self.hidden) + attention
+        return subwords * (sum(self.weights(embeddings=False)) + (self.rank + self.tags) * self.hidden) + attention
 
     def broken_by(self, measured: Shape) -> str:
         """How a measured shape differs from this, the declared one; empty where it keeps the law.
 
-        All sizes are equal; the meant zeros are at least as many; the parameters that aren't zero lie within the interval.
+        All sizes are equal, those that are spread over the layers by data in all; the meant zeros are at least as many; the
+        parameters that aren't zero lie within the interval.
         """
-        if replace(measured, zeros=self.zeros, nonzero=self.nonzero) != self:
+        alike = replace(measured, zeros=self.zeros, nonzero=self.nonzero, layers=self.layers, spread=self.spread)
+        if alike != self or measured.sizes(self.spread) != self.sizes(self.spread):
             return f"declared {self}, measured {measured}"
         if measured.zeros < self.zeros:
             return f"declared {self.zeros:,} zeros or more, measured {measured.zeros:,}"
@@ -167,6 +176,22 @@ class Shape:
         if not low <= measured.nonzero[0] <= measured.nonzero[1] <= high:
             return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
         return ""
+
+    def sizes(self, spread: frozenset[str]) -> list[Any]:
+        """The layers' sizes, and of those that are ``spread`` over them what they add up to."""
+        heads = [la.heads for la in self.layers]
+        width = [la.width for la in self.layers]
+        return [
+            [la.head_size for la in self.layers],
+            sum(heads) if "heads" in spread else heads,
+            sum(width) if "width" in spread else width,
+        ]
+
+    def known(self, *names: str, where: str) -> None:
+        """Raise `DinkuError` where a method has to know layer by layer what only data will tell."""
+        if open := sorted(self.spread.intersection(names)):
+            problem = f"the layers' {open[0]} are spread by data, and it has to know each layer's"
+            raise DinkuError(problem, where=where, remedy="put it before the step that spreads them")
 
     def smaller(self, **sizes: Any) -> Shape:
         """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""
@@ -190,3 +215,18 @@ class Shape:
         added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
         low, high = self.nonzero
         return replace(headed, nonzero=(max(0, low - gone), min(high, bare.parameters) + added))
+
+
+def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
+    """The layers of a config that lists their sizes one by one; none where it doesn't."""
+    listed = config.get("dinku_layers")
+    if listed is None:
+        return ()
+    fine = isinstance(listed, list) and 1 <= len(listed) <= 1000
+    for sizes in listed if fine else ():
+        fine = fine and isinstance(sizes, list) and len(sizes) == 3
+        fine = fine and all(type(size) is int and 1 <= size <= 100_000 for size in sizes)
+    if not fine or len(listed) != config.get(_LAYERS.get(str(config["model_type"]), "num_hidden_layers")):
+        problem = "dinku_layers isn't heads, their size and the width of each layer"
+        raise DinkuError(problem, where=where, remedy="restore the file")
+    return tuple(Layer(*sizes) for sizes in listed)

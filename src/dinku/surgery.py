@@ -1,4 +1,7 @@
-"""The only module that reaches inside an ``nn.Module``: where the weights are, and how they are taken out and put back."""
+"""Where the weights are in an ``nn.Module``, and how they are taken out and put back.
+
+But for `dinku.modeling`, which knows transformers' names, no other module reaches inside one.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 
+from dinku import modeling
 from dinku.errors import DinkuError
+from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 from dinku.shape import Shape
 
 
@@ -159,40 +164,110 @@ def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
     kept = nn.ModuleList(layers(smaller)[i] for i in keep)
-    _stack(smaller).layer = kept
-    smaller.config.num_hidden_layers = len(kept)  # which DistilBERT's config writes as n_layers
+    modeling.stack(smaller).layer = kept
+    modeling.describe(smaller)
     return smaller
 
 
 def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
     """A copy of a model whose attention cuts the same weights into so many heads."""
     other = copy.deepcopy(model)
-    other.config.num_attention_heads = heads  # which DistilBERT's config writes as n_heads
     for layer in layers(other):
-        attention = cast(Any, layer).attention
-        own = getattr(attention, "self", attention)
-        size = projections(layer)[0].out_features // heads
-        setattr(own, "n_heads" if hasattr(own, "n_heads") else "num_attention_heads", heads)
-        own.attention_head_size, own.scaling = size, size**-0.5
+        modeling.set_heads(layer, heads, projections(layer)[0].out_features // heads)
+    modeling.describe(other)
     return other
-
-
-def _stack(model: PreTrainedModel) -> Any:
-    """What holds the layers, as ``layer``."""
-    return getattr(model.base_model, "transformer", None) or model.base_model.encoder
 
 
 def layers(model: PreTrainedModel) -> nn.ModuleList:
     """The transformer layers; each answers with hidden states [batch, subwords, hidden]."""
-    return cast(nn.ModuleList, _stack(model).layer)
+    return modeling.layers(model)
 
 
 def projections(layer: nn.Module) -> list[nn.Linear]:
-    """What makes the queries, keys and values of a layer, [batch, subwords, hidden]."""
-    attention = cast(Any, layer).attention
-    own = getattr(attention, "self", attention)
-    names = ("query", "key", "value") if hasattr(own, "query") else ("q_lin", "k_lin", "v_lin")
-    return [getattr(own, name) for name in names]
+    """What makes the queries, keys and values of a layer, [batch, subwords, inner]."""
+    return list(modeling.linears(layer)[:3])
+
+
+def with_units(
+    model: PreTrainedModel,
+    *,
+    heads: Sequence[Sequence[int]] | None = None,
+    neurons: Sequence[Sequence[int]] | None = None,
+) -> PreTrainedModel:
+    """A copy of a model with some heads, or neurons of the feed-forward part, of each layer, by their numbers."""
+    smaller = copy.deepcopy(model)
+    for i, layer in enumerate(layers(smaller)):
+        own = modeling.linears(layer)
+        if heads is not None:
+            size = modeling.attention(layer).attention_head_size
+            inner = (torch.tensor(heads[i])[:, None] * size + torch.arange(size)).flatten()
+            for linear in own[:3]:
+                _cut(linear, rows=inner)
+            _cut(own.out, columns=inner)
+            modeling.set_heads(layer, len(heads[i]), size)
+        if neurons is not None:
+            kept = torch.tensor(neurons[i])
+            _cut(own.widen, rows=kept)
+            _cut(own.narrow, columns=kept)
+    modeling.describe(smaller)
+    return smaller
+
+
+def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
+    """A copy of a model with some coordinates of its hidden states, by their numbers; whatever reads or writes them shrinks."""
+    smaller, kept = copy.deepcopy(model), torch.tensor(keep)
+    decoder, within = smaller.get_output_embeddings(), set[nn.Module]()
+    for layer in layers(smaller):
+        own = modeling.linears(layer)
+        within |= set(own)
+        for linear in (*own[:3], own.widen):
+            _cut(linear, columns=kept)
+        for linear in (own.out, own.narrow):
+            _cut(linear, rows=kept)
+    for module in smaller.modules():
+        if isinstance(module, modeling.FactorizedEmbedding):
+            module.projection = nn.Parameter(module.projection.data[kept])
+        elif isinstance(module, nn.Embedding):
+            module.weight, module.embedding_dim = nn.Parameter(module.weight.data[:, kept]), len(keep)
+        elif isinstance(module, nn.LayerNorm):
+            module.normalized_shape = (len(keep),)
+            module.weight, module.bias = (nn.Parameter(w.data[kept]) for w in (module.weight, module.bias))
+        elif isinstance(module, nn.Linear) and module not in within and module is not decoder:
+            writes = has_masked_lm(smaller)  # its head transforms the states first; a tag head only reads them
+            _cut(module, rows=kept if writes else None, columns=kept)
+    if isinstance(decoder, nn.Linear):
+        decoder.in_features, decoder.weight = len(keep), word_embeddings(smaller).weight
+    modeling.describe(smaller)
+    return smaller
+
+
+def _cut(linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
+    """Keep some outputs and inputs of a linear layer."""
+    weight = linear.weight.data
+    if rows is not None:
+        weight, linear.bias = weight[rows], nn.Parameter(linear.bias.data[rows])
+    if columns is not None:
+        weight = weight[:, columns]
+    linear.weight = nn.Parameter(weight.contiguous())
+    linear.out_features, linear.in_features = weight.shape
+
+
+def with_rank(model: PreTrainedModel, rank: int, weights: torch.Tensor) -> PreTrainedModel:
+    """A copy of a model whose word embeddings are the nearest product of that rank (Eckart and Young 1936).
+
+    Nearest in the squares of all differences, those of a row times its entry of ``weights`` [vocabulary]. Rows of zeros stay.
+    """
+    table = word_embeddings(model)
+    whole = table.weight.data.double()
+    if isinstance(table, modeling.FactorizedEmbedding):
+        whole = whole @ table.projection.data.double().T
+    axes = torch.linalg.eigh(whole.T @ (whole * weights.double()[:, None])).eigenvectors[:, -rank:]
+    part = modeling.FactorizedEmbedding(len(whole), rank, whole.size(1), table.padding_idx)
+    part.weight, part.projection = (nn.Parameter(w.float().contiguous()) for w in (whole @ axes, axes))
+    smaller = copy.deepcopy(model, {id(table): part})
+    modeling.factorize(smaller, part)
+    modeling.describe(smaller)
+    return smaller
 
 
 @contextmanager

@@ -19,20 +19,14 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoModelForTokenClassification,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 from dinku import packing, predict, surgery
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_of
 from dinku.errors import DinkuError
 from dinku.files import written_folder
+from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
 from dinku.shape import Shape
@@ -81,7 +75,8 @@ class Tagger:
         self.tokenizer.backend_tokenizer.no_padding()
         tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())  # whose maps are written in any order
         whole.update(json.dumps(tokenizer, sort_keys=True).encode())
-        heads = self.model.config.num_attention_heads  # which no weight tells
+        config = self.model.config
+        heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
         return whole.hexdigest()
 
@@ -108,7 +103,8 @@ class Tagger:
         return str(self.model.config.name_or_path or type(self.model).__name__)
 
     def save(self, folder: str | os.PathLike[str], *, weights: Literal["float32", "int8"] = "float32") -> Path:
-        """Write a plain Hugging Face folder: config, safetensors, tokenizer. Never half of one: it is renamed last.
+        """Write a Hugging Face folder: config, safetensors, tokenizer; a plain one where its classes allow
+        the sizes, else as in `dinku.modeling`. Never half of one: it is renamed last.
 
         With ``weights="int8"`` its weights are those of `dinku.packing`, a quarter of the bytes, which `load` alone
         reads. Raises `DinkuError` where the folder is there already.

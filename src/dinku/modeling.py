@@ -1,0 +1,176 @@
+"""Encoders of any shape as transformers' own classes: layers unlike one another, factorized word embeddings.
+
+A folder whose config.json has ``dinku_layers`` or ``dinku_rank`` is refused by plain transformers, whose classes can't have
+such sizes. One import opens it, as `dinku.tagger.Tagger` does, and runs no code of the folder's:
+
+    from dinku.modeling import AutoModelForTokenClassification
+    model = AutoModelForTokenClassification.from_pretrained("folder")
+
+``dinku_layers`` lists for each layer its heads, the size of a head and the width of its feed-forward part; ``dinku_rank`` is
+the rank of the word embeddings.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple, cast
+
+import torch
+import transformers
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, PreTrainedModel
+
+from dinku.shape import Layer, Shape
+
+
+class Linears(NamedTuple):
+    """The linear layers of a transformer layer: attention's four, the feed-forward part's two."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    out: nn.Linear
+    widen: nn.Linear
+    narrow: nn.Linear
+
+
+def layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The transformer layers; each answers with hidden states [batch, subwords, hidden]."""
+    return cast(nn.ModuleList, stack(model).layer)
+
+
+def stack(model: PreTrainedModel) -> Any:
+    """What holds the layers, as ``layer``."""
+    return getattr(model.base_model, "transformer", None) or model.base_model.encoder
+
+
+def attention(layer: nn.Module) -> Any:
+    """What holds queries, keys and values of a layer, and cuts them into heads."""
+    whole = cast(Any, layer).attention
+    return getattr(whole, "self", whole)
+
+
+def linears(layer: nn.Module) -> Linears:
+    own, each = attention(layer), cast(Any, layer)
+    if hasattr(own, "q_lin"):  # DistilBERT
+        return Linears(own.q_lin, own.k_lin, own.v_lin, own.out_lin, each.ffn.lin1, each.ffn.lin2)
+    out, widen, narrow = each.attention.output.dense, each.intermediate.dense, each.output.dense
+    return Linears(own.query, own.key, own.value, out, widen, narrow)
+
+
+def set_heads(layer: nn.Module, heads: int, size: int) -> None:
+    """Have a layer cut its queries, keys and values into so many heads of that size."""
+    own = attention(layer)
+    setattr(own, "n_heads" if hasattr(own, "n_heads") else "num_attention_heads", heads)
+    own.attention_head_size, own.all_head_size, own.scaling = size, heads * size, size**-0.5
+
+
+class FactorizedEmbedding(nn.Embedding):
+    """Word embeddings as a product: ``weight`` [vocabulary, rank], then ``projection`` [hidden, rank] (ALBERT)."""
+
+    def __init__(self, rows: int, rank: int, hidden: int, padding_idx: int | None) -> None:
+        super().__init__(rows, rank, padding_idx)
+        self.projection = nn.Parameter(nn.init.normal_(torch.empty(hidden, rank), std=rank**-0.5))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return F.linear(super().forward(input), self.projection)
+
+
+class FactorizedDecoder(nn.Linear):
+    """The last layer of a masked-LM head over factorized word embeddings, whose product is its weight."""
+
+    def __init__(self, table: FactorizedEmbedding, bias: nn.Parameter) -> None:
+        super().__init__(1, 1, device="meta")
+        self.in_features, self.out_features = len(table.projection), table.num_embeddings
+        self.weight, self.bias = table.weight, bias
+        self.table = (table,)  # not a part of this module, lest its weights be counted twice
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return F.linear(F.linear(input, self.table[0].projection.T), self.weight, self.bias)
+
+
+def factorize(model: PreTrainedModel, table: FactorizedEmbedding) -> None:
+    """Put factorized word embeddings into a model, under its masked-LM head too."""
+    model.base_model.set_input_embeddings(table)
+    decoder = model.get_output_embeddings()
+    if decoder is not None:
+        model.set_output_embeddings(FactorizedDecoder(table, cast(Any, decoder).bias))
+
+
+def describe(model: PreTrainedModel) -> None:
+    """Say in a model's config what its modules' sizes are: as transformers does where it can, else as dinku does."""
+    config, table = model.config, cast(nn.Embedding, model.base_model.get_input_embeddings())
+    sizes = []
+    for layer in layers(model):
+        own, inner = attention(layer), linears(layer).query.out_features
+        sizes.append([inner // own.attention_head_size, own.attention_head_size, linears(layer).widen.out_features])
+    rank = table.embedding_dim if isinstance(table, FactorizedEmbedding) else 0
+    hidden = len(table.projection) if isinstance(table, FactorizedEmbedding) else table.embedding_dim
+    heads, size, _ = sizes[0]
+    config.hidden_size, config.num_hidden_layers = hidden, len(sizes)
+    config.num_attention_heads = 1 if hidden % heads else heads  # transformers builds no others, and they are replaced
+    width = "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
+    setattr(config, width, max(each[2] for each in sizes))
+    plain = heads * size == hidden and all(each == sizes[0] for each in sizes)
+    for name, value in (("dinku_layers", None if plain else sizes), ("dinku_rank", rank)):
+        config.__dict__.pop(name, None)
+        if value:
+            setattr(config, name, value)
+
+
+def _is_plain(config: Any) -> bool:
+    return not (getattr(config, "dinku_layers", None) or getattr(config, "dinku_rank", None))
+
+
+@cache
+def _shaped(kind: Any) -> Any:
+    """The class under its own name, whose models get the sizes that dinku wrote into their config."""
+
+    def __init__(self: Any, config: Any, **options: Any) -> None:
+        kind.__init__(self, config, **options)
+        shape = Shape.of_config(config.to_dict())
+        for layer, sizes in zip(layers(self), shape.layers, strict=True):
+            _resize(layer, sizes, shape.hidden, getattr(config, "initializer_range", 0.02))
+        if shape.rank:
+            pad = self.base_model.get_input_embeddings().padding_idx
+            factorize(self, FactorizedEmbedding(shape.vocabulary, shape.rank, shape.hidden, pad))
+
+    return type(kind.__name__, (kind,), {"__init__": __init__, "__module__": __name__})
+
+
+def _resize(layer: nn.Module, sizes: Layer, hidden: int, deviation: float) -> None:
+    inner, own = sizes.heads * sizes.head_size, linears(layer)
+    wanted = [(inner, hidden)] * 3 + [(hidden, inner), (sizes.width, hidden), (hidden, sizes.width)]
+    for linear, (rows, columns) in zip(own, wanted, strict=True):
+        linear.out_features, linear.in_features = rows, columns
+        linear.weight = nn.Parameter(nn.init.normal_(linear.weight.new_empty(rows, columns), std=deviation))
+        linear.bias = nn.Parameter(linear.bias.new_zeros(rows))
+    set_heads(layer, sizes.heads, sizes.head_size)
+
+
+class _Auto:
+    """One of transformers' classes that choose by config, for configs that dinku wrote sizes into as well."""
+
+    def __init__(self, plain: Any, kinds: Any) -> None:
+        self.plain, self.kinds = plain, kinds
+
+    def from_config(self, config: Any, **options: Any) -> Any:
+        """See transformers: an untrained model of the config's sizes."""
+        if _is_plain(config):
+            return self.plain.from_config(config, **options)
+        return _shaped(self.kinds[type(config)])._from_config(config, **options)
+
+    def from_pretrained(self, name: Any, *, config: Any = None, **options: Any) -> Any:
+        """See transformers: the model in a folder, or on the Hub. Remote code is never run."""
+        if config is None:
+            config = AutoConfig.from_pretrained(name)
+        kind = self.plain if _is_plain(config) else _shaped(self.kinds[type(config)])
+        return kind.from_pretrained(name, config=config, **options)
+
+
+AutoModel = _Auto(transformers.AutoModel, transformers.MODEL_MAPPING)
+AutoModelForMaskedLM = _Auto(transformers.AutoModelForMaskedLM, transformers.MODEL_FOR_MASKED_LM_MAPPING)
+AutoModelForTokenClassification = _Auto(
+    transformers.AutoModelForTokenClassification, transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
+)
