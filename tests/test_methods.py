@@ -21,12 +21,16 @@ from dinku.method import Data, Drawn, Method, Trained, Work
 from dinku.methods import MODULES, from_json, to_json
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
+from dinku.methods.factorize import FactorizeEmbeddings
+from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
 from dinku.methods.heads import RegroupHeads
+from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.named import StartFrom
 from dinku.methods.pretrain import Pretrain
+from dinku.methods.prune import PruneHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary, segmentation
 from dinku.tagger import Tagger
@@ -39,8 +43,19 @@ EXAMPLES: list[Method] = [
     Sparsify(0.6),
     Sparsify(0.9, embeddings=True),
     Sparsify(0.5, granularity="matrix", embeddings=True),
+    Sparsify(0.5, importance="activation", embeddings=True, sentences=20),
+    Sparsify(0.4, importance="taylor", granularity="matrix", embeddings=True),
     KeepLayers((1,)),
+    KeepLayers(layers=1, importance="activation"),
     RegroupHeads(2),
+    PruneHeads(2),
+    PruneHeads(2, importance="taylor", spread="uneven"),
+    NarrowFeedForward(16, multiple=8, importance="activation"),
+    NarrowFeedForward(15, multiple=3, spread="uneven"),
+    NarrowHidden(10),
+    NarrowHidden(12, importance="activation", sentences=8),
+    FactorizeEmbeddings(5),
+    FactorizeEmbeddings(7, weigh="frequency"),
     TrimVocabulary(60),
     TrimVocabulary(58, scripts=("Latin",)),
     QUICK,
@@ -62,6 +77,10 @@ NOTHING: dict[str, Method] = {
     "Distil": Distil(epochs=0),
     "RegroupHeads": RegroupHeads(4),
     "KeepLayers": KeepLayers((0, 1)),
+    "PruneHeads": PruneHeads(4),
+    "NarrowFeedForward": NarrowFeedForward(24, multiple=8),
+    "NarrowHidden": NarrowHidden(16),
+    "FactorizeEmbeddings": FactorizeEmbeddings(16),
     "TrimVocabulary": TrimVocabulary(1000),
     "Sparsify": Sparsify(0.0),
     "FineTune": FineTune(epochs=0, tags=("O", "B-LOC", "I-LOC", "B-PER", "I-PER")),
@@ -77,7 +96,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
 def test_the_battery(method: Method, data: Data) -> None:
     name = type(method).__name__
     key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
-    golden = GOLDEN[key] if not isinstance(method, Drawn | StartFrom) else None
+    # Eigenvectors, from which factors are made, differ in their last bits from library to library.
+    golden = GOLDEN[key] if not isinstance(method, Drawn | StartFrom | FactorizeEmbeddings) else None
     others = [m for m in EXAMPLES if m != method][:3]
     check_method(method, nothing=NOTHING.get(name), others=others, golden=golden, data=data, bare=name == "FineTune")
 
@@ -90,20 +110,36 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
         for second in EXAMPLES:
             if isinstance(first, Trained) and isinstance(second, Trained):
                 continue  # two trainings one after the other are tested by the battery
-            if isinstance(second, Distil) and not after.tags:
-                with pytest.raises(DinkuError, match="the teacher has no tags"):
-                    second.apply(after, data, ONE)
-                continue
             steps = [m.resolve(tagger, data) for m in (first, second)]
-            if len(after.shape.layers) == 1 and '{"keep": [1]}' in json.dumps(to_json(second)):
-                with pytest.raises(DinkuError, match="there is no layer 1 among 1"):
-                    steps[1].declare(after.shape)
-                with pytest.raises(DinkuError, match="there is no layer 1 among 1"):
+            if said := refusal(second, after):
+                with pytest.raises(DinkuError, match=said):
                     steps[1].apply(after, data, ONE)
                 continue
-            declared = steps[1].declare(steps[0].declare(tagger.shape))
             measured = steps[1].apply(after, data, ONE).shape
+            before = steps[0].declare(tagger.shape)
+            try:
+                declared = steps[1].declare(before)
+            except DinkuError as error:
+                assert before.spread
+                assert "are spread by data, and it has to know each layer's; put it before" in str(error)  # noqa: PT017
+                declared = steps[1].declare(after.shape)
             assert not (broken := declared.broken_by(measured)), f"{first}, then {second}: {broken}"
+
+
+def refusal(method: Method, tagger: Tagger) -> str:
+    """What a method says where a tagger isn't one that it can be applied to."""
+    fields = json.dumps(to_json(method))
+    if not tagger.tags and isinstance(method, Distil):
+        return "the teacher has no tags"
+    if len(tagger.shape.layers) == 1 and '{"keep": [1]}' in fields:
+        return "there is no layer 1 among 1"
+    if isinstance(method, Distil) and '"RegroupHeads"' in fields and any(la.heads % 2 for la in tagger.shape.layers):
+        return "heads is 8, which doesn't divide"
+    if len(set(tagger.shape.layers)) > 1 and isinstance(method, KeepLayers) and method.layers:
+        return "the layers differ in size, so that the size of 1 depends on which"
+    if not tagger.tags and "taylor" in fields and method.declare(tagger.shape) != tagger.shape:
+        return "the tagger has no tags, whose loss it asks for; fine-tune it first"
+    return ""
 
 
 @pytest.mark.parametrize("method", EXAMPLES, ids=str)
@@ -111,8 +147,8 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
 def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data: Data, tmp_path: Path) -> None:
     tagger = tiny_tagger(family, "wordpiece" if family == "bert" else "unigram", masked_lm=True)
     method, before = method.resolve(tagger, data), tagger.digest
-    if isinstance(method, Distil):
-        with pytest.raises(DinkuError, match="the teacher has no tags"):
+    if said := refusal(method, tagger):
+        with pytest.raises(DinkuError, match=said):
             method.apply(tagger, data, ONE)
         return
     after = method.apply(tagger, data.given(method.needs), ONE)
@@ -357,7 +393,7 @@ def test_quick_dropout_is_taken_out_again() -> None:
         ({"Sparsify": {"sparsity": "much"}}, "Sparsify.sparsity is 'much'; give a number"),
         (
             {"Sparsify": {"ratio": 0.5}},
-            "Sparsify has no field 'ratio'; its fields are sparsity, granularity, embeddings",
+            "Sparsify has no field 'ratio'; its fields are importance, sentences, sparsity",
         ),
         ({"Sparsify": {}}, "Sparsify.sparsity is missing; add it"),
         ({"Sparsify": {"sparsity": 0.5, "granularity": "row"}}, "granularity"),

@@ -1,15 +1,188 @@
-"""What to keep: scores of weights, and the choice of the least important ones."""
+"""What to keep: scores of weights, of heads, neurons, hidden coordinates and layers, and the choice among them.
+
+A unit's score is the sum of its weights'; by *activation* of those alone that read what it answers, since what it reads itself is
+alike for all units of a layer. *magnitude* is |w| (Han et al. 2015, arXiv 1506.02626) and looks at no data;
+*activation* is |w|·‖x‖, x what the weight reads of text (Wanda: Sun et al. 2023, arXiv 2306.11695); *taylor* is |w·∂L/∂w|, the
+change of the loss, to first order, were the weight gone, averaged over batches of tagged words (Molchanov et al. 2019, arXiv
+1906.10771; Michel et al. 2019, arXiv 1905.10650, for heads).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
+
+from dinku import modeling, surgery, unpadded
+from dinku.corpus import Corpus
+from dinku.errors import DinkuError
+from dinku.method import Chosen, Data
+from dinku.tagger import Tagger
+
+_BATCH = 16  # windows
+
+Scores = dict[torch.Tensor, torch.Tensor]  # by weight matrix, in its shape
 
 
-def magnitude(weights: torch.Tensor) -> torch.Tensor:
-    """|w|, in the shape of ``weights`` (Han et al. 2015)."""
-    return weights.detach().abs()
+def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False) -> Scores:
+    """Scores of the weights of all `surgery.matrices`, and if asked of the word embeddings.
+
+    Raises `DinkuError` where there is nothing to read, or for *taylor* no tag head.
+    """
+    weights = list(surgery.matrices(tagger.model).values())
+    table = surgery.word_embeddings(tagger.model)
+    wanted: list[torch.Tensor] = [*weights, *([table.weight] if embeddings else [])]
+    if how.importance == "magnitude":
+        return {w: w.detach().abs() for w in wanted}
+    if how.importance == "activation":
+        norms = _norms(tagger, sample(data, how))
+        return {w: w.detach().abs() * (norms[w][:, None] if w is table.weight else norms[w]) for w in wanted}
+    if not tagger.tags:
+        raise DinkuError("the tagger has no tags, whose loss it asks for", where=type(how).__name__, remedy=_TAGS)
+    corpus = sample(data, how)
+    labels = corpus.numbered(tagger.tags)
+    total: Scores = {w: torch.zeros_like(w, requires_grad=False) for w in wanted}
+    for chosen, tensors in _rows(tagger, corpus):
+        gold = torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))
+        loss = nn.functional.cross_entropy(unpadded.logits(tagger.model, tensors), gold)
+        for w, gradient in zip(wanted, torch.autograd.grad(loss, wanted), strict=True):
+            total[w] += (w.detach() * gradient).abs()
+    return total
+
+
+_TAGS = "fine-tune it first, or choose by magnitude or activation"
+
+
+def sample(data: Data, how: Chosen) -> Corpus:
+    """The train sentences that scores are taken from."""
+    if data.train is None or not len(data.train):
+        remedy = "name a corpus with a train split"
+        raise DinkuError("there is no text", where=type(how).__name__, remedy=remedy)
+    return data.train.sample(how.sentences, seed=0)
+
+
+def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Windows of like length, and the row that the model reads of them, its attention set for that."""
+    windows = sorted(tagger.encoder.windows([s.words for s in corpus]), key=lambda w: len(w.ids))
+    family, pad = tagger.model.config.model_type, tagger.encoder.pad
+    every = torch.arange(tagger.model.config.vocab_size)
+    with unpadded.reading(tagger.model):
+        for start in range(0, len(windows), _BATCH):
+            chosen = windows[start : start + _BATCH]
+            yield chosen, unpadded.row(chosen, family=family, pad=pad, renumber=every)
+
+
+def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
+    """‖x‖ [inputs] of what each weight matrix reads in a corpus, over all its subwords; of the word embeddings by row."""
+    table = surgery.word_embeddings(tagger.model)
+    linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear)]
+    squares = {m.weight: torch.zeros(m.in_features) for m in linears}
+    rows, real = torch.zeros(table.num_embeddings), 0
+
+    def read(module: Any, states: torch.Tensor) -> None:
+        squares[module.weight] += states[0, :real].float().square().sum(0)
+
+    with torch.inference_mode(), _reading(linears, read):
+        for _, tensors in _rows(tagger, corpus):
+            real = len(tensors["slots"]) - tensors["tail"]
+            rows += torch.bincount(tensors["ids"][0, :real], minlength=len(rows))
+            unpadded.read(tagger.model.base_model, tensors)
+    return {w: total.sqrt() for w, total in {**squares, table.weight: rows}.items()}
+
+
+@contextmanager
+def _reading(modules: Sequence[nn.Module], then: Callable[[Any, torch.Tensor], None]) -> Iterator[None]:
+    """Tell what each module is given."""
+    hooks = [m.register_forward_pre_hook(lambda module, given: then(module, given[0])) for m in modules]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def heads(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
+    """[heads] of each layer."""
+    found, out = scores(tagger, data, how), []
+    for layer in surgery.layers(tagger.model):
+        own, size = modeling.linears(layer), modeling.attention(layer).attention_head_size
+        out.append(_units(found, how, own[:3], own.out).view(-1, size).sum(1))
+    return out
+
+
+def neurons(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
+    """[width] of the feed-forward part of each layer."""
+    found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in surgery.layers(tagger.model)]
+    return [_units(found, how, [own.widen], own.narrow) for own in both]
+
+
+def _units(found: Scores, how: Chosen, into: Sequence[nn.Linear], out: nn.Linear) -> torch.Tensor:
+    """[units] of what lies between some linear layers and the one that reads their answers."""
+    own = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
+    return torch.stack([*own, found[out.weight].sum(0)]).sum(0)
+
+
+def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
+    """[hidden], over all layers' weights that read or write a coordinate; by *activation* those that read it."""
+    found, out = scores(tagger, data, how), torch.zeros(tagger.shape.hidden)
+    for layer in surgery.layers(tagger.model):
+        own = modeling.linears(layer)
+        out += torch.stack([found[linear.weight].sum(0) for linear in (*own[:3], own.widen)]).sum(0)
+        if how.importance != "activation":
+            out += found[own.out.weight].sum(1) + found[own.narrow.weight].sum(1)
+    return out
+
+
+def layers(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
+    """[layers]; by *activation* how far a layer turns the states, 1 − their cosine (ShortGPT: arXiv 2403.03853)."""
+    own = list(surgery.layers(tagger.model))
+    if how.importance != "activation":
+        found = scores(tagger, data, how)
+        return torch.stack(
+            [sum((found[li.weight].sum() for li in modeling.linears(la)), torch.zeros(())) for la in own]
+        )
+    corpus, turned, before = sample(data, how), torch.zeros(len(own)), list[torch.Tensor]()
+
+    def read(module: Any, states: torch.Tensor) -> None:
+        before.append(states[0])
+
+    with torch.inference_mode(), _reading(own, read), surgery.listening(own) as after:
+        for _, tensors in _rows(tagger, corpus):
+            before.clear()
+            unpadded.read(tagger.model.base_model, tensors)
+            real = len(tensors["slots"]) - tensors["tail"]
+            pairs = zip(before, after, strict=True)
+            turned += torch.stack(
+                [(1 - nn.functional.cosine_similarity(a, b[0], dim=-1))[:real].sum() for a, b in pairs]
+            )
+    return turned
+
+
+def strongest(found: torch.Tensor, count: int) -> tuple[int, ...]:
+    """The numbers of the ``count`` highest of ``found`` [n], rising. Among equals the first stay."""
+    return tuple(sorted(found.argsort(descending=True, stable=True)[:count].tolist()))
+
+
+def spread(found: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> list[tuple[int, ...]]:
+    """`strongest` of each layer, ``count`` over all of them: those that score most, but a ``multiple`` of them in each.
+
+    A layer keeps one multiple at least. Raises `DinkuError` where layers haven't as many whole multiples.
+    """
+    order = [f.sort(descending=True, stable=True).values for f in found]
+    blocks = [o[: len(o) // multiple * multiple].view(-1, multiple).sum(1) for o in order]
+    if sum(map(len, blocks)) * multiple < count or not all(map(len, blocks)):
+        problem = f"the layers haven't {count:,} units in multiples of {multiple}"
+        raise DinkuError(problem, where="spread", remedy="keep fewer, or choose a smaller multiple")
+    for block in blocks:
+        block[0] = torch.inf
+    which = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor([len(b) for b in blocks]))
+    best = which[torch.cat(blocks).argsort(descending=True, stable=True)[: count // multiple]]
+    kept = torch.bincount(best, minlength=len(blocks)) * multiple
+    return [strongest(f, int(n)) for f, n in zip(found, kept, strict=True)]
 
 
 def least(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
+Importance = Literal["magnitude", "activation", "taylor"]
+_LOOKS_AT: dict[str, frozenset[Need]] = {
+    "magnitude": frozenset(),
+    "activation": frozenset({"words"}),
+    "taylor": frozenset({"labels"}),
+}
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,39 @@ class Method(Protocol):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         """Surgery or training. The tagger given stays bit-identical."""
         ...
+
+
+# Of a field that came after rows were made: at its default it is left out of JSON, and so of addresses.
+LATER = {"later": True}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What methods have in common that choose what to keep by `dinku.importance`.
+
+    *magnitude* needs nothing, *activation* words, *taylor* tagged ones: ``sentences`` of the train split, always the same.
+    """
+
+    importance: Importance = field(default="magnitude", kw_only=True, metadata=LATER)
+    sentences: int = field(default=512, kw_only=True, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if self.sentences < 1:
+            raise DinkuError(f"sentences is {self.sentences}", where=type(self).__name__, remedy="give 1 or more")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return _LOOKS_AT[self.importance]
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def at_least_one(self, name: str) -> None:
+        """Raise `DinkuError` where the field of that name keeps nothing."""
+        if getattr(self, name) < 1:
+            remedy = "give the number to keep, 1 or more"
+            raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
 
 
 class Drawn:

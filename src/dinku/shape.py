@@ -110,7 +110,7 @@ class Shape:
             zeros=0,
             nonzero=(0, 0),
             masked_lm=masked_lm,
-            rank=size("dinku_rank", hidden) if config.get("dinku_rank") else 0,
+            rank=size("dinku_rank", 100_000) if config.get("dinku_rank") else 0,
         )
         return replace(dense, nonzero=(0, dense.parameters))
 

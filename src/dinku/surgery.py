@@ -6,7 +6,7 @@ But for `dinku.modeling`, which knows transformers' names, no other module reach
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -35,15 +35,18 @@ def word_embeddings(model: PreTrainedModel) -> nn.Embedding:
     return cast(nn.Embedding, model.base_model.get_input_embeddings())
 
 
-def prunable(model: PreTrainedModel, *, embeddings: bool) -> dict[str, list[torch.Tensor]]:
+def prunable(
+    model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
+) -> dict[str, list[torch.Tensor]]:
     """Views on the weights that unstructured sparsity may zero, by matrix: `matrices`, and the word embeddings if asked.
 
-    The word embeddings are two views where their padding row, which is left out, lies inside the table.
+    The word embeddings are two views where their padding row, which is left out, lies inside the table. With ``of`` they are
+    views on what that has for each of the weights.
     """
-    views = {name: [weight.data] for name, weight in matrices(model).items()}
+    views = {name: [of[weight] if of else weight.data] for name, weight in matrices(model).items()}
     if embeddings:
         table = word_embeddings(model)
-        rows = table.weight.data
+        rows = of[table.weight] if of else table.weight.data
         around = [rows] if table.padding_idx is None else [rows[: table.padding_idx], rows[table.padding_idx + 1 :]]
         views["word embeddings"] = [view for view in around if len(view)]
     return views

@@ -14,9 +14,13 @@ from dinku.method import Method
 MODULES = {
     "Distil": "distil",
     "DistilText": "distiltext",
+    "FactorizeEmbeddings": "factorize",
     "FineTune": "finetune",
     "KeepLayers": "layers",
+    "NarrowFeedForward": "feedforward",
+    "NarrowHidden": "hidden",
     "Pretrain": "pretrain",
+    "PruneHeads": "prune",
     "RegroupHeads": "heads",
     "Sparsify": "sparsity",
     "StartFresh": "fresh",
@@ -58,9 +62,11 @@ def from_json(step: Any, *, where: str = "step") -> Method:
 
 
 def to_json(method: Method) -> dict[str, Any]:
-    """The inverse of `from_json`, every field written out."""
+    """The inverse of `from_json`, every field written out but for `dinku.method.LATER` ones at their default."""
     kind: Any = type(method)
-    return {kind.__name__: {each.name: _plain(getattr(method, each.name)) for each in fields(kind)}}
+    values = {each.name: getattr(method, each.name) for each in fields(kind)}
+    told = [f.name for f in fields(kind) if not (f.metadata.get("later") and values[f.name] == f.default)]
+    return {kind.__name__: {name: _plain(values[name]) for name in told}}
 
 
 def _inner(kind: Any) -> set[str]:

@@ -37,6 +37,7 @@ class RegroupHeads:
         return self
 
     def declare(self, shape: Shape) -> Shape:
+        shape.known("heads", where="RegroupHeads")
         layers = []
         for layer in shape.layers:
             inner = layer.heads * layer.head_size

@@ -2,17 +2,19 @@
 
 What it removes: every layer that isn't named; the others stay as they are, in their order. When it helps: always for
 size and time, which fall with the layers; F1 falls too, and fine-tuning or distillation after it wins most of it back.
-What it needs: nothing. What it cannot do: choose the layers.
-Source: Sajjad et al. 2020 (arXiv 2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one.
+What it needs: nothing, or what `dinku.importance` looks at, where that chooses. What it cannot do: tell how layers do
+together: each is scored as if the others stayed.
+Source: Sajjad et al. 2020 (arXiv 2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing,
+`dinku.importance.layers`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import LATER, Chosen, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,31 +22,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KeepLayers:
-    """Keep the layers whose numbers, from 0 and rising, stand in ``keep``. All of them changes nothing."""
+class KeepLayers(Chosen):
+    """Keep the layers whose numbers, from 0 and rising, stand in ``keep``, or the ``layers`` that are most important.
 
-    keep: tuple[int, ...]
+    All of them changes nothing.
+    """
+
+    keep: tuple[int, ...] = ()
+    layers: int = field(default=0, kw_only=True, metadata=LATER)
 
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
-        checked(self)
-        if not self.keep or list(self.keep) != sorted(set(self.keep)) or self.keep[0] < 0:
+        super().__post_init__()
+        if self.layers:
+            self.at_least_one("layers")
+            if self.keep:
+                raise DinkuError("both keep and layers are given", where="KeepLayers", remedy="give one of them")
+        elif not self.keep or list(self.keep) != sorted(set(self.keep)) or self.keep[0] < 0:
             problem = f"keep is {self.keep}"
             raise DinkuError(problem, where="KeepLayers", remedy="number the layers that stay from 0, rising")
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
+    @property
+    def needs(self) -> frozenset[Need]:
+        return super().needs if self.layers else frozenset()
 
     def declare(self, shape: Shape) -> Shape:
+        if self.layers >= len(shape.layers):
+            return shape
+        shape.known("heads", "width", where="KeepLayers")
+        if self.layers:
+            if len(set(shape.layers)) > 1:
+                problem = f"the layers differ in size, so that the size of {self.layers} depends on which"
+                raise DinkuError(problem, where="KeepLayers", remedy="name them by keep, or do this first")
+            return shape.smaller(layers=shape.layers[: self.layers])
         if self.keep[-1] >= len(shape.layers):
             problem = f"there is no layer {self.keep[-1]} among {len(shape.layers)}"
             raise DinkuError(problem, where="KeepLayers", remedy=f"number them from 0 to {len(shape.layers) - 1}")
         return shape.smaller(layers=tuple(shape.layers[i] for i in self.keep))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import surgery
+        from dinku import importance, surgery
 
-        self.declare(tagger.shape)
-        return replace(tagger, model=surgery.with_layers(tagger.model, self.keep))
+        shape = tagger.shape
+        self.declare(shape)
+        if self.layers >= len(shape.layers):
+            return tagger
+        keep = self.keep or importance.strongest(importance.layers(tagger, data, self), self.layers)
+        return replace(tagger, model=surgery.with_layers(tagger.model, keep))

@@ -1,19 +1,19 @@
-"""Sparsify: unstructured magnitude pruning.
+"""Sparsify: unstructured pruning, by magnitude or another importance.
 
-What it removes: the weights of smallest magnitude, set to zero where they stand. When it helps: before fine-tuning, to
+What it removes: the least important weights, set to zero where they stand. When it helps: before fine-tuning, to
 ask how many of the weights a task needs; in a compressed download, where zeros cost almost nothing. What it needs:
 nothing. What it cannot do: make a dense file smaller, or a stock CPU faster.
 Source: Han et al. 2015 (arXiv 1506.02626); the paper's section on pruning (arXiv 2404.04759), 10 to 95 % before and
-after fine-tuning.
+after fine-tuning; `dinku.importance` for the others.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Chosen, Data, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sparsify:
-    """Zero the fraction ``sparsity`` of the weights: those of smallest magnitude.
+class Sparsify(Chosen):
+    """Zero the fraction ``sparsity`` of the weights: those of least ``importance``, by default of smallest magnitude.
 
     Weights are those of the encoder's linear layers, and with ``embeddings`` the word embeddings but for their padding
-    row; biases, norms, positions and the tag head are left alone. ``granularity`` says whether magnitudes compete over
+    row; biases, norms, positions and the tag head are left alone. ``granularity`` says whether weights compete over
     the whole model (*global*) or within each weight matrix (*matrix*). The number of zeros is exact: among equal
-    magnitudes the first ones go; zeros that were there already count, and where there are more of them than asked they
+    scores the first ones go; zeros that were there already count, and where there are more of them than asked they
     all stay. ``sparsity=0`` changes nothing.
     """
 
@@ -36,21 +36,19 @@ class Sparsify:
     embeddings: bool = False
 
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if not 0 <= self.sparsity < 1:
             raise DinkuError(
                 f"sparsity is {self.sparsity}", where="Sparsify", remedy="give the fraction of zeros, 0 ≤ sparsity < 1"
             )
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
-
     def declare(self, shape: Shape) -> Shape:
         sizes = shape.weights(embeddings=self.embeddings)
         zeros = sum(self._count(n) for n in ([sum(sizes)] if self.granularity == "global" else sizes))
+        if shape.spread and self.granularity == "matrix":
+            zeros = max(0, zeros - len(sizes))  # of matrices whose sizes data will tell, each rounded by itself
         low, high = shape.nonzero
         nonzero = max(0, low - zeros), min(high, shape.parameters - zeros)
         return replace(shape, zeros=max(zeros, shape.zeros), nonzero=nonzero)
@@ -62,14 +60,15 @@ class Sparsify:
             return tagger
         parts = tuple(sorted({*tagger.sparse, "linear", *(["embeddings"] if self.embeddings else [])}))
         sparse = replace(tagger.copy(), sparse=parts)
-        groups = list(surgery.prunable(sparse.model, embeddings=self.embeddings).values())
+        found = importance.scores(sparse, data, self, embeddings=self.embeddings)
+        scored = surgery.prunable(sparse.model, embeddings=self.embeddings, of=found)
+        pairs = zip(surgery.prunable(sparse.model, embeddings=self.embeddings).values(), scored.values(), strict=True)
+        groups = list(pairs)
         if self.granularity == "global":
-            groups = [[view for views in groups for view in views]]
-        for views in groups:
+            groups = [([v for views, _ in groups for v in views], [s for _, own in groups for s in own])]
+        for views, own in groups:
             count = self._count(sum(view.numel() for view in views))
-            for view, least in zip(
-                views, importance.least([importance.magnitude(v) for v in views], count), strict=True
-            ):
+            for view, least in zip(views, importance.least(own, count), strict=True):
                 view.masked_fill_(least, 0.0)
         return sparse
 

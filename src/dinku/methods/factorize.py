@@ -1,0 +1,73 @@
+"""FactorizeEmbeddings: word embeddings as the product of two smaller matrices.
+
+What it removes: of the word embeddings, 43 to 82 % of a small multilingual model, all but ``rank`` numbers a piece. When it
+helps: for size, in memory too, with training after it. What it needs: nothing; weighed by *frequency* words. What it cannot
+do: save time; a product is added to every subword.
+Source: ALBERT (Lan et al. 2019, arXiv 1909.11942) for the form, Eckart and Young 1936 for the nearest product; GroupReduce
+(Chen et al. 2018, arXiv 1806.06950) for weighing pieces by their frequency.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from dinku.errors import DinkuError
+from dinku.method import Data, Need, Work, checked
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class FactorizeEmbeddings:
+    """Put in place of the word embeddings the nearest product of rank ``rank``; as high a rank as there is changes nothing.
+
+    Nearest in squares over all numbers of the table, those of a piece, with ``weigh="frequency"``, times one more than it
+    stands in the train split. Factorized word embeddings are no sparse ones: zeros that were meant in them are gone.
+    """
+
+    rank: int
+    weigh: Literal["alike", "frequency"] = "alike"
+
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if self.rank < 1:
+            raise DinkuError(f"rank is {self.rank}", where="FactorizeEmbeddings", remedy="give 1 or more")
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"words"}) if self.weigh == "frequency" else frozenset()
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def declare(self, shape: Shape) -> Shape:
+        if self.rank >= (shape.rank or shape.hidden):
+            return shape
+        factorized = replace(shape, rank=self.rank)
+        gone, new = shape.parts["word embeddings"], factorized.parts["word embeddings"]
+        low, high = shape.nonzero
+        nonzero = max(0, low - gone), min(high, shape.parameters - gone) + new
+        return replace(factorized, zeros=max(0, shape.zeros - gone), nonzero=nonzero)
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        import torch
+
+        from dinku import surgery
+
+        shape = tagger.shape
+        if self.declare(shape) == shape:
+            return tagger
+        weights = torch.ones(shape.vocabulary)
+        if self.weigh == "frequency":
+            if data.train is None or not len(data.train):
+                remedy = "name a corpus with a train split"
+                raise DinkuError("there is no text", where="FactorizeEmbeddings", remedy=remedy)
+            for ids in tagger.encoder.subwords([s.words for s in data.train]):
+                weights += torch.bincount(torch.from_numpy(ids), minlength=shape.vocabulary)
+        sparse = tuple(part for part in tagger.sparse if part != "embeddings")
+        return replace(tagger, model=surgery.with_rank(tagger.model, self.rank, weights), sparse=sparse)

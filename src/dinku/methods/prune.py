@@ -1,0 +1,63 @@
+"""PruneHeads: take whole attention heads away.
+
+What it removes: the least important heads of each layer, with what makes their queries, keys and values and reads their
+answers. When it helps: many heads can go at little loss, most of all where fine-tuning follows. What it needs: nothing; by
+*activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller, most of a small multilingual model.
+Source: Michel et al. 2019 (arXiv 1905.10650), Voita et al. 2019 (arXiv 1905.09418); CoFi (Xia et al. 2022, arXiv 2204.00408) for
+sizes that differ by layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from dinku.errors import DinkuError
+from dinku.method import Chosen, Data, Work
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class PruneHeads(Chosen):
+    """Keep ``heads`` of each layer, the most important ones; layers that have no more stay as they are.
+
+    With ``spread="uneven"`` that is their mean over layers, and heads of all layers compete for it; a layer keeps one at least.
+    Heads keep their size, so that plain transformers opens the result only where hidden states are narrowed to fit.
+    """
+
+    heads: int
+    spread: Literal["even", "uneven"] = "even"
+
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least_one("heads")
+
+    def declare(self, shape: Shape) -> Shape:
+        if self.heads * len(shape.layers) >= sum(layer.heads for layer in shape.layers) and self.spread == "uneven":
+            return shape
+        if self.spread == "even":
+            shape.known("heads", where="PruneHeads")
+            return shape.smaller(layers=tuple(replace(la, heads=min(la.heads, self.heads)) for la in shape.layers))
+        if len({layer.head_size for layer in shape.layers}) > 1:
+            problem = "the size of heads differs from layer to layer"
+            raise DinkuError(problem, where="PruneHeads", remedy='choose spread="even"')
+        layers = tuple(replace(layer, heads=self.heads) for layer in shape.layers)
+        return shape.smaller(layers=layers, spread=shape.spread | {"heads"})
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku import importance, surgery
+
+        shape = tagger.shape
+        if self.declare(shape) == shape:
+            return tagger
+        found = importance.heads(tagger, data, self)
+        if self.spread == "even":
+            kept = [importance.strongest(f, self.heads) for f in found]
+        else:
+            kept = importance.spread(found, self.heads * len(found))
+        return replace(tagger, model=surgery.with_units(tagger.model, heads=kept))
