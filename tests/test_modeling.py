@@ -153,6 +153,7 @@ def test_a_model_that_plain_transformers_can_hold_again_says_so() -> None:
         {"dinku_layers": [[3, 4, 9]]},
         {"dinku_layers": [[3, 4, 9], [0, 4, 17]]},
         {"dinku_layers": [[3, 4, 9], [1, 4, 10**9]]},
+        {"dinku_layers": [[3, 4, 9], [90_000, 90_000, 17]]},
         {"dinku_layers": [[3, 4, 9], [1, 4]]},
         {"dinku_layers": [[3, 4, 9], [1, 4, True]]},
         {"dinku_layers": "two"},

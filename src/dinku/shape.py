@@ -225,7 +225,11 @@ def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
     fine = isinstance(listed, list) and 1 <= len(listed) <= 1000
     for sizes in listed if fine else ():
         fine = fine and isinstance(sizes, list) and len(sizes) == 3
-        fine = fine and all(type(size) is int and 1 <= size <= 100_000 for size in sizes)
+        fine = (
+            fine
+            and all(type(size) is int and 1 <= size <= 100_000 for size in sizes)
+            and sizes[0] * sizes[1] <= 100_000
+        )
     if not fine or len(listed) != config.get(_LAYERS.get(str(config["model_type"]), "num_hidden_layers")):
         problem = "dinku_layers isn't heads, their size and the width of each layer"
         raise DinkuError(problem, where=where, remedy="restore the file")
