@@ -23,6 +23,7 @@ ORDER = (
     *FREE,
     *(
         "modeling",
+        "quantized",
         "surgery",
         "unpadded",
         "tagger",

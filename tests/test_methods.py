@@ -21,6 +21,7 @@ from dinku.method import Data, Drawn, Method, Trained, Work
 from dinku.methods import MODULES, from_json, to_json
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
+from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.finetune import FineTune
@@ -28,11 +29,13 @@ from dinku.methods.fresh import StartFresh
 from dinku.methods.heads import RegroupHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
+from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.named import StartFrom
 from dinku.methods.pretrain import Pretrain
 from dinku.methods.prune import PruneHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary, segmentation
+from dinku.recipe import Recipe
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
@@ -66,6 +69,7 @@ EXAMPLES: list[Method] = [
     Pretrain(steps=5, batch=6, rate=1e-3, window=24, precision="float32"),
     DistilText(batch=8, rate=1e-3, precision="float32", student=(KeepLayers((0,)),), hidden=0.5, sentences=30),
 ]
+QUANTIZING: list[Method] = [QuantizeLLMInt8(), QuantizeLLMInt8(threshold=1.0, rest="float32"), QuantizeDynamic()]
 APART: list[Method] = [  # too large, or with too large a vocabulary, for the others
     StartFrom("dinku:house"),
     StartFresh(layers=1, heads=4, hidden=8, width=16, vocabulary=330, positions=70, family="roberta"),
@@ -92,7 +96,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return replace(tiny_data(), text=tiny_text(tmp_path_factory.mktemp("data") / "text"))
 
 
-@pytest.mark.parametrize("method", [*EXAMPLES, *APART], ids=str)
+@pytest.mark.parametrize("method", [*EXAMPLES, *QUANTIZING, *APART], ids=str)
 def test_the_battery(method: Method, data: Data) -> None:
     name = type(method).__name__
     key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
@@ -107,11 +111,14 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
     for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
         tagger = tiny_tagger(family, pieces)
         after = first.resolve(tagger, data).apply(tagger, data, ONE)
-        for second in EXAMPLES:
+        for second in [*EXAMPLES, *QUANTIZING]:
             if isinstance(first, Trained) and isinstance(second, Trained):
                 continue  # two trainings one after the other are tested by the battery
             steps = [m.resolve(tagger, data) for m in (first, second)]
             if said := refusal(second, after):
+                if second in QUANTIZING:
+                    with pytest.raises(DinkuError, match=said):
+                        steps[1].declare(after.shape)
                 with pytest.raises(DinkuError, match=said):
                     steps[1].apply(after, data, ONE)
                 continue
@@ -129,6 +136,8 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
 def refusal(method: Method, tagger: Tagger) -> str:
     """What a method says where a tagger isn't one that it can be applied to."""
     fields = json.dumps(to_json(method))
+    if not tagger.tags and method in QUANTIZING:
+        return "there are no tags; fine-tune the encoder first"
     if not tagger.tags and isinstance(method, Distil):
         return "the teacher has no tags"
     if len(tagger.shape.layers) == 1 and '{"keep": [1]}' in fields:
@@ -140,6 +149,21 @@ def refusal(method: Method, tagger: Tagger) -> str:
     if not tagger.tags and "taylor" in fields and method.declare(tagger.shape) != tagger.shape:
         return "the tagger has no tags, whose loss it asks for; fine-tune it first"
     return ""
+
+
+@pytest.mark.parametrize("first", QUANTIZING, ids=str)
+def test_nothing_comes_after_quantization(first: Method, data: Data) -> None:
+    tagger = tiny_tagger()
+    after = first.apply(tagger, data, ONE)
+    before = after.digest
+    for second in [*EXAMPLES, *QUANTIZING]:
+        second = second.resolve(tagger, data)
+        with pytest.raises(DinkuError, match=r"can't change a quantized tagger .* that step comes last"):
+            Recipe("base", "corpus", (first, second)).declared(tagger.shape)
+        if type(second).__name__ not in REPLACING:
+            with pytest.raises(DinkuError, match=r"can't change a quantized tagger .* that step comes last"):
+                second.apply(after, data.given(second.needs), ONE)
+    assert after.digest == before
 
 
 @pytest.mark.parametrize("method", EXAMPLES, ids=str)
@@ -163,8 +187,8 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
 
 
 def test_every_method_stands_in_the_table_and_has_an_example() -> None:
-    assert {type(m).__name__ for m in (*EXAMPLES, *APART)} == set(MODULES)
-    for name in MODULES.keys() - REPLACING:
+    assert {type(m).__name__ for m in (*EXAMPLES, *QUANTIZING, *APART)} == set(MODULES)
+    for name in MODULES.keys() - REPLACING - {type(m).__name__ for m in QUANTIZING}:
         assert isinstance(NOTHING[name], Method)
         assert type(NOTHING[name]).__name__ == name
 

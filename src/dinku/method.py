@@ -175,6 +175,7 @@ class Trained(Drawn):
 
     def trained(self, shape: Shape, tags: int) -> Shape:
         """A shape after training under a head of so many tags; training may land on a zero in a thousand weights."""
+        shape.scheme.refuse(type(self).__name__)
         headed = shape.with_tags(tags) if tags != shape.tags else shape
         zeros = shape.zeros if self.keep_zeros else 0
         low = max(0, headed.nonzero[0] - headed.parameters // 1000)

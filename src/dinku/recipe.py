@@ -68,9 +68,13 @@ class Recipe:
         return out
 
     def declared(self, shape: Shape) -> list[Shape]:
-        """The declared shape of the base and of every prefix, for a recipe that is resolved."""
+        """The declared shape of the base and of every prefix, for a recipe that is resolved.
+
+        Raises `DinkuError` where a step comes after quantization.
+        """
         out = [shape]
         for step in self.steps:
+            out[-1].scheme.refuse(type(step).__name__)
             out.append(step.declare(out[-1]))
         return out
 

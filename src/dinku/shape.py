@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from dinku.errors import DinkuError
 from dinku.sources import holds_masked_lm, model_config, model_tags
@@ -38,8 +38,56 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheme:
+    """How the weights lie in a folder: bytes of a value in the matrices of linear layers, and of any other value.
+
+    ``scales``, of four bytes, are one a row or one a matrix. The matrix of the tag head is one of them where ``head`` is.
+    """
+
+    name: str
+    linear: int
+    rest: int
+    scales: Literal["", "row", "matrix"] = ""
+    head: bool = False
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing may be done to a tagger any more."""
+        return bool(self.scales)
+
+    def refuse(self, where: str) -> None:
+        """Raise `DinkuError` where a tagger that is stored so can't be changed."""
+        if self.terminal:
+            problem = f"can't change a quantized tagger ({self.name})"
+            raise DinkuError(problem, where=where, remedy="do it before quantizing: that step comes last")
+
+
+FLOAT32 = Scheme("float32", 4, 4)
+LLM_INT8 = {
+    "float16": Scheme("LLM.int8(), rest float16", 1, 2, "row"),
+    "float32": Scheme("LLM.int8(), rest float32", 1, 4, "row"),
+}
+DYNAMIC = Scheme("dynamic int8", 1, 4, "matrix", head=True)
+
+
+def scheme_of(config: Mapping[str, Any], *, where: str = "config.json") -> Scheme:
+    """How a model's config says that its weights are stored; raises `DinkuError` for what dinku can't read."""
+    if config.get("dinku_quantized") == "dynamic":
+        return DYNAMIC
+    given = config.get("quantization_config")
+    if given is None:
+        return FLOAT32
+    dtype = str(config.get("dtype") or config.get("torch_dtype")).removeprefix("torch.")
+    eight = isinstance(given, Mapping) and given.get("quant_method") == "bitsandbytes" and given.get("load_in_8bit")
+    if not eight or dtype not in LLM_INT8:
+        problem = "its weights are quantized in a way that dinku doesn't read"
+        raise DinkuError(problem, where=where, remedy="use the model that it was made from")
+    return LLM_INT8[dtype]
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of an encoder with a tag head (``tags == 0``: none), in the float32 of a Hugging Face folder.
+    """The sizes of an encoder with a tag head (``tags == 0``: none), and the ``scheme`` by which its folder stores them.
 
     An encoder without tags may have a ``masked_lm`` head, whose decoder is the word embeddings and not counted twice.
 
@@ -63,6 +111,7 @@ class Shape:
     masked_lm: bool = False
     rank: int = 0
     spread: frozenset[str] = frozenset()
+    scheme: Scheme = FLOAT32
 
     @classmethod
     def of_config(
@@ -111,6 +160,7 @@ class Shape:
             nonzero=(0, 0),
             masked_lm=masked_lm,
             rank=size("dinku_rank", 100_000) if config.get("dinku_rank") else 0,
+            scheme=scheme_of(config, where=where),
         )
         return replace(dense, nonzero=(0, dense.parameters))
 
@@ -140,8 +190,8 @@ class Shape:
 
     @property
     def bytes(self) -> int:
-        """Bytes of the tensors, in float32, without a file's header."""
-        return 4 * self.parameters
+        """Bytes of the tensors as they are stored, without a file's header."""
+        return sum(component.bytes for component in self.components)
 
     def weights(self, *, embeddings: bool) -> list[int]:
         """Sizes of the matrices that unstructured sparsity may zero: the encoder's linear layers, in their order.
@@ -154,7 +204,19 @@ class Shape:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        return tuple(Component(name, n, 4 * n) for name, n in self.parts.items() if n)
+        return tuple(Component(name, n, self._stored(name, n)) for name, n in self.parts.items() if n)
+
+    def _stored(self, part: str, parameters: int) -> int:
+        """Bytes of a component: its matrices [rows, columns], their scales and the rest of it."""
+        inner, h = [layer.heads * layer.head_size for layer in self.layers], self.hidden
+        matrices = {
+            "attention": [m for a in inner for m in [(a, h), (a, h), (a, h), (h, a)]],
+            "feed-forward": [m for layer in self.layers for m in [(layer.width, h), (h, layer.width)]],
+            "tag head": [(self.tags, h)] if self.scheme.head else [],
+        }.get(part, [])
+        weights, rows = sum(r * c for r, c in matrices), sum(r for r, _ in matrices)
+        scales = {"": 0, "row": rows, "matrix": len(matrices)}[self.scheme.scales]
+        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * scales
 
     def multiply_adds(self, subwords: int) -> int:
         """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
@@ -200,6 +262,16 @@ class Shape:
         zeros = max(0, self.zeros - gone)
         low, high = self.nonzero
         return replace(less, zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
+
+    def quantized(self, scheme: Scheme, *, where: str) -> Shape:
+        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else.
+
+        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
+        """
+        self.scheme.refuse(where)
+        if not self.tags:
+            raise DinkuError("there are no tags", where=where, remedy="fine-tune the encoder first")
+        return replace(self, scheme=scheme, nonzero=(0, min(self.nonzero[1], self.parameters - self.zeros)))
 
     def with_tags(self, tags: int) -> Shape:
         """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""

@@ -6,7 +6,7 @@ But for `dinku.modeling`, which knows transformers' names, no other module reach
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -15,19 +15,25 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
-from dinku import modeling
+from dinku import modeling, quantized
 from dinku.errors import DinkuError
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
-from dinku.shape import Shape
+from dinku.shape import Shape, scheme_of
 
 
-def matrices(model: PreTrainedModel) -> dict[str, nn.Parameter]:
+def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """The weight matrices of the encoder's linear layers, by name, in the order of the model. The head isn't one."""
-    return {
+    found: dict[str, torch.Tensor] = {
         f"{name}.weight": cast(nn.Parameter, module.weight)
         for name, module in model.base_model.named_modules()
         if isinstance(module, nn.Linear)
     }
+    return found | quantized.matrices(model.base_model)
+
+
+def changeable(model: PreTrainedModel) -> None:
+    """Raise `DinkuError` for a quantized model."""
+    scheme_of(model.config.to_dict()).refuse(str(model.config.name_or_path or type(model).__name__))
 
 
 def word_embeddings(model: PreTrainedModel) -> nn.Embedding:
@@ -43,6 +49,13 @@ def prunable(
     The word embeddings are two views where their padding row, which is left out, lies inside the table. With ``of`` they are
     views on what that has for each of the weights.
     """
+    changeable(model)
+    return _views(model, embeddings=embeddings, of=of)
+
+
+def _views(
+    model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
+) -> dict[str, list[torch.Tensor]]:
     views = {name: [of[weight] if of else weight.data] for name, weight in matrices(model).items()}
     if embeddings:
         table = word_embeddings(model)
@@ -57,7 +70,7 @@ def meant_zeros(model: PreTrainedModel, sparse: Sequence[str]) -> dict[str, list
 
     ``sparse`` names those parts: *linear*, *embeddings*. Zeros elsewhere came with the checkpoint and mean nothing.
     """
-    views = prunable(model, embeddings="embeddings" in sparse) if "linear" in sparse else {}
+    views = _views(model, embeddings="embeddings" in sparse) if "linear" in sparse else {}
     return {name: [view == 0 for view in parts] for name, parts in views.items()}
 
 
@@ -68,7 +81,15 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
     """
     name = type(model).__name__
     dense = Shape.of_config(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
-    parameters = sum(p.numel() for p in model.parameters())
+    weights: Iterable[torch.Tensor] = model.parameters()
+    if dense.scheme.terminal:
+        stored = quantized.tensors(model)
+        weights = quantized.parameters(stored).values()
+        if (found := sum(tensor.nbytes for tensor in stored.values())) != dense.bytes:
+            problem = f"has {found:,} bytes where its config says {dense.bytes:,} ({dense.scheme.name})"
+            raise DinkuError(problem, where=name, remedy="quantize the model again")
+    weights = list(weights)
+    parameters = sum(p.numel() for p in weights)
     if parameters != dense.parameters:
         raise DinkuError(
             f"has {parameters:,} parameters where its config says {dense.parameters:,}",
@@ -76,7 +97,7 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
             remedy="use a plain Hugging Face architecture",
         )
     zeros = sum(int(mask.sum()) for masks in meant_zeros(model, sparse).values() for mask in masks)
-    nonzero = sum(int(torch.count_nonzero(p)) for p in model.parameters())
+    nonzero = sum(int(torch.count_nonzero(p)) for p in weights)
     return replace(dense, zeros=zeros, nonzero=(nonzero, nonzero))
 
 
@@ -113,6 +134,7 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
 
     The head's weights are normal with the config's ``initializer_range``, its biases zero, as transformers does.
     """
+    changeable(model)
     config = copy.deepcopy(model.config)
     config.id2label = dict(enumerate(tags))
     config.label2id = {tag: i for i, tag in enumerate(tags)}
@@ -136,6 +158,7 @@ def with_masked_lm(model: PreTrainedModel, *, seed: int) -> PreTrainedModel:
 
     Its decoder is the word embeddings themselves.
     """
+    changeable(model)
     config = copy.deepcopy(model.config)
     config.tie_word_embeddings = True
     with torch.random.fork_rng(devices=[]):
@@ -164,6 +187,7 @@ def named_weights(model: PreTrainedModel) -> dict[str, nn.Parameter]:
 
 def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with some of its layers; the others are never copied."""
+    changeable(model)
     memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
     kept = nn.ModuleList(layers(smaller)[i] for i in keep)
@@ -174,6 +198,7 @@ def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
 
 def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
     """A copy of a model whose attention cuts the same weights into so many heads."""
+    changeable(model)
     other = copy.deepcopy(model)
     for layer in layers(other):
         modeling.set_heads(layer, heads, projections(layer)[0].out_features // heads)
@@ -294,6 +319,7 @@ def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTr
 
     A masked-LM head answers for those rows alone.
     """
+    changeable(model)
     table, decoder = word_embeddings(model), _decoder(model)
     whole = [table.weight, *([decoder.bias] if decoder else [])]
     few: dict[int, Any] = {id(part): nn.Parameter(part.data[torch.tensor(rows)].clone()) for part in whole}

@@ -18,19 +18,22 @@ import torch
 import transformers
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import packing, predict, surgery
+from dinku import measure, packing, predict, quantized, surgery
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_of
 from dinku.errors import DinkuError
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
-from dinku.shape import Shape
-from dinku.sources import holds_masked_lm, model_config, model_folder, model_tags
+from dinku.shape import DYNAMIC, Scheme, Shape, scheme_of
+from dinku.sources import holds_masked_lm, model_config, model_folder, model_tags, weight_files
 from dinku.spans import is_iob2_tag
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -68,7 +71,8 @@ class Tagger:
     def digest(self) -> str:
         """sha256 over names and bytes of weights and buffers, the tokenizer, the tags and what else a tagger is."""
         whole = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
+        whole_model = quantized.tensors(self.model) if self.scheme.terminal else self.model.state_dict()
+        for name, tensor in sorted(whole_model.items()):
             whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             whole.update(tensor.contiguous().cpu().numpy().data)
         self.tokenizer.backend_tokenizer.no_truncation()
@@ -78,7 +82,15 @@ class Tagger:
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
+        if self.scheme.terminal:
+            threshold = getattr(self.model.config, "quantization_config", {}).get(quantized.THRESHOLD)
+            whole.update(repr((self.scheme.name, threshold)).encode())
         return whole.hexdigest()
+
+    @property
+    def scheme(self) -> Scheme:
+        """How its weights are stored; nothing can be done to a tagger whose scheme is terminal."""
+        return scheme_of(self.model.config.to_dict(), where=self.name)
 
     def copy(self) -> Self:
         """The same tagger with weights of its own."""
@@ -86,12 +98,21 @@ class Tagger:
 
     def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
         """See `dinku.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
-        engine = TorchEngine(self._headed().model, precision=options.pop("precision", "float32"))
+        precision = options.pop("precision", "float32")
+        if self.scheme.terminal and precision != "float32":
+            problem = f"is quantized ({self.scheme.name}) and can't run in {precision}"
+            raise DinkuError(problem, where=self.name, remedy="leave precision out")
+        engine = TorchEngine(self._headed().model, precision=precision)
         return predict.tag(engine, self.encoder, self.tags, sentences, **options)
 
     def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
         """Counts of spans in float32 over a tagged corpus."""
         return predict.evaluate(TorchEngine(self._headed().model), self.encoder, self.tags, corpus, progress=progress)
+
+    def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
+        """How a quantized tagger computes on these sentences."""
+        engine = TorchEngine(self._headed().model)
+        return measure.numerics(engine, self.encoder, sentences, scheme=self.scheme.name)
 
     def _headed(self) -> Self:
         if not self.tags:
@@ -107,10 +128,13 @@ class Tagger:
         the sizes, else as in `dinku.modeling`. Never half of one: it is renamed last.
 
         With ``weights="int8"`` its weights are those of `dinku.packing`, a quarter of the bytes, which `load` alone
-        reads. Raises `DinkuError` where the folder is there already.
+        reads. A quantized tagger is written as it is, and one of LLM.int8() so that transformers with bitsandbytes reads
+        it. Raises `DinkuError` where the folder is there already.
         """
         if weights not in ("float32", "int8"):
             raise DinkuError(f"there are no weights of type {weights!r}", where="save", remedy="choose float32 or int8")
+        if weights == "int8":
+            self.scheme.refuse("save")
         target = Path(folder)
         if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
             raise DinkuError("is there already", where=str(target), remedy="name a new folder")
@@ -119,7 +143,14 @@ class Tagger:
             model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on
             try:
                 with quietly():
-                    if weights == "int8":
+                    if self.scheme.terminal:
+                        model.config.architectures = [type(model).__name__]
+                        model.config.save_pretrained(part)
+                        # Others would take what dynamic layers keep for plain weights: a name they don't look for.
+                        file = part / (packing.FILE if self.scheme == DYNAMIC else "model.safetensors")
+                        stored = {n: t.cpu().contiguous() for n, t in quantized.tensors(model).items()}
+                        save_tensors(stored, file, metadata={"format": "pt"})
+                    elif weights == "int8":
                         model.config.architectures = [type(model).__name__]
                         model.config.save_pretrained(part)
                         save_file(packing.packed(_arrays(model)), part / packing.FILE)
@@ -154,8 +185,12 @@ class Tagger:
         tokenizer = _tokenizer(folder, config)
         encoder = AutoModelForMaskedLM if holds_masked_lm(folder) else AutoModel
         kind = AutoModelForTokenClassification if tags else encoder
-        model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
-        if odd := [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]:
+        if (scheme := scheme_of(raw, where=f"{folder}/config.json")).terminal:
+            model = _quantized(folder, kind, config, scheme)
+        else:
+            model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
+        weights = quantized.tensors(model) if scheme.terminal else dict(model.named_parameters())
+        if odd := [name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())]:
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()
@@ -191,6 +226,22 @@ def _bare(kind: Any, config: Any) -> dict[str, bool]:
 
 def _arrays(model: Any) -> dict[str, Any]:
     return {name: parameter.detach().cpu().numpy() for name, parameter in surgery.named_weights(model).items()}
+
+
+def _quantized(folder: Path, kind: Any, config: Any, scheme: Scheme) -> Any:
+    """A model with int8 layers, every one of its tensors from one safetensors file."""
+    (file,) = weight_files(folder)[:1] or (folder,)
+    if kind is not AutoModelForTokenClassification or file.suffix != ".safetensors":
+        problem = "is quantized, and no token classifier with its weights as safetensors"
+        raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
+    try:
+        stored = load_tensors(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DinkuError(f"can't be read ({error})", where=str(file), remedy="quantize the model again") from None
+    rest = torch.float16 if scheme.rest == 2 else torch.float32
+    model = quantized.restored(kind.from_config(config, dtype=rest), stored, where=str(file))
+    model.config.name_or_path = str(folder)
+    return model
 
 
 def _unpacked(folder: Path, kind: Any, config: Any) -> Any:

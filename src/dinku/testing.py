@@ -24,6 +24,7 @@ from transformers import (
 
 from dinku import surgery
 from dinku.corpus import Corpus, Sentence
+from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
 from dinku.predict import tag as tag_with
@@ -167,8 +168,8 @@ def check_method(
 ) -> None:
     """Hold a method to its contract; raises `AssertionError` that says what it broke.
 
-    ``nothing`` is the method at the setting that changes nothing, ``others`` are examples it must compose with, and
-    ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``. ``bare`` methods start from an encoder.
+    ``nothing`` is the method at the setting that changes nothing, ``others`` are examples it must compose with (and must not
+    come after it where it quantizes), and ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``. ``bare`` methods start from an encoder.
     """
     data = data or tiny_data()
     given = data.given(method.needs)
@@ -188,7 +189,11 @@ def check_method(
         _check_saved(after, at)
         for other in others:
             follows = other.resolve(after, data)
-            check_law(follows, after.shape, follows.apply(after, data.given(other.needs), Work(threads=1)).shape)
+            if after.scheme.terminal:
+                _check_refused(Recipe("base", "corpus", (resolved, follows)), tagger.shape)
+                _check_unchanged(follows, after, data)
+            else:
+                check_law(follows, after.shape, follows.apply(after, data.given(other.needs), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
             led = leads.apply(tagger, data.given(other.needs), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
@@ -207,6 +212,25 @@ def check_law(method: Method, before: Shape, after: Shape) -> None:
     """Measuring after `apply` equals `declare` after measuring."""
     broken = method.declare(before).broken_by(after)
     assert not broken, f"{method}: {broken}"
+
+
+def _check_refused(recipe: Recipe, shape: Shape) -> None:
+    try:
+        recipe.declared(shape)
+    except DinkuError:
+        return
+    raise AssertionError(f"a recipe goes on after {recipe.steps[0]}")
+
+
+def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
+    """A quantized tagger is refused by what would change it; what takes its place doesn't look at it."""
+    before = quantized.digest
+    try:
+        after = method.apply(quantized, data.given(method.needs), Work(threads=1))
+    except DinkuError:
+        after = None
+    assert after is None or not after.scheme.terminal, f"{method} changed a quantized tagger"
+    assert quantized.digest == before, f"{method} spoilt a quantized tagger"
 
 
 def _logits(tagger: Tagger) -> np.ndarray[Any, Any]:

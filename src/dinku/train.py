@@ -101,6 +101,7 @@ def fit(
     ``extra`` is what is trained along, for the loss alone. ``lengths`` are the windows' where making them takes long.
     ``all_rows`` says that the loss moves rows of the word embeddings that no window uses.
     """
+    surgery.changeable(tagger.model)
     model = tagger.model.to(work.device)
     steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())

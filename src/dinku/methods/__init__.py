@@ -21,6 +21,8 @@ MODULES = {
     "NarrowHidden": "hidden",
     "Pretrain": "pretrain",
     "PruneHeads": "prune",
+    "QuantizeDynamic": "dynamic",
+    "QuantizeLLMInt8": "llmint8",
     "RegroupHeads": "heads",
     "Sparsify": "sparsity",
     "StartFresh": "fresh",

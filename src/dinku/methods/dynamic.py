@@ -1,0 +1,42 @@
+"""QuantizeDynamic: all linear layers in PyTorch's dynamic int8.
+
+What it removes: three quarters of the linear layers' bytes. When it helps: on a CPU, where int8 products are the fastest that
+PyTorch has. What it needs: a fine-tuned tagger, and nothing else; activations are scaled as they come, over all subwords
+of a batch at once, so that an answer depends on its batch. What it cannot do: keep F1 for sure (a weight matrix has one
+scale, which its greatest weight sets, and small multilingual encoders lose points by it: docs/log.md); make embeddings
+smaller, which stay float32: AfriBERTa-large is 287.8 MB, 42.5 % less than in float32; run on a GPU; or be trained or pruned
+after.
+Source: PyTorch's ``torch.ao.quantization.quantize_dynamic`` with its defaults; the paper's section on quantization (arXiv
+2404.04759).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from dinku.method import Data, Need, Work
+from dinku.shape import DYNAMIC, Shape
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class QuantizeDynamic:
+    """Store and multiply linear layers, the tag head among them, in int8; the rest stays float32. No step can follow."""
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def declare(self, shape: Shape) -> Shape:
+        return shape.quantized(DYNAMIC, where="QuantizeDynamic")
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku import quantized
+
+        self.declare(tagger.shape)
+        return replace(tagger, model=quantized.to_dynamic(tagger.model))
