@@ -302,7 +302,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         for c in found["components"]
     ]
     total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
-    _table(["part", "parameters", "MB in float32", "share"], rows + total, title=model)
+    stored = f"MB, {found['scheme']}" if "scheme" in found else "MB in float32"
+    _table(["part", "parameters", stored, "share"], rows + total, title=model)
     nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
     print(
         f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "

@@ -6,8 +6,10 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -17,13 +19,17 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from dinku.corpus import Sentence
+from dinku.encode import Batch, Encoder
 from dinku.errors import DinkuError
+from dinku.predict import Engine
+from dinku.results import Numerics
 from dinku.shape import Shape
 from dinku.sources import is_masked_lm, is_spare, safetensors_header, weight_files
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # What a tagger leaves out, and what is the word embeddings once more.
-_BESIDE = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale)(\.|$)")
+_BESIDE = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale|SCB|weight_format)(\.|$)")
 _TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -98,8 +104,9 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
     """What ``inspect`` says of a model folder: its shape by arithmetic, held against the weights in its files.
 
     ``nonzero`` is null for a ``pytorch_model.bin`` where torch, which reads it, isn't installed. What a checkpoint
-    holds besides encoder and head (a pooler, a masked-LM head under a tag head) doesn't count. Raises `DinkuError` where
-    weights are missing.
+    holds besides encoder and head (a pooler, a masked-LM head under a tag head) doesn't count. Of a quantized model it also
+    says by which ``scheme`` it is stored, and holds its bytes against the files. Raises `DinkuError` where weights are
+    missing.
     """
     shape = Shape.of_folder(folder)
     files = weight_files(folder)
@@ -119,7 +126,11 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
         )
     if not held and not pickled:
         raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
+    if shape.scheme.terminal and (stored := sum(map(_stored, files))) != shape.bytes:
+        problem = f"holds {stored:,} bytes of tensors where its config says {shape.bytes:,} ({shape.scheme.name})"
+        raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
     return {
+        **({"scheme": shape.scheme.name} if shape.scheme.terminal else {}),
         "parameters": shape.parameters,
         "nonzero": sum(z for _, _, z in held) if held else None,
         "bytes": shape.bytes,
@@ -130,6 +141,96 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
         "subwords": subwords,
         "multiply_adds": shape.multiply_adds(subwords),
     }
+
+
+def _stored(path: Path) -> int:
+    """Bytes of the tensors in a safetensors file that was found whole, without the marks that bitsandbytes adds."""
+    header = safetensors_header(path)[0] if path.suffix == ".safetensors" else {}
+    ends = [entry["data_offsets"] for name, entry in header.items() if not name.endswith(".weight_format")]
+    return sum(end - start for start, end in ends)
+
+
+BATCH = 16
+
+
+def numerics(engine: Engine, encoder: Encoder, sentences: Sequence[Sentence], *, scheme: str) -> Numerics:
+    """How torch computes for a quantized tagger; see `dinku.results.Numerics`.
+
+    Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` where a
+    logit isn't finite: float16 ends at 65,504.
+    """
+    import torch
+
+    windows = encoder.windows([s.words for s in sentences])
+    operators: Counter[str] = Counter()
+    words = changed = 0
+    largest = most = 0.0
+    for start in range(0, len(windows), BATCH):
+        group = windows[start : start + BATCH]
+        batch = encoder.batch(group)
+        if start == 0:
+            operators = _operators(engine, batch)
+        together = engine.logits(batch)
+        alone = np.concatenate([engine.logits(encoder.batch([window])) for window in group])
+        if not (np.isfinite(together).all() and np.isfinite(alone).all()):
+            problem = f"gives logits that aren't finite ({scheme})"
+            raise DinkuError(problem, where="measuring", remedy="keep the rest in float32", status=1)
+        words += len(alone)
+        changed += int((together.argmax(-1) != alone.argmax(-1)).sum())
+        most = max(most, float(np.abs(alone).max(initial=0)))
+        largest = max(largest, float(np.abs(together - alone).max(initial=0)))
+    held = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    torchs = any(name.endswith("linear_dynamic") for name in operators)
+    return Numerics(
+        scheme=scheme,
+        operators=dict(sorted(operators.items())),
+        instructions=torch.backends.cpu.get_cpu_capability() + (f", oneDNN held to {held}" if held else ""),
+        kernels=f"torch {torch.backends.quantized.engine}" if torchs else f"bitsandbytes {version('bitsandbytes')}",
+        sentences=len(sentences),
+        batch=BATCH,
+        words=words,
+        changed=changed,
+        largest_change=largest,
+        largest_logit=most,
+    )
+
+
+_INT8 = {"quantized::linear_dynamic", "bitsandbytes::int8_mixed_scaled_mm", "bitsandbytes::int8_scaled_mm"}
+_FLOAT = {f"aten::{name}" for name in ("linear", "matmul", "addmm", "mm", "bmm", "scaled_dot_product_attention")}
+_FLOAT |= {f"aten::{name}" for name in ("embedding", "layer_norm", "native_layer_norm", "gelu", "softmax", "_softmax")}
+
+
+def _operators(engine: Engine, batch: Batch) -> Counter[str]:
+    """The operators of one batch that compute much, each with its type: *int8 linear_dynamic*, *float32 embedding*.
+
+    bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    found: Counter[str] = Counter()
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            space, _, name = str(operator.name()).partition(".")[0].partition("::")
+            tensors = [a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
+            kind = str(tensors[0].dtype).removeprefix("torch.") if tensors else ""
+            if f"{space}::{name}" in _INT8:
+                if space == "bitsandbytes":
+                    device = args[0].device.type.upper()
+                    own = torch._C._dispatch_has_kernel_for_dispatch_key("bitsandbytes::int8_linear_matmul", device)
+                    outliers = name == "int8_mixed_scaled_mm" and args[5] is not None and args[5].numel()
+                    kind = ("int8" if own else "int8 as float32") + f"+{kind}" * bool(outliers)
+                else:
+                    kind = "int8"
+                found[f"{kind} {name}"] += 1
+            elif f"{space}::{name}" in _FLOAT:
+                found[f"{kind} {name}"] += 1
+            return operator(*args, **(kwargs or {}))
+
+    with Count():
+        engine.logits(batch)
+    return found
 
 
 def interleaved(

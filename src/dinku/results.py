@@ -92,6 +92,27 @@ class Latency(_Record):
     again: tuple[float, ...]
 
 
+class Numerics(_Record):
+    """How a quantized tagger computes, measured on a sample of the row's sentences.
+
+    ``operators`` counts those of one batch by the type they compute in; what isn't int8 was left unquantized.
+    ``instructions`` is the widest set that torch uses, ``kernels`` what multiplies int8. Logits of the same ``words`` alone
+    and in padded batches of ``batch`` windows differ by ``largest_change`` at most, none of them being above
+    ``largest_logit`` in magnitude, and ``changed`` words get another tag.
+    """
+
+    scheme: str
+    operators: dict[str, int]
+    instructions: str
+    kernels: str
+    sentences: int
+    batch: int
+    words: int
+    changed: int
+    largest_change: float
+    largest_logit: float
+
+
 class Row(_Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*)."""
 
@@ -114,6 +135,7 @@ class Row(_Record):
     size: Size | None = None
     trainings: tuple[Training, ...] = ()
     latency: Latency | None = None
+    numerics: Numerics | None = None
     environment: Environment
 
     @property

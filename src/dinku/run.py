@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
+NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
+
+
 @dataclass(frozen=True)
 class Base:
     """What recipes start from. ``special`` tokens are 0 where they can't be told without torch."""
@@ -269,7 +272,10 @@ class Runner:
         for corpus, total in missing:
             what = f"{prepared.title}: tagging {corpus.languages[0]}"
             counts = tagger.evaluate(corpus, progress=partial(self.report, what))
-            self._add(self._row(prepared, corpus, total, spans=totals(counts), size=size), counts)
+            measured: dict[str, Any] = {"spans": totals(counts), "size": size}
+            if tagger.scheme.terminal:
+                measured["numerics"] = tagger.numerics(corpus.sample(NUMERICS, seed=0).sentences)
+            self._add(self._row(prepared, corpus, total, **measured), counts)
 
     def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
         return Row(
