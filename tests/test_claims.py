@@ -111,6 +111,7 @@ class Made:
         seeds: int | Iterable[int] = 3,
         strict: int = 4,
         parameters: int = 50_000,
+        bytes_disk: int = 200_000,
         **more: Any,
     ) -> None:
         """Rows of so many seeds, or of these; strict F1 is ``strict`` points less."""
@@ -124,7 +125,7 @@ class Made:
                     nonzero=parameters - round(sparsity * linear),
                     linear=linear,
                     linear_nonzero=linear - round(sparsity * linear),
-                    bytes_disk=200_000,
+                    bytes_disk=bytes_disk,
                     bytes_download=round(180_000 - 30_000 * sparsity),
                 )
                 row = self.row(order, sparsity, seed, language, kind="quality", spans=totals(counts), size=size, **more)
@@ -422,3 +423,76 @@ def test_a_teacher_on_other_sentences_spoils_no_claim(made: Made) -> None:
     made.quality("dense", 0, 80, steps=[TUNE], arm="teacher")
     made.quality("dense", 0, 75, steps=[TUNE, distil()], arm="student", parameters=36_000)
     assert made.verdict("C3").measured == pytest.approx(-5)
+
+
+def quantized(made: Made, kind: str, f1: int | dict[str, int], **more: Any) -> None:
+    fields = {"threshold": 6.0, "rest": "float16"} if kind == "QuantizeLLMInt8" else {}
+    steps = [*steps_of("dense", 0), {kind: fields}]
+    made.quality("dense", 0, f1, steps=steps, arm=kind, **more)
+
+
+def timed(made: Made, ratio: float) -> None:
+    rows = made.results.rows()
+    reference = next(r.address for r in rows if r.arm == "dense" and r.seed == 0)
+    (steps,) = [r.recipe["steps"] for r in rows if r.arm == "QuantizeLLMInt8" and r.seed == 0 and r.language == "hau"]
+    times = Latency(reference=reference, sentences=24, subject=(ratio,) * 5, dense=(1.0,) * 5, again=(1.0,) * 5)
+    for language in made.languages:
+        row = made.row("dense", 0, 0, language, arm="QuantizeLLMInt8", steps=steps, kind="latency", latency=times)
+        made.results.add(row)
+
+
+@pytest.mark.parametrize(
+    ("f1", "bytes_disk", "ratio", "verdict"),
+    [
+        (80, 72_000, 0.45, "holds"),
+        (80, 72_000, 0.55, "fails"),  # not twice as fast
+        (80, 90_000, 0.45, "fails"),  # not small enough
+        (60, 72_000, 0.45, "fails"),  # too much of F1
+        (80, 72_000, None, "undecided"),
+    ],
+)
+def test_c5_is_about_size_time_and_f1(made: Made, f1: int, bytes_disk: int, ratio: float | None, verdict: str) -> None:
+    made.quality("dense", 0, 80)
+    quantized(made, "QuantizeLLMInt8", f1, bytes_disk=bytes_disk)
+    if ratio:
+        timed(made, ratio)
+    found = made.verdict("C5")
+    assert (found.verdict, found.measured) == (verdict, pytest.approx(f1 - 80))
+    assert len(found.rows) == 6
+    assert f"{100 * (1 - bytes_disk / 200_000):.1f} % smaller on disk" in found.found
+    assert ("hasn't been measured" in found.found) == (ratio is None)
+
+
+def test_c5_needs_three_seeds_for_f1_and_the_tagger_it_was_made_from(made: Made) -> None:
+    quantized(made, "QuantizeLLMInt8", 80, bytes_disk=72_000, seeds=2)
+    assert made.verdict("C5").verdict == "not measured"
+    made.quality("dense", 0, 80)
+    timed(made, 0.4)
+    found = made.verdict("C5")
+    assert found.verdict == "undecided"
+    assert "fewer than 3 seeds" in found.found
+
+
+@pytest.mark.parametrize(
+    ("llm", "dynamic", "verdict"),
+    [
+        ({"hau": 80, "swa": 80}, {"hau": 60, "swa": 60}, "holds"),
+        ({"hau": 60, "swa": 60}, {"hau": 80, "swa": 80}, "fails"),
+        ({"hau": 90, "swa": 40}, {"hau": 50, "swa": 60}, "fails"),  # better on average, worse in a language
+        ({"hau": 80, "swa": 80}, {"hau": 80, "swa": 80}, "undecided"),
+        ({"hau": 90, "swa": 80}, {"hau": 60, "swa": 80}, "undecided"),  # not in all languages
+    ],
+)
+def test_c6_is_about_every_language(made: Made, llm: dict[str, int], dynamic: dict[str, int], verdict: str) -> None:
+    quantized(made, "QuantizeLLMInt8", llm)
+    assert made.verdict("C6").verdict == "not measured"
+    quantized(made, "QuantizeDynamic", dynamic)
+    found = made.verdict("C6")
+    assert found.verdict == verdict
+    assert found.measured == pytest.approx(sum(llm.values()) / 2 - sum(dynamic.values()) / 2)
+
+
+def test_c6_with_two_seeds_is_undecided(made: Made) -> None:
+    quantized(made, "QuantizeLLMInt8", 80, seeds=2)
+    quantized(made, "QuantizeDynamic", 40)
+    assert made.verdict("C6").verdict == "undecided"

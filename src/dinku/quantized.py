@@ -145,12 +145,14 @@ def parameters(stored: Mapping[str, torch.Tensor]) -> Tensors:
 def restored(model: PreTrainedModel, stored: Tensors, *, where: str) -> PreTrainedModel:
     """A tagger of int8 layers from the ``stored`` tensors, on a model of its config and of the rest's type, which is used up.
 
-    Raises `DinkuError` where a tensor is missing, unknown, or of another size or type than the config says.
+    Raises `DinkuError` where a tensor is missing, unknown, or of another size or type than the config says, or where the
+    library that multiplies them isn't there.
     """
     scheme = scheme_of(model.config.to_dict(), where=where)
     linear = _linear(model, scheme)
     wanted = {name: (tuple(weight.shape), weight.dtype) for name, weight in model.named_parameters()}
     if scheme.scales == "row":
+        bitsandbytes()
         given = cast(Any, model.config).quantization_config.get(THRESHOLD)
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
             raise DinkuError(f"{THRESHOLD} is {given!r}", where=where, remedy="give 0 or more, such as 6.0")

@@ -169,7 +169,8 @@ def check_method(
     """Hold a method to its contract; raises `AssertionError` that says what it broke.
 
     ``nothing`` is the method at the setting that changes nothing, ``others`` are examples it must compose with (and must not
-    come after it where it quantizes), and ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``. ``bare`` methods start from an encoder.
+    come after it where it quantizes), and ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``.
+    ``bare`` methods start from an encoder.
     """
     data = data or tiny_data()
     given = data.given(method.needs)
