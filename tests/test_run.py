@@ -221,3 +221,40 @@ def test_the_clock_goes_on_where_a_kill_left_it(tmp_path: Path, monkeypatch: pyt
     second = _Clock(tmp_path / "seconds")
     now += 1
     assert second.seconds == pytest.approx(8 + 1)
+
+
+QUANTIZED = """
+  - arm: int8
+    steps: [FineTune: {epochs: 1, batch: 8}, QuantizeLLMInt8: {}]
+  - arm: dynamic
+    steps: [FineTune: {epochs: 1, batch: 8}, QuantizeDynamic: {}]
+latency: {reference: dense, sentences: 3, rounds: 2}
+"""
+
+
+def test_quantized_arms_are_stored_timed_and_say_how_they_compute(runner: Runner, home: Path) -> None:
+    runner = made(home, QUANTIZED)
+    declared = {step["name"]: step["bytes"] for step in plan(runner)["steps"]}
+    runner.run(["dense", "int8", "dynamic"])
+    rows = runner.results.rows()
+    quality = {row.arm: row for row in rows if row.kind == "quality"}
+    assert quality["dense"].numerics is None
+    assert "numerics" not in quality["dense"].model_dump_json(exclude_none=True)
+    dense = quality["dense"].size
+    for arm, name in (("int8", "QuantizeLLMInt8 ()"), ("dynamic", "QuantizeDynamic ()")):
+        row = quality[arm]
+        assert row.numerics is not None
+        assert (row.numerics.sentences, row.trainings) == (12, quality["dense"].trainings)
+        assert row.size is not None
+        assert dense is not None
+        assert (row.size.parameters, row.size.linear) == (dense.parameters, dense.linear)
+        assert row.size.bytes_disk < dense.bytes_disk
+        assert declared[name] == Tagger.load(runner.store.tagger(row.address)).shape.bytes
+    assert {row.arm for row in rows if row.kind == "latency"} == {"int8", "dynamic"}
+
+
+def test_a_step_after_quantization_is_refused_before_anything_runs(runner: Runner, home: Path) -> None:
+    bad = "  - arm: bad\n    steps: [FineTune: {epochs: 1}, QuantizeDynamic: {}, Sparsify: {sparsity: 0.5}]\n"
+    with pytest.raises(DinkuError, match=r"Sparsify: can't change a quantized tagger .*: that step comes last"):
+        plan(made(home, bad))
+    assert not (home / "store").exists()

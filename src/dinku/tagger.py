@@ -87,7 +87,7 @@ class Tagger:
             whole.update(repr((self.scheme.name, threshold)).encode())
         return whole.hexdigest()
 
-    @property
+    @cached_property
     def scheme(self) -> Scheme:
         """How its weights are stored; nothing can be done to a tagger whose scheme is terminal."""
         return scheme_of(self.model.config.to_dict(), where=self.name)
