@@ -223,6 +223,7 @@ def with_units(
     neurons: Sequence[Sequence[int]] | None = None,
 ) -> PreTrainedModel:
     """A copy of a model with some heads, or neurons of the feed-forward part, of each layer, by their numbers."""
+    changeable(model)
     smaller = copy.deepcopy(model)
     for i, layer in enumerate(layers(smaller)):
         own = modeling.linears(layer)
@@ -243,6 +244,7 @@ def with_units(
 
 def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with some coordinates of its hidden states, by their numbers; whatever reads or writes them shrinks."""
+    changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
     decoder, within = smaller.get_output_embeddings(), set[nn.Module]()
     for layer in layers(smaller):
@@ -285,6 +287,7 @@ def with_rank(model: PreTrainedModel, rank: int, weights: torch.Tensor) -> PreTr
 
     Nearest in the squares of all differences, those of a row times its entry of ``weights`` [vocabulary]. Rows of zeros stay.
     """
+    changeable(model)
     table = word_embeddings(model)
     whole = table.weight.data.double()
     if isinstance(table, modeling.FactorizedEmbedding):
