@@ -115,7 +115,7 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
         with pytest.raises(DinkuError, match="the teacher has no tags"):
             method.apply(tagger, data, ONE)
         return
-    after = method.apply(tagger, data.given(method.needs), ONE)
+    after = method.apply(tagger, data.of(method), ONE)
     check_law(method, tagger.shape, after.shape)
     assert tagger.digest == before
     assert Tagger.load(after.save(tmp_path / "after")).digest == after.digest

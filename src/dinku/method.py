@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
@@ -30,13 +30,22 @@ class Data:
     dev: Corpus | None = None
     text: Text | None = None
 
-    def given(self, needs: frozenset[Need]) -> Data:
-        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words* and
-        for *text*, and the unlabelled text for *text* alone."""
-        text = self.text if "text" in needs else None
+    def given(self, needs: frozenset[Need], languages: Sequence[str] | None = None) -> Data:
+        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words*, and
+        for *text* the unlabelled text in ``languages``, in all for ``()``; for ``None`` in the train split's, or in all where
+        it has none of them."""
+        text = None
+        if self.text is not None and "text" in needs:
+            known = set(languages or ()) <= set(self.text.languages)  # else the method says what it misses
+            own = self.train.languages if self.train else ()
+            text = self.text.only(own if languages is None else languages if known else ())
         if "labels" in needs:
             return Data(self.train, self.dev, text)
-        return Data(self.train.without_tags() if self.train and needs else None, None, text)
+        return Data(self.train.without_tags() if self.train and "words" in needs else None, None, text)
+
+    def of(self, method: Method) -> Data:
+        """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
+        return self.given(method.needs, getattr(method, "languages", None))
 
     def fingerprints(self) -> dict[str, str]:
         parts = {"train": self.train, "dev": self.dev, "text": self.text}
@@ -203,13 +212,13 @@ class Matched(Repeated):
         return bool(self.hidden or self.relations)
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return replace(self, student=tuple(m.resolve(None, data.given(m.needs)) for m in self.student))
+        return replace(self, student=tuple(m.resolve(None, data.of(m)) for m in self.student))
 
     def cut(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         """The student before it learns, its weights its own."""
         student = tagger
         for method in self.student:
-            student = method.apply(student, data.given(method.needs), replace(work, folder=None))
+            student = method.apply(student, data.of(method), replace(work, folder=None))
         return student.copy()
 
     def mapped(self, student: int, teacher: int) -> list[int]:

@@ -241,7 +241,7 @@ class Runner:
                 cache=self.store.answers,
                 progress=progress,
             )
-            after = step.apply(tagger, self.data.given(step.needs), work)
+            after = step.apply(tagger, self.data.of(step), work)
             if broken := step.declare(tagger.shape).broken_by(after.shape):
                 raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
             after.save(self.store.begin(address))

@@ -171,7 +171,7 @@ def check_method(
     ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``. ``bare`` methods start from an encoder.
     """
     data = data or tiny_data()
-    given = data.given(method.needs)
+    given = data.of(method)
     for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
         tagger = tiny_tagger(family, pieces, tags=() if bare else TAGS)
         resolved = method.resolve(tagger, given)
@@ -188,9 +188,9 @@ def check_method(
         _check_saved(after, at)
         for other in others:
             follows = other.resolve(after, data)
-            check_law(follows, after.shape, follows.apply(after, data.given(other.needs), Work(threads=1)).shape)
+            check_law(follows, after.shape, follows.apply(after, data.of(other), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
-            led = leads.apply(tagger, data.given(other.needs), Work(threads=1))
+            led = leads.apply(tagger, data.of(other), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
     _check_json(method.resolve(None, given), given)
     _check_needs(method, data)
@@ -267,6 +267,6 @@ def _check_needs(method: Method, data: Data) -> None:
         for none in (Data(), Data(Corpus("empty", "train", ()), Corpus("empty", "dev", ()))):
             method.resolve(tagger, none).apply(tagger, none, Work(threads=1))
     elif "labels" not in method.needs:
-        given = data.given(method.needs)
+        given = data.of(method)
         assert all(s.tags is None for s in given.train or ()), "text comes without tags"
         method.resolve(tagger, given).apply(tagger, given, Work(threads=1))

@@ -59,12 +59,13 @@ class DistilText(Matched):
         from dinku import train, unpadded
         from dinku.matching import matching
 
-        if data.text is None:
+        unlabelled = data.of(self).text
+        if unlabelled is None:
             raise DinkuError("there is no text", where="DistilText", remedy="name a folder as the study's text")
         student = self.cut(tagger, data, work)
         if not self.epochs:
             return student
-        text = data.text.sample(self.sentences, data.train.languages if data.train else ())
+        text = unlabelled.sample(self.sentences, unlabelled.languages)
         windows = student.windows_of(self.window).windows([s.words for s in text])
         encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
         with matching(self, tagger, encoder, work) as matched:

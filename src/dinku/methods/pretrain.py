@@ -75,7 +75,7 @@ class Pretrain(Trained):
 
         from dinku import surgery, train
 
-        if data.text is None:
+        if (text := data.of(self).text) is None:
             raise DinkuError("there is no text", where="Pretrain", remedy="name a folder as the study's text")
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:
@@ -87,7 +87,7 @@ class Pretrain(Trained):
             masked = tagger.copy()
         else:
             masked = replace(tagger, model=surgery.with_masked_lm(tagger.model, seed=work.seed), tags=())
-        hidden = Hidden(tagger, encoder, self._streams(data.text, encoder, work), self, work.seed)
+        hidden = Hidden(tagger, encoder, self._streams(text, encoder, work), self, work.seed)
 
         def targets(batch: Sequence[int]) -> dict[str, Any]:
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
