@@ -106,9 +106,9 @@ class Drawn:
     """What all methods have in common that draw at random: the seed enters their addresses, and no other's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained(Drawn):
-    """How weights are trained: what methods that do so have in common.
+    """How weights are trained: what methods that do so have in common, each by its name.
 
     A step reads ``batch`` windows, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
     ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of
@@ -178,6 +178,10 @@ class Supervised(Repeated):
         return corpus
 
 
+HEAVIEST = 1e6  # the most that a part of a loss weighs: float32 still holds the whole
+WEIGHT = "give a weight from 0 to 1,000,000"
+
+
 @dataclass(frozen=True)
 class Matched(Repeated):
     """Training a student that a teacher's own methods ``student`` cut from it, and what it matches beside answers.
@@ -199,9 +203,9 @@ class Matched(Repeated):
         super().__post_init__()
         self.check(
             student=(all(isinstance(method, Method) for method in self.student), "list methods"),
-            temperature=(0 < self.temperature < math.inf, "give a positive number, such as 2"),
-            hidden=(0 <= self.hidden < math.inf, "give a weight of 0 or more"),
-            relations=(0 <= self.relations < math.inf, "give a weight of 0 or more"),
+            temperature=(0.01 <= self.temperature <= 1000, "give a number from 0.01 to 1,000, such as 2"),
+            hidden=(0 <= self.hidden <= HEAVIEST, WEIGHT),
+            relations=(0 <= self.relations <= HEAVIEST, WEIGHT),
             relation_heads=(self.relation_heads >= 0, "give 0 or more"),
             layers=(all(layer >= 0 for layer in self.layers), "number the teacher's layers from 0"),
         )
@@ -219,7 +223,36 @@ class Matched(Repeated):
         student = tagger
         for method in self.student:
             student = method.apply(student, data.of(method), replace(work, folder=None))
-        return student.copy()
+        theirs = {id(weight) for weight in tagger.model.parameters()}
+        shared = any(id(weight) in theirs for weight in student.model.parameters())
+        return student.copy() if shared else student
+
+    def declare(self, shape: Shape) -> Shape:
+        student = shape
+        for method in self.student:
+            student = method.declare(student)
+        self.fitted(student, shape)
+        # As many pieces needn't be the same ones: what makes a vocabulary of its own says so by its field.
+        if self.matches and (student.vocabulary != shape.vocabulary or any(map(_own_vocabulary, self.student))):
+            raise self.other_vocabulary()
+        return student
+
+    def fitted(self, student: Shape, teacher: Shape) -> tuple[list[int], int]:
+        """The teacher's layer for each of the student's, and into how many heads relations are split; raises `DinkuError` where
+        ``layers`` or ``relation_heads`` doesn't fit them."""
+        layers = self.mapped(len(student.layers), len(teacher.layers))
+        heads = self.relation_heads or teacher.layers[-1].heads
+        for shape in (teacher, student):
+            inner = shape.layers[-1].heads * shape.layers[-1].head_size
+            if self.relations and inner % heads:
+                problem = f"relation_heads is {heads}, which doesn't divide queries of {inner} numbers"
+                raise DinkuError(problem, where=type(self).__name__, remedy="choose a divisor of both hidden sizes")
+        return layers, heads
+
+    def other_vocabulary(self) -> DinkuError:
+        problem = "hidden states and relations are matched subword by subword, and the student reads others"
+        remedy = "set hidden and relations to 0, or keep the vocabulary"
+        return DinkuError(problem, where=type(self).__name__, remedy=remedy)
 
     def mapped(self, student: int, teacher: int) -> list[int]:
         """The teacher's layer for each of the student's; raises `DinkuError` where ``layers`` doesn't fit them."""
@@ -229,6 +262,10 @@ class Matched(Repeated):
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers
+
+
+def _own_vocabulary(method: Any) -> bool:
+    return bool(getattr(method, "vocabulary", 0))
 
 
 def checked(method: Any) -> None:

@@ -36,7 +36,7 @@ class DistilText(Matched):
     relations: float = 1.0
     sentences: int = 60_000
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # relations are compared in float32
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,10 +49,7 @@ class DistilText(Matched):
         return frozenset[Need]({"text"}).union(*(method.needs for method in self.student))
 
     def declare(self, shape: Shape) -> Shape:
-        student = shape
-        for method in self.student:
-            student = method.declare(student)
-        self.mapped(len(student.layers), len(shape.layers))
+        student = super().declare(shape)
         return self.trained(student, student.tags) if self.epochs else student
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
