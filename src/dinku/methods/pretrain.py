@@ -62,7 +62,14 @@ class Pretrain(Trained):
         )
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        if data.text is not None:
+            self._check(data.text)
         return self
+
+    def _check(self, text: Text) -> None:
+        if unknown := [language for language in self.languages if language not in text.files]:
+            remedy = f"choose from {', '.join(text.languages)}"
+            raise DinkuError(f"has no language {unknown[0]!r}", where=text.name, remedy=remedy)
 
     def declare(self, shape: Shape) -> Shape:
         if not self.steps:
@@ -109,9 +116,7 @@ class Pretrain(Trained):
 
     def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
         """The subwords of each language, end to end; raises `DinkuError` where there are none."""
-        if unknown := [language for language in self.languages if language not in text.files]:
-            remedy = f"choose from {', '.join(text.languages)}"
-            raise DinkuError(f"has no language {unknown[0]!r}", where=text.name, remedy=remedy)
+        self._check(text)
         out = []
         for language in self.languages or text.languages:
             lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
