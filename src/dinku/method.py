@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_type_hints, runtime_checkable
 
@@ -41,7 +41,11 @@ class Data:
             text = self.text.only(own if languages is None else languages if known else ())
         if "labels" in needs:
             return Data(self.train, self.dev, text)
-        return Data(self.train.without_tags() if self.train and "words" in needs else None, None, text)
+        return Data(self._bare if "words" in needs else None, None, text)
+
+    @cached_property
+    def _bare(self) -> Corpus | None:
+        return self.train.without_tags() if self.train else None
 
     def of(self, method: Method) -> Data:
         """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
