@@ -18,7 +18,7 @@ import pytest
 
 from dinku.claims import SAID, Verdict, ledger
 from dinku.recipe import canonical
-from dinku.results import Environment, Latency, Results, Row, Size, totals
+from dinku.results import Environment, Latency, Results, Row, Size, Training, totals
 from dinku.score import Counts
 
 SENTENCES = 100
@@ -83,6 +83,7 @@ class Made:
         training = more.pop("training", {})
         recipe = {"base": self.base, "corpus": self.corpus, "seed": seed, "label_on": "first"}
         recipe["steps"] = more.pop("steps", steps_of(order, sparsity, **training))
+        recipe |= {"text": more.pop("text")} if "text" in more else {}
         sentences = more.pop("sentences", SENTENCES)
         note = f" ({sentences} of {self.split_size})" if sentences < self.split_size else ""
         return Row(
@@ -119,7 +120,7 @@ class Made:
             for language in self.languages:
                 points = f1 if isinstance(f1, int) else f1[language]
                 counts = counts_of(language, points, points - strict)
-                linear = 10_000
+                linear = parameters // 5
                 size = Size(
                     parameters=parameters,
                     nonzero=parameters - round(sparsity * linear),
@@ -375,14 +376,90 @@ def test_the_teacher_is_the_recipe_without_the_distillation(made: Made) -> None:
     on_text = {"DistilText": {"sentences": 1000, "student": [LESS]}}
     other = {"FineTune": {"epochs": 9, "rate": 2e-4}}
     made.quality("dense", 0, 60, steps=[on_text, other], parameters=36_000, arm="student")
-    assert made.verdict("C3").verdict == "not measured"
+    found = made.verdict("C3")
+    assert found.verdict == "not measured"
+    assert "student, seed 0 1 2 (no teacher measured with the same seed, data and text)" in found.found
     made.quality("dense", 0, 10, steps=[LESS, TUNE], parameters=36_000, arm="small alone")
-    made.quality("dense", 0, 40, steps=[{"FineTune": {"epochs": 1, "rate": 1e-4}}], arm="little")
-    assert made.verdict("C3").measured == pytest.approx(20)
+    made.quality("dense", 0, 65, steps=[{"FineTune": {"epochs": 1, "rate": 1e-4}}], arm="little")
+    assert made.verdict("C3").measured == pytest.approx(-5)
     made.quality("dense", 0, 70, steps=[TUNE], arm="teacher")
-    assert made.verdict("C3").measured == pytest.approx(-10)  # the better of those that were trained otherwise
+    assert made.verdict("C3").measured == pytest.approx(-10)  # the better recipe of those that were trained otherwise
+    made.quality("dense", 0, 99, steps=[{"FineTune": {"epochs": 2, "rate": 1e-4}}], arm="lucky", seeds=1)
+    assert made.verdict("C3").measured == pytest.approx(-10)  # one recipe for all seeds, never the best of each
     made.quality("dense", 0, 65, steps=[other], arm="the same")
     assert made.verdict("C3").measured == pytest.approx(-5)
+
+
+def test_c3_is_about_layers_and_a_teacher_that_is_one(made: Made) -> None:
+    def found(f1: int, said: str, **more: Any) -> None:
+        made.quality("dense", 0, f1, **{"parameters": 36_000, "arm": "student", **more})
+        verdict = made.verdict("C3")
+        assert verdict.verdict == "not measured"
+        assert f"student ({said})" in verdict.found
+
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher")
+    trimmed = distil(student=[{"TrimVocabulary": {"size": 9}}])
+    found(80, "it has another vocabulary than its teacher", steps=[TUNE, trimmed])
+    made.folder = made.folder.parent.parent / "worse" / "made"
+    made.quality("dense", 0, 40, steps=[TUNE], arm="teacher")
+    found(50, "its teacher does worse than it", steps=[TUNE, distil()])
+    made.folder = made.folder.parent.parent / "weak" / "made"
+    made.quality("dense", 0, 51, steps=[TUNE], arm="teacher")
+    made.quality("dense", 0, 60, steps=[LESS, TUNE], arm="alone", parameters=36_000)
+    found(50, "a smaller encoder without a teacher does better than its teacher", steps=[TUNE, distil()])
+
+
+def test_what_was_read_is_not_mixed(made: Made) -> None:
+    """Neither text of another name, nor content that is known to be other under the same name."""
+
+    def training(**consumes: str) -> tuple[Training, ...]:
+        return (Training(address="a", seconds=1.0, precision="float32", machine="m", dirty=False, consumes=consumes),)
+
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher", trainings=training(train="new"))
+    made.quality("dense", 0, 79, steps=[TUNE, distil()], arm="old", parameters=36_000, trainings=training(train="old"))
+    found = made.verdict("C3")
+    assert found.verdict == "not measured"
+    assert "old, seed 0 1 2 (no teacher measured with the same seed, data and text)" in found.found
+    first = {"KeepLayers": {"keep": [0, 1, 2, 3, 4]}}
+    made.quality("dense", 0, 75, steps=[first, TUNE], arm="base", parameters=40_000)
+    for text, content in (("one", "a"), ("other", "a"), ("one", "b")):
+        base = Made(made.folder.parent.parent / f"{text}-{content}" / "made")
+        read = {"transfer": 9}
+        for made_, steps, arm, n, t, c in (
+            (base, [TUNE], "teacher", 50_000, "one", "a"),
+            (base, [first, TUNE], "base", 40_000, "one", "a"),
+            (base, [TUNE, distil(**read)], "large's", 20_000, "one", "a"),
+            (base, [first, TUNE, distil(**read)], "base's", 20_000, text, content),
+        ):
+            f1 = {"teacher": 80, "base": 75, "large's": 74, "base's": 70}[arm]
+            more: dict[str, Any] = {"text": t, "trainings": training(text=c)}
+            made_.quality("dense", 0, f1, steps=steps, arm=arm, parameters=n, **more)
+        verdict = base.verdict("C4")
+        if (text, content) == ("one", "a"):
+            assert verdict.measured == pytest.approx(4)
+            assert "Left out" not in verdict.found
+        else:
+            assert verdict.verdict == "not measured"
+            assert "large's (no such student of another teacher with the same seed, data and text)" in verdict.found
+
+
+def test_c4_pairs_students_of_one_build_and_training(made: Made) -> None:
+    first = {"KeepLayers": {"keep": [0, 1, 2, 3, 4]}}
+    narrow = [LESS, {"RegroupHeads": {"heads": 2}}]
+    made.quality("dense", 0, 80, steps=[TUNE], arm="large", parameters=50_000)
+    made.quality("dense", 0, 75, steps=[first, TUNE], arm="base", parameters=40_000)
+    made.quality("dense", 0, 70, steps=[TUNE, distil(student=narrow)], arm="large's", parameters=20_000)
+    made.quality("dense", 0, 60, steps=[first, TUNE, distil()], arm="base's", parameters=20_000)
+    assert made.verdict("C4").verdict == "not measured"  # of other heads, though as large
+    made.quality("dense", 0, 61, steps=[TUNE, distil(), TUNE], arm="tuned", parameters=20_000)
+    assert made.verdict("C4").verdict == "not measured"  # one was trained on
+    made.quality("dense", 0, 66, steps=[TUNE, distil()], arm="same", parameters=20_000)
+    again = distil(student=[{"KeepLayers": {"keep": [1, 2, 3]}}])
+    made.quality("dense", 0, 79, steps=[TUNE, again], arm="zz, lucky", parameters=20_000, seeds=2)
+    found = made.verdict("C4")
+    assert found.measured == pytest.approx(6)
+    assert "zz, lucky (another such student is judged)" in found.found
+    assert "large's; tuned (no such student of another teacher with the same seed, data and text)" in found.found
 
 
 @pytest.mark.parametrize(

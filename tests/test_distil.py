@@ -16,10 +16,11 @@ from dinku import predict, surgery, train, unpadded
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.matching import matching, relation_loss
-from dinku.method import Data, Need, Work
+from dinku.method import Data, Matched, Need, Work
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
+from dinku.methods.fresh import StartFresh
 from dinku.methods.heads import RegroupHeads
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
@@ -107,6 +108,40 @@ def test_relations_are_compared_within_windows() -> None:
     torch.testing.assert_close(relation_loss(theirs, ours, tensors, heads=4), total / count)
 
 
+def test_relations_keep_float32_where_training_takes_bfloat16() -> None:
+    tagger = tiny_tagger()
+    windows = tagger.encoder.windows([s.words for s in tiny_corpus(11)])
+    tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(len(tagger.tokenizer)))
+    n = tensors["ids"].shape[1]
+    theirs, ours = (torch.randn(n, width, generator=torch.Generator().manual_seed(width)) for width in (16, 8))
+    gradients = []
+    for low in (False, True):
+        own = ours.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            loss = relation_loss(theirs, own, tensors, heads=4)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients.append(own.grad)
+    assert torch.equal(gradients[0], gradients[1])  # type: ignore[arg-type]
+    assert bool(gradients[0].abs().sum() > 0)  # type: ignore[union-attr]
+
+
+def test_relations_are_kept_for_no_gradient() -> None:
+    """What autograd keeps grows with the subwords, and not with their pairs."""
+    windows = tiny_tagger().encoder.windows([("Bade",) * 60] * 16)
+    tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(100))
+    own = torch.randn(tensors["ids"].shape[1], 16, requires_grad=True)
+    kept: list[int] = []
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        kept.append(x.numel())
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        relation_loss(torch.randn_like(own), own, tensors, heads=8)
+    assert kept
+    assert max(kept) <= 2 * own.numel()
+
+
 @pytest.mark.parametrize("kept", ["hidden", "relations"])
 def test_matching_brings_student_and_teacher_together(kept: str) -> None:
     """A student that matches nothing but hidden states, or relations, comes nearer to the teacher's."""
@@ -179,6 +214,16 @@ def test_a_teacher_answers_once(text: Text, tmp_path: Path) -> None:
         again = replace(FAST, transfer=40).apply(tiny_tagger(), data, work)
         assert len(asked) == 6
         alone = replace(FAST, transfer=40).apply(tiny_tagger(), data, ONE)
+        files = sorted((tmp_path / "cache").rglob("*.npy"))
+        files[0].write_bytes(files[0].read_bytes()[:-3])
+        files[1].write_bytes(b"")
+        files[2].write_bytes(b"PK\x03\x04 no array")
+        with open(files[3], "wb") as file:
+            np.save(file, np.zeros((3, 3), np.float16))
+        asked.clear()
+        repaired = replace(FAST, transfer=40).apply(tiny_tagger(), data, work)
+        assert len(asked) == 4
+    assert repaired.digest == first.digest
     assert again.digest == first.digest == alone.digest != second.digest
 
 
@@ -189,6 +234,15 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
     answers = [train.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
     assert one.digest != other.digest
     assert not np.allclose(*answers, equal_nan=True)
+
+
+def test_answers_beyond_float16_are_its_greatest() -> None:
+    teacher = tiny_tagger()
+    teacher.model.classifier.bias.data[:] = torch.tensor([1e9, -1e9, 3.0, 0.0, 0.0])
+    answers = train.word_logits(teacher, tiny_corpus(3), ONE, precision="float32")
+    assert np.isfinite(answers).all()
+    assert answers[:, 0].tolist() == [65504.0] * len(answers)
+    assert answers[:, 1].tolist() == [-65504.0] * len(answers)
 
 
 def test_answers_stand_by_word() -> None:
@@ -266,8 +320,10 @@ def test_what_it_needs_is_what_its_student_needs_and_the_text() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"temperature": 0.0}, "Distil: temperature is 0.0; give a positive number, such as 2"),
-        ({"soft": -1.0}, "Distil: soft is -1.0; give a weight of 0 or more"),
+        ({"temperature": 0.0}, "Distil: temperature is 0.0; give a number from 0.01 to 1,000, such as 2"),
+        ({"soft": -1.0}, "Distil: soft is -1.0; give a weight from 0 to 1,000,000"),
+        ({"temperature": 1e308}, "Distil: temperature is 1e+308; give a number from 0.01 to 1,000"),
+        ({"relations": 1e308}, "Distil: relations is 1e+308; give a weight from 0 to 1,000,000"),
         ({"soft": 0.0, "gold": 0.0}, "Distil: all weights are 0; give one of soft, gold, hidden, relations"),
         ({"transfer": -1}, "Distil: transfer is -1"),
         ({"layers": (-1,)}, "Distil: layers is (-1,)"),
@@ -291,9 +347,52 @@ def test_what_can_not_be_is_one_line(options: dict[str, Any], said: str) -> None
         replace(FAST, **options).apply(tiny_tagger(), tiny_data(), ONE)
 
 
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (replace(FAST, layers=(0, 1)), "name one of the teacher's for each of the student's"),
+        (replace(FAST, layers=(7,)), "name one of the teacher's for each of the student's"),
+        (replace(FAST, relations=1.0, relation_heads=3), "relation_heads is 3, which doesn't divide queries of 16"),
+        (
+            replace(FAST, hidden=1.0, student=(TrimVocabulary(60),)),
+            "Distil: hidden states and relations are matched sub",
+        ),
+        (
+            DistilText(student=(StartFresh(layers=1, heads=4, hidden=8, width=8, vocabulary=70),)),
+            "DistilText: hidden states and relations are matched subword by subword, and the student reads others",
+        ),
+        (DistilText(student=(KeepLayers((2,)),)), "there is no layer 2 among 2"),
+    ],
+)
+def test_what_can_not_be_is_declared_already(method: Matched, said: str) -> None:
+    with pytest.raises(DinkuError, match=re.escape(said)):
+        method.declare(tiny_tagger().shape)
+
+
+def test_a_student_has_weights_of_its_own_and_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[int] = []
+    copy = Tagger.copy
+    monkeypatch.setattr(Tagger, "copy", lambda self: (copies.append(1), copy(self))[1])
+    for student in ((), (TrimVocabulary(10_000),), (KeepLayers((0,)),)):
+        teacher = tiny_tagger()
+        cut = replace(FAST, student=student).cut(teacher, tiny_data(), ONE)
+        cut.model.classifier.bias.data += 1
+        assert teacher.digest == tiny_tagger().digest
+    assert len(copies) == 2  # KeepLayers made a copy itself
+
+
+def test_text_without_a_subword_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("\u200b\n" * 9)
+    data = Data(None, None, Text.open(str(tmp_path)))
+    with pytest.raises(DinkuError, match="DistilText: nothing that it would read yields a subword; check the text"):
+        DistilText(sentences=5).apply(tiny_tagger(), data, ONE)
+
+
 def test_teacher_and_corpus_must_fit() -> None:
     with pytest.raises(DinkuError, match="the teacher has no tags; fine-tune it first"):
         FAST.apply(tiny_tagger(tags=()), tiny_data(), ONE)
+    with pytest.raises(DinkuError, match="the teacher has no tags; fine-tune it first"):
+        FAST.declare(tiny_tagger(tags=()).shape)
     with pytest.raises(DinkuError, match="has the tag B-PER, which isn't among the head's"):
         FAST.apply(tiny_tagger(tags=("O", "B-LOC", "I-LOC")), tiny_data(), ONE)
 

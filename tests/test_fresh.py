@@ -112,7 +112,7 @@ def test_a_fresh_encoder_is_a_student(data: Data, vocabulary: int) -> None:
     quick: dict[str, Any] = {"epochs": 1, "batch": 8, "precision": "float32"}
     method = Distil(student=(student,), **quick)
     assert method.needs == ({"labels", "text"} if vocabulary else {"labels"})
-    after = method.apply(teacher, data.given(method.needs), ONE)
+    after = method.apply(teacher, data.of(method), ONE)
     check_law(method, teacher.shape, after.shape)
     assert after.tags == teacher.tags
     if not vocabulary:

@@ -76,7 +76,7 @@ def test_units_that_say_nothing_go_first(how: str) -> None:
             NarrowFeedForward(16, importance=how, spread=spread, multiple=4),  # type: ignore[arg-type]
         )
         for method in methods:
-            small = method.apply(tagger, data.given(method.needs), Work())
+            small = method.apply(tagger, data.of(method), Work())
             assert small.shape.parameters < tagger.shape.parameters
             for one, other in zip(small.tag(data.dev.sentences), tagger.tag(data.dev.sentences), strict=True):  # type: ignore[union-attr]
                 assert one.tags == other.tags
@@ -90,7 +90,7 @@ def test_a_layer_that_changes_nothing_goes_first() -> None:
         linear.bias.data.zero_()
     for how in ("magnitude", "activation"):
         method = KeepLayers(layers=1, importance=how)  # type: ignore[arg-type]
-        kept = method.apply(tagger, data.given(method.needs), Work())
+        kept = method.apply(tagger, data.of(method), Work())
         assert kept.digest == KeepLayers((0,)).apply(tagger, Data(), Work()).digest
 
 

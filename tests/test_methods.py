@@ -162,7 +162,7 @@ def test_nothing_comes_after_quantization(first: Method, data: Data) -> None:
             Recipe("base", "corpus", (first, second)).declared(tagger.shape)
         if type(second).__name__ not in REPLACING:
             with pytest.raises(DinkuError, match=r"can't change a quantized tagger .* that step comes last"):
-                second.apply(after, data.given(second.needs), ONE)
+                second.apply(after, data.of(second), ONE)
     assert after.digest == before
 
 
@@ -175,7 +175,7 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
         with pytest.raises(DinkuError, match=said):
             method.apply(tagger, data, ONE)
         return
-    after = method.apply(tagger, data.given(method.needs), ONE)
+    after = method.apply(tagger, data.of(method), ONE)
     check_law(method, tagger.shape, after.shape)
     assert tagger.digest == before
     assert Tagger.load(after.save(tmp_path / "after")).digest == after.digest
@@ -372,6 +372,48 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
     assert again.digest == expected
 
 
+def test_epochs_come_first_by_place() -> None:
+    assert FineTune(3) == FineTune(epochs=3)
+    assert Distil(2, (KeepLayers((0,)),)) == Distil(epochs=2, student=(KeepLayers((0,)),))
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"RegroupHeads": {"heads": True}}, "step: RegroupHeads.heads is True; give a number"),
+        ({"FineTune": {"rate": True}}, "step: FineTune.rate is True; give a number"),
+        ({"KeepLayers": {"keep": [False, 1]}}, "step: KeepLayers.keep is False; give a number"),
+    ],
+)
+def test_true_is_no_number(step: object, said: str) -> None:
+    with pytest.raises(DinkuError) as caught:
+        from_json(step)
+    assert str(caught.value) == said
+    assert from_json({"FineTune": {"keep_zeros": False}}) == FineTune(keep_zeros=False)
+
+
+def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU; where there is none it is told by what it was last asked to be moved to."""
+    moved: list[str] = []
+    tagger, to = tiny_tagger(), torch.nn.Module.to
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: (moved.append(str(where)), to(self, "cpu"))[1])
+
+    def stop(*_: object, **__: object) -> None:
+        moved.append("stopped")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            QUICK.apply(tagger, tiny_data(), ONE)
+    assert moved[-2:] == ["stopped", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr(train.predict, "answers", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
+    assert moved[-2:] == ["stopped", "cpu"]
+
+
 def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
     lengths = np.random.default_rng(0).integers(3, 100, 1000).tolist()
     all_of_them = [range(1000)] * 3
@@ -444,7 +486,10 @@ def test_wrong_steps_are_one_line(step: object, said: str) -> None:
     [
         (Data(), "there is no train split"),
         (Data(tiny_corpus().without_tags()), "has sentences without tags"),
-        (Data(Corpus("c", "train", (Sentence(("", ""), ("O", "O")),))), "no word of the train split yields a subword"),
+        (
+            Data(Corpus("c", "train", (Sentence(("", ""), ("O", "O")),))),
+            "FineTune: nothing that it would read yields a subword",
+        ),
         (
             Data(Corpus("c", "train", (Sentence(("a",), ("B-DATE",)),))),
             "has the tag B-DATE, which isn't among the head's",

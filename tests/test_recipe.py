@@ -10,15 +10,17 @@ import pytest
 
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.method import Data
+from dinku.method import Data, Method
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
+from dinku.methods.fresh import StartFresh
 from dinku.methods.layers import KeepLayers
+from dinku.methods.pretrain import Pretrain
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe, canonical
-from dinku.testing import tiny_corpus, tiny_data, tiny_tagger
+from dinku.testing import tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.text import Text
 
 AFTER = Recipe("base", "corpus", (FineTune(epochs=2), Sparsify(0.5), FineTune(epochs=1)))
@@ -65,6 +67,37 @@ def test_what_needs_words_depends_on_those_of_the_train_split_alone(tmp_path: Pa
     distilling = replace(AFTER, steps=(DistilText(), *AFTER.steps))  # which draws at random, and sees the text
     assert addresses(replace(distilling, seed=7))[1] != addresses(distilling)[1]
     assert addresses(distilling, data=replace(data, text=text))[1] != addresses(distilling)[1]
+
+
+def test_text_enters_an_address_in_the_languages_that_are_read(tmp_path: Path) -> None:
+    tiny_text(tmp_path / "text")
+    (tmp_path / "text" / "three.txt").write_text("bade kilo\n")
+
+    def of(step: Method, train: Corpus | None = None) -> str:
+        data = replace(tiny_data(), text=Text.open(str(tmp_path / "text")))
+        return addresses(Recipe("base", "corpus", (step,)), data=replace(data, train=train or data.train))[1]
+
+    chosen: list[Method] = [
+        DistilText(),
+        Distil(transfer=5),
+        StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),
+        Pretrain(languages=("one", "two")),
+        Distil(student=(StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),)),
+    ]
+    whole = Pretrain()
+    before, before_whole = [of(step) for step in chosen], of(whole)
+    assert of(chosen[0], tiny_corpus(seed=5)) == before[0]  # it reads none of the train sentences
+    assert of(chosen[2], tiny_corpus(seed=5)) == before[2]
+    assert of(whole, tiny_corpus(seed=5)) == before_whole
+    assert of(chosen[1], tiny_corpus(seed=5)) != before[1]
+    one = Corpus("tiny", "train", tuple(s for s in tiny_corpus() if s.language == "one"))
+    assert of(chosen[0], one) != before[0]
+    assert of(DistilText(student=(TrimVocabulary(60),)), one) != of(DistilText(student=(TrimVocabulary(60),)))
+    (tmp_path / "text" / "three.txt").write_text("something else\n")  # no language of the train split
+    assert [of(step) for step in chosen] == before
+    assert of(whole) != before_whole
+    (tmp_path / "text" / "one.txt").write_text("something else\n")
+    assert not {*map(of, chosen)} & {*before}
 
 
 def test_an_address_stays_what_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,31 @@ def test_what_can_not_end_well_is_refused_before_it_starts(runner: Runner, home:
         "  - arm: bare\n    steps: [Sparsify: {sparsity: 0.5}]": r"small \(bare\): no step gives encoder, an encoder without",
         "  - arm: none\n    steps: []": r"small \(none\): no step gives encoder, an encoder without tags, any; add FineTune",
         "  - arm: few\n    steps: [TrimVocabulary: {size: 3}, FineTune: {epochs: 1}]": "size is 3, and 5 special tokens stay",
-        "  - arm: gone\n    steps: [FineTune: {epochs: 1}, KeepLayers: {keep: [7]}]": "there is no layer 7 among 2",
+        "  - arm: gone\n    steps: [FineTune: {epochs: 1}, KeepLayers: {keep: [7]}]": r"small \(gone\): steps.1: KeepLayers: ",
+        "  - arm: dumb\n    steps: [Distil: {epochs: 1}]": r"small \(dumb\): steps.0: Distil: the teacher has no tags",
+        "  - arm: odd\n    steps: [FineTune: {epochs: 1}, Distil: {relations: 1, relation_heads: 3}]": (
+            r"small \(odd\): steps.1: Distil: relation_heads is 3, which doesn't divide queries of 16 numbers; choose"
+        ),
+        "  - arm: map\n    steps: [FineTune: {epochs: 1}, Distil: {layers: [0, 7]}]": (
+            r"small \(map\): steps.1: Distil: layers is \(0, 7\) for 2 layers"
+        ),
+        "  - arm: cut\n    steps: [FineTune: {epochs: 1}, Distil: {hidden: 1, student: [TrimVocabulary: {size: 60}]}]": (
+            r"small \(cut\): steps.1: Distil: hidden states and relations are matched subword by subword"
+        ),
+        **{
+            f"  - arm: mute\n    steps: [{step}, FineTune: {{epochs: 1}}]": (
+                rf"small \(mute\): steps.0: {step.partition(':')[0]}: reads unlabelled text, and the study names none"
+            )
+            for step in (
+                "Pretrain: {steps: 1}",
+                "DistilText: {sentences: 1}",
+                "StartFresh: {layers: 1, heads: 1, hidden: 8, width: 8, vocabulary: 300}",
+            )
+        },
+        (
+            "  - arm: nested\n    steps: [FineTune: {epochs: 1}, Distil: {student: "
+            "[StartFresh: {layers: 1, heads: 1, hidden: 8, width: 8, vocabulary: 300}]}]"
+        ): r"small \(nested\): steps.1: Distil: reads unlabelled text, and the study names none",
     }
     for block, said in wrong.items():
         with pytest.raises(DinkuError, match=said):
@@ -135,12 +160,77 @@ def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path
             "transfer: 200",
             "text: holds 61 lines in one, two, fewer than 200; ask for fewer, or add text",
         ),
-        ("text: text\n", "", r"small \(distilled\): Distil reads unlabelled text, and the study names none; add text:"),
+        (
+            "text: text\n",
+            "",
+            r"small \(distilled\): steps.1: Distil: reads unlabelled text, and the study names none; add",
+        ),
     ):
         Path("s.yaml").write_text(study.replace(old, new), encoding="utf-8")
         doomed = Runner(Study.read("s.yaml"), runner.store, runner.results)
         with pytest.raises(DinkuError, match=said):
             plan(doomed)
+
+
+def test_text_in_other_languages_is_warned_of_and_said_in_the_row(runner: Runner, home: Path) -> None:
+    tiny_text(Path("text"))
+    distil = "Distil: {epochs: 1, batch: 8, transfer: 20, student: [KeepLayers: {keep: [0]}]}"
+    study = STUDY[: STUDY.index("  - arm: after")] + (
+        f"  - arm: distilled\n    steps: [FineTune: {{epochs: 1, batch: 8}}, {distil}]\ntext: text\n"
+    )
+    for language in ("one", "two"):  # a corpus in files of its own tells its languages
+        Path(f"corpora/{language}").mkdir(parents=True)
+        for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
+            write(tiny_corpus(12, seed=seed).only(language), f"corpora/{language}/{split}.txt")
+    Path("s.yaml").write_text(study.replace("corpus: corpus", "corpus: corpora"), encoding="utf-8")
+    good = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    assert good.warnings == plan(good)["warnings"] == []
+    good.run(["distilled"])
+    (_, distilled) = good.results.rows()[0].trainings
+    assert distilled.warning == ""
+    assert distilled.consumes == good.data.fingerprints()
+    step = good.store.step(distilled.address)
+    assert step["consumes"] == distilled.consumes
+
+    for name in ("one", "two"):
+        (Path("text") / f"{name}.txt").rename(Path("text") / f"{name}x.txt")
+    odd = Runner(Study.read("s.yaml"), runner.store, Results(Path("results/odd")))
+    said = "Distil reads text in onex, twox, as text has none in the train split's one, two"
+    assert odd.warnings == plan(odd)["warnings"] == [said]
+    odd = replace(odd, study=odd.study.model_copy(update={"name": "odd"}))
+    odd.run(["distilled"])
+    assert [t.warning for t in odd.results.rows()[0].trainings] == ["", said]
+    assert [s["warning"] for s in plan(odd)["steps"]] == ["", said]
+
+
+def test_a_plan_counts_what_teachers_read_and_what_is_read_of_text(runner: Runner, home: Path) -> None:
+    tiny_text(Path("text"))
+
+    def work(*steps: str) -> list[float]:
+        blocks = "".join(f"  - arm: a{i}\n    steps: [{each}]\n" for i, each in enumerate(steps))
+        Path("s.yaml").write_text(STUDY[: STUDY.index("  - arm: dense")] + blocks + "text: text\n", encoding="utf-8")
+        document = plan(Runner(Study.read("s.yaml"), runner.store, runner.results))
+        return [s["multiply_adds_to_do"] for s in document["steps"]]
+
+    tune = "FineTune: {epochs: 1}"
+    teacher, plain, hotter = work(f"{tune}, Distil: {{epochs: 1}}", f"{tune}, Distil: {{epochs: 1, temperature: 3.0}}")
+    assert plain == pytest.approx(teacher * 4 / 3)
+    assert hotter == teacher  # the teacher has answered
+    (_, hidden) = work(f"{tune}, Distil: {{epochs: 2, soft: 0.0, hidden: 1.0}}")
+    assert hidden == pytest.approx(2 * teacher * 4 / 3)
+    (_, more, most) = work(
+        f"{tune}, Distil: {{epochs: 2, soft: 0.0, transfer: 50}}",
+        f"{tune}, Distil: {{epochs: 2, soft: 0.0, transfer: 100}}",
+    )
+    assert most - more == pytest.approx(more - 2 * teacher)
+    once, _, twice, _ = work(
+        f"DistilText: {{sentences: 50, epochs: 1}}, {tune}", f"DistilText: {{sentences: 50, epochs: 2}}, {tune}"
+    )
+    assert 0 < 2 * once == pytest.approx(twice)
+    once, _, twice, _ = work(
+        f"Pretrain: {{steps: 5, window: 32}}, {tune}", f"Pretrain: {{steps: 10, window: 32}}, {tune}"
+    )
+    assert 0 < 2 * once == pytest.approx(twice)
 
 
 def test_a_step_may_tell_of_progress_before_it_trains(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -54,12 +55,57 @@ def test_the_fingerprint_is_of_languages_and_content(folder: Path) -> None:
     assert len({first, renamed, Text.open(str(folder)).fingerprint}) == 3
 
 
+def test_a_file_that_changes_is_noticed_whenever_it_is_read_again(folder: Path) -> None:
+    def refused(text: Text, name: str = "one") -> None:
+        with pytest.raises(DinkuError, match=r"one\.txt: has changed since it was first read; put it back") as caught:
+            list(text.lines(name))
+        assert caught.value.status == 1
+
+    whole = (folder / "one.txt").read_bytes()
+    text = Text.open(str(folder))
+    part = text.only(["one", "absent"])
+    assert part.languages == ("one",)
+    first = part.fingerprint
+    (folder / "one.txt").write_bytes(whole.replace(b"Bade", b"Bada"))  # of the same size
+    refused(text)
+    refused(part)
+    with pytest.raises(DinkuError, match="has changed"):
+        text.sample(1, ["one"])
+    assert Text.open(str(folder)).only(["one"]).fingerprint != first
+    (folder / "one.txt").write_bytes(whole)
+    assert len(list(text.lines("one"))) == 3
+    assert part.fingerprint == first
+    lines = text.lines("one")
+    next(lines)
+    (folder / "one.txt").write_bytes(whole + b"more\n")
+    with pytest.raises(DinkuError, match="has changed"):
+        list(lines)
+    (folder / "one.txt").unlink()
+    with pytest.raises(DinkuError, match=r"one\.txt: can't be read \(No such file"):
+        list(text.lines("one"))
+
+
+def test_a_sample_holds_no_more_than_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("".join(f"{'word ' * 40}{i}\n" for i in range(40_000)))
+    text = Text.open(str(tmp_path))
+    text.check(1, ["one"])
+    tracemalloc.start()
+    sample = text.sample(10, ["one"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000  # of 8 MB
+    numbers = [int(s.words[-1]) for s in sample]
+    expected = np.random.default_rng(0).choice(40_000, 10, replace=False)
+    assert numbers == sorted(expected.tolist())
+
+
 def test_what_can_not_be_read_is_told(folder: Path, tmp_path: Path) -> None:
     def refused(name: Path, said: str) -> None:
         with pytest.raises(DinkuError, match=said):
             list(Text.open(str(name)).lines("bad"))
 
     refused(tmp_path / "nowhere", "there is no such folder")
+    refused(Path("~nosuchuser/x"), "~nosuchuser/x: names a user who isn't known; write the folder's path out")
     refused(folder / "one.txt", "there is no such folder")
     refused(folder / "deeper", "holds no text; put <language>.txt files there")
     bad = folder / "bad.txt"

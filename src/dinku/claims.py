@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
-from operator import add
+from operator import add, itemgetter
 from statistics import median, stdev
 from typing import Any, Literal
 
@@ -70,12 +70,12 @@ def ledger(results: Results) -> list[Verdict]:
     """A verdict on every claim of the paper, in its order."""
     rows = results.rows()
     evidence = Evidence.of(rows, results)
-    lessons = Lesson.all(rows, results)
+    lessons, left = Lesson.all(rows, results)
     judged = {
         "C1": _consistent(evidence),
         "C2": _stable(evidence),
-        "C3": _cheap(lessons),
-        "C4": _best_teacher(lessons),
+        "C3": _cheap(lessons, left),
+        "C4": _best_teacher(lessons, left),
         "C5": _smaller(Quantized.all(rows, results, "QuantizeLLMInt8", None), rows),
         "C6": _better(Quantized.all(rows, results, "QuantizeLLMInt8", "QuantizeDynamic")),
         "C7": _faster(rows),
@@ -227,32 +227,52 @@ class Evidence:
 class Lesson:
     """A student and what it was distilled from, run by run with the same seed.
 
-    The teacher of a recipe is the recipe without its distillation: what was fine-tuned before, or where the student was
+    The teacher of a recipe is the recipe up to its distillation: what was fine-tuned before, or where the student was
     distilled on text and then fine-tuned, the whole encoder fine-tuned.
     """
 
     method: str
-    how: str  # the distillation but for its student, canonical
+    how: str  # the distillation but for its student, and what is trained after it, canonical
     student: tuple[Run, ...]
     teacher: tuple[Run, ...]
+    untaught: tuple[Run, ...]  # what else was fine-tuned in the same setting, without a teacher
 
     @classmethod
-    def all(cls, rows: Iterable[Row], results: Results) -> list[Lesson]:
-        """Every distillation whose teacher has been measured, too, in the order of their addresses."""
-        found = []
-        for group in parts(r for r in rows if r.kind == "quality"):
+    def all(cls, rows: Iterable[Row], results: Results) -> tuple[list[Lesson], Left]:
+        """Every distillation whose teacher has been measured, too, in the order of their addresses; and what is left out."""
+        found, left = [], Left()
+        quality = [r for r in rows if r.kind == "quality"]
+        compared = parts(quality)
+        for row in quality:
+            if _taught(row) and not any(row in group for group in compared):
+                left.add("another recipe goes by its name, or it was measured on other sentences", title(row))
+        for group in compared:
             runs = whole_runs(group, results)
-            untaught = [r for r in runs if not _distillation(r)]
-            taught: dict[tuple[str, str, str], list[tuple[Run, Run]]] = defaultdict(list)
-            for run in runs:
-                if (step := _distillation(run)) and (teacher := _teacher(run, step[0], untaught)):
-                    _, method, fields = step
-                    how = canonical({k: v for k, v in fields.items() if k not in ("student", "layers")})
-                    taught[method, how, canonical(_steps(run))].append((run, teacher))
-            for (method, how, _), pairs in taught.items():
-                pairs.sort(key=lambda pair: pair[0].rows[0].seed)
-                found.append(cls(method, how, tuple(s for s, _ in pairs), tuple(t for _, t in pairs)))
-        return sorted(found, key=lambda lesson: lesson.student[0].address)
+            whole = {run.address for run in runs}
+            for row in group:
+                if _taught(row) and row.address not in whole:
+                    left.add("not measured on every language", title(row), [row.seed])
+            untaught = [r for r in runs if not _distillations(r)]
+            for same in _by_steps([r for r in runs if _distillations(r)]):
+                name = title(same[0].rows[0])
+                if len(_distillations(same[0])) > 1:
+                    left.add("distilled more than once", name)
+                    continue
+                ((at, method, fields),) = _distillations(same[0])
+                own = {run.rows[0].seed: run for run in same}
+                if len(own) < len(same):
+                    left.add("several runs of one seed, of which one is judged", name)
+                # Of task-agnostic distillation the teacher has yet to be fine-tuned, as its student is.
+                rest = _steps(same[0])[at + 1 :] if method == "DistilText" else []
+                teachers = _teachers(own, _steps(same[0])[:at] + rest, untaught)
+                if lone := own.keys() - teachers.keys():
+                    left.add("no teacher measured with the same seed, data and text", name, sorted(lone))
+                if seeds := sorted(own.keys() & teachers.keys()):
+                    how = {k: v for k, v in fields.items() if k not in ("student", "layers")}
+                    student, teacher = (tuple(of[seed] for seed in seeds) for of in (own, teachers))
+                    alike = canonical([how, _steps(same[0])[at + 1 :]])
+                    found.append(cls(method, alike, student, teacher, tuple(untaught)))
+        return sorted(found, key=lambda lesson: lesson.student[0].address), left
 
     @property
     def parameters(self) -> tuple[int, int]:
@@ -272,35 +292,119 @@ class Lesson:
 
     @property
     def title(self) -> str:
-        row = self.student[0].rows[0]
-        values = " ".join(f"{key}={value}" for key, value in row.values.items())
-        return f"{row.arm} {values}".strip()
+        return title(self.student[0].rows[0])
 
     def loss(self) -> Compared:
         """The student minus its teacher."""
         return _compared(self.teacher, self.student)
+
+    @property
+    def weak(self) -> str:
+        """Why the teacher is none to be measured by; empty where it is one."""
+        teacher = _average(self.teacher)
+        if teacher < _average(self.student):
+            return "its teacher does worse than it"
+        seeds = {run.rows[0].seed for run in self.teacher}
+        for same in _by_steps(r for r in self.untaught if _linear(r) < _linear(self.teacher[0])):
+            if {r.rows[0].seed for r in same} >= seeds and _average(same) > teacher:
+                return "a smaller encoder without a teacher does better than its teacher"
+        return ""
+
+    @property
+    def other(self) -> str:
+        """Why the student isn't the teacher with less in its layers; empty where it is."""
+        inner = [each for step in _inner(self.student[0]) for each in step.items()]
+        if any(name == "TrimVocabulary" or fields.get("vocabulary") for name, fields in inner):
+            return "it has another vocabulary than its teacher"
+        return "" if _linear(self.student[0]) < _linear(self.teacher[0]) else "its layers are as large as its teacher's"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What isn't judged, by the reason why: titles, and where it is but some of its seeds, which."""
+
+    reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, reason: str, name: str, seeds: Sequence[int] = ()) -> None:
+        told = f"{name}, seed {' '.join(map(str, seeds))}" if seeds else name
+        if told not in self.reasons[reason]:
+            self.reasons[reason].append(told)
+
+    def copy(self) -> Left:
+        return Left(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
+
+    def __str__(self) -> str:
+        told = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
+        return f"Left out: {'; '.join(told)}." if self.reasons else ""
+
+
+def title(row: Row) -> str:
+    """The arm, and the grid's values."""
+    values = " ".join(f"{key}={value}" for key, value in row.values.items())
+    return f"{row.arm} {values}".strip()
 
 
 def _steps(run: Run) -> list[dict[str, Any]]:
     return list(run.rows[0].recipe["steps"])
 
 
-def _distillation(run: Run) -> tuple[int, str, dict[str, Any]] | None:
-    """Where a recipe distils, by what method, and its fields; ``None`` where it doesn't, or more than once."""
+def _by_steps(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs of equal steps together, in the order of their addresses."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: r.address, reverse=True):
+        groups[canonical([_steps(run), run.rows[0].recipe.get("text")])].append(run)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _distillations(run: Run) -> list[tuple[int, str, dict[str, Any]]]:
+    """Where a recipe distils, by what method, and its fields."""
     names = ("Distil", "DistilText")
-    found = [(i, name, given) for i, step in enumerate(_steps(run)) for name, given in step.items() if name in names]
-    return found[0] if len(found) == 1 else None
+    return [(i, name, given) for i, step in enumerate(_steps(run)) for name, given in step.items() if name in names]
 
 
-def _teacher(run: Run, at: int, untaught: Iterable[Run]) -> Run | None:
-    """The run of the same seed whose steps are this one's without the distillation; its training may differ.
+def _taught(row: Row) -> bool:
+    return bool(_fields(row, "Distil") or _fields(row, "DistilText"))
 
-    Among several the one with just the same training counts, or else the best.
+
+def _inner(run: Run) -> list[dict[str, Any]]:
+    """The methods that make a student."""
+    return [each for _, _, fields in _distillations(run) for each in fields.get("student", ())]
+
+
+def _teachers(students: Mapping[int, Run], rest: list[dict[str, Any]], untaught: Iterable[Run]) -> dict[int, Run]:
+    """The run of each student's seed whose steps are ``rest``, the student's without the distillation; its training may differ.
+
+    All are of one recipe: that with just the same training, or else the one with most seeds, and of these the best.
     """
-    rest = _steps(run)[:at] + _steps(run)[at + 1 :]
-    seed = run.rows[0].seed
-    alike = [r for r in untaught if r.rows[0].seed == seed and _surgery(_steps(r)) == _surgery(rest)]
-    return max(alike, key=lambda r: (canonical(_steps(r)) == canonical(rest), _mean(r)), default=None)
+    text = next(iter(students.values())).rows[0].recipe.get("text") if _reads_text(rest) else None
+    found = []
+    for same in _by_steps(untaught):
+        own = {
+            seed: run
+            for run in same
+            if (seed := run.rows[0].seed) in students and not _mixed(run, students[seed], ("train", "dev"))
+        }
+        read = same[0].rows[0].recipe.get("text")
+        if own and _surgery(_steps(same[0])) == _surgery(rest) and (text is None or read == text):
+            exact = canonical(_steps(same[0])) == canonical(rest)
+            found.append(((exact, len(own), _average([*own.values()])), own))
+    return max(found, key=itemgetter(0), default=(None, {}))[1]
+
+
+def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
+    each = [pair for step in steps for pair in step.items()]
+    return any(name in ("Pretrain", "DistilText") or f.get("transfer") or f.get("vocabulary") for name, f in each)
+
+
+def _consumed(run: Run, part: str) -> set[str]:
+    """The fingerprints of what a run's trainings read as *train*, *dev* or *text*; none in rows that don't tell."""
+    return {t.consumes[part] for row in run.rows for t in row.trainings if part in t.consumes}
+
+
+def _mixed(a: Run, b: Run, read: Iterable[str]) -> bool:
+    """Whether two runs are known to have read other content under one name."""
+    both = [(_consumed(a, part), _consumed(b, part)) for part in read]
+    return any(mine and theirs and mine.isdisjoint(theirs) for mine, theirs in both)
 
 
 def _surgery(steps: Iterable[dict[str, Any]]) -> str:
@@ -308,6 +412,34 @@ def _surgery(steps: Iterable[dict[str, Any]]) -> str:
     return canonical(
         [name if name == "FineTune" else {name: fields} for step in steps for name, fields in step.items()]
     )
+
+
+def _build(run: Run) -> str:
+    """How a student is built, as far as its recipe and size tell: layers, heads, what else was done, and its weights."""
+    layers, heads, other = 0, 0, list[Any]()
+    steps = _steps(run)
+    at = next((i for i, _, _ in _distillations(run)), len(steps))
+    for name, fields in (pair for step in [*steps[:at], *_inner(run)] for pair in step.items()):
+        if name == "KeepLayers":
+            layers = len(fields["keep"])
+        elif name == "RegroupHeads":
+            heads = fields["heads"]
+        elif name in ("StartFresh", "StartFrom"):
+            layers, heads, other = fields.get("layers", 0), fields.get("heads", 0), [{name: fields}]
+        elif name not in ("FineTune", "Pretrain"):
+            other.append({name: fields})
+    return canonical([layers, heads, other, _parameters(run), _linear(run)])
+
+
+def _linear(run: Run) -> int:
+    """The weights in the layers' matrices, whatever the vocabulary."""
+    size = next((r.size for r in run.rows if r.size), None)
+    return size.linear if size else 0
+
+
+def _average(runs: Iterable[Run]) -> float:
+    """Mean F1 over runs and languages."""
+    return float(np.mean([_mean(run) for run in runs]))
 
 
 def _parameters(run: Run) -> int:
@@ -324,16 +456,32 @@ def _compared(first: Sequence[Run], second: Sequence[Run]) -> Compared:
     return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
 
 
-def _cheap(lessons: Sequence[Lesson]) -> Verdict | None:
+def _nothing(claim: str, left: Left) -> Verdict | None:
+    """Not measured, though there are rows that one might have taken for it."""
+    if not left.reasons:
+        return None
+    return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {left}")
+
+
+def _cheap(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     """C3: students at least 22 % smaller than their teacher (parameters), minus it, mean over languages of F1.
 
-    It holds where one of at most 33 % that has three seeds has an interval whose lower end is above −2 points, and fails
-    where there are such students and each has its upper end below −2; else it is undecided. What is reported is the best of
-    them, or where there is none the best of those that are smaller still.
+    Students are the teacher with less in its layers: none with another vocabulary, and none of a teacher that does worse than
+    it, or than a smaller encoder that had no teacher. It holds where one of at most 33 % that has three seeds has an interval
+    whose lower end is above −2 points, and fails where there are such students and each has its upper end below −2; else it
+    is undecided. What is reported is the best of them, or where there is none the best of those that are smaller still.
     """
-    small = [(lesson, lesson.loss()) for lesson in lessons if lesson.smaller >= 0.22]
+    left = left.copy()
+    small = []
+    for lesson in lessons:
+        if reason := lesson.other or lesson.weak:
+            left.add(reason, lesson.title)
+        elif lesson.smaller < 0.22:
+            left.add("less than 22 % smaller than its teacher", lesson.title)
+        else:
+            small.append((lesson, lesson.loss()))
     if not small:
-        return None
+        return _nothing("C3", left)
     meant = [(lesson, c) for lesson, c in small if lesson.smaller <= 0.33]
     enough = [(lesson, c) for lesson, c in meant if c.seeds >= SEEDS]
     at = max((c for _, c in enough or meant or small), key=lambda c: c.difference)
@@ -346,55 +494,104 @@ def _cheap(lessons: Sequence[Lesson]) -> Verdict | None:
     told = [f"Students minus their teachers, F1 points: {each}.", _seeds(c for _, c in small)]
     if not enough:
         told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
-    return _told("C3", verdict, at, told, [lesson for lesson, _ in small])
+    return _told("C3", verdict, at, told, [lesson for lesson, _ in small], left)
 
 
-def _best_teacher(lessons: Sequence[Lesson]) -> Verdict | None:
-    """C4: students of one size, distilled alike, of the largest teacher minus those of the smallest, mean F1.
+@dataclass(frozen=True)
+class Rivals:
+    """Students built alike, distilled and trained on alike, of a larger teacher and of a smaller one, with the same seeds."""
 
-    It holds where the interval lies above 0 with three seeds and the smaller teacher's student keeps a larger part of its
-    teacher's F1, and fails where the interval lies below 0, or that part is smaller; else it is undecided. Of several sizes
-    and ways the one with most seeds is judged, then the best.
+    large: Lesson
+    base: Lesson
+    at: Compared
+
+    @classmethod
+    def of(cls, large: Lesson, base: Lesson) -> Rivals | None:
+        """None where no seed is common to both, or they are known to have read other content."""
+        ours, theirs = ({run.rows[0].seed: i for i, run in enumerate(lesson.student)} for lesson in (large, base))
+        seeds = [
+            seed
+            for seed in sorted(ours.keys() & theirs.keys())
+            if not _mixed(large.student[ours[seed]], base.student[theirs[seed]], ("train", "dev", "text"))
+        ]
+        if not seeds:
+            return None
+        one, other = (
+            replace(lesson, student=tuple(lesson.student[i] for i in at), teacher=tuple(lesson.teacher[i] for i in at))
+            for lesson, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
+        )
+        return cls(one, other, _compared(other.student, one.student))
+
+    @property
+    def verdict(self) -> Judgement:
+        more = self.base.kept > self.large.kept
+        if self.at.seeds < SEEDS:
+            return "undecided"
+        if self.at.low > 0 and more:
+            return "holds"
+        return "fails" if self.at.high < 0 or (self.at.low > 0 and not more) else "undecided"
+
+    def __str__(self) -> str:
+        return (
+            f"The student of the teacher with {self.large.parameters[1] / 1e6:.1f} M parameters ({self.large.title}) minus that "
+            f"of the one with {self.base.parameters[1] / 1e6:.1f} M ({self.base.title}): {self.at}. They keep "
+            f"{100 * self.large.kept:.1f} % and {100 * self.base.kept:.1f} % of their teachers' F1."
+        )
+
+
+def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+    """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
+
+    Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
+    were cut from, the same training after it, data and text; their runs are paired by seed. A pair holds where it has three
+    seeds, the interval lies above 0 and the smaller teacher's student keeps a larger part of its teacher's F1, and fails where
+    the interval lies below 0, or that part is smaller. The claim holds or fails where all pairs of most seeds do, else it is
+    undecided; what is reported is the first of these.
     """
+    left = left.copy()
     groups: dict[Hashable, list[Lesson]] = defaultdict(list)
     for lesson in lessons:
-        groups[(lesson.method, lesson.how, lesson.parameters[0], _sight(lesson))].append(lesson)
+        groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
     found = []
     for group in groups.values():
+        # Of several students of one teacher the one with most seeds, whatever its F1.
+        group.sort(key=lambda lesson: (-len(lesson.student), lesson.title, lesson.student[0].address))
         large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
-        seeds = {r.rows[0].seed for r in large.student} & {r.rows[0].seed for r in base.student}
-        if large.parameters[1] > base.parameters[1] and seeds:
-            both = [[r for r in lesson.student if r.rows[0].seed in seeds] for lesson in (base, large)]
-            found.append((large, base, _compared(*both)))
+        pair = Rivals.of(large, base) if large.parameters[1] > base.parameters[1] else None
+        if pair:
+            found.append(pair)
+        for lesson in group:
+            if pair is None:
+                left.add("no such student of another teacher with the same seed, data and text", lesson.title)
+            elif lesson not in (large, base):
+                left.add("another such student is judged", lesson.title)
     if not found:
-        return None
-    large, base, at = max(found, key=lambda each: (each[2].seeds, each[0].kept, each[0].title))
-    enough, more = at.seeds >= SEEDS, base.kept > large.kept
-    verdict: Judgement = "undecided"
-    if enough and at.low > 0 and more:
-        verdict = "holds"
-    elif enough and (at.high < 0 or (at.low > 0 and not more)):
-        verdict = "fails"
-    told = [
-        f"The student of the teacher with {large.parameters[1] / 1e6:.1f} M parameters ({large.title}) minus that of the one "
-        f"with {base.parameters[1] / 1e6:.1f} M ({base.title}): {at}. They keep {100 * large.kept:.1f} % and "
-        f"{100 * base.kept:.1f} % of their teachers' F1.",
-        _seeds([at]),
-    ]
-    if not enough:
+        return _nothing("C4", left)
+    found.sort(key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
+    judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
+    verdicts = {pair.verdict for pair in judged}
+    told = [" ".join(map(str, found)), _seeds(pair.at for pair in found)]
+    if found[0].at.seeds < SEEDS:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
-    return _told("C4", verdict, at, told, [large, base])
+    verdict: Judgement = verdicts.pop() if len(verdicts) == 1 else "undecided"
+    return _told(
+        "C4", verdict, found[0].at, told, [lesson for pair in found for lesson in (pair.large, pair.base)], left
+    )
 
 
-def _sight(lesson: Lesson) -> Hashable:
+def _sight(lesson: Lesson) -> tuple[Hashable, ...]:
     """What a student was trained and evaluated on, whatever its base."""
-    return _setting(lesson.student[0].rows[0])[1:]
+    run = lesson.student[0]
+    text = run.rows[0].recipe.get("text") if _reads_text(_steps(run)) else None
+    return (*_setting(run.rows[0])[1:], text, tuple((row.language, row.fingerprint) for row in run.rows))
 
 
-def _told(claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson]) -> Verdict:
+def _told(
+    claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson], left: Left
+) -> Verdict:
     runs = {run.address: run for lesson in lessons for run in (*lesson.student, *lesson.teacher)}
     rows = [row for address in sorted(runs) for row in runs[address].rows]
-    found = " ".join([*told, _provenance(rows, 0)])
+    found = " ".join(filter(None, [*told, _provenance(rows, 0), str(left)]))
     return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), tuple(sorted(runs)), found)
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -424,6 +424,7 @@ def plan(
     from dinku.run import plan as planned
 
     document = planned(_runner(study, results, store))
+    _warn(document["warnings"])
     if as_json:
         return _print_json(document)
     rows = [
@@ -452,6 +453,7 @@ def run(
 
     with _progress() as report:
         runner = _runner(study, results, store, report)
+        _warn(runner.warnings)
         runner.run(only or ())
     rows = runner.results.rows()
     if as_json:
@@ -500,6 +502,11 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
         for verdict in told:
             print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
     return None
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for line in warnings:
+        print(f"dinku: warning: {line}", file=sys.stderr)
 
 
 def _studies(study: Path | None, results: Path) -> list[Study]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from dinku import surgery, unpadded
 from dinku.encode import Window
-from dinku.errors import DinkuError
 from dinku.method import Matched, Work
 from dinku.tagger import Tagger
 
@@ -62,20 +62,12 @@ def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iter
 
     Raises `DinkuError` where they read different subwords, or their layers or heads don't fit.
     """
-    layers = how.mapped(len(student.shape.layers), len(teacher.shape.layers))
+    layers, heads = how.fitted(student.shape, teacher.shape)
     if not how.matches:
         yield None
         return
-    name = type(how).__name__
     if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
-        problem = "hidden states and relations are matched subword by subword, and the student reads others"
-        raise DinkuError(problem, where=name, remedy="set hidden and relations to 0, or keep the vocabulary")
-    heads = how.relation_heads or teacher.shape.layers[-1].heads
-    for shape in (teacher.shape, student.shape):
-        inner = shape.layers[-1].heads * shape.layers[-1].head_size
-        if how.relations and inner % heads:
-            problem = f"relation_heads is {heads}, which doesn't divide queries of {inner} numbers"
-            raise DinkuError(problem, where=name, remedy="choose a divisor of both hidden sizes")
+        raise how.other_vocabulary()
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:
         torch.manual_seed(work.seed)
         narrow = how.hidden and student.shape.hidden != teacher.shape.hidden  # else the states are compared as they are
@@ -107,11 +99,18 @@ def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[st
     total = torch.zeros((), device=teacher.device)
     apart = [x.float().index_select(0, spread).split(sizes) for x in (teacher, student)]
     for mask, *parts in zip(masks, *apart, strict=True):
+        # Computed again for the gradient, so that relations of one group of windows are in memory at a time.
+        total = total + checkpoint(_divergence, *parts, mask, heads, use_reentrant=False, preserve_rng_state=False)
+    return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
+
+
+def _divergence(teacher: torch.Tensor, student: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
+    """The sum over heads and subwords of a group of windows, from vectors [slots, width]."""
+    with torch.autocast(mask.device.type, enabled=False):  # which would take the products in bfloat16
         relations = []
-        for x in parts:
+        for x in (teacher, student):
             split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)  # [windows, heads, longest, size]
             scores = split @ split.transpose(-1, -2) * split.size(-1) ** -0.5
             relations.append((scores + mask).log_softmax(-1))
         each = F.kl_div(relations[1], relations[0], reduction="none", log_target=True).sum(-1)
-        total = total + (each * (mask[:, :, 0] == 0)).sum()
-    return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
+        return (each * (mask[:, :, 0] == 0)).sum()

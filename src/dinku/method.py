@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_type_hints, runtime_checkable
 
@@ -36,13 +36,26 @@ class Data:
     dev: Corpus | None = None
     text: Text | None = None
 
-    def given(self, needs: frozenset[Need]) -> Data:
-        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words* and
-        for *text*, and the unlabelled text for *text* alone."""
-        text = self.text if "text" in needs else None
+    def given(self, needs: frozenset[Need], languages: Sequence[str] | None = None) -> Data:
+        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words*, and
+        for *text* the unlabelled text in ``languages``, in all for ``()``; for ``None`` in the train split's, or in all where
+        it has none of them."""
+        text = None
+        if self.text is not None and "text" in needs:
+            known = set(languages or ()) <= set(self.text.languages)  # else the method says what it misses
+            own = self.train.languages if self.train else ()
+            text = self.text.only(own if languages is None else languages if known else ())
         if "labels" in needs:
             return Data(self.train, self.dev, text)
-        return Data(self.train.without_tags() if self.train and needs else None, None, text)
+        return Data(self._bare if "words" in needs else None, None, text)
+
+    @cached_property
+    def _bare(self) -> Corpus | None:
+        return self.train.without_tags() if self.train else None
+
+    def of(self, method: Method) -> Data:
+        """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
+        return self.given(method.needs, getattr(method, "languages", None))
 
     def fingerprints(self) -> dict[str, str]:
         parts = {"train": self.train, "dev": self.dev, "text": self.text}
@@ -136,9 +149,9 @@ class Drawn:
     """What all methods have in common that draw at random: the seed enters their addresses, and no other's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trained(Drawn):
-    """How weights are trained: what methods that do so have in common.
+    """How weights are trained: what methods that do so have in common, each by its name.
 
     A step reads ``batch`` windows, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
     ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of
@@ -209,6 +222,10 @@ class Supervised(Repeated):
         return corpus
 
 
+HEAVIEST = 1e6  # the most that a part of a loss weighs: float32 still holds the whole
+WEIGHT = "give a weight from 0 to 1,000,000"
+
+
 @dataclass(frozen=True)
 class Matched(Repeated):
     """Training a student that a teacher's own methods ``student`` cut from it, and what it matches beside answers.
@@ -230,9 +247,9 @@ class Matched(Repeated):
         super().__post_init__()
         self.check(
             student=(all(isinstance(method, Method) for method in self.student), "list methods"),
-            temperature=(0 < self.temperature < math.inf, "give a positive number, such as 2"),
-            hidden=(0 <= self.hidden < math.inf, "give a weight of 0 or more"),
-            relations=(0 <= self.relations < math.inf, "give a weight of 0 or more"),
+            temperature=(0.01 <= self.temperature <= 1000, "give a number from 0.01 to 1,000, such as 2"),
+            hidden=(0 <= self.hidden <= HEAVIEST, WEIGHT),
+            relations=(0 <= self.relations <= HEAVIEST, WEIGHT),
             relation_heads=(self.relation_heads >= 0, "give 0 or more"),
             layers=(all(layer >= 0 for layer in self.layers), "number the teacher's layers from 0"),
         )
@@ -243,14 +260,43 @@ class Matched(Repeated):
         return bool(self.hidden or self.relations)
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return replace(self, student=tuple(m.resolve(None, data.given(m.needs)) for m in self.student))
+        return replace(self, student=tuple(m.resolve(None, data.of(m)) for m in self.student))
 
     def cut(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         """The student before it learns, its weights its own."""
         student = tagger
         for method in self.student:
-            student = method.apply(student, data.given(method.needs), replace(work, folder=None))
-        return student.copy()
+            student = method.apply(student, data.of(method), replace(work, folder=None))
+        theirs = {id(weight) for weight in tagger.model.parameters()}
+        shared = any(id(weight) in theirs for weight in student.model.parameters())
+        return student.copy() if shared else student
+
+    def declare(self, shape: Shape) -> Shape:
+        student = shape
+        for method in self.student:
+            student = method.declare(student)
+        self.fitted(student, shape)
+        # As many pieces needn't be the same ones: what makes a vocabulary of its own says so by its field.
+        if self.matches and (student.vocabulary != shape.vocabulary or any(map(_own_vocabulary, self.student))):
+            raise self.other_vocabulary()
+        return student
+
+    def fitted(self, student: Shape, teacher: Shape) -> tuple[list[int], int]:
+        """The teacher's layer for each of the student's, and into how many heads relations are split; raises `DinkuError` where
+        ``layers`` or ``relation_heads`` doesn't fit them."""
+        layers = self.mapped(len(student.layers), len(teacher.layers))
+        heads = self.relation_heads or teacher.layers[-1].heads
+        for shape in (teacher, student):
+            inner = shape.layers[-1].heads * shape.layers[-1].head_size
+            if self.relations and inner % heads:
+                problem = f"relation_heads is {heads}, which doesn't divide queries of {inner} numbers"
+                raise DinkuError(problem, where=type(self).__name__, remedy="choose a divisor of both hidden sizes")
+        return layers, heads
+
+    def other_vocabulary(self) -> DinkuError:
+        problem = "hidden states and relations are matched subword by subword, and the student reads others"
+        remedy = "set hidden and relations to 0, or keep the vocabulary"
+        return DinkuError(problem, where=type(self).__name__, remedy=remedy)
 
     def mapped(self, student: int, teacher: int) -> list[int]:
         """The teacher's layer for each of the student's; raises `DinkuError` where ``layers`` doesn't fit them."""
@@ -260,6 +306,10 @@ class Matched(Repeated):
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers
+
+
+def _own_vocabulary(method: Any) -> bool:
+    return bool(getattr(method, "vocabulary", 0))
 
 
 def checked(method: Any) -> None:

@@ -27,7 +27,7 @@ class Recipe:
 
     def resolved(self, data: Data) -> Recipe:
         """The same recipe with absolute values in every step."""
-        steps = tuple(step.resolve(None, data.given(step.needs)) for step in self.steps)
+        steps = tuple(step.resolve(None, data.of(step)) for step in self.steps)
         return replace(self, steps=steps)
 
     def document(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Recipe:
         out = [at]
         for step in self.steps:
             seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
-            consumed = seed | data.given(step.needs).fingerprints()
+            consumed = seed | data.of(step).fingerprints()
             at = _sha256({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
             out.append(at)
         return out

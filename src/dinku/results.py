@@ -69,12 +69,17 @@ class Size(_Record):
 
 
 class Training(_Record):
-    """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision."""
+    """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision.
+
+    ``consumes`` holds the fingerprints of what it read, by *train*, *dev* and *text*; ``warning`` what was odd about that.
+    """
 
     address: str
     seconds: float
     precision: str
     machine: str
+    consumes: dict[str, str] = {}
+    warning: str = ""
     commit: str | None = None
     dirty: bool
 

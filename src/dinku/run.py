@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -23,7 +24,7 @@ from dinku.corpus import Corpus
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
 from dinku.files import told, written
-from dinku.method import Data, Method, Trained, Work
+from dinku.method import Data, Matched, Method, Repeated, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
@@ -33,6 +34,7 @@ from dinku.shape import Shape
 from dinku.store import Store
 from dinku.study import Entry, Study
 from dinku.text import Text
+from dinku.words import words
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -65,12 +67,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe with absolute values and the addresses of its prefixes."""
+    """A recipe with absolute values, and the addresses and declared shapes of its prefixes."""
 
     entry: Entry
     recipe: Recipe
     base: Base
     addresses: tuple[str, ...]
+    shapes: tuple[Shape, ...]
 
     @property
     def address(self) -> str:
@@ -82,23 +85,46 @@ class Prepared:
         return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
 
 
-def _check_sizes(recipe: Recipe, special: int, where: str) -> None:
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say of what is refused within the block where it stands."""
+    try:
+        yield
+    except DinkuError as error:
+        inner = f"{where}: {error.where}" if error.where else where
+        raise DinkuError(error.problem, where=inner, remedy=error.remedy, status=error.status) from None
+
+
+def _check_size(step: Method, special: int) -> None:
     """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
-    for step in (inner for outer in recipe.steps for inner in (*getattr(outer, "student", ()), outer)):
-        if isinstance(step, TrimVocabulary) and step.size < special:
-            problem = f"TrimVocabulary: size is {step.size:,}, and {special:,} special tokens stay"
+    for each in (*getattr(step, "student", ()), step):
+        if isinstance(each, TrimVocabulary) and each.size < special:
+            problem = f"size is {each.size:,}, and {special:,} special tokens stay"
             remedy = f"give more than {special:,}, as single characters of the text stay, too"
-            raise DinkuError(problem, where=where, remedy=remedy)
+            raise DinkuError(problem, where="TrimVocabulary", remedy=remedy)
 
 
-def _check_text(recipe: Recipe, data: Data, where: str) -> None:
-    """Refuse a step that asks for more unlabelled sentences than there are, before its teacher is trained."""
-    for step in recipe.steps:
-        if asked := getattr(step, "transfer", 0) or getattr(step, "sentences", 0):
-            if data.text is None:
-                problem = f"{type(step).__name__} reads unlabelled text, and the study names none"
-                raise DinkuError(problem, where=where, remedy="add text: and a folder of <language>.txt files")
-            data.text.check(asked, data.train.languages if data.train else ())
+def _check_text(step: Method, data: Data) -> None:
+    """Refuse a step that reads unlabelled text where there is none, or more of it than there is, before anything is trained."""
+    if "text" in step.needs and data.text is None:
+        problem, remedy = (
+            "reads unlabelled text, and the study names none",
+            "add text: and a folder of <language>.txt files",
+        )
+        raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
+    if (asked := getattr(step, "transfer", 0) or getattr(step, "sentences", 0)) and (text := data.of(step).text):
+        text.check(asked, text.languages)
+
+
+def _foreign(step: Method, data: Data) -> str:
+    """What is odd about the text that a step reads: that it is in none of the languages of the train split."""
+    text = data.of(step).text
+    if text is None or data.train is None or hasattr(step, "languages"):
+        return ""
+    if not {*text.languages}.isdisjoint(data.train.languages):
+        return ""
+    there, wanted = ", ".join(text.languages), ", ".join(data.train.languages)
+    return f"{type(step).__name__} reads text in {there}, as {text.name} has none in the train split's {wanted}"
 
 
 @dataclass(frozen=True)
@@ -129,14 +155,19 @@ class Runner:
     def prepared(self) -> tuple[Prepared, ...]:
         data, out = self.data, []
         for entry in self.study.entries():
-            recipe, base = entry.recipe.resolved(data), self.bases[entry.recipe.base]
-            where = f"{self.study.name} ({entry.arm})"
-            if not recipe.declared(base.shape)[-1].tags:
-                problem = f"no step gives {recipe.base}, an encoder without tags, any"
+            base, where = self.bases[entry.recipe.base], f"{self.study.name} ({entry.arm})"
+            shapes, steps = [base.shape], []
+            for i, asked in enumerate(entry.recipe.steps):
+                with _at(f"{where}: steps.{i}"):
+                    steps.append(step := asked.resolve(None, data.of(asked)))
+                    _check_size(step, base.special)
+                    _check_text(step, data)
+                    shapes.append(step.declare(shapes[-1]))
+            if not shapes[-1].tags:
+                problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
                 raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
-            _check_sizes(recipe, base.special, where)
-            _check_text(recipe, data, where)
-            out.append(Prepared(entry, recipe, base, tuple(recipe.addresses(base.digest, data))))
+            recipe = replace(entry.recipe, steps=tuple(steps))
+            out.append(Prepared(entry, recipe, base, tuple(recipe.addresses(base.digest, data)), tuple(shapes)))
         return tuple(out)
 
     @cached_property
@@ -157,6 +188,12 @@ class Runner:
                 part = one.sample(self.study.sentences, seed=0) if self.study.sentences else one
                 out.append((part, len(one)))
         return tuple(out)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about the study and can be run all the same, a line each."""
+        told = (_foreign(step, self.data) for prepared in self.prepared for step in prepared.recipe.steps)
+        return [line for line in dict.fromkeys(told) if line]
 
     @property
     def threads(self) -> int:
@@ -244,7 +281,7 @@ class Runner:
                 cache=self.store.answers,
                 progress=progress,
             )
-            after = step.apply(tagger, self.data.given(step.needs), work)
+            after = step.apply(tagger, self.data.of(step), work)
             if broken := step.declare(tagger.shape).broken_by(after.shape):
                 raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
             after.save(self.store.begin(address))
@@ -253,6 +290,8 @@ class Runner:
                 "step": to_json(step),
                 "version": step.version,
                 "seed": prepared.recipe.seed,
+                "consumes": self.data.of(step).fingerprints(),
+                "warning": _foreign(step, self.data),
                 "seconds": round(clock.seconds, 3),
                 "environment": environment(self.threads).model_dump(mode="json"),
             }
@@ -312,6 +351,8 @@ class Runner:
                         address=address,
                         seconds=made["seconds"],
                         precision=precision,
+                        consumes=made.get("consumes", {}),
+                        warning=made.get("warning", ""),
                         machine=where.machine,
                         commit=where.commit,
                         dirty=where.dirty,
@@ -428,23 +469,23 @@ def _threads(n: int) -> None:
 def plan(runner: Runner) -> dict[str, Any]:
     """Every step of a study once, in the order it will be made, with declared sizes and an estimate; runs nothing.
 
-    A training's estimate is three passes' multiply-adds over the train split's subwords, at the rate that the trainings
-    in the store ran at on whatever machine made them, or where there are none at `RATE`.
+    A training's estimate is three passes' multiply-adds over the subwords that it reads, and one of its teacher's, at the rate
+    that the trainings in the store ran at on whatever machine made them, or where there are none at `RATE`.
     """
     users = Counter(address for p in runner.prepared for address in p.addresses[1:])
     subwords, counted = _subwords(runner)
+    reading = Reading(subwords, _subwords_a_line(runner), set())
     steps: dict[str, dict[str, Any]] = {}
     rates, complete = [], 0
     for prepared in runner.prepared:
-        shapes = prepared.recipe.declared(prepared.base.shape)
+        shapes = prepared.shapes
         whole = not runner.missing(prepared)
         complete += whole
         for i, step in enumerate(prepared.recipe.steps, 1):
             address = prepared.addresses[i]
-            ((name, given),) = to_json(step).items()
-            assert runner.data.train is not None
-            epochs = given.get("epochs", 0) + given.get("transfer", 0) / max(1, len(runner.data.train))
-            work = 3.0 * epochs * subwords * shapes[i].multiply_adds(32) / 32
+            name = type(step).__name__
+            before = prepared.addresses[i - 1]
+            work = 0.0 if address in steps else reading.work(step, shapes[i - 1], shapes[i], before)
             stored = runner.store.has(address)
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
@@ -458,6 +499,7 @@ def plan(runner: Runner) -> dict[str, Any]:
                     "name": f"{name} ({', '.join(told)})",
                     "arm": prepared.entry.arm,
                     "training": work > 0,
+                    "warning": _foreign(step, runner.data),
                     "recipes": users[address],
                     "parameters": shapes[i].parameters,
                     "bytes": shapes[i].bytes,
@@ -481,6 +523,7 @@ def plan(runner: Runner) -> dict[str, Any]:
         "trainings_unshared": sum(s["recipes"] for s in steps.values() if s["training"]),
         "trainings_to_do": sum(s["training"] for s in todo),
         "train_subwords": subwords,
+        "warnings": runner.warnings,
         "seconds": undone / rate,
         "estimate": f"training alone, by {source}; subwords {counted}",
         "steps": list(steps.values()),
@@ -505,12 +548,62 @@ def _plain(value: Any) -> str:
 RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What trainings read: ``train`` subwords in an epoch over the train split, ``line`` subwords in a line of text.
+
+    ``answered`` holds what teachers have been counted to answer to, as they do so once for all their students.
+    """
+
+    train: int
+    line: float
+    answered: set[tuple[str, str, int]]
+
+    def work(self, step: Method, before: Shape, after: Shape, teacher: str) -> float:
+        """Multiply-adds of a step, ``teacher`` being the address of the tagger that it starts from."""
+        if not isinstance(step, Trained):
+            return 0.0
+        forward, taught = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
+        if not isinstance(step, Repeated):  # windows of text, packed
+            subwords = getattr(step, "steps", 0) * step.batch * step.window
+            return (
+                3.0 * subwords * (forward + 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden))
+            )
+        transfer, sentences = self.line * getattr(step, "transfer", 0), self.line * getattr(step, "sentences", 0)
+        own = step.epochs * (sentences or self.train) + (transfer if step.epochs else 0)
+        answers = 0.0
+        if isinstance(step, Matched) and step.epochs:
+            answers += own if step.matches else 0
+            corpora = {"train": self.train, "text": transfer} if getattr(step, "soft", 0) else {}
+            for name, subwords in corpora.items():
+                key = (teacher, name, round(subwords))
+                answers += 0 if key in self.answered else subwords
+                self.answered.add(key)
+        return 3.0 * own * forward + answers * taught
+
+
+def _encoder(runner: Runner) -> Encoder | None:
+    """The first base's, where it can be had without torch."""
+    file = next(iter(runner.bases.values())).folder / "tokenizer.json"
+    return Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if file.is_file() else None
+
+
 def _subwords(runner: Runner) -> tuple[int, str]:
     """Subwords of one epoch, and whether they were counted."""
-    train = runner.data.train
+    train, encoder = runner.data.train, _encoder(runner)
     assert train is not None
-    file = next(iter(runner.bases.values())).folder / "tokenizer.json"
-    if not file.is_file():
+    if encoder is None:
         return round(1.8 * train.words), "guessed at 1.8 a word"
-    encoder = Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on)
     return sum(len(w.ids) for w in encoder.windows([s.words for s in train])), "counted"
+
+
+def _subwords_a_line(runner: Runner) -> float:
+    """The mean of the first hundred lines of text in each language that can be meant; 0 where no text is."""
+    text, encoder = runner.data.given(frozenset({"text"})).text, _encoder(runner)
+    lines = [line for language in text.languages for line in islice(text.lines(language), 100)] if text else []
+    if not lines:
+        return 0.0
+    split = [tuple(line[a:b] for a, b in words(line)) for line in lines]
+    if encoder is None:
+        return 1.8 * sum(map(len, split)) / len(split)
+    return sum(len(w.ids) for w in encoder.windows(split)) / len(split)

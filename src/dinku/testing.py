@@ -173,7 +173,7 @@ def check_method(
     ``bare`` methods start from an encoder.
     """
     data = data or tiny_data()
-    given = data.given(method.needs)
+    given = data.of(method)
     for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
         tagger = tiny_tagger(family, pieces, tags=() if bare else TAGS)
         resolved = method.resolve(tagger, given)
@@ -194,9 +194,9 @@ def check_method(
                 _check_refused(Recipe("base", "corpus", (resolved, follows)), tagger.shape)
                 _check_unchanged(follows, after, data)
             else:
-                check_law(follows, after.shape, follows.apply(after, data.given(other.needs), Work(threads=1)).shape)
+                check_law(follows, after.shape, follows.apply(after, data.of(other), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
-            led = leads.apply(tagger, data.given(other.needs), Work(threads=1))
+            led = leads.apply(tagger, data.of(other), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
     _check_json(method.resolve(None, given), given)
     _check_needs(method, data)
@@ -227,7 +227,7 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     """A quantized tagger is refused by what would change it; what takes its place doesn't look at it."""
     before = quantized.digest
     try:
-        after = method.apply(quantized, data.given(method.needs), Work(threads=1))
+        after = method.apply(quantized, data.of(method), Work(threads=1))
     except DinkuError:
         after = None
     assert after is None or not after.scheme.terminal, f"{method} changed a quantized tagger"
@@ -292,6 +292,6 @@ def _check_needs(method: Method, data: Data) -> None:
         for none in (Data(), Data(Corpus("empty", "train", ()), Corpus("empty", "dev", ()))):
             method.resolve(tagger, none).apply(tagger, none, Work(threads=1))
     elif "labels" not in method.needs:
-        given = data.given(method.needs)
+        given = data.of(method)
         assert all(s.tags is None for s in given.train or ()), "text comes without tags"
         method.resolve(tagger, given).apply(tagger, given, Work(threads=1))

@@ -6,10 +6,10 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
+from dinku.files import told
 from dinku.words import words
 
 _OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
@@ -25,15 +26,24 @@ _OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".xz": lzma.open, ".bz2"
 
 @dataclass(frozen=True)
 class Text:
-    """Files by language, under the name by which they were asked for."""
+    """Files by language, under the name by which they were asked for.
+
+    Their content is what it was when it was first looked at: a file that changes afterwards is an error, as a step's address
+    names the content that it reads.
+    """
 
     name: str
     files: Mapping[str, Path]
+    _seen: dict[str, tuple[tuple[int, ...], str]] = field(default_factory=dict, repr=False, compare=False)
+    _counts: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, name: str) -> Self:
         """The text in a folder; raises `DinkuError` where there is none."""
-        folder = Path(name).expanduser()
+        try:
+            folder = Path(name).expanduser()
+        except RuntimeError:
+            raise DinkuError("names a user who isn't known", where=name, remedy="write the folder's path out") from None
         if not folder.is_dir():
             raise DinkuError("there is no such folder", where=name, remedy="name one of <language>.txt files")
         files: dict[str, Path] = {}
@@ -54,19 +64,41 @@ class Text:
     def languages(self) -> tuple[str, ...]:
         return tuple(self.files)
 
-    @cached_property
+    def only(self, languages: Iterable[str]) -> Text:
+        """The files of these languages, which are those of `chosen`."""
+        chosen = self.chosen(languages)
+        return replace(self, files={language: path for language, path in self.files.items() if language in chosen})
+
+    @property
     def fingerprint(self) -> str:
         """sha256 of the languages and the files as they are stored, as hex."""
         whole = hashlib.sha256()
-        for language, path in self.files.items():
-            with open(path, "rb") as file:
-                whole.update(f"{language} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        for language in self.files:
+            whole.update(f"{language} {self._digest(language)}\n".encode())
         return whole.hexdigest()
 
+    def _digest(self, language: str) -> str:
+        """sha256 of a file as it is stored; raises `DinkuError` where it is another than when it was first taken."""
+        path = self.files[language]
+        with told(path, reading=True), open(path, "rb") as file:
+            state = os.fstat(file.fileno())
+            version = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+            known = self._seen.get(language)
+            if known and known[0] == version:
+                return known[1]
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if known and known[1] != digest:
+            remedy = "put it back, or run again to start from what it holds now"
+            raise DinkuError("has changed since it was first read", where=str(path), remedy=remedy, status=1)
+        self._seen[language] = version, digest
+        return digest
+
     def lines(self, language: str) -> Iterator[str]:
-        """The lines of a language that aren't blank, as they stand; raises `DinkuError` naming a line that isn't UTF-8."""
+        """The lines of a language that aren't blank, as they stand; raises `DinkuError` naming a line that isn't UTF-8, or the
+        file where it has changed."""
         path = self.files[language]
         number = 0
+        self._digest(language)
         try:
             with _OPENERS[path.name.partition(".txt")[2]](path, "rb") as file:
                 for number, raw in enumerate(file, 1):
@@ -78,6 +110,7 @@ class Text:
             raise DinkuError(
                 f"can't be read ({error})", where=f"{path}:{number + 1}", remedy="fetch it again"
             ) from None
+        self._digest(language)
 
     def chosen(self, languages: Iterable[str]) -> list[str]:
         """Of these languages those that the text has, or all that it has where it has none of them."""
@@ -86,29 +119,33 @@ class Text:
     def check(self, sentences: int, languages: Iterable[str]) -> None:
         """Raise `DinkuError` where there are fewer lines in these languages, or a line can't be read."""
         chosen = self.chosen(languages)
-        if (there := sum(self._counts[language] for language in chosen)) < sentences:
+        if (there := sum(map(self.count, chosen))) < sentences:
             problem = f"holds {there:,} lines in {', '.join(chosen)}, fewer than {sentences:,}"
             raise DinkuError(problem, where=self.name, remedy="ask for fewer, or add text")
 
-    @cached_property
-    def _counts(self) -> dict[str, int]:
-        return {language: sum(1 for _ in self.lines(language)) for language in self.files}
+    def count(self, language: str) -> int:
+        """The number of lines of a language that aren't blank."""
+        if language not in self._counts:
+            self._counts[language] = sum(1 for _ in self.lines(language))
+        return self._counts[language]
 
     def sample(self, sentences: int, languages: Iterable[str]) -> Corpus:
         """That many lines at random, unlabelled, as evenly from these languages as their texts allow, always the same ones.
 
-        Languages are those of `chosen`; raises as `check` does.
+        Languages are those of `chosen`; raises as `check` does. No more than those lines are held in memory.
         """
         self.check(sentences, languages)
         chosen = self.chosen(languages)
-        lines = {language: list(self.lines(language)) for language in chosen}
         out: list[Sentence] = []
         # The shortest first: what it lacks of an even share, the others make up for.
-        for rank, language in enumerate(sorted(chosen, key=lambda each: (len(lines[each]), each))):
-            share = min(len(lines[language]), (sentences - len(out)) // (len(chosen) - rank))
-            picked = np.random.default_rng(0).choice(len(lines[language]), share, replace=False)
-            for line in (lines[language][i] for i in sorted(picked.tolist())):
-                out.append(Sentence(tuple(line[a:b] for a, b in words(line)), None, language))
+        for rank, language in enumerate(sorted(chosen, key=lambda each: (self.count(each), each))):
+            there = self.count(language)
+            share = min(there, (sentences - len(out)) // (len(chosen) - rank))
+            picked = np.zeros(there, bool)
+            picked[np.random.default_rng(0).choice(there, share, replace=False)] = True
+            for number, line in enumerate(self.lines(language)):  # to their end, where a change shows
+                if number < there and picked[number]:
+                    out.append(Sentence(tuple(line[a:b] for a, b in words(line)), None, language))
         return Corpus(self.name, "text", tuple(out))
 
     def drawn(self, lines: int, languages: Iterable[str], *, alpha: float) -> Iterator[str]:
@@ -118,11 +155,12 @@ class Text:
         read again. Always the same ones, in the order of languages and of their lines.
         """
         chosen = self.chosen(languages)
-        sizes = [self._counts[language] for language in chosen]
+        sizes = [self.count(language) for language in chosen]
         drawn = draws(sizes, min(lines, sum(sizes)), alpha=alpha, seed=0) if any(sizes) else []
         for language, size, picked in zip(chosen, sizes, drawn, strict=bool(drawn)):
-            for line, n in zip(self.lines(language), np.bincount(picked, minlength=size).tolist(), strict=True):
-                yield from (line,) * n
+            times = np.bincount(picked, minlength=size).tolist()
+            for number, line in enumerate(self.lines(language)):
+                yield from (line,) * (times[number] if number < size else 0)
 
 
 def shares(sizes: Sequence[int], alpha: float) -> NDArray[np.float64]:

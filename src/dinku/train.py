@@ -102,7 +102,9 @@ def fit(
     ``all_rows`` says that the loss moves rows of the word embeddings that no window uses.
     """
     surgery.changeable(tagger.model)
-    model = tagger.model.to(work.device)
+    if not len(windows):
+        problem = "nothing that it would read yields a subword"
+        raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
     steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
     low = precision_of(how, work) == "bfloat16"
@@ -110,32 +112,35 @@ def fit(
     used = None
     if not (all_rows or how.weight_decay > 0):
         used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
-    with (
-        surgery.compact_embeddings(model, used) as row,
-        surgery.quick_dropout(model),
-        unpadded.reading(model),
-    ):
-        read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
-        zeros = surgery.meant_zeros(model, tagger.sparse) if how.keep_zeros else {}
-        views = surgery.prunable(model, embeddings="embeddings" in tagger.sparse) if zeros else {}
-        held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
-        best = _Best(tagger, dev, read, work.folder) if dev else None
+    model = tagger.model.to(work.device)
+    try:
+        with (
+            surgery.compact_embeddings(model, used) as row,
+            surgery.quick_dropout(model),
+            unpadded.reading(model),
+        ):
+            read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
+            zeros = surgery.meant_zeros(model, tagger.sparse) if how.keep_zeros else {}
+            views = surgery.prunable(model, embeddings="embeddings" in tagger.sparse) if zeros else {}
+            held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
+            best = _Best(tagger, dev, read, work.folder) if dev else None
 
-        def collate(step: Sequence[int]) -> dict[str, Any]:
-            return {**read([windows[i] for i in step]), **targets(step)}
+            def collate(step: Sequence[int]) -> dict[str, Any]:
+                return {**read([windows[i] for i in step]), **targets(step)}
 
-        def after_step(n: int) -> None:
-            with torch.no_grad():
-                for view, mask in held:
-                    view.masked_fill_(mask, 0.0)
-            if best and n in ends:
-                best.offer()
+            def after_step(n: int) -> None:
+                with torch.no_grad():
+                    for view, mask in held:
+                        view.masked_fill_(mask, 0.0)
+                if best and n in ends:
+                    best.offer()
 
-        whole = torch.nn.ModuleList([model, extra]) if extra else model
-        train(whole, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
-        if best:
-            best.take()
-    model.to("cpu").eval()
+            whole = torch.nn.ModuleList([model, extra]) if extra else model
+            train(whole, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
+            if best:
+                best.take()
+    finally:
+        model.to("cpu").eval()
 
 
 def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:
@@ -157,7 +162,8 @@ def precision_of(how: Trained, work: Work) -> str:
 def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) -> NDArray[np.float16]:
     """[words, tags] of all words of a corpus in their order, NaN where a word yields no subword.
 
-    Computed once for a tagger and a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one.
+    In float16 a logit is off by at most 1/2048 of itself; one beyond ±65,504 is taken for that. Computed once for a tagger and
+    a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one. What can't be read is made again.
     """
     known = (teacher.digest, teacher.encoder.length, corpus.fingerprint, precision, PART)
     key = hashlib.sha256(repr(known).encode()).hexdigest()
@@ -165,26 +171,39 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
     if folder:
         with told(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    teacher.model.to(work.device)
-    engine = TorchEngine(teacher.model, precision=precision)
-    parts = []
-    for start in range(0, len(corpus), PART):
-        work.progress(start, len(corpus), "the teacher reads")
-        file = folder / f"{start}.npy" if folder else None
-        if file and file.is_file():
-            parts.append(np.load(file))
-            continue
-        sentences = corpus.sentences[start : start + PART]
-        first = np.cumsum([0, *(len(s.words) for s in sentences)])
-        part = np.full((first[-1], len(teacher.tags)), np.nan, np.float16)
-        for window, logits in predict.answers(engine, teacher.encoder, sentences):
-            part[first[window.sentence] + window.words] = logits
-        if file:
-            with written(file) as out:
-                np.save(out, part)
-        parts.append(part)
-    teacher.model.to("cpu")
+    engine = TorchEngine(teacher.model.to(work.device), precision=precision)
+    try:
+        parts = []
+        for start in range(0, len(corpus), PART):
+            work.progress(start, len(corpus), "the teacher reads")
+            sentences = corpus.sentences[start : start + PART]
+            first = np.cumsum([0, *(len(s.words) for s in sentences)])
+            file = folder / f"{start}.npy" if folder else None
+            part = _kept(file, (first[-1], len(teacher.tags))) if file else None
+            if part is None:
+                part = np.full((first[-1], len(teacher.tags)), np.nan, np.float16)
+                for window, logits in predict.answers(engine, teacher.encoder, sentences):
+                    part[first[window.sentence] + window.words] = logits.clip(-_MOST, _MOST)
+                if file:
+                    with written(file) as out:
+                        np.save(out, part)
+            parts.append(part)
+    finally:
+        teacher.model.to("cpu")
     return np.concatenate(parts)
+
+
+_MOST = float(np.finfo(np.float16).max)
+
+
+def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+    """An array of float16 that was saved; none where the file isn't there, is broken or holds another."""
+    try:
+        with open(file, "rb") as stored:
+            part = np.lib.format.read_array(stored, allow_pickle=False)
+    except (OSError, ValueError, MemoryError):
+        return None
+    return part if part.shape == shape and part.dtype == np.float16 else None
 
 
 def last_checkpoint(folder: Path) -> Path | None:

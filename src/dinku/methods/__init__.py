@@ -56,11 +56,20 @@ def from_json(step: Any, *, where: str = "step") -> Method:
             raise DinkuError(problem, where=where, remedy="list methods, e.g. [KeepLayers: {keep: [0, 3]}]")
         given[inner] = tuple(from_json(step, where=f"{where}, {name}.{inner}") for step in given[inner])
     try:
-        return TypeAdapter(kind).validate_python(given)
+        method = cast(Method, TypeAdapter(kind).validate_python(given))
     except ValidationError as error:
         raise of_validation(error, where=where, within=name) from None
     except DinkuError as error:
         raise DinkuError(error.problem, where=f"{where}: {error.where}", remedy=error.remedy) from None
+    for key, value in given.items():  # true is 1 to a lenient validator
+        for was, now in zip(_each(value), _each(getattr(method, key)), strict=False):
+            if isinstance(was, bool) and not isinstance(now, bool):
+                raise DinkuError(f"{name}.{key} is {was}", where=where, remedy="give a number")
+    return method
+
+
+def _each(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def to_json(method: Method) -> dict[str, Any]:

@@ -11,7 +11,6 @@ calls it task-specific distillation, at T = 2, 3, 6.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Matched, Need, Supervised, Work
+from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Supervised, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -43,13 +42,13 @@ class Distil(Supervised, Matched):
     gold: float = 1.0
     transfer: int = 0
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # relations are compared in float32
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check(
-            soft=(0 <= self.soft < math.inf, "give a weight of 0 or more"),
-            gold=(0 <= self.gold < math.inf, "give a weight of 0 or more"),
+            soft=(0 <= self.soft <= HEAVIEST, WEIGHT),
+            gold=(0 <= self.gold <= HEAVIEST, WEIGHT),
             transfer=(self.transfer >= 0, "give the number of unlabelled sentences, 0 or more"),
         )
         if not (self.soft or self.gold or self.matches):
@@ -62,10 +61,9 @@ class Distil(Supervised, Matched):
         return inner | ({"labels", "text"} if self.transfer else {"labels"})
 
     def declare(self, shape: Shape) -> Shape:
-        student = shape
-        for method in self.student:
-            student = method.declare(student)
-        self.mapped(len(student.layers), len(shape.layers))
+        if not shape.tags:
+            raise self._untagged()
+        student = super().declare(shape)
         return student if not self.epochs and student.tags == shape.tags else self.trained(student, shape.tags)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
@@ -75,7 +73,7 @@ class Distil(Supervised, Matched):
         from dinku.matching import matching
 
         if not tagger.tags:
-            raise DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
+            raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         gold = corpus.numbered(tagger.tags)
         corpora = [corpus]
@@ -112,6 +110,9 @@ class Distil(Supervised, Matched):
             extra = matched.projections if matched else None
             train.fit(student, windows, epochs, targets, loss, self, work, dev=dev, extra=extra, note="distilling")
         return student
+
+    def _untagged(self) -> DinkuError:
+        return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
 
     def _headed(self, student: Tagger, tags: tuple[str, ...], seed: int) -> Tagger:
         from dinku import surgery

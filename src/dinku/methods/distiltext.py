@@ -36,7 +36,7 @@ class DistilText(Matched):
     relations: float = 1.0
     sentences: int = 60_000
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # relations are compared in float32
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,22 +49,20 @@ class DistilText(Matched):
         return frozenset[Need]({"text"}).union(*(method.needs for method in self.student))
 
     def declare(self, shape: Shape) -> Shape:
-        student = shape
-        for method in self.student:
-            student = method.declare(student)
-        self.mapped(len(student.layers), len(shape.layers))
+        student = super().declare(shape)
         return self.trained(student, student.tags) if self.epochs else student
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku import train, unpadded
         from dinku.matching import matching
 
-        if data.text is None:
+        unlabelled = data.of(self).text
+        if unlabelled is None:
             raise DinkuError("there is no text", where="DistilText", remedy="name a folder as the study's text")
         student = self.cut(tagger, data, work)
         if not self.epochs:
             return student
-        text = data.text.sample(self.sentences, data.train.languages if data.train else ())
+        text = unlabelled.sample(self.sentences, unlabelled.languages)
         windows = student.windows_of(self.window).windows([s.words for s in text])
         encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
         with matching(self, tagger, encoder, work) as matched:

@@ -65,10 +65,6 @@ class FineTune(Supervised):
         if not self.epochs:
             return trained
         windows = trained.windows_of(self.window).windows([s.words for s in corpus])
-        if not windows:
-            raise DinkuError(
-                "no word of the train split yields a subword", where=corpus.name, remedy="check the tokenizer"
-            )
         labels = corpus.numbered(method.tags)
 
         def targets(batch: Sequence[int]) -> dict[str, Any]:

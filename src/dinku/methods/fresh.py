@@ -114,9 +114,9 @@ class StartFresh(Drawn):
 
         tokenizer = copy.deepcopy(tagger.tokenizer)
         if self.vocabulary:
-            if data.text is None:
+            if (text := data.of(self).text) is None:
                 raise DinkuError("there is no text", where="StartFresh", remedy="name a folder as the study's text")
-            tokenizer = self._tokenizer(data.text, data.train.languages if data.train else (), work)
+            tokenizer = self._tokenizer(text, work)
         shape = self.declare(tagger.shape)
         window = window_of(shape.family, shape.positions, tokenizer.pad_token_id, float("inf"))
         if window < 8:
@@ -127,7 +127,7 @@ class StartFresh(Drawn):
         model = surgery.fresh(shape, seed=work.seed, **special)
         return replace(tagger, model=model, tokenizer=tokenizer, tags=(), sparse=())
 
-    def _tokenizer(self, text: Text, languages: tuple[str, ...], work: Work) -> PreTrainedTokenizerFast:
+    def _tokenizer(self, text: Text, work: Work) -> PreTrainedTokenizerFast:
         """A tokenizer of exactly `vocabulary` pieces; raises `DinkuError` where the text is too little or too rich for that."""
         import io
 
@@ -139,7 +139,7 @@ class StartFresh(Drawn):
 
         def told() -> Iterator[str]:
             nonlocal total
-            for total, line in enumerate(text.drawn(self.lines, languages, alpha=self.alpha), 1):
+            for total, line in enumerate(text.drawn(self.lines, text.languages, alpha=self.alpha), 1):
                 if total % 10_000 == 1:
                     work.progress(total, self.lines, "reading for a vocabulary")
                 yield line

@@ -62,7 +62,14 @@ class Pretrain(Trained):
         )
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        if data.text is not None:
+            self._check(data.text)
         return self
+
+    def _check(self, text: Text) -> None:
+        if unknown := [language for language in self.languages if language not in text.files]:
+            remedy = f"choose from {', '.join(text.languages)}"
+            raise DinkuError(f"has no language {unknown[0]!r}", where=text.name, remedy=remedy)
 
     def declare(self, shape: Shape) -> Shape:
         if not self.steps:
@@ -75,7 +82,7 @@ class Pretrain(Trained):
 
         from dinku import surgery, train
 
-        if data.text is None:
+        if (text := data.of(self).text) is None:
             raise DinkuError("there is no text", where="Pretrain", remedy="name a folder as the study's text")
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:
@@ -87,7 +94,7 @@ class Pretrain(Trained):
             masked = tagger.copy()
         else:
             masked = replace(tagger, model=surgery.with_masked_lm(tagger.model, seed=work.seed), tags=())
-        hidden = Hidden(tagger, encoder, self._streams(data.text, encoder, work), self, work.seed)
+        hidden = Hidden(tagger, encoder, self._streams(text, encoder, work), self, work.seed)
 
         def targets(batch: Sequence[int]) -> dict[str, Any]:
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
@@ -109,9 +116,7 @@ class Pretrain(Trained):
 
     def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
         """The subwords of each language, end to end; raises `DinkuError` where there are none."""
-        if unknown := [language for language in self.languages if language not in text.files]:
-            remedy = f"choose from {', '.join(text.languages)}"
-            raise DinkuError(f"has no language {unknown[0]!r}", where=text.name, remedy=remedy)
+        self._check(text)
         out = []
         for language in self.languages or text.languages:
             lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
