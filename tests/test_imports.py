@@ -17,7 +17,7 @@ from dinku.testing import tiny_corpus, tiny_tagger
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
     *("errors", "files", "spans", "corpus", "words", "text", "sample", "fetch", "sources", "perturb", "score", "shape"),
-    *("encode", "results", "runtime", "predict", "damage", "measure", "packing"),
+    *("encode", "results", "runtime", "predict", "damage", "measure", "packing", "bundle"),
 )
 ORDER = (
     *FREE,
@@ -86,9 +86,9 @@ def without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(root, with_pip=False)
     here = Path(next(p for p in sys.path if p.endswith("site-packages")))
     there = next((root / "lib").glob("python3*")) / "site-packages"
-    missing = ("torch", "transformers", "accelerate", "sentencepiece", "google", "safetensors")
+    missing = ("torch", "transformers", "accelerate", "sentencepiece", "safetensors", "onnx-", "onnx_", "onnxscript")
     for entry in here.iterdir():
-        if not entry.name.lower().startswith(missing):
+        if entry.name != "onnx" and not entry.name.lower().startswith(missing):
             (there / entry.name).symlink_to(entry)
     (there / "0.pth").write_text(str(SOURCE.parent))  # first, lest the environment's own dinku be tested
     return root / "bin" / "python"
