@@ -93,8 +93,7 @@ class Equivalence:
     """What the gate measured of an engine against the tagger in torch, in fp32.
 
     ``logits`` is the largest difference of a logit and ``largest`` the largest logit, ``batch`` the largest difference
-    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords, each read
-    three times. ``equal`` is the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before``
+    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before``
     are those of engine and tagger where the sentences are tagged, in 0…1.
     """
 
@@ -200,10 +199,10 @@ def _every_length(encoder: Encoder, corpus: Corpus) -> list[Window]:
 
 def _shapes(windows: Sequence[Window]) -> Iterator[list[list[Window]]]:
     """The windows in batches: each alone; by sevens, short ones beside long ones, which pads them; and sixteen times each
-    short one, then all of one length, which pads nothing."""
+    short one, which pads nothing."""
     yield [[window] for window in windows]
     stride = -(-len(windows) // 7)
-    yield [list(windows[i::stride]) for i in range(stride)]
+    yield [[windows[(i + k * stride) % len(windows)] for k in range(7)] for i in range(stride)]
     yield [[window] * 16 for window in windows if len(window.ids) <= 64]
 
 
