@@ -94,7 +94,9 @@ def test_planted_errors_are_caught(
     onnx.save(model, tmp_path / "wrong.onnx")
     xml = convert.to_openvino(tmp_path / "wrong.onnx", tmp_path / "wrong.xml")
     for engine in (OnnxEngine(tmp_path / "wrong.onnx", threads=1), OpenVinoEngine(xml, threads=1)):
-        with pytest.raises(DinkuError, match=r"gate: isn't the tagger .* a logit differs by .*; nothing was written") as e:
+        with pytest.raises(
+            DinkuError, match=r"gate: isn't the tagger .* a logit differs by .*; nothing was written"
+        ) as e:
             convert.gate(tagger, engine, corpus, "fp32")
         assert e.value.status == 1
 
@@ -128,7 +130,7 @@ def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logit
 def test_the_gate_sees_every_length_and_shape(spoil: Callable[[Batch, Logits], Logits], corpus: Corpus) -> None:
     tagger = tiny_tagger()
     convert.gate(tagger, TorchEngine(tagger.model), corpus, "fp32")
-    with pytest.raises(DinkuError, match="a logit differs|aren't all numbers"):
+    with pytest.raises(DinkuError, match=r"a logit differs|aren't all numbers"):
         convert.gate(tagger, _Planted(TorchEngine(tagger.model), spoil), corpus, "fp32")
 
 

@@ -93,8 +93,9 @@ class Equivalence:
     """What the gate measured of an engine against the tagger in torch, in fp32.
 
     ``logits`` is the largest difference of a logit and ``largest`` the largest logit, ``batch`` the largest difference
-    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before``
-    are those of engine and tagger where the sentences are tagged, in 0…1.
+    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is
+    the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before`` are those of engine and
+    tagger where the sentences are tagged, in 0…1.
     """
 
     precision: Precision

@@ -101,7 +101,7 @@ def export(
             length=tagger.encoder.length,
             label_on=tagger.label_on,
             provenance=_provenance(tagger, about),
-            gate={"corpus": corpus.name, "split": corpus.split, "sentences": len(corpus), **found.document},
+            gate={"corpus": _called(corpus), "split": corpus.split, "sentences": len(corpus), **found.document},
             files={name: bundle.summed(path) for name, path in listed.items()},
         )
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
@@ -118,7 +118,7 @@ def measure(
 ) -> Measured:
     """Evaluate a bundle on a corpus and write its card anew with what was found."""
     counts = made.evaluate(corpus, progress=progress)
-    found = Measured(corpus.name, corpus.split, counts)
+    found = Measured(_called(corpus), corpus.split, counts)
     with written(made.folder / "README.md") as file:
         file.write(card(made.manifest, made.tags, about, found).encode())
     return found
@@ -153,6 +153,11 @@ def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
     if precision in _DTYPES:
         config["transformers.js_config"] = {"dtype": _DTYPES[precision]}
     _write(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+
+def _called(corpus: Corpus) -> str:
+    """A corpus by its name, which for a path is its last part: where things lie on this machine is nobody's business."""
+    return os.path.basename(corpus.name)
 
 
 def _provenance(tagger: Tagger, about: About) -> dict[str, Any]:
