@@ -210,7 +210,6 @@ _FIELDS = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-_LOCATION = (13, 14)  # external_data, data_location
 
 
 def _external(path: Path) -> bool:
@@ -221,8 +220,8 @@ def _external(path: Path) -> bool:
             while waiting:
                 kind, start, end = waiting.pop()
                 for field, low, high in _fields(data, start, end):
-                    if kind == "tensor" and field in _LOCATION:
-                        return True
+                    if kind == "tensor" and (field == 13 or (field == 14 and data[low:high] != b"\0")):
+                        return True  # external_data, or a data_location that isn't this file
                     if inner := _FIELDS[kind].get(field):
                         waiting.append((inner, low, high))
         except (IndexError, ValueError):
