@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from dinku.corpus import write
+from dinku.bundle import Runtime
+from dinku.corpus import read, write
+from dinku.export import export
+from dinku.score import document
 from dinku.testing import tiny_corpus, tiny_tagger
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
     *("errors", "files", "spans", "corpus", "words", "text", "sample", "fetch", "sources", "perturb", "score", "shape"),
-    *("encode", "results", "runtime", "predict", "damage", "measure", "packing"),
+    *("encode", "results", "runtime", "predict", "damage", "measure", "packing", "bundle"),
 )
 ORDER = (
     *FREE,
@@ -87,9 +91,9 @@ def without_torch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(root, with_pip=False)
     here = Path(next(p for p in sys.path if p.endswith("site-packages")))
     there = next((root / "lib").glob("python3*")) / "site-packages"
-    missing = ("torch", "transformers", "accelerate", "sentencepiece", "google", "safetensors")
+    missing = ("torch", "transformers", "accelerate", "sentencepiece", "safetensors", "onnx-", "onnx_", "onnxscript")
     for entry in here.iterdir():
-        if not entry.name.lower().startswith(missing):
+        if entry.name != "onnx" and not entry.name.lower().startswith(missing):
             (there / entry.name).symlink_to(entry)
     (there / "0.pth").write_text(str(SOURCE.parent))  # first, lest the environment's own dinku be tested
     return root / "bin" / "python"
@@ -127,6 +131,33 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
     refused = plain(without_torch, command, "evaluate", str(folder), "--corpus", str(tmp_path / "gold.txt"))
     assert refused.returncode == 2
     assert refused.stderr.strip() == "dinku: this command needs torch; install it with: pip install 'dinku[compress]'"
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_path: Path) -> None:
+    corpus, tagger = tiny_corpus(160), tiny_tagger()
+    export(tagger, tmp_path / "bundle", corpus, runtime=runtime, threads=1)
+    write(corpus, tmp_path / "gold.txt")
+    command = "from dinku.cli import main; main()"
+    asked = (str(tmp_path / "bundle"), "--corpus", str(tmp_path / "gold.txt"), "--json")
+    evaluated = plain(without_torch, command, "evaluate", *asked)
+    assert json.loads(evaluated.stdout or "{}") == document(tagger.evaluate(read(tmp_path / "gold.txt"))), (
+        evaluated.stderr
+    )
+    predicted = plain(
+        without_torch,
+        command,
+        "predict",
+        str(tmp_path / "bundle"),
+        str(tmp_path / "gold.txt"),
+        "--conll",
+        "--format",
+        "conll",
+    )
+    tags = [line.split(" ")[1] for line in predicted.stdout.splitlines() if line]
+    assert tags == [tag for found in tagger.tag(corpus.sentences) for tag in found.tags], predicted.stderr
+    inspected = plain(without_torch, command, "inspect", str(tmp_path / "bundle"), "--json")
+    assert json.loads(inspected.stdout or "{}")["runtime"] == runtime, inspected.stderr
 
 
 def test_importing_dinku_is_light() -> None:

@@ -19,11 +19,14 @@ from dinku import __version__
 from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
+    from dinku.bundle import Bundle
     from dinku.corpus import Corpus, Sentence
     from dinku.encode import Encoder
+    from dinku.export import About
     from dinku.predict import Tagging
     from dinku.run import Runner
     from dinku.study import Study
+    from dinku.tagger import Tagger
 
 app = typer.Typer(
     name="dinku",
@@ -39,6 +42,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name under DINKU_HOME/models, or a Hub id.")]
 Corpora = Annotated[
     str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
+]
+Precision = Annotated[
+    str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file, or a built-in one: demo.")]
 AnyStudy = Annotated[
@@ -69,7 +75,15 @@ def main() -> None:
     except TyperException as error:
         status = _failed(error.format_message(), 2)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "transformers", "safetensors", "accelerate", "sentencepiece"):
+        if error.name not in (
+            "torch",
+            "transformers",
+            "safetensors",
+            "accelerate",
+            "sentencepiece",
+            "onnx",
+            "onnxscript",
+        ):
             raise
         status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[compress]'", 2)
     except OSError as error:
@@ -287,11 +301,12 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
 @app.command()
 def inspect(model: Model, as_json: AsJson = False) -> None:
     """Where the bytes and the multiply-adds of a model are."""
+    from dinku import bundle
     from dinku.measure import disk_bytes, download_bytes, inspection
     from dinku.sources import model_folder
 
     folder = model_folder(model)
-    found = inspection(folder)
+    found = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
     with _progress() as report:
         report("compressing", 0, 0)
         found |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
@@ -302,8 +317,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         for c in found["components"]
     ]
     total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
-    stored = f"MB, {found['scheme']}" if "scheme" in found else "MB in float32"
-    _table(["part", "parameters", stored, "share"], rows + total, title=model)
+    stored = found.get("scheme") or found.get("precision", "float32")
+    _table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
     nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
     print(
         f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
@@ -335,28 +350,25 @@ def evaluate(
     corpus: Corpora,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     save: Annotated[Path | None, typer.Option(help="Also write the predicted tags as CoNLL.")] = None,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
     from dinku import sources
     from dinku.corpus import Sentence, write
     from dinku.score import count, document
-    from dinku.tagger import Tagger
 
     if save and save.exists():
         raise DinkuError("is there already", where=str(save), remedy="name a new file to --save")
     data = sources.load(corpus, split)
     if any(s.tags is None for s in data):
         raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
-    tagger = Tagger.load(model)
+    tagger, options = _tagger(model, precision)
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
     with _progress() as report:
-        found = tagger.tag(
-            data.sentences, precision=_precision(precision), progress=lambda n, of: report("tagging", n, of)
-        )
+        found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
     counts = count([s.tags or () for s in data], [t.tags for t in found], [s.language for s in data])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
@@ -374,11 +386,10 @@ def predict(
         bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
     ] = False,
     form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Precision = None,
 ) -> None:
     """Find entities in text."""
     from dinku.predict import jsonl, sentences_of
-    from dinku.tagger import Tagger
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
@@ -387,9 +398,9 @@ def predict(
         given = ((" ".join(sentence.words), sentence) for sentence in _conll(file))
     else:
         given = ((line, sentences_of([line])[0]) for line in _lines(file))
-    tagger = Tagger.load(model)
+    tagger, options = _tagger(model, precision)
     while block := list(islice(given, 512)):
-        tagged = tagger.tag([sentence for _, sentence in block], precision=_precision(precision))
+        tagged = tagger.tag([sentence for _, sentence in block], **options)
         for (line, sentence), found in zip(block, tagged, strict=True):
             if form == "jsonl":
                 _print_json(jsonl(line, sentence, found))
@@ -397,6 +408,82 @@ def predict(
                 print("".join(map(_column, sentence.words, found.tags)))
             else:
                 print(f"{line}\n    {', '.join(_entities(sentence, found)) or 'no entity'}")
+
+
+@app.command()
+def export(
+    model: Model,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
+    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 (openvino).")] = "fp32",
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            "--corpus", help="Compare on its dev split, and give F1 on its test split; else the sample's dev."
+        ),
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the encoder's weights, for the card; such as MIT.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a bundle that tags without torch, once it is shown to be the same tagger."""
+    from dinku import export as exporting
+    from dinku import sources
+    from dinku.measure import disk_bytes, download_bytes
+    from dinku.tagger import Tagger
+
+    compared = sources.load(corpus or "sample:all", "dev")
+    test = sources.load(corpus, "test") if corpus else None
+    tagger, about = Tagger.load(model), _about(model, corpus, licence)
+    with _progress() as report:
+        made = exporting.export(
+            tagger,
+            out,
+            compared,
+            runtime=cast(Any, runtime),
+            precision=cast(Any, precision),
+            about=about,
+            progress=report,
+        )
+        if test:
+            exporting.measure(made, test, about, progress=lambda n, of: report("tagging", n, of))
+        report("compressing", 0, 0)
+        sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
+    gate = made.manifest.gate
+    if as_json:
+        return _print_json({"bundle": str(out), "runtime": runtime, "precision": precision, **sizes, "gate": gate})
+    print(
+        f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
+        f"Compared with {model} on {gate['corpus']} {gate['split']}: {gate['equal']:.2%} of {gate['words']:,} tags are equal, "
+        f"the largest difference of a logit is {gate['logits']:.2g}"
+    )
+    return None
+
+
+def _about(model: str, corpus: str | None, licence: str) -> About:
+    """What is known of a model: its name, and where it lies in a store, the steps that made it."""
+    from dinku import sources
+    from dinku.export import About
+    from dinku.store import Store
+
+    folder = sources.model_folder(model).resolve()
+    steps: list[Any] = []
+    address, name = "", Path(model).name if Path(model).is_dir() else model
+    if folder.name == "tagger" and (folder.parent / "step.json").is_file():
+        store, address = Store(folder.parents[2]), folder.parent.name
+        name, at = f"Tagger {address[:8]}", address
+        while store.has(at):
+            step = store.step(at)
+            steps.insert(0, step["step"])
+            at = step["before"]
+    data = (corpus,) if corpus and sources.licence(corpus) else ()
+    return About(
+        name=name,
+        data=data,
+        data_licence=sources.licence(corpus) if corpus else "",
+        weights_licence=licence,
+        recipe=steps or None,
+        address=address,
+    )
 
 
 def _conll(file: Path | None) -> Corpus:
@@ -544,10 +631,23 @@ def _results(study: Any, folder: Path) -> Any:
     return Results(folder / study.name)
 
 
-def _precision(name: str) -> str:
-    if name not in ("float32", "bfloat16"):
-        raise DinkuError(f"there is no precision {name!r}", where="--precision", remedy="choose float32 or bfloat16")
-    return name
+def _tagger(model: str, precision: str | None) -> tuple[Tagger | Bundle, dict[str, str]]:
+    """A tagger in torch, or a bundle, and what to ask of it; torch is needed only where it is no bundle."""
+    from dinku.bundle import Bundle, is_bundle
+    from dinku.sources import model_folder
+
+    if precision not in (None, "float32", "bfloat16"):
+        problem = f"there is no precision {precision!r}"
+        raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
+    if is_bundle(model_folder(model)):
+        if precision:
+            raise DinkuError(
+                "a bundle has one precision", where="--precision", remedy="leave it out, or export another"
+            )
+        return Bundle.open(model), {}
+    from dinku.tagger import Tagger
+
+    return Tagger.load(model), {"precision": precision or "float32"}
 
 
 def _lines(file: Path | None) -> Iterator[str]:

@@ -24,6 +24,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
 from dinku import measure, packing, predict, quantized, surgery
+from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_of
 from dinku.errors import DinkuError
@@ -173,6 +174,9 @@ class Tagger:
         Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags aren't IOB2.
         """
         folder = model_folder(name)
+        if is_bundle(folder):
+            remedy = "name the tagger that it was made from"
+            raise DinkuError("is a bundle, which can be run and no more", where=str(folder), remedy=remedy)
         raw = model_config(folder)
         tags = model_tags(raw)
         config = _config(folder, raw)

@@ -1,0 +1,259 @@
+"""Bundle: a folder that tags without torch: a model for one engine, tokenizer, tags, provenance and checksums.
+
+``bundle.json`` says what the folder is and lists every file that is read, with its size and sha256. A bundle for
+onnxruntime is laid out as transformers.js reads it, too: ``onnx/model.onnx``,
+``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``; one for OpenVINO has ``openvino/openvino_model.xml`` and
+``.bin`` instead. Nothing is given to an engine before names and checksums are as listed and the model is known to read
+no other file. The card, ``README.md``, isn't listed, as it is for people to edit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dinku import predict
+from dinku.corpus import Corpus, Sentence
+from dinku.encode import Encoder, LabelOn, opened
+from dinku.errors import DinkuError, of_validation
+from dinku.measure import available_threads
+from dinku.score import Counts
+from dinku.shape import Shape
+from dinku.sources import model_config, model_folder, model_tags
+
+FILE = "bundle.json"
+MODELS = {
+    ("onnxruntime", "fp32"): "onnx/model.onnx",
+    ("openvino", "fp32"): "openvino/openvino_model.xml",
+    ("openvino", "bf16"): "openvino/openvino_model.xml",
+}
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16"]
+_WIDTH = {"fp32": 4, "bf16": 2}  # bytes of a weight
+_AGAIN = "fetch or export the bundle again"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class File(_Part):
+    """What a file of a bundle must be."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Manifest(_Part):
+    """``bundle.json``. ``length`` is the most subwords of a window, ``gate`` what the comparison with torch measured."""
+
+    format: Literal[1] = 1
+    runtime: Runtime
+    precision: Precision
+    length: Annotated[int, Field(ge=4)]
+    label_on: LabelOn
+    provenance: dict[str, Any]
+    gate: dict[str, Any]
+    files: dict[str, File]
+
+    @property
+    def model(self) -> str:
+        """The file of the model, within the folder."""
+        return MODELS[self.runtime, self.precision]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: it tags like a `dinku.tagger.Tagger`, with an engine on ``threads`` threads."""
+
+    folder: Path
+    manifest: Manifest
+    tags: tuple[str, ...]
+    encoder: Encoder
+    threads: int
+
+    @classmethod
+    def open(cls, name: str, *, threads: int | None = None) -> Self:
+        """Open a bundle by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
+
+        Raises `DinkuError` where it is none, or is damaged: a file that is missing or isn't the one that was exported, a
+        model that reads files outside of the bundle.
+        """
+        folder = model_folder(name)
+        manifest = described(folder)
+        for file, wanted in manifest.files.items():
+            _check(folder, file, wanted)
+        if manifest.runtime == "onnxruntime" and _external(folder / manifest.model):
+            problem = "keeps weights in another file, which a bundle never does"
+            raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
+        tags, found = model_tags(model_config(folder)), opened(folder)
+        if not tags or found is None or manifest.length > found[0].length:
+            raise DinkuError("its tags or its tokenizer don't fit bundle.json", where=str(folder), remedy=_AGAIN)
+        encoder = replace(found[0], length=manifest.length, label_on=manifest.label_on)
+        return cls(folder, manifest, tags, encoder, threads or available_threads())
+
+    @cached_property
+    def engine(self) -> predict.Engine:
+        """What runs it; made when it is first needed."""
+        model = self.folder / self.manifest.model
+        if self.manifest.runtime == "onnxruntime":
+            from dinku.runtime.onnxruntime import OnnxEngine
+
+            return OnnxEngine(model, threads=self.threads)
+        try:
+            from dinku.runtime.openvino import OpenVinoEngine
+        except ModuleNotFoundError as error:
+            if error.name != "openvino":
+                raise
+            remedy = "install it with: pip install 'dinku[openvino]'"
+            raise DinkuError(
+                "is a bundle for OpenVINO, which isn't here", where=str(self.folder), remedy=remedy
+            ) from None
+        return OpenVinoEngine(model, threads=self.threads, precision=self.manifest.precision)
+
+    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
+        """See `dinku.predict.tag`."""
+        return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
+
+    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+        """Counts of spans over a tagged corpus."""
+        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, progress=progress)
+
+
+def is_bundle(folder: Path) -> bool:
+    return (folder / FILE).is_file()
+
+
+def described(folder: Path) -> Manifest:
+    """A bundle's ``bundle.json``, its names checked: each leads to a file within the folder.
+
+    Raises `DinkuError` where it can't be read, or lists no model, config or tokenizer.
+    """
+    path = folder / FILE
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise DinkuError("is far too large", where=str(path), remedy=_AGAIN)
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DinkuError(f"holds no {FILE}", where=str(folder), remedy="name a bundle's folder") from None
+    except ValidationError as error:
+        raise of_validation(error, where=str(path)) from None
+    if (manifest.runtime, manifest.precision) not in MODELS:
+        problem = f"{manifest.precision} is no precision of {manifest.runtime}"
+        raise DinkuError(problem, where=str(path), remedy=_AGAIN)
+    needed = {manifest.model, "config.json", "tokenizer.json", "tokenizer_config.json"}
+    if manifest.runtime == "openvino":
+        needed.add(str(Path(manifest.model).with_suffix(".bin")))
+    if odd := sorted(needed ^ set(manifest.files)):
+        raise DinkuError(f"lists {odd[0]}, or lacks it, as no bundle does", where=str(path), remedy=_AGAIN)
+    return manifest
+
+
+def summed(path: Path) -> File:
+    """Size and checksum of a file."""
+    with open(path, "rb") as file:
+        return File(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
+    """What ``inspect`` says of a bundle, its files checked: its shape by arithmetic, without the graph around the weights."""
+    bundle = Bundle.open(str(folder))
+    shape = Shape.of_folder(folder)
+    sizes = {c.name: c.parameters * _WIDTH[bundle.manifest.precision] for c in shape.components}
+    return {
+        "parameters": shape.parameters,
+        "nonzero": None,
+        "bytes": sum(sizes.values()),
+        "layers": len(shape.layers),
+        "hidden": shape.hidden,
+        "vocabulary": shape.vocabulary,
+        "components": [{"name": c.name, "parameters": c.parameters, "bytes": sizes[c.name]} for c in shape.components],
+        "subwords": subwords,
+        "multiply_adds": shape.multiply_adds(subwords),
+        "runtime": bundle.manifest.runtime,
+        "precision": bundle.manifest.precision,
+        "provenance": bundle.manifest.provenance,
+        "gate": bundle.manifest.gate,
+    }
+
+
+def _check(folder: Path, name: str, wanted: File) -> None:
+    """A file is within the folder (or what the Hub's cache links there), and the one that is listed."""
+    path, root = folder / name, folder.resolve()
+    cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    try:
+        real = path.resolve(strict=True)
+        if not (real.is_relative_to(root) or real.is_relative_to(cache)):
+            raise DinkuError("leads outside of the bundle", where=str(path), remedy=_AGAIN)
+        same = summed(path) == wanted
+    except OSError as error:
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
+    if not same:
+        raise DinkuError("isn't the file that was exported", where=str(path), remedy=_AGAIN)
+
+
+# Where tensors lie in ONNX's protocol buffers: of each message, the fields that hold messages with tensors in them.
+_FIELDS = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+
+
+def _external(path: Path) -> bool:
+    """Whether a tensor of an ONNX file lies in another file, told by its bytes alone, before any engine reads it."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            waiting = [("model", 0, len(data))]
+            while waiting:
+                kind, start, end = waiting.pop()
+                for field, low, high in _fields(data, start, end):
+                    if kind == "tensor" and (field == 13 or (field == 14 and data[low:high] != b"\0")):
+                        return True  # external_data, or a data_location that isn't this file
+                    if inner := _FIELDS[kind].get(field):
+                        waiting.append((inner, low, high))
+        except (IndexError, ValueError):
+            raise DinkuError("is no ONNX file", where=str(path), remedy=_AGAIN) from None
+    return False
+
+
+def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(number, start, end) of each field of a message."""
+    while at < end:
+        key, at = _number(data, at)
+        kind = key & 7
+        if kind == 2:
+            length, at = _number(data, at)
+        elif kind == 0:
+            length = _number(data, at)[1] - at
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise ValueError(kind)
+        if at + length > end:
+            raise ValueError(length)
+        yield key >> 3, at, at + length
+        at += length
+
+
+def _number(data: mmap.mmap, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where it ends."""
+    value = shift = 0
+    while shift < 64:
+        byte = data[at]
+        value, at, shift = value | (byte & 127) << shift, at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise ValueError(shift)

@@ -1,0 +1,243 @@
+"""torch → ONNX → OpenVINO, and the gate that what was converted has to pass.
+
+A conversion that fails is told by an exception, one that is wrong by nothing: an operator that an engine reads otherwise,
+a mask that is dropped, a precision chosen in silence. So each is compared with the tagger it was made from, on windows of
+every length, in batches of several shapes, padded and not, and refused with the numbers where it differs.
+
+Conversion is `torch.onnx` with eager attention, whose products and mask stand in the graph as they are computed; OpenVINO
+reads the same graph. The exporters of transformers patch the internals of three libraries, and there are but a few
+architectures here, which need none of that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+
+from dinku.corpus import Corpus
+from dinku.encode import Encoder, Window
+from dinku.errors import DinkuError
+from dinku.predict import Engine, Logits, Tagging, tag
+from dinku.runtime.torch import TorchEngine
+from dinku.score import count
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+Precision = Literal["fp32", "bf16", "int8"]
+LOGITS = 1e-3  # the most by which a logit may differ in fp32
+EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the fewest of the tags that may be equal
+F1_LOST = 0.005  # the most F1 (of 1) on dev that int8 may cost
+FEWEST = 500  # words on which shares of tags are judged
+_OPSET = 20  # the first that knows Gelu
+_LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph
+
+
+def to_onnx(tagger: Tagger, path: Path) -> Path:
+    """Write a tagger as ONNX, its weights inside: ``input_ids`` and ``attention_mask`` [batch, length] in int64 →
+    ``logits`` [batch, length, tags] in float32, for any batch and length.
+
+    Raises `DinkuError` where it has no tags, or is too large for one file.
+    """
+    if not tagger.tags:
+        raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")
+    if tagger.shape.bytes > _LIMIT:
+        problem = f"has {tagger.shape.bytes / 1e9:.1f} GB of weights, and an ONNX file holds 2.1"
+        raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
+    model = tagger.copy().model.cpu().eval()
+    model.set_attn_implementation("eager")
+    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
+    ids = torch.full((2, 5), int(tagger.tokenizer.pad_token_id) + 1)
+    mask = torch.ones_like(ids)
+    mask[1, 3:] = 0
+    with _quietly(), torch.inference_mode():
+        program = torch.onnx.export(
+            model,
+            kwargs={"input_ids": ids, "attention_mask": mask},
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+            opset_version=_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # which it is of the legacy exporter only
+    proto: Any = program.model_proto
+    for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph, proto):
+        del part.metadata_props[:]  # where in which file of this machine each line of the model stands
+        part.doc_string = ""
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
+    """Write an ONNX model as OpenVINO's ``.xml`` and ``.bin``, with ``half`` its weights in 16 bits."""
+    import openvino
+
+    # Not openvino.convert_model, which reports every use to its makers.
+    openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=half)
+    return path
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """What the gate measured of an engine against the tagger in torch, in fp32.
+
+    ``logits`` is the largest difference of a logit and ``largest`` the largest logit, ``batch`` the largest difference
+    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is
+    the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before`` are those of engine and
+    tagger where the sentences are tagged, in 0…1.
+    """
+
+    precision: Precision
+    logits: float
+    largest: float
+    batch: float
+    windows: int
+    longest: int
+    equal: float
+    words: int
+    f1_before: float | None
+    f1: float | None
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def fault(self) -> str:
+        """What keeps it from passing, with the numbers; empty where nothing does."""
+        if not np.isfinite(self.logits):
+            return "its logits aren't all numbers"
+        if self.precision == "fp32" and not self.logits <= LOGITS:
+            return f"a logit differs by {self.logits:.3g} (at most {LOGITS:g}; the largest is {self.largest:.3g})"
+        if not self.equal >= EQUAL[self.precision]:
+            least = EQUAL[self.precision]
+            return f"{self.equal:.2%} of {self.words:,} tags are equal (at least {least:.1%})"
+        if self.precision == "int8" and (self.f1 is None or self.f1_before is None):
+            return "its F1 isn't known, for want of tagged sentences"
+        if self.precision == "int8" and not (self.f1 or 0.0) >= (self.f1_before or 0.0) - F1_LOST:
+            return f"F1 is {100 * (self.f1 or 0):.2f} and was {100 * (self.f1_before or 0):.2f} (at most {F1_LOST:.1%} less)"
+        return ""
+
+
+def gate(
+    tagger: Tagger,
+    engine: Engine,
+    corpus: Corpus,
+    precision: Precision,
+    *,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Equivalence:
+    """Compare an engine with the tagger it was converted from, on the sentences of a corpus.
+
+    Raises `DinkuError`, of status 1, with the numbers where it isn't the same within what its precision allows, and one
+    of status 2 where the sentences are too few to tell.
+    """
+    if precision not in get_args(Precision):
+        raise DinkuError(f"there is no precision {precision!r}", where="gate", remedy="choose fp32, bf16 or int8")
+    if corpus.words < FEWEST:
+        problem = f"has {corpus.words} words, too few to compare tags on"
+        raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
+    say = progress or (lambda what, done, total: None)
+    reference = TorchEngine(tagger.copy().model.cpu())
+    reference.model.set_attn_implementation("eager")
+    windows = _every_length(tagger.encoder, corpus)
+    wanted = dict(_each(reference, tagger.encoder, [[window] for window in windows]))
+    found = [list(_each(engine, tagger.encoder, shape)) for shape in _shapes(windows)]
+    say("comparing tags", 0, len(corpus))
+    tagged = [
+        tag(each, tagger.encoder, tagger.tags, corpus.sentences, progress=lambda n, of: say("comparing tags", n, of))
+        for each in (reference, engine)
+    ]
+    before, after = (_f1(corpus, tags) for tags in tagged)
+    pairs = [(a, b) for x, y in zip(*tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
+    result = Equivalence(
+        precision=precision,
+        logits=_most(wanted, chain.from_iterable(found)),
+        largest=max(float(np.abs(logits).max()) for logits in wanted.values()),
+        batch=_most(dict(found[0]), chain.from_iterable(found[1:])),
+        windows=len(windows),
+        longest=max(len(window.ids) for window in windows),
+        equal=sum(a == b for a, b in pairs) / len(pairs),
+        words=len(pairs),
+        f1_before=before,
+        f1=after,
+    )
+    if result.fault:
+        remedy = "nothing was written; convert with other versions, or to another runtime or precision"
+        raise DinkuError(f"isn't the tagger it was made from: {result.fault}", where="gate", remedy=remedy, status=1)
+    return result
+
+
+def _every_length(encoder: Encoder, corpus: Corpus) -> list[Window]:
+    """Windows of 1, 2, 3, 4, 6, 8, 12 … subwords up to a full one, of running real sentences; every subword is scored.
+
+    Each begins elsewhere in the text. They are numbered by ``sentence``.
+    """
+    before, after = encoder.around
+    room = encoder.length - len(before) - len(after)
+    lengths = sorted({n for i in range(room.bit_length()) for n in (1 << i, 3 << i) if n < room} | {room})
+    text = np.concatenate([ids for ids in encoder.subwords([s.words for s in corpus]) if len(ids)])
+    text = np.resize(text, max(len(text), 2 * room))
+    out = []
+    for number, length in enumerate(lengths):
+        start = number * (len(text) - length) // len(lengths)
+        ids = np.r_[before, text[start : start + length], after].astype(np.int64)
+        every = np.arange(len(ids))
+        out.append(Window(number, ids, every, every))
+    return out
+
+
+def _shapes(windows: Sequence[Window]) -> Iterator[list[list[Window]]]:
+    """The windows in batches: each alone; by sevens, short ones beside long ones, which pads them; and sixteen times each
+    short one, which pads nothing."""
+    yield [[window] for window in windows]
+    stride = -(-len(windows) // 7)
+    yield [[windows[(i + k * stride) % len(windows)] for k in range(7)] for i in range(stride)]
+    yield [[window] * 16 for window in windows if len(window.ids) <= 64]
+
+
+def _each(engine: Engine, encoder: Encoder, batches: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Logits]]:
+    """(number of the window, logits [subwords, tags]) of every window of every batch."""
+    for group in batches:
+        batch = encoder.batch(group)
+        ends = np.cumsum([len(window.at) for window in group])
+        for window, logits in zip(group, np.split(engine.logits(batch), ends[:-1]), strict=True):
+            yield window.sentence, logits
+
+
+def _most(wanted: Mapping[int, Logits], found: Iterable[tuple[int, Logits]]) -> float:
+    """The largest difference of a logit; NaN where one is none."""
+    return float(np.max([np.abs(logits - wanted[number]).max() for number, logits in found]))
+
+
+def _f1(corpus: Corpus, tagged: Sequence[Tagging]) -> float | None:
+    """F1 where every sentence is tagged."""
+    if any(s.tags is None for s in corpus):
+        return None
+    return count([s.tags or () for s in corpus], [t.tags for t in tagged]).scores().f1
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep torch's exporter from telling what it does, and of deprecations that are its own."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.`", FutureWarning)
+            warnings.filterwarnings("ignore", "# The axis name", UserWarning)
+            yield
+    finally:
+        logger.setLevel(level)

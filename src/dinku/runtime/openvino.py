@@ -1,0 +1,52 @@
+"""The engine that runs an OpenVINO model on the CPU, in a precision that is stated; no torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from dinku.encode import Batch
+from dinku.runtime.onnxruntime import unreadable
+
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
+
+
+class OpenVinoEngine:
+    """Logits of an OpenVINO token classifier (IR or ONNX), on ``threads`` threads.
+
+    ``precision`` is *fp32*, *bf16* or *int8*. It is always stated: left alone, OpenVINO silently computes in bf16 wherever
+    the processor can. A processor without bf16 computes such a model in fp32; `executed` tells.
+    """
+
+    def __init__(self, model: Path, *, threads: int, precision: str = "fp32") -> None:
+        options = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        }
+        try:
+            core = openvino.Core()
+            self._compiled = core.compile_model(core.read_model(model), "CPU", options)
+            self._request = self._compiled.create_infer_request()
+            self._logits = self._compiled.output("logits")
+        except RuntimeError as error:
+            raise unreadable(model, error) from None
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """[scored words, tags] in float32."""
+        given = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        out = self._request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
+        return out[batch.rows, batch.columns]
+
+    def executed(self) -> dict[str, int]:
+        """How many matrix products run in each precision (*f32*, *bf16*, *i8*, *u8*), as compiled for this processor."""
+        found: Counter[str] = Counter()
+        for node in self._compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            if info["layerType"].astype(str) in ("FullyConnected", "MatMul"):
+                found[info["runtimePrecision"].astype(str).lower()] += 1
+        return dict(sorted(found.items()))

@@ -1,0 +1,198 @@
+"""Conversion for every family, and the gate: what it must let pass and what it must catch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+from dinku import convert, sources
+from dinku.corpus import Corpus
+from dinku.encode import Batch
+from dinku.errors import DinkuError
+from dinku.predict import Engine, Logits
+from dinku.runtime.onnxruntime import OnnxEngine
+from dinku.runtime.openvino import OpenVinoEngine
+from dinku.runtime.torch import TorchEngine
+from dinku.tagger import Tagger
+from dinku.testing import tiny_corpus, tiny_tagger
+
+FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return tiny_corpus(160, seed=5, split="dev")
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda family: family[0])
+def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tagger, Path]:
+    tagger = tiny_tagger(*request.param)
+    return tagger, convert.to_onnx(tagger, tmp_path_factory.mktemp("converted") / "model.onnx")
+
+
+def test_each_family_passes_on_both_engines(converted: tuple[Tagger, Path], corpus: Corpus, tmp_path: Path) -> None:
+    tagger, path = converted
+    before = tagger.digest
+    openvino = convert.to_openvino(path, tmp_path / "model.xml")
+    for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
+        found = convert.gate(tagger, engine, corpus, "fp32")
+        assert found.logits < 1e-5
+        assert found.longest == tagger.encoder.length
+        assert (found.equal, found.words, found.f1) == (1.0, corpus.words, found.f1_before)
+    assert tagger.digest == before
+
+
+def test_the_file_reads_no_other_and_names_no_place(converted: tuple[Tagger, Path]) -> None:
+    path = converted[1]
+    assert [p.name for p in path.parent.iterdir()] == ["model.onnx"]
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    assert [[d.dim_param for d in value.type.tensor_type.shape.dim] for value in model.graph.input] == [
+        ["batch", "length"],
+        ["batch", "length"],
+    ]
+    assert b".py" not in path.read_bytes()
+
+
+def _transposed(graph: Any) -> None:
+    """The last square weight that is multiplied, transposed."""
+    squares = {t.name: t for t in graph.initializer if len(t.dims) == 2 and t.dims[0] == t.dims[1]}
+    name = [n.input[1] for n in graph.node if n.op_type == "MatMul" and n.input[1] in squares][-1]
+    squares[name].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(squares[name]).T.copy(), name))
+
+
+def _rescaled(graph: Any) -> None:
+    """The scale of the last attention, a tenth too large."""
+    scalars = {t.name: t for t in graph.initializer if not len(t.dims)}
+    node = [n for n in graph.node if n.op_type == "Mul" and n.input[1] in scalars][-1]
+    wrong = numpy_helper.from_array(numpy_helper.to_array(scalars[node.input[1]]) * np.float32(1.1), "wrong")
+    graph.initializer.append(wrong)
+    node.input[1] = "wrong"
+
+
+def _unmasked(graph: Any) -> None:
+    """What is hidden from attention, shown."""
+    (node,) = [n for n in graph.node if n.op_type == "Where"]
+    node.input[2] = node.input[1]
+
+
+@pytest.mark.parametrize("plant", [_transposed, _rescaled, _unmasked])
+def test_planted_errors_are_caught(
+    plant: Callable[[Any], None], converted: tuple[Tagger, Path], corpus: Corpus, tmp_path: Path
+) -> None:
+    tagger, path = converted
+    model = onnx.load(path)
+    plant(model.graph)
+    onnx.save(model, tmp_path / "wrong.onnx")
+    xml = convert.to_openvino(tmp_path / "wrong.onnx", tmp_path / "wrong.xml")
+    for engine in (OnnxEngine(tmp_path / "wrong.onnx", threads=1), OpenVinoEngine(xml, threads=1)):
+        with pytest.raises(
+            DinkuError, match=r"gate: isn't the tagger .* a logit differs by .*; nothing was written"
+        ) as e:
+            convert.gate(tagger, engine, corpus, "fp32")
+        assert e.value.status == 1
+
+
+class _Planted:
+    """An engine that is wrong in one way."""
+
+    def __init__(self, engine: Engine, spoil: Callable[[Batch, Logits], Logits]) -> None:
+        self.engine, self.spoil = engine, spoil
+
+    def logits(self, batch: Batch) -> Logits:
+        return self.spoil(batch, self.engine.logits(batch))
+
+
+def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logits]:
+    return lambda batch, logits: logits + 0.01 if condition(batch) else logits
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _when(lambda b: b.ids.shape[1] == 64),
+        _when(lambda b: b.ids.shape[1] == 3),
+        _when(lambda b: b.ids.shape[0] == 7),
+        _when(lambda b: b.ids.shape[0] == 16),
+        _when(lambda b: not b.full),
+        lambda batch, logits: np.where(np.arange(len(logits))[:, None] == len(logits) - 1, np.nan, logits),
+    ],
+    ids=["longest", "shortest", "sevens", "sixteens", "padded", "not a number"],
+)
+def test_the_gate_sees_every_length_and_shape(spoil: Callable[[Batch, Logits], Logits], corpus: Corpus) -> None:
+    tagger = tiny_tagger()
+    convert.gate(tagger, TorchEngine(tagger.model), corpus, "fp32")
+    with pytest.raises(DinkuError, match=r"a logit differs|aren't all numbers"):
+        convert.gate(tagger, _Planted(TorchEngine(tagger.model), spoil), corpus, "fp32")
+
+
+def test_what_each_precision_allows() -> None:
+    passed = convert.Equivalence("fp32", 1e-4, 5.0, 0.0, 18, 512, 1.0, 1000, 0.8, 0.8)
+    assert not passed.fault
+    assert "a logit differs by 0.0011" in replace(passed, logits=1.1e-3).fault
+    assert not replace(passed, precision="bf16", logits=0.3, equal=0.998).fault
+    assert "99.79% of 1,000 tags" in replace(passed, precision="bf16", equal=0.9979).fault
+    assert not replace(passed, precision="int8", logits=0.3, equal=0.99, f1=0.795).fault
+    assert "98.90%" in replace(passed, precision="int8", equal=0.989).fault
+    assert "F1 is 79.40 and was 80.00" in replace(passed, precision="int8", equal=0.99, f1=0.794).fault
+    assert "isn't known" in replace(passed, precision="int8", f1=None, f1_before=None).fault
+
+
+def test_openvino_states_its_precision(converted: tuple[Tagger, Path], tmp_path: Path) -> None:
+    path = convert.to_openvino(converted[1], tmp_path / "model.xml")
+    assert set(OpenVinoEngine(path, threads=1).executed()) == {"f32"}
+    assert set(OpenVinoEngine(path, threads=1, precision="bf16").executed()) <= {"f32", "bf16"}
+    half = convert.to_openvino(converted[1], tmp_path / "half.xml", half=True)
+    sizes = [p.with_suffix(".bin").stat().st_size for p in (path, half)]
+    assert 1.8 < sizes[0] / sizes[1] < 2.1
+
+
+def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(DinkuError, match="is an encoder without tags"):
+        convert.to_onnx(tiny_tagger(tags=()), tmp_path / "model.onnx")
+    tagger = tiny_tagger()
+    with pytest.raises(DinkuError, match="too few to compare"):
+        convert.gate(tagger, TorchEngine(tagger.model), tiny_corpus(20), "fp32")
+    (tmp_path / "none.onnx").write_bytes(b"nothing of the kind")
+    with pytest.raises(DinkuError, match="can't be opened"):
+        OnnxEngine(tmp_path / "none.onnx", threads=1)
+    (tmp_path / "none.xml").write_text("<net/>")
+    with pytest.raises(DinkuError, match="can't be opened"):
+        OpenVinoEngine(tmp_path / "none.xml", threads=1)
+
+
+def test_trimmed_and_uneven_taggers_convert_too(corpus: Corpus, tmp_path: Path) -> None:
+    from dinku.method import Data, Work
+    from dinku.methods.layers import KeepLayers
+    from dinku.methods.sparsity import Sparsify
+    from dinku.methods.vocabulary import TrimVocabulary
+
+    tagger = tiny_tagger()
+    for method in (KeepLayers((1,)), Sparsify(sparsity=0.6), TrimVocabulary(size=50)):
+        tagger = method.apply(tagger, Data(corpus), Work())
+    path = convert.to_onnx(tagger, tmp_path / "model.onnx")
+    assert convert.gate(tagger, OnnxEngine(path, threads=1), corpus, "fp32").equal == 1.0
+
+
+@pytest.mark.shared
+def test_a_real_tagger_passes_on_real_sentences(shared: Path, tmp_path: Path) -> None:
+    tagger = Tagger.load(shared / "models" / "e5-masakhaner")
+    dev = sources.load("masakhaner:amh,yor", "dev").sample(60, 0)
+    torch.set_num_threads(2)
+    path = convert.to_onnx(tagger, tmp_path / "model.onnx")
+    assert convert.gate(tagger, OnnxEngine(path, threads=2), dev, "fp32").logits < 1e-4
+    full = convert.to_openvino(path, tmp_path / "model.xml")
+    assert convert.gate(tagger, OpenVinoEngine(full, threads=2), dev, "fp32").logits < 1e-4
+    half = convert.to_openvino(path, tmp_path / "half.xml", half=True)
+    engine = OpenVinoEngine(half, threads=2, precision="bf16")
+    assert convert.gate(tagger, engine, dev, "bf16").f1 == pytest.approx(
+        convert.gate(tagger, OpenVinoEngine(full, threads=2), dev, "fp32").f1, abs=0.01
+    )

@@ -1,0 +1,332 @@
+"""Taggers as bundles: what is written, what opens, what is refused, and the card."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import yaml
+from tokenizers import Tokenizer
+
+from dinku import bundle, cli, convert, export
+from dinku.bundle import Bundle
+from dinku.corpus import Corpus, write
+from dinku.errors import DinkuError
+from dinku.export import About, Measured
+from dinku.measure import disk_bytes
+from dinku.score import count
+from dinku.tagger import Tagger
+from dinku.testing import tiny_corpus, tiny_tagger
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    return tiny_corpus(160, seed=5, split="dev")
+
+
+@pytest.fixture(scope="module")
+def tagger() -> Tagger:
+    """One that is sure of its tags, so that bf16 has none to turn over."""
+    tagger = tiny_tagger("bert", "wordpiece")
+    for parameter in tagger.model.classifier.parameters():
+        parameter.data.zero_()
+    tagger.model.classifier.bias.data[0] = 1.0
+    tagger.model.classifier.weight.data[1, 0] = 0.5  # where a feature is two deviations from its mean
+    return tagger
+
+
+@pytest.fixture(scope="module")
+def bundles(tagger: Tagger, corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    root = tmp_path_factory.mktemp("bundles")
+    out = {}
+    for runtime, precision in bundle.MODELS:
+        out[runtime, precision] = root / f"{runtime}-{precision}"
+        export.export(tagger, out[runtime, precision], corpus, runtime=runtime, precision=precision, threads=1)
+    return out
+
+
+def test_a_bundle_tags_as_its_tagger(bundles: dict[tuple[str, str], Path], tagger: Tagger, corpus: Corpus) -> None:
+    wanted = tagger.tag(corpus.sentences)
+    for (_, precision), folder in bundles.items():
+        opened = Bundle.open(str(folder), threads=1)
+        found = opened.tag(corpus.sentences)
+        assert [t.tags for t in found] == [t.tags for t in wanted]
+        error = max(float(np.abs(a.scores - b.scores).max()) for a, b in zip(found, wanted, strict=True))
+        assert error < (1e-5 if precision == "fp32" else 0.02)
+        assert opened.evaluate(corpus).scores() == tagger.evaluate(corpus).scores()
+        assert opened.tags == tagger.tags
+
+
+def test_its_bytes_are_declared(bundles: dict[tuple[str, str], Path], tagger: Tagger) -> None:
+    for (_, precision), folder in bundles.items():
+        found = bundle.inspection(folder)
+        assert found["parameters"] == tagger.shape.parameters
+        assert found["bytes"] == tagger.shape.bytes // (2 if precision == "bf16" else 1)
+        assert found["bytes"] < disk_bytes(folder)
+
+
+def test_it_opens_in_plain_onnxruntime(bundles: dict[tuple[str, str], Path], tagger: Tagger) -> None:
+    """The layout of transformers.js: config, tokenizer and model where it looks for them, and of these names."""
+    folder = bundles["onnxruntime", "fp32"]
+    session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+    encoded = Tokenizer.from_file(str(folder / "tokenizer.json")).encode("ba deki Adelo")
+    ids = np.array([encoded.ids], np.int64)
+    given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    (logits,) = session.run(["logits"], {v.name: given[v.name] for v in session.get_inputs()})
+    config = json.loads((folder / "config.json").read_text())
+    assert logits.shape == (1, len(encoded.ids), len(config["id2label"]))
+    assert config["model_type"] == "bert"
+    assert config["transformers.js_config"] == {"dtype": "fp32"}
+    assert json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"]
+
+
+def test_nothing_in_it_names_this_machine(bundles: dict[tuple[str, str], Path]) -> None:
+    for folder in bundles.values():
+        for path in folder.rglob("*"):
+            assert not path.is_file() or str(Path.home()).encode() not in path.read_bytes()
+            assert not path.is_file() or str(folder.parent).encode() not in path.read_bytes()
+
+
+def _gone(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def _altered(folder: Path) -> None:
+    path = folder / "onnx" / "model.onnx"
+    raw = bytearray(path.read_bytes())
+    raw[-100] ^= 1
+    path.write_bytes(raw)
+
+
+def _longer(folder: Path) -> None:
+    with open(folder / "config.json", "a") as file:
+        file.write(" ")
+
+
+def _rewritten(change: Callable[[dict], None]) -> Callable[[Path], None]:  # type: ignore[type-arg]
+    def rewrite(folder: Path) -> None:
+        manifest = json.loads((folder / "bundle.json").read_text())
+        change(manifest)
+        (folder / "bundle.json").write_text(json.dumps(manifest))
+
+    return rewrite
+
+
+def _linked(folder: Path) -> None:
+    outside = folder.parent / "outside.json"
+    shutil.move(folder / "tokenizer.json", outside)
+    (folder / "tokenizer.json").symlink_to(outside)
+
+
+def _external(folder: Path) -> None:
+    """Weights in a file outside, under a checksum that is right."""
+    path = folder / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="weights", size_threshold=0, convert_attribute=True)
+    _resummed(folder)
+
+
+def _resummed(folder: Path) -> None:
+    summed = bundle.summed(folder / "onnx" / "model.onnx").model_dump()
+    _rewritten(lambda m: m["files"].update({"onnx/model.onnx": summed}))(folder)
+
+
+def _hidden(folder: Path) -> None:
+    """The same in an attribute of a node in a subgraph."""
+    path = folder / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    tensor = onnx.TensorProto(dims=[1], data_type=1, data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../../outside")
+    inner = onnx.helper.make_node("Constant", [], ["x"], value=tensor)
+    graph = onnx.helper.make_graph([inner], "g", [], [onnx.helper.make_tensor_value_info("x", 1, [1])])
+    model.graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph))
+    path.write_bytes(model.SerializeToString())
+    _resummed(folder)
+
+
+def _garbage(folder: Path) -> None:
+    (folder / "onnx" / "model.onnx").write_bytes(b"\xff" * 64)
+    _resummed(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_gone, "tokenizer.json: can't be read"),
+        (_altered, "model.onnx: isn't the file that was exported"),
+        (_longer, "config.json: isn't the file that was exported"),
+        (_rewritten(lambda m: m["files"].pop("tokenizer.json")), "lists tokenizer.json, or lacks it"),
+        (
+            _rewritten(lambda m: m["files"].update({"../x": m["files"]["config.json"]})),
+            r"lists \.\./x, or lacks it",
+        ),
+        (_rewritten(lambda m: m.update(runtime="pickle")), "runtime is 'pickle'"),
+        (_rewritten(lambda m: m.update(precision="bf16")), "bf16 is no precision of onnxruntime"),
+        (_rewritten(lambda m: m.update(format=2)), "format is 2"),
+        (_rewritten(lambda m: m.update(more=1)), "there is no field more"),
+        (_rewritten(lambda m: m.update(length=10_000)), "don't fit bundle.json"),
+        (lambda folder: (folder / "bundle.json").write_text("{"), r"bundle.json: .*"),
+        (_linked, "leads outside of the bundle"),
+        (_external, "keeps weights in another file"),
+        (_hidden, "keeps weights in another file"),
+        (_garbage, "is no ONNX file"),
+    ],
+)
+def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(
+    damage: Callable[[Path], None],
+    says: str,
+    bundles: dict[tuple[str, str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundles["onnxruntime", "fp32"], folder)
+    damage(folder)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *a, **k: pytest.fail("an engine saw it"))
+    with pytest.raises(DinkuError, match=says) as error:
+        Bundle.open(str(folder))
+    assert error.value.status == 2
+
+
+def test_the_card_may_be_edited_and_a_hub_snapshot_links(
+    bundles: dict[tuple[str, str], Path], corpus: Corpus, tmp_path: Path
+) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
+    shutil.copytree(bundles["onnxruntime", "fp32"], snapshot)
+    blobs.mkdir()
+    for number, path in enumerate(p for p in sorted(snapshot.rglob("*")) if p.is_file()):
+        shutil.move(path, blobs / str(number))
+        path.symlink_to(blobs / str(number))
+    (snapshot / "README.md").unlink()
+    (snapshot / "README.md").write_text("mine")
+    assert len(Bundle.open(str(snapshot), threads=1).tag(corpus.sentences[:3])) == 3
+
+
+def test_what_the_gate_refuses_is_not_written(
+    tagger: Tagger, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "LOGITS", 0.0)
+    with pytest.raises(DinkuError, match=r"a logit differs by .* nothing was written") as error:
+        export.export(tagger, tmp_path / "out", corpus, threads=1)
+    assert error.value.status == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_asked_for_is_refused(tagger: Tagger, corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(DinkuError, match="no bf16 kernels for CPUs; choose fp32"):
+        export.export(tagger, tmp_path / "out", corpus, precision="bf16")
+    with pytest.raises(DinkuError, match="there is no runtime 'tpu'; choose"):
+        export.export(tagger, tmp_path / "out", corpus, runtime="tpu")  # type: ignore[arg-type]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(DinkuError, match="is there already"):
+        export.export(tagger, tmp_path / "full", corpus)
+    assert [p.name for p in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_bundle_is_the_end(bundles: dict[tuple[str, str], Path]) -> None:
+    with pytest.raises(DinkuError, match="is a bundle, which can be run and no more"):
+        Tagger.load(bundles["onnxruntime", "fp32"])
+
+
+def test_a_kill_leaves_nothing_that_opens(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom dinku import convert, export\n"
+        "from dinku.testing import tiny_corpus, tiny_tagger\n"
+        "def stop(*a, **k): print('there', flush=True); sys.stdin.read()\n"
+        "convert.gate = stop\n"
+        "export.export(tiny_tagger(), Path(sys.argv[1]), tiny_corpus(160), threads=1)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "there\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    assert not (tmp_path / "out").exists()
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".out.")
+    with pytest.raises(DinkuError, match=r"holds no bundle\.json"):
+        Bundle.open(str(left))
+
+
+def _card(name: str, corpus: Corpus, folder: Path) -> tuple[dict, str]:  # type: ignore[type-arg]
+    tags = [s.tags or () for s in corpus]
+    wrong = [("O",) * len(t) if s.language == "one" else t for s, t in zip(corpus, tags, strict=True)]
+    counts = count(tags, wrong, [s.language for s in corpus])
+    about = About(name="mine", data=("masakhaner:hau",), data_licence="CC BY-NC 4.0", recipe=[{"FineTune": {}}])
+    opened = Bundle.open(str(folder))
+    text = export.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+    _, header, body = text.split("---\n", 2)
+    return yaml.safe_load(header), body
+
+
+def test_the_card_gives_the_worst_language_first(bundles: dict[tuple[str, str], Path], corpus: Corpus) -> None:
+    header, body = _card("masakhaner:hau", corpus, bundles["onnxruntime", "fp32"])
+    assert header["language"] == ["one", "two"]
+    assert header["license"] == "cc-by-nc-4.0"
+    assert header["pipeline_tag"] == "token-classification"
+    assert header["datasets"] == ["masakhaner:hau"]
+    assert "token-classification" in header["tags"]
+    assert body.index("| one | 0.00 |") < body.index("| two | 100.00 |") < body.index("| mean of languages | 50.00 |")
+    assert "masakhaner:hau test, 160 sentences.\n" in body
+    assert '"FineTune"' in body
+    assert "CC BY-NC 4.0" in body
+
+
+def test_a_part_or_a_sample_is_never_shown_as_the_whole(bundles: dict[tuple[str, str], Path], corpus: Corpus) -> None:
+    folder = bundles["onnxruntime", "fp32"]
+    part = corpus.sample(10, 0)
+    assert "tiny (10 of 160) test, 10 sentences; **a part of them" in _card(part.name, part, folder)[1]
+    assert "160 sentences; **generated sentences (sample)" in _card("sample:hau", corpus, folder)[1]
+    assert "Not measured." in (folder / "README.md").read_text()
+
+
+def _run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["dinku", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def test_the_command(
+    tagger: Tagger, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tagger.save(tmp_path / "tagger")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for split in ("train", "dev", "test"):
+        write(corpus, mine / f"{split}.txt")
+    out = tmp_path / "out"
+    asked = ["export", str(folder), str(out), "--corpus", str(mine), "--licence", "MIT", "--json"]
+    assert _run(asked, monkeypatch) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["runtime"], told["precision"], told["gate"]["equal"]) == ("onnxruntime", "fp32", 1.0)
+    assert told["bytes_disk"] == disk_bytes(out)
+    card = (out / "README.md").read_text()
+    assert "| mine |" in card
+    assert "Licence of the weights: MIT" in card
+    assert str(tmp_path) not in (out / "bundle.json").read_text()
+    assert _run(["evaluate", str(out), "--corpus", str(mine), "--json"], monkeypatch) == 0
+    by_bundle = capsys.readouterr().out
+    assert _run(["evaluate", str(folder), "--corpus", str(mine), "--json"], monkeypatch) == 0
+    assert capsys.readouterr().out == by_bundle
+    assert _run(["predict", str(out), str(mine / "test.txt"), "--precision", "bfloat16"], monkeypatch) == 2
+    assert "a bundle has one precision" in capsys.readouterr().err
+    assert _run(["export", str(folder), str(out)], monkeypatch) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert _run(["inspect", str(out), "--json"], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == tagger.shape.bytes
