@@ -120,6 +120,50 @@ def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) ->
     assert "MB as a zstd download" in out
 
 
+def test_evaluate_in_detail(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:
+    other = tiny_tagger("bert", "wordpiece").save(tmp_path / "other")
+    asked = (
+        "evaluate",
+        tagger,
+        "--corpus",
+        corpus,
+        "--detail",
+        "--against",
+        other,
+        "--perturb",
+        "slips:0.5,upper,entities",
+    )
+    status, out, err = dinku(*asked, "--worst-of", 2, "--json")
+    assert status == 0, err
+    told = json.loads(out)
+    assert sum(told["detail"]["errors"].values()) - told["detail"]["errors"]["spurious"] == told["default"]["support"]
+    assert (
+        told["detail"]["known_names"]["support"] + told["detail"]["new_names"]["support"] == told["default"]["support"]
+    )
+    assert 0 <= told["detail"]["calibration_error"] <= 1
+    alone = json.loads(dinku("evaluate", other, "--corpus", corpus, "--json")[1])
+    lost = {loss["where"]: loss for loss in told["against"]["by_language"]}
+    assert lost["one"]["before"] == alone["by_language"]["one"]["default"]["f1"]
+    assert lost["one"]["after"] == told["by_language"]["one"]["default"]["f1"]
+    assert told["against"]["difference"]["difference"] == pytest.approx(told["default"]["f1"] - alone["default"]["f1"])
+    assert 0 < told["against"]["agreement"]["words"] < 1
+    assert [p["perturbation"] for p in told["perturbed"]] == ["slips:0.5", "upper", "entities"]
+    for p in told["perturbed"]:
+        assert p["changed"] > 0
+        assert p["default"]["support"] == told["default"]["support"]
+        assert p["difference"]["difference"] == pytest.approx(p["default"]["f1"] - told["default"]["f1"])
+    status, out, _ = dinku(*asked)
+    assert status == 0
+    for said in (
+        "calibration error",
+        "names that train has",
+        "the worst first",
+        "the two agree on",
+        "sentences changed",
+    ):
+        assert said in out
+
+
 def test_evaluate_agrees_with_score_on_what_it_saved(
     dinku: Command, tagger: Path, corpus: Path, tmp_path: Path
 ) -> None:
@@ -315,6 +359,26 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such flag", lambda: ["score", "--fast"], "No such option"),
     ("missing argument", lambda: ["score", make("g", GOOD)], "Missing argument 'PRED'"),
     ("missing option", lambda: ["evaluate", "tagger"], "Missing option '--corpus'"),
+    (
+        "unknown noise",
+        lambda: evaluated(make("g", GOOD), "--perturb", "typos"),
+        "perturbation 'typos': isn't known; use one of diacritics",
+    ),
+    (
+        "noise rate",
+        lambda: evaluated(make("g", GOOD), "--perturb", "slips:2"),
+        "the rate is '2'; give a fraction from 0 to 1",
+    ),
+    (
+        "nothing to perturb",
+        lambda: evaluated(make("g", GOOD), "--worst-of", "3"),
+        "there is nothing to perturb; give 1 or more, with",
+    ),
+    (
+        "names of none",
+        lambda: evaluated(make("g", GOOD), "--perturb", "entities"),
+        "needs names; name a corpus that has a train split",
+    ),
     ("no such file", lambda: ["score", "gold", "pred"], "gold: isn't there"),
     ("a folder for a file", lambda: ["score", ".", "."], ".: is a folder"),
     ("columns change", lambda: ["score", make("g", "a O\nb x y O\n"), "g"], "g:2: "),

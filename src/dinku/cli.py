@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -351,18 +352,40 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     save: Annotated[Path | None, typer.Option(help="Also write the predicted tags as CoNLL.")] = None,
     precision: Precision = None,
+    detail: Annotated[
+        bool, typer.Option("--detail", help="Also kinds of errors, calibration, and names that train has or hasn't.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Also what is lost against another tagger, the worst first.")
+    ] = None,
+    perturb: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[:RATE],…", help="Also on perturbed text: all, or some of slips, diacritics, ocr …"),
+    ] = None,
+    worst_of: Annotated[int, typer.Option(help="Perturb so many times, and count the worst for each sentence.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
-    from dinku import sources
+    from dinku import damage, sources
     from dinku.corpus import Sentence, write
+    from dinku.perturb import Perturbation, unseen_names
     from dinku.score import count, document
 
+    perturbations = Perturbation.listed(perturb) if perturb else []
+    if worst_of < 1 or (worst_of > 1 and not perturbations):
+        problem = f"{worst_of} is no number of tries" if worst_of < 1 else "there is nothing to perturb"
+        raise DinkuError(problem, where="--worst-of", remedy="give 1 or more, with --perturb")
     if save and save.exists():
         raise DinkuError("is there already", where=str(save), remedy="name a new file to --save")
     data = sources.load(corpus, split)
     if any(s.tags is None for s in data):
         raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
+    splits = sources.splits(corpus) if detail or perturbations else ()
+    others = {name: sources.load(corpus, name) for name in splits if name != data.split}
+    train = others.pop("train", None)
+    names = unseen_names(train, others.values()) if train else None
+    for each in perturbations:
+        each.check(names)
     tagger, options = _tagger(model, precision)
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
@@ -372,7 +395,28 @@ def evaluate(
     counts = count([s.tags or () for s in data], [t.tags for t in found], [s.language for s in data])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
-    _scores(document(counts), as_json, title=f"{model} on {data.name} {data.split}")
+    told = document(counts)
+    if detail:
+        told["detail"] = damage.detail(data, found, train)
+    if against:
+        other, dense_options = _tagger(against, precision)
+        with _progress() as report:
+            dense = other.tag(
+                data.sentences, progress=lambda n, of: report(f"tagging with {against}", n, of), **dense_options
+            )
+        before = count([s.tags or () for s in data], [t.tags for t in dense], counts.languages)
+        told["against"] = {"model": against} | damage.against(before, counts, dense, found)
+    if perturbations:
+        told["perturbed"] = []
+        with _progress() as report:
+            for each in perturbations:
+                progress = partial(report, f"tagging with {each}")
+                tag = partial(tagger.tag, progress=progress, **options)  # type: ignore[arg-type]
+                found_in = damage.robustness(tag, data, counts, each, tries=worst_of, names=names)
+                about = {"perturbation": found_in.perturbation, "tries": worst_of, "changed": found_in.changed}
+                about["difference"] = found_in.difference._asdict()
+                told["perturbed"].append(about | document(found_in.counts))
+    _scores(told, as_json, title=f"{model} on {data.name} {data.split}")
 
 
 @app.command()
@@ -746,7 +790,43 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
         f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
         + (f"; {absent['dropped']:,} spans found of labels that gold lacks" if absent else "")
     )
+    _damage(document)
     return None
+
+
+def _damage(document: dict[str, Any]) -> None:
+    """What ``evaluate`` was asked to tell beside scores."""
+    if detail := document.get("detail"):
+        kinds = ", ".join(f"{kind} {n:,}" for kind, n in detail["errors"].items())
+        print(f"spans: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
+        if "new_names" in detail:
+            f1 = (detail[name] for name in ("known_names", "new_names"))
+            told, new = (f"{100 * s['f1']:.1f} ({s['support']:,} spans)" for s in f1)
+            print(f"F1 on names that train has {told}, on those that it hasn't {new}")
+    if against := document.get("against"):
+        rows = [
+            [
+                loss["where"],
+                f"{100 * loss['before']:.1f}",
+                f"{100 * loss['after']:.1f}",
+                f"{100 * loss['relative']:.1f} %",
+            ]
+            for loss in (*against["by_language"], *against["by_type"])
+        ]
+        _table(["the worst first", "before", "after", "gone"], rows, title=f"F1 against {against['model']}")
+        agree = against["agreement"]
+        print(
+            f"the two agree on {agree['words']:.2%} of the words, and all of {agree['sentences']:.1%} of the sentences"
+        )
+    if perturbed := document.get("perturbed"):
+        rows = []
+        for p in perturbed:
+            gone = "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                *(100 * p["difference"][k] for k in ("difference", "low", "high"))
+            )
+            rows.append([p["perturbation"], f"{p['changed']:.0%}", f"{100 * p['default']['f1']:.1f}", gone])
+        tries = f", the worst of {perturbed[0]['tries']} in each sentence" if perturbed[0]["tries"] > 1 else ""
+        _table(["perturbed", "sentences changed", "F1", "against clean text"], rows, title=f"On perturbed text{tries}")
 
 
 def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:

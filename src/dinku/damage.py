@@ -1,18 +1,22 @@
 """What compression did to a tagger's answers: kinds of errors, calibration, changed minds, names known and unknown.
 
-F1 says how much was lost; this says of what. All of it looks at tags alone and needs no torch.
+F1 says how much was lost; this says of what, and how much more is lost on text that isn't as clean. All of it looks at tags
+alone and needs no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dinku.corpus import Corpus, Sentence
+from dinku.errors import DinkuError
+from dinku.perturb import Names, Perturbation, changed
 from dinku.predict import Tagging
-from dinku.score import Counts, count
+from dinku.score import Counts, Paired, count, paired, worst
 from dinku.spans import Span, spans, tags
 
 
@@ -141,3 +145,69 @@ def losses(before: Mapping[str, float], after: Mapping[str, float]) -> list[Loss
     """Loss by language, or by label, the worst first."""
     every = [Loss(where, f1, after.get(where, 0.0)) for where, f1 in before.items()]
     return sorted(every, key=lambda loss: (-loss.relative, loss.where))
+
+
+def detail(corpus: Corpus, found: Sequence[Tagging], train: Corpus | None = None) -> dict[str, Any]:
+    """What ``evaluate --detail`` adds: errors, calibration, and F1 on names that ``train`` has and on those it hasn't."""
+    gold, tagged = [s.tags or () for s in corpus], [t.tags for t in found]
+    out: dict[str, Any] = {
+        "errors": errors(gold, tagged)._asdict(),
+        "calibration_error": calibration_error(gold, found),
+    }
+    if train is not None:
+        parts = by_novelty(corpus.sentences, tagged, known(train))
+        out |= {f"{name}_names": part.scores()._asdict() for name, part in zip(("known", "new"), parts, strict=True)}
+    return out
+
+
+def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tagging]) -> dict[str, Any]:
+    """What ``evaluate --against`` adds: how much F1 is gone since another tagger, where most, and how far the two agree."""
+    by_language, by_type = (
+        [
+            loss._asdict() | {"relative": loss.relative}
+            for loss in losses(*({k: s.f1 for k, s in d.items()} for d in pair))
+        ]
+        for pair in ((before.by_language(), after.by_language()), (before.by_type(), after.by_type()))
+    )
+    agree = agreement([t.tags for t in a], [t.tags for t in b])
+    return {
+        "difference": paired([before], [after])._asdict(),
+        "by_language": by_language,
+        "by_type": by_type,
+        "agreement": {"words": agree.words, "sentences": agree.sentences},
+    }
+
+
+class Robustness(NamedTuple):
+    """Counts on perturbed text, the fraction of sentences it changed, and what F1 is more (or less) than on the clean text."""
+
+    perturbation: str
+    tries: int
+    changed: float
+    counts: Counts
+    difference: Paired
+
+
+def robustness(
+    tag: Callable[[Sequence[Sentence]], Sequence[Tagging]],
+    corpus: Corpus,
+    clean: Counts,
+    perturbation: Perturbation,
+    *,
+    tries: int = 1,
+    names: Names | None = None,
+) -> Robustness:
+    """Tag a corpus perturbed; with ``tries`` the worst of so many seeds in each sentence, as an adversary would choose.
+
+    ``clean`` are the counts on the corpus as it is. Raises `DinkuError` for fewer than one try.
+    """
+    if tries < 1:
+        raise DinkuError(f"{tries} tries are none", where="--worst-of", remedy="give 1 or more")
+    texts = [perturbation.apply(corpus, seed=seed, names=names) for seed in range(tries)]
+    runs = [
+        count([s.tags or () for s in text], [t.tags for t in tag(text.sentences)], clean.languages) for text in texts
+    ]
+    counts = worst([replace(run, words=clean.words, strict=run.default) for run in runs])
+    difference = paired([replace(clean, strict=clean.default)], [counts])
+    share = sum(changed(corpus, text) for text in texts) / tries
+    return Robustness(str(perturbation), tries, share, counts, difference)

@@ -43,16 +43,26 @@ class Perturbation:
             raise DinkuError(problem, where=f"perturbation {name!r}", remedy="give a fraction from 0 to 1")
         return cls(name, rate)
 
+    @classmethod
+    def listed(cls, text: str) -> list[Perturbation]:
+        """Those of a list with commas, ``all`` being every one at its own rate."""
+        return [cls.named(name) for name in (KINDS if text == "all" else text.split(","))]
+
     def __str__(self) -> str:
         return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
+
+    def check(self, names: Names | None) -> None:
+        """Raise `DinkuError` where *entities* would be without names to put in."""
+        if self.name == "entities" and names is None:
+            remedy = "name a corpus that has a train split"
+            raise DinkuError("needs names", where="perturbation 'entities'", remedy=remedy)
 
     def apply(self, corpus: Corpus, *, seed: int = 0, names: Names | None = None) -> Corpus:
         """The perturbed corpus, as many sentences in the same order.
 
         ``names`` are those that *entities* puts in the place of others; see `unseen_names`.
         """
-        if self.name == "entities" and names is None:
-            raise DinkuError("needs names", where="perturbation 'entities'", remedy="give it those of `unseen_names`")
+        self.check(names)
         change = KINDS[self.name].change
         out = []
         for s in corpus:
