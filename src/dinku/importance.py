@@ -33,6 +33,7 @@ def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False)
 
     Raises `DinkuError` where there is nothing to read, or for *taylor* no tag head.
     """
+    surgery.changeable(tagger.model)
     weights = list(surgery.matrices(tagger.model).values())
     table = surgery.word_embeddings(tagger.model)
     wanted: list[torch.Tensor] = [*weights, *([table.weight] if embeddings else [])]
@@ -139,6 +140,7 @@ def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
 
 def layers(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
     """[layers]; by *activation* how far a layer turns the states, 1 − their cosine (ShortGPT: arXiv 2403.03853)."""
+    surgery.changeable(tagger.model)
     own = list(surgery.layers(tagger.model))
     if how.importance != "activation":
         found = scores(tagger, data, how)
