@@ -17,6 +17,15 @@ from dinku import convert, sources
 from dinku.corpus import Corpus
 from dinku.encode import Batch
 from dinku.errors import DinkuError
+from dinku.method import Data, Method, Work
+from dinku.methods.dynamic import QuantizeDynamic
+from dinku.methods.factorize import FactorizeEmbeddings
+from dinku.methods.feedforward import NarrowFeedForward
+from dinku.methods.hidden import NarrowHidden
+from dinku.methods.layers import KeepLayers
+from dinku.methods.prune import PruneHeads
+from dinku.methods.sparsity import Sparsify
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.predict import Engine, Logits
 from dinku.runtime.onnxruntime import OnnxEngine
 from dinku.runtime.openvino import OpenVinoEngine
@@ -159,6 +168,9 @@ def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> 
     with pytest.raises(DinkuError, match="is an encoder without tags"):
         convert.to_onnx(tiny_tagger(tags=()), tmp_path / "model.onnx")
     tagger = tiny_tagger()
+    quantized = QuantizeDynamic().apply(tagger, Data(), Work(threads=1))
+    with pytest.raises(DinkuError, match="is quantized for torch"):
+        convert.to_onnx(quantized, tmp_path / "model.onnx")
     with pytest.raises(DinkuError, match="too few to compare"):
         convert.gate(tagger, TorchEngine(tagger.model), tiny_corpus(20), "fp32")
     (tmp_path / "none.onnx").write_bytes(b"nothing of the kind")
@@ -169,15 +181,20 @@ def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> 
         OpenVinoEngine(tmp_path / "none.xml", threads=1)
 
 
-def test_trimmed_and_uneven_taggers_convert_too(corpus: Corpus, tmp_path: Path) -> None:
-    from dinku.method import Data, Work
-    from dinku.methods.layers import KeepLayers
-    from dinku.methods.sparsity import Sparsify
-    from dinku.methods.vocabulary import TrimVocabulary
-
-    tagger = tiny_tagger()
-    for method in (KeepLayers((1,)), Sparsify(sparsity=0.6), TrimVocabulary(size=50)):
-        tagger = method.apply(tagger, Data(corpus), Work())
+@pytest.mark.parametrize(
+    "methods",
+    [
+        (KeepLayers((1,)), Sparsify(sparsity=0.6), TrimVocabulary(size=50)),
+        (PruneHeads(3, spread="uneven"), NarrowFeedForward(12, spread="uneven", multiple=4)),
+        (FactorizeEmbeddings(8), NarrowHidden(12)),
+    ],
+    ids=["sparse and trimmed", "uneven", "factorized"],
+)
+def test_what_methods_made_converts_too(methods: tuple[Method, ...], corpus: Corpus, tmp_path: Path) -> None:
+    tagger, data = tiny_tagger(), Data(corpus, corpus)
+    for method in methods:
+        given = data.given(method.needs)
+        tagger = method.resolve(tagger, given).apply(tagger, given, Work(threads=1))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
     assert convert.gate(tagger, OnnxEngine(path, threads=1), corpus, "fp32").equal == 1.0
 

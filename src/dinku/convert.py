@@ -46,10 +46,13 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
     """Write a tagger as ONNX, its weights inside: ``input_ids`` and ``attention_mask`` [batch, length] in int64 →
     ``logits`` [batch, length, tags] in float32, for any batch and length.
 
-    Raises `DinkuError` where it has no tags, or is too large for one file.
+    Raises `DinkuError` where it has no tags, is quantized for torch, or is too large for one file.
     """
     if not tagger.tags:
         raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")
+    if tagger.scheme.terminal:
+        problem = f"is quantized for torch ({tagger.scheme.name}), which no other engine runs"
+        raise DinkuError(problem, where=tagger.name, remedy="export the tagger that it was made from")
     if tagger.shape.bytes > _LIMIT:
         problem = f"has {tagger.shape.bytes / 1e9:.1f} GB of weights, and an ONNX file holds 2.1"
         raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
