@@ -274,7 +274,12 @@ class Matched(Repeated):
     def declare(self, shape: Shape) -> Shape:
         student = shape
         for method in self.student:
+            student.scheme.refuse(type(method).__name__)
             student = method.declare(student)
+        student.scheme.refuse(type(self).__name__)
+        if self.relations:
+            for each in (shape, student):
+                each.known("heads", where=type(self).__name__)
         self.fitted(student, shape)
         # As many pieces needn't be the same ones: what makes a vocabulary of its own says so by its field.
         if self.matches and (student.vocabulary != shape.vocabulary or any(map(_own_vocabulary, self.student))):

@@ -162,7 +162,7 @@ class Runner:
                     steps.append(step := asked.resolve(None, data.of(asked)))
                     _check_size(step, base.special)
                     _check_text(step, data)
-                    shapes.append(step.declare(shapes[-1]))
+                    shapes += replace(entry.recipe, steps=(step,)).declared(shapes[-1])[1:]
             if not shapes[-1].tags:
                 problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
                 raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
