@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinku.corpus import Corpus, Sentence
-from dinku.damage import Errors, agreement, by_novelty, calibration_error, errors, known, losses
+from dinku.damage import Errors, agreement, by_novelty, calibration_error, errors, known, losses, robustness
+from dinku.errors import DinkuError
+from dinku.perturb import Perturbation
 from dinku.predict import Tagging
 from dinku.score import count
 from dinku.spans import spans
@@ -95,3 +97,24 @@ def test_losses_come_worst_first() -> None:
     found = losses({"hau": 0.8, "yor": 0.5, "wol": 0.0}, {"hau": 0.76, "yor": 0.4})
     assert [loss.where for loss in found] == ["yor", "hau", "wol"]
     assert [loss.relative for loss in found] == pytest.approx([0.2, 0.05, 0.0])
+
+
+def test_robustness_counts_both_readings_and_the_worst() -> None:
+    """A tagger that never begins a span: right by default, never strictly."""
+    tags = ("B-PER", "O", "I-LOC")  # the last is an orphan, which a perturbation that takes words away makes a B
+    corpus = Corpus("x", "test", tuple(Sentence(("Audu", ",", "Kano"), tags, "hau") for _ in range(3)))
+
+    def tag(sentences: list[Sentence]) -> list[Tagging]:
+        return [
+            Tagging(tuple(t.replace("B-", "I-") for t in s.tags or ()), np.ones(len(s.words), np.float32))
+            for s in sentences
+        ]
+
+    clean = count([s.tags or () for s in corpus], [t.tags for t in tag(list(corpus))], ["hau"] * 3)
+    for kind, tries in (("punctuation", 1), ("punctuation:0.5", 4)):
+        found = robustness(tag, corpus, clean, Perturbation.named(kind), tries=tries)
+        assert found.counts.scores().f1 == 1
+        assert found.counts.scores(strict=True).f1 == 0
+        assert found.difference.difference == 0
+    with pytest.raises(DinkuError, match="0 tries are none"):
+        robustness(tag, corpus, clean, Perturbation.named("lower"), tries=0)

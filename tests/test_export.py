@@ -154,6 +154,13 @@ def _hidden(folder: Path) -> None:
     _resummed(folder)
 
 
+def _overlong(folder: Path) -> None:
+    """A key of more than 32 bits, which protobuf cuts off."""
+    path = folder / "onnx" / "model.onnx"
+    path.write_bytes(path.read_bytes() + b"\xea\x80\x80\x80\x10\x00")
+    _resummed(folder)
+
+
 def _garbage(folder: Path) -> None:
     (folder / "onnx" / "model.onnx").write_bytes(b"\xff" * 64)
     _resummed(folder)
@@ -179,6 +186,7 @@ def _garbage(folder: Path) -> None:
         (_linked, "leads outside of the bundle"),
         (_external, "keeps weights in another file"),
         (_hidden, "keeps weights in another file"),
+        (_overlong, "is no ONNX file"),
         (_garbage, "is no ONNX file"),
     ],
 )
@@ -319,6 +327,23 @@ def test_the_command(
     card = (out / "README.md").read_text()
     assert "| mine |" in card
     assert "Licence of the weights: MIT" in card
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert (header["license"], header.get("datasets", [])) == (
+        "mit",
+        [],
+    )  # what it is compared on isn't what it learned from
+    asked = ["export", str(folder), "told", "--trained-on", "masakhaner:hau", "--corpus", str(mine / "dev.txt")]
+    monkeypatch.chdir(tmp_path)
+    assert _run(asked, monkeypatch) == 0
+    header = yaml.safe_load(Path("told/README.md").read_text().split("---\n")[1])
+    assert (header["license"], header["datasets"]) == ("cc-by-nc-4.0", ["masakhaner:hau"])
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert _run(["inspect", "../told"], monkeypatch) == 0
+    capsys.readouterr()
+    assert _run([*asked[:2], "again", "--corpus", str(mine / "test.txt")], monkeypatch) == 2
+    assert "is the test split, and bundles are compared on dev" in capsys.readouterr().err
+    assert not Path("again").exists()
     assert str(tmp_path) not in (out / "bundle.json").read_text()
     assert _run(["evaluate", str(out), "--corpus", str(mine), "--json"], monkeypatch) == 0
     by_bundle = capsys.readouterr().out

@@ -151,6 +151,24 @@ def refusal(method: Method, tagger: Tagger) -> str:
     return ""
 
 
+def test_a_rank_above_the_hidden_size_changes_nothing(data: Data) -> None:
+    tagger = tiny_tagger()
+    for step in (FactorizeEmbeddings(12), NarrowHidden(8)):
+        tagger = step.apply(tagger, data, ONE)
+    assert (tagger.shape.rank, tagger.shape.hidden) == (12, 8)
+    step = FactorizeEmbeddings(10)
+    assert step.apply(tagger, data, ONE) is tagger
+    check_law(step, tagger.shape, tagger.shape)
+
+
+def test_matrices_whose_sizes_data_will_tell_round_either_way() -> None:
+    shape = PruneHeads(2, spread="uneven").declare(tiny_tagger().shape)
+    low, high = Sparsify(0.5, granularity="matrix").declare(shape).nonzero
+    whole = Sparsify(0.5).declare(shape).nonzero
+    assert low < whole[0]
+    assert high > whole[1]
+
+
 @pytest.mark.parametrize("first", QUANTIZING, ids=str)
 def test_nothing_comes_after_quantization(first: Method, data: Data) -> None:
     tagger = tiny_tagger()

@@ -233,6 +233,8 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
     """(number, start, end) of each field of a message."""
     while at < end:
         key, at = _number(data, at)
+        if key >= 1 << 32:  # which protobuf cuts off, and so reads as another field
+            raise ValueError(key)
         kind = key & 7
         if kind == 2:
             length, at = _number(data, at)

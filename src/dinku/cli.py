@@ -57,6 +57,10 @@ ResultsFolder = Annotated[
 ]
 
 
+_COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript")
+_EXTRAS = {**dict.fromkeys(_COMPRESS, "compress"), "openvino": "openvino", "nncf": "openvino"}
+
+
 def main() -> None:
     """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
@@ -76,17 +80,10 @@ def main() -> None:
     except TyperException as error:
         status = _failed(error.format_message(), 2)
     except ModuleNotFoundError as error:
-        if error.name not in (
-            "torch",
-            "transformers",
-            "safetensors",
-            "accelerate",
-            "sentencepiece",
-            "onnx",
-            "onnxscript",
-        ):
+        extra = _EXTRAS.get(error.name or "")
+        if extra is None:
             raise
-        status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[compress]'", 2)
+        status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[{extra}]'", 2)
     except OSError as error:
         if debug:
             traceback.print_exc()
@@ -387,6 +384,8 @@ def evaluate(
     for each in perturbations:
         each.check(names)
     tagger, options = _tagger(model, precision)
+    if against:
+        other, dense_options = _tagger(against, precision)
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
@@ -399,7 +398,6 @@ def evaluate(
     if detail:
         told["detail"] = damage.detail(data, found, train)
     if against:
-        other, dense_options = _tagger(against, precision)
         with _progress() as report:
             dense = other.tag(
                 data.sentences, progress=lambda n, of: report(f"tagging with {against}", n, of), **dense_options
@@ -467,6 +465,9 @@ def export(
         ),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the encoder's weights, for the card; such as MIT.")] = "",
+    trained_on: Annotated[
+        str | None, typer.Option(metavar="CORPUS", help="What it was fine-tuned on, for the card and its licence.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a bundle that tags without torch, once it is shown to be the same tagger."""
@@ -476,8 +477,11 @@ def export(
     from dinku.tagger import Tagger
 
     compared = sources.load(corpus or "sample:all", "dev")
-    test = sources.load(corpus, "test") if corpus else None
-    tagger, about = Tagger.load(model), _about(model, corpus, licence)
+    if compared.split != "dev":
+        problem = f"is the {compared.split} split, and bundles are compared on dev"
+        raise DinkuError(problem, where=str(corpus), remedy="name a folder with dev and test")
+    test = sources.load(corpus, "test") if corpus and "test" in sources.splits(corpus) else None
+    tagger, about = Tagger.load(model), _about(model, trained_on, licence)
     with _progress() as report:
         made = exporting.export(
             tagger,
@@ -503,8 +507,8 @@ def export(
     return None
 
 
-def _about(model: str, corpus: str | None, licence: str) -> About:
-    """What is known of a model: its name, and where it lies in a store, the steps that made it."""
+def _about(model: str, trained_on: str | None, licence: str) -> About:
+    """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
     from dinku import sources
     from dinku.export import About
     from dinku.store import Store
@@ -519,11 +523,12 @@ def _about(model: str, corpus: str | None, licence: str) -> About:
             step = store.step(at)
             steps.insert(0, step["step"])
             at = step["before"]
-    data = (corpus,) if corpus and sources.licence(corpus) else ()
+    data_licence = sources.licence(trained_on) if trained_on else ""
+    known = trained_on if data_licence else Path(trained_on or "").name  # a path of this machine is nobody's business
     return About(
         name=name,
-        data=data,
-        data_licence=sources.licence(corpus) if corpus else "",
+        data=(known,) if known else (),
+        data_licence=data_licence,
         weights_licence=licence,
         recipe=steps or None,
         address=address,

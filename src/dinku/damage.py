@@ -207,7 +207,9 @@ def robustness(
     runs = [
         count([s.tags or () for s in text], [t.tags for t in tag(text.sentences)], clean.languages) for text in texts
     ]
-    counts = worst([replace(run, words=clean.words, strict=run.default) for run in runs])
-    difference = paired([replace(clean, strict=clean.default)], [counts])
+    counts = worst(runs)
+    # Perturbed sentences have as many spans as clean ones, but not as many words, and no orphan tags where they changed.
+    same = [replace(c, words=clean.words, strict=c.default) for c in (clean, counts)]
+    difference = paired(same[:1], same[1:])
     share = sum(changed(corpus, text) for text in texts) / tries
     return Robustness(str(perturbation), tries, share, counts, difference)

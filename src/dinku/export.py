@@ -27,8 +27,11 @@ _DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
 _WHY = {
     ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
 }
-# The Hub's names of licences, for those that corpora known to dinku have.
-_LICENCES = {"CC BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0"}
+# The Hub's names of licences; ours are theirs in other letters, as "CC BY-NC 4.0".
+_LICENCES = {
+    *("mit", "apache-2.0", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"),
+    *("cc-by-nc-sa-4.0", "openrail"),
+}
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,10 @@ def card(manifest: Manifest, tags: tuple[str, ...], about: About, measured: Meas
     size = sum(f.bytes for f in manifest.files.values())
     labels = ", ".join(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
     languages = sorted({*measured.counts.languages} - {""}) if measured else []
+    licence = (about.data_licence or about.weights_licence).lower().replace(" ", "-")
     header: dict[str, Any] = {
         "language": languages,
-        "license": _LICENCES.get(about.data_licence or about.weights_licence, "other"),
+        "license": licence if licence in _LICENCES else "other",
         "pipeline_tag": "token-classification",
         "tags": ["token-classification", "named-entity-recognition", "dinku", manifest.runtime],
         "datasets": list(about.data),

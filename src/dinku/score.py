@@ -436,8 +436,9 @@ def worst(runs: Sequence[Counts]) -> Counts:
     The first of those with equally many. The runs are over as many sentences, with as many gold spans each; otherwise
     `DinkuError` is raised.
     """
-    for other in runs[1:]:
-        _check_same(replace(runs[0], words=other.words), other)
+    alike = [replace(run, words=runs[0].words, strict=run.default) for run in runs]
+    for other in alike[1:]:
+        _check_same(alike[0], other)
     labels = tuple(sorted({label for run in runs for label in run.labels}))
     tables = {s: np.stack([_widened(run.table(strict=s), run.labels, labels) for run in runs]) for s in (False, True)}
     gold, predicted, correct = np.moveaxis(tables[False].sum(2), -1, 0)  # [run, sentence]

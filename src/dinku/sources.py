@@ -430,7 +430,8 @@ def _or(words: Sequence[str]) -> str:
 
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
-                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
+                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt",
+                "bundle.json", "onnx/*", "openvino/*")  # fmt: skip
 
 HOUSE = "dinku:house"  # the encoder inside the package
 
@@ -443,9 +444,10 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     text = os.fspath(name)
     if text == HOUSE:
         return Path(__file__).parent / "house"
-    for folder in (Path(text), home() / "models" / text):
-        if folder.is_dir() and ".." not in Path(text).parts[1:]:
-            return folder
+    if Path(text).is_dir():
+        return Path(text)
+    if ".." not in Path(text).parts and (home() / "models" / text).is_dir():
+        return home() / "models" / text
     if Path(text).exists():
         raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
     repository, _, revision = text.partition("@")

@@ -46,7 +46,7 @@ class FactorizeEmbeddings:
         return self
 
     def declare(self, shape: Shape) -> Shape:
-        if self.rank >= (shape.rank or shape.hidden):
+        if self.rank >= min(shape.rank or shape.hidden, shape.hidden):
             return shape
         factorized = replace(shape, rank=self.rank)
         gone, new = shape.parts["word embeddings"], factorized.parts["word embeddings"]

@@ -47,10 +47,13 @@ class Sparsify(Chosen):
     def declare(self, shape: Shape) -> Shape:
         sizes = shape.weights(embeddings=self.embeddings)
         zeros = sum(self._count(n) for n in ([sum(sizes)] if self.granularity == "global" else sizes))
-        if shape.spread and self.granularity == "matrix":
-            zeros = max(0, zeros - len(sizes))  # of matrices whose sizes data will tell, each rounded by itself
+        least = most = zeros
+        if (
+            shape.spread and self.granularity == "matrix"
+        ):  # of matrices whose sizes data will tell, each rounded by itself
+            least, most = max(0, zeros - len(sizes)), zeros + len(sizes)
         low, high = shape.nonzero
-        nonzero = max(0, low - zeros), min(high, shape.parameters - zeros)
+        zeros, nonzero = least, (max(0, low - most), min(high, shape.parameters - least))
         return replace(shape, zeros=max(zeros, shape.zeros), nonzero=nonzero)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
