@@ -377,7 +377,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "names of none",
         lambda: evaluated(make("g", GOOD), "--perturb", "entities"),
-        "needs names; name a corpus that has a train split",
+        "needs names; evaluate on dev or test of a corpus that has a train",
     ),
     ("no such file", lambda: ["score", "gold", "pred"], "gold: isn't there"),
     ("a folder for a file", lambda: ["score", ".", "."], ".: is a folder"),

@@ -202,7 +202,7 @@ def robustness(
     ``clean`` are the counts on the corpus as it is. Raises `DinkuError` for fewer than one try.
     """
     if tries < 1:
-        raise DinkuError(f"{tries} tries are none", where="--worst-of", remedy="give 1 or more")
+        raise DinkuError(f"{tries} tries are none", where="robustness", remedy="give 1 or more")
     texts = [perturbation.apply(corpus, seed=seed, names=names) for seed in range(tries)]
     runs = [
         count([s.tags or () for s in text], [t.tags for t in tag(text.sentences)], clean.languages) for text in texts

@@ -54,7 +54,7 @@ class Perturbation:
     def check(self, names: Names | None) -> None:
         """Raise `DinkuError` where *entities* would be without names to put in."""
         if self.name == "entities" and names is None:
-            remedy = "name a corpus that has a train split"
+            remedy = "evaluate on dev or test of a corpus that has a train split"
             raise DinkuError("needs names", where="perturbation 'entities'", remedy=remedy)
 
     def apply(self, corpus: Corpus, *, seed: int = 0, names: Names | None = None) -> Corpus:

@@ -1,9 +1,8 @@
 """NarrowFeedForward: take neurons of the feed-forward parts away.
 
 What it removes: the least important of the ``width`` numbers between a layer's two feed-forward matrices, which hold two thirds
-of its weights. When it helps: for size and time, which fall with the width; F1 falls less than by whole layers, and fine-tuning
-or distillation wins some back. What it needs: nothing; by *activation* words, by *taylor* tags. What it cannot do: make the word
-embeddings smaller.
+of its weights. When it helps: for size and work, which fall with the width, with fine-tuning or distillation after it. What it
+needs: nothing; by *activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller.
 Source: Molchanov et al. 2019 (arXiv 1906.10771); CoFi (Xia et al. 2022, arXiv 2204.00408) for widths that differ by layer.
 """
 

@@ -1,7 +1,7 @@
 """PruneHeads: take whole attention heads away.
 
 What it removes: the least important heads of each layer, with what makes their queries, keys and values and reads their
-answers. When it helps: many heads can go at little loss, most of all where fine-tuning follows. What it needs: nothing; by
+answers. When it helps: where fine-tuning follows, by which many heads were found to be spare. What it needs: nothing; by
 *activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller, most of a small multilingual model.
 Source: Michel et al. 2019 (arXiv 1905.10650), Voita et al. 2019 (arXiv 1905.09418); CoFi (Xia et al. 2022, arXiv 2204.00408) for
 sizes that differ by layer.
