@@ -15,7 +15,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 import yaml
+from onnx import numpy_helper
 from tokenizers import Tokenizer
 
 from dinku import bundle, cli, convert, export
@@ -38,6 +40,10 @@ def corpus() -> Corpus:
 def tagger() -> Tagger:
     """One that is sure of its tags, so that bf16 has none to turn over."""
     tagger = tiny_tagger("bert", "wordpiece")
+    random = torch.Generator().manual_seed(3)
+    for parameter in tagger.model.parameters():  # of what is equal, one is stored
+        if parameter.dim() == 1:
+            parameter.data += 0.01 * torch.rand(parameter.shape, generator=random)
     for parameter in tagger.model.classifier.parameters():
         parameter.data.zero_()
     tagger.model.classifier.bias.data[0] = 1.0
@@ -51,7 +57,15 @@ def bundles(tagger: Tagger, corpus: Corpus, tmp_path_factory: pytest.TempPathFac
     out = {}
     for runtime, precision in bundle.MODELS:
         out[runtime, precision] = root / f"{runtime}-{precision}"
-        export.export(tagger, out[runtime, precision], corpus, runtime=runtime, precision=precision, threads=1)
+        export.export(
+            tagger,
+            out[runtime, precision],
+            corpus,
+            runtime=runtime,
+            precision=precision,
+            calibration=tiny_corpus(120),
+            threads=1,
+        )
     return out
 
 
@@ -60,10 +74,11 @@ def test_a_bundle_tags_as_its_tagger(bundles: dict[tuple[str, str], Path], tagge
     for (_, precision), folder in bundles.items():
         opened = Bundle.open(str(folder), threads=1)
         found = opened.tag(corpus.sentences)
-        assert [t.tags for t in found] == [t.tags for t in wanted]
+        same = [a == b for x, y in zip(found, wanted, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
+        assert sum(same) >= convert.EQUAL[precision] * len(same)
         error = max(float(np.abs(a.scores - b.scores).max()) for a, b in zip(found, wanted, strict=True))
-        assert error < (1e-5 if precision == "fp32" else 0.02)
-        assert opened.evaluate(corpus).scores() == tagger.evaluate(corpus).scores()
+        assert error < {"fp32": 1e-5, "bf16": 0.02, "int8": 0.1}[precision]
+        assert [t.tags for t in found] == [t.tags for t in wanted] or precision != "fp32"
         assert opened.tags == tagger.tags
 
 
@@ -71,8 +86,12 @@ def test_its_bytes_are_declared(bundles: dict[tuple[str, str], Path], tagger: Ta
     for (_, precision), folder in bundles.items():
         found = bundle.inspection(folder)
         assert found["parameters"] == tagger.shape.parameters
-        assert found["bytes"] == tagger.shape.bytes // (2 if precision == "bf16" else 1)
+        if precision != "int8":
+            assert found["bytes"] == tagger.shape.bytes // (2 if precision == "bf16" else 1)
         assert found["bytes"] < disk_bytes(folder)
+    weights = onnx.load(bundles["onnxruntime", "int8"] / "onnx" / "model_quantized.onnx").graph.initializer
+    stored = [numpy_helper.to_array(t) for t in weights if not t.name.endswith("zero_point")]
+    assert sum(t.nbytes for t in stored if t.dtype != np.int64) == pytest.approx(found["bytes"], abs=400)
 
 
 def test_it_opens_in_plain_onnxruntime(bundles: dict[tuple[str, str], Path], tagger: Tagger) -> None:
@@ -230,6 +249,17 @@ def test_what_the_gate_refuses_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ranges_are_measured_on_all_languages_alike(tagger: Tagger, corpus: Corpus, tmp_path: Path) -> None:
+    uneven = Corpus("u", "train", tiny_corpus(300).only("one").sentences + tiny_corpus(120).only("two").sentences)
+    chosen = convert.balanced(uneven, 100)
+    assert [len(chosen.only(language)) for language in ("one", "two")] == [50, 50]
+    with pytest.raises(DinkuError, match="has 20 sentences, too few"):
+        export.export(tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8", calibration=tiny_corpus(20))
+    with pytest.raises(DinkuError, match="int8 needs sentences"):
+        export.export(tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_be_asked_for_is_refused(tagger: Tagger, corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="no bf16 kernels for CPUs; choose fp32"):
         export.export(tagger, tmp_path / "out", corpus, precision="bf16")
@@ -252,7 +282,7 @@ def test_a_kill_leaves_nothing_that_opens(tmp_path: Path) -> None:
         "import sys\nfrom pathlib import Path\nfrom dinku import convert, export\n"
         "from dinku.testing import tiny_corpus, tiny_tagger\n"
         "def stop(*a, **k): print('there', flush=True); sys.stdin.read()\n"
-        "convert.gate = stop\n"
+        "convert.Reference.gate = stop\n"
         "export.export(tiny_tagger(), Path(sys.argv[1]), tiny_corpus(160), threads=1)\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "out")]

@@ -33,6 +33,7 @@ from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.named import StartFrom
 from dinku.methods.pretrain import Pretrain
 from dinku.methods.prune import PruneHeads
+from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary, segmentation
 from dinku.recipe import Recipe
@@ -70,6 +71,7 @@ EXAMPLES: list[Method] = [
     DistilText(batch=8, rate=1e-3, precision="float32", student=(KeepLayers((0,)),), hidden=0.5, sentences=30),
 ]
 QUANTIZING: list[Method] = [QuantizeLLMInt8(), QuantizeLLMInt8(threshold=1.0, rest="float32"), QuantizeDynamic()]
+BUNDLING: list[Method] = [Quantize(tolerance=1.0)]  # which take seconds each, and are composed in test_int8
 APART: list[Method] = [  # too large, or with too large a vocabulary, for the others
     StartFrom("dinku:house"),
     StartFresh(layers=1, heads=4, hidden=8, width=16, vocabulary=330, positions=70, family="roberta"),
@@ -94,6 +96,11 @@ NOTHING: dict[str, Method] = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return replace(tiny_data(), text=tiny_text(tmp_path_factory.mktemp("data") / "text"))
+
+
+@pytest.mark.parametrize("method", BUNDLING, ids=str)
+def test_the_battery_of_bundles(method: Method) -> None:
+    check_method(method, data=Data(tiny_corpus(120), tiny_corpus(160, seed=5, split="dev")))
 
 
 @pytest.mark.parametrize("method", [*EXAMPLES, *QUANTIZING, *APART], ids=str)
@@ -205,8 +212,8 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
 
 
 def test_every_method_stands_in_the_table_and_has_an_example() -> None:
-    assert {type(m).__name__ for m in (*EXAMPLES, *QUANTIZING, *APART)} == set(MODULES)
-    for name in MODULES.keys() - REPLACING - {type(m).__name__ for m in QUANTIZING}:
+    assert {type(m).__name__ for m in (*EXAMPLES, *QUANTIZING, *BUNDLING, *APART)} == set(MODULES)
+    for name in MODULES.keys() - REPLACING - {type(m).__name__ for m in (*QUANTIZING, *BUNDLING)}:
         assert isinstance(NOTHING[name], Method)
         assert type(NOTHING[name]).__name__ == name
 

@@ -457,7 +457,17 @@ def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
     runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="fp32, or bf16 (openvino).")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, int8, or bf16 (openvino).")] = "fp32",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="Of int8: dynamic, or static with ranges of the corpus' train split; else what suits the runtime."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="F1 (of 1) on dev that int8 may cost, 0.005 unless told; layers stay in fp32 for it."),
+    ] = None,
     corpus: Annotated[
         str | None,
         typer.Option(
@@ -489,6 +499,9 @@ def export(
             compared,
             runtime=cast(Any, runtime),
             precision=cast(Any, precision),
+            mode=cast(Any, mode),
+            tolerance=tolerance,
+            calibration=sources.load(corpus or "sample:all", "train") if precision == "int8" else None,
             about=about,
             progress=report,
         )
@@ -496,14 +509,17 @@ def export(
             exporting.measure(made, test, about, progress=lambda n, of: report("tagging", n, of))
         report("compressing", 0, 0)
         sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
-    gate = made.manifest.gate
+    gate, int8 = made.manifest.gate, made.manifest.quantization
     if as_json:
-        return _print_json({"bundle": str(out), "runtime": runtime, "precision": precision, **sizes, "gate": gate})
+        document = {"bundle": str(out), "runtime": runtime, "precision": precision, **sizes, "gate": gate}
+        return _print_json(document | {"quantization": int8 and int8.model_dump()})
     print(
         f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
         f"Compared with {model} on {gate['corpus']} {gate['split']}: {gate['equal']:.2%} of {gate['words']:,} tags are equal, "
         f"the largest difference of a logit is {gate['logits']:.2g}"
     )
+    if int8:
+        print(int8.told)
     return None
 
 

@@ -16,28 +16,31 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import torch
 
+from dinku.bundle import Precision
 from dinku.corpus import Corpus
 from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError
-from dinku.predict import Engine, Logits, Tagging, tag
+from dinku.predict import Engine, Logits, Tagging, Told, tag
 from dinku.runtime.torch import TorchEngine
 from dinku.score import count
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
-Precision = Literal["fp32", "bf16", "int8"]
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
 EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the fewest of the tags that may be equal
-F1_LOST = 0.005  # the most F1 (of 1) on dev that int8 may cost
+TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost unless told otherwise
+CALIBRATION = 100  # the fewest sentences that ranges are measured on
 FEWEST = 500  # words on which shares of tags are judged
+Report = Callable[[str, int, int], None]  # (what, done, of how many)
 _OPSET = 20  # the first that knows Gelu
 _LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph
 
@@ -91,6 +94,19 @@ def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
     return path
 
 
+def balanced(corpus: Corpus, sentences: int, *, seed: int = 0) -> Corpus:
+    """As many sentences of each language as can be, that many in all; fewer where a language has fewer.
+
+    Raises `DinkuError` where there are fewer than `CALIBRATION`.
+    """
+    each = -(-sentences // max(1, len(corpus.languages)))
+    parts = [corpus.only(language).sample(each, seed) for language in corpus.languages]
+    if sum(map(len, parts)) < CALIBRATION:
+        problem = f"has {sum(map(len, parts))} sentences, too few to measure ranges on"
+        raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {CALIBRATION} sentences or more")
+    return Corpus.joined(parts, corpus.name)
+
+
 @dataclass(frozen=True)
 class Equivalence:
     """What the gate measured of an engine against the tagger in torch, in fp32.
@@ -98,7 +114,7 @@ class Equivalence:
     ``logits`` is the largest difference of a logit and ``largest`` the largest logit, ``batch`` the largest difference
     that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is
     the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before`` are those of engine and
-    tagger where the sentences are tagged, in 0…1.
+    tagger where the sentences are tagged, in 0…1. ``executed`` counts the engine's products by the precision they run in.
     """
 
     precision: Precision
@@ -111,75 +127,93 @@ class Equivalence:
     words: int
     f1_before: float | None
     f1: float | None
+    executed: dict[str, int]
 
     @property
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
-    @property
-    def fault(self) -> str:
+    def fault(self, tolerance: float) -> str:
         """What keeps it from passing, with the numbers; empty where nothing does."""
         if not np.isfinite(self.logits):
             return "its logits aren't all numbers"
         if self.precision == "fp32" and not self.logits <= LOGITS:
             return f"a logit differs by {self.logits:.3g} (at most {LOGITS:g}; the largest is {self.largest:.3g})"
+        if self.precision == "int8" and tolerance >= 1:
+            return ""
         if not self.equal >= EQUAL[self.precision]:
             least = EQUAL[self.precision]
             return f"{self.equal:.2%} of {self.words:,} tags are equal (at least {least:.1%})"
         if self.precision == "int8" and (self.f1 is None or self.f1_before is None):
             return "its F1 isn't known, for want of tagged sentences"
-        if self.precision == "int8" and not (self.f1 or 0.0) >= (self.f1_before or 0.0) - F1_LOST:
-            return f"F1 is {100 * (self.f1 or 0):.2f} and was {100 * (self.f1_before or 0):.2f} (at most {F1_LOST:.1%} less)"
+        if self.precision == "int8" and not (self.f1 or 0.0) >= (self.f1_before or 0.0) - tolerance:
+            return f"F1 is {100 * (self.f1 or 0):.2f} and was {100 * (self.f1_before or 0):.2f} (at most {tolerance:.1%} less)"
         return ""
 
 
-def gate(
-    tagger: Tagger,
-    engine: Engine,
-    corpus: Corpus,
-    precision: Precision,
-    *,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Equivalence:
-    """Compare an engine with the tagger it was converted from, on the sentences of a corpus.
+class Reference:
+    """A tagger in torch, in fp32, and what it answers for the sentences of a corpus, to which engines are held.
 
-    Raises `DinkuError`, of status 1, with the numbers where it isn't the same within what its precision allows, and one
-    of status 2 where the sentences are too few to tell.
+    Raises `DinkuError` where the sentences are too few to tell.
     """
-    if precision not in get_args(Precision):
-        raise DinkuError(f"there is no precision {precision!r}", where="gate", remedy="choose fp32, bf16 or int8")
-    if corpus.words < FEWEST:
-        problem = f"has {corpus.words} words, too few to compare tags on"
-        raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
-    say = progress or (lambda what, done, total: None)
-    reference = TorchEngine(tagger.copy().model.cpu())
-    reference.model.set_attn_implementation("eager")
-    windows = _every_length(tagger.encoder, corpus)
-    wanted = dict(_each(reference, tagger.encoder, [[window] for window in windows]))
-    found = [list(_each(engine, tagger.encoder, shape)) for shape in _shapes(windows)]
-    say("comparing tags", 0, len(corpus))
-    tagged = [
-        tag(each, tagger.encoder, tagger.tags, corpus.sentences, progress=lambda n, of: say("comparing tags", n, of))
-        for each in (reference, engine)
-    ]
-    before, after = (_f1(corpus, tags) for tags in tagged)
-    pairs = [(a, b) for x, y in zip(*tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
-    result = Equivalence(
-        precision=precision,
-        logits=_most(wanted, chain.from_iterable(found)),
-        largest=max(float(np.abs(logits).max()) for logits in wanted.values()),
-        batch=_most(dict(found[0]), chain.from_iterable(found[1:])),
-        windows=len(windows),
-        longest=max(len(window.ids) for window in windows),
-        equal=sum(a == b for a, b in pairs) / len(pairs),
-        words=len(pairs),
-        f1_before=before,
-        f1=after,
-    )
-    if result.fault:
-        remedy = "nothing was written; convert with other versions, or to another runtime or precision"
-        raise DinkuError(f"isn't the tagger it was made from: {result.fault}", where="gate", remedy=remedy, status=1)
-    return result
+
+    def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Report | None = None) -> None:
+        if corpus.words < FEWEST:
+            problem = f"has {corpus.words} words, too few to compare tags on"
+            raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
+        self.tagger, self.corpus, self.report = tagger, corpus, progress or (lambda what, done, total: None)
+        engine = TorchEngine(tagger.copy().model.cpu())
+        engine.model.set_attn_implementation("eager")
+        self.windows = _every_length(tagger.encoder, corpus)
+        self.wanted = dict(_each(engine, tagger.encoder, [[window] for window in self.windows]))
+        self.tagged = self.tag(engine)
+        self.f1 = _f1(corpus, self.tagged)
+
+    def tag(self, engine: Engine, what: str = "comparing tags") -> list[Tagging]:
+        """What an engine makes of the corpus."""
+        self.report(what, 0, len(self.corpus))
+        own = self.tagger
+        say = partial(self.report, what)
+        return tag(engine, own.encoder, own.tags, self.corpus.sentences, progress=say)
+
+    def lost(self, engine: Engine) -> float | None:
+        """F1 (of 1) that an engine has less than the tagger; `None` where the sentences aren't tagged."""
+        found = _f1(self.corpus, self.tag(engine, "measuring F1"))
+        return None if found is None or self.f1 is None else self.f1 - found
+
+    def gate(self, engine: Told, precision: Precision, *, tolerance: float = TOLERANCE) -> Equivalence:
+        """Compare an engine with the tagger it was converted from.
+
+        ``tolerance`` is F1 (of 1) that int8 may cost; at 1 any loss passes, so that it can be measured. Raises `DinkuError`, of
+        status 1, with the numbers where it isn't the same within what its precision allows.
+        """
+        if precision not in get_args(Precision):
+            raise DinkuError(f"there is no precision {precision!r}", where="gate", remedy="choose fp32, bf16 or int8")
+        found = [list(_each(engine, self.tagger.encoder, shape)) for shape in _shapes(self.windows)]
+        tagged = self.tag(engine)
+        pairs = [(a, b) for x, y in zip(self.tagged, tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
+        result = Equivalence(
+            precision=precision,
+            logits=_most(self.wanted, chain.from_iterable(found)),
+            largest=max(float(np.abs(logits).max()) for logits in self.wanted.values()),
+            batch=_most(dict(found[0]), chain.from_iterable(found[1:])),
+            windows=len(self.windows),
+            longest=max(len(window.ids) for window in self.windows),
+            equal=sum(a == b for a, b in pairs) / len(pairs),
+            words=len(pairs),
+            f1_before=self.f1,
+            f1=_f1(self.corpus, tagged),
+            executed=engine.executed(self.tagger.encoder.batch(self.windows[:1])),
+        )
+        if fault := result.fault(tolerance):
+            remedy = "nothing was written; convert with other versions, or to another runtime or precision"
+            raise DinkuError(f"isn't the tagger it was made from: {fault}", where="gate", remedy=remedy, status=1)
+        return result
+
+
+def gate(tagger: Tagger, engine: Told, corpus: Corpus, precision: Precision, **options: Any) -> Equivalence:
+    """See `Reference.gate`."""
+    return Reference(tagger, corpus).gate(engine, precision, **options)
 
 
 def _every_length(encoder: Encoder, corpus: Corpus) -> list[Window]:

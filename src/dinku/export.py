@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import TYPE_CHECKING, Any, get_args
 
-from dinku import bundle, convert, predict
-from dinku.bundle import MODELS, Bundle, Manifest, Precision, Runtime
+from dinku import bundle, convert, importance, int8, predict, surgery
+from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.corpus import Corpus
+from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.files import written, written_folder
-from dinku.measure import available_threads
+from dinku.measure import available_threads, interleaved
 from dinku.score import Counts
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
 
 _PACKAGES = ("dinku", "torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+RANGES = 400  # sentences that ranges are measured on, all languages together
+RANKED = 128  # sentences of them on which layers are ranked
+TIMED = 64  # sentences on which speed is compared
+DEFAULT_MODES: dict[Runtime, int8.Mode] = {"onnxruntime": "dynamic", "openvino": "static"}
 _DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
 _WHY = {
     ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
@@ -67,34 +76,48 @@ def export(
     *,
     runtime: Runtime = "onnxruntime",
     precision: Precision = "fp32",
+    mode: int8.Mode | None = None,
+    tolerance: float | None = None,
+    calibration: Corpus | None = None,
     threads: int | None = None,
     about: About | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: convert.Report | None = None,
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
 
-    ``corpus`` is for comparing only: give a dev split, never the test split. Nothing is written where the gate refuses or
-    the process is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the runtime
-    doesn't know the precision, or the gate refuses.
+    ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*dynamic* for
+    onnxruntime and *static* for OpenVINO unless told otherwise), ranges are measured on sentences of ``calibration``, whose
+    tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, the
+    linear layers that cost most stay in float32, the fewest that do. Nothing is written where the gate refuses or the process
+    is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the runtime doesn't know the
+    precision, or the gate refuses.
     """
     about, target, threads = about or About(), Path(folder), threads or available_threads()
-    if (runtime, precision) not in MODELS:
-        there = ", ".join(p for r, p in MODELS if r == runtime)
-        if not there:
-            raise DinkuError(
-                f"there is no runtime {runtime!r}", where="export", remedy="choose onnxruntime or openvino"
-            )
-        why = _WHY.get((runtime, precision), f"there is no precision {precision!r} for {runtime}")
-        raise DinkuError(why, where="export", remedy=f"choose {there.replace(', ', ' or ')}")
-    if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
-        raise DinkuError("is there already", where=str(target), remedy="name a new folder")
+    _check_asked(runtime, precision, mode, tolerance)
+    tolerance = convert.TOLERANCE if tolerance is None else tolerance
+    ranges = None
+    if precision == "int8":
+        if calibration is None:
+            remedy = "name a corpus with a train split"
+            raise DinkuError("int8 needs sentences to measure ranges on", where="export", remedy=remedy)
+        ranges = convert.balanced(calibration, RANGES)
     say = progress or (lambda what, done, total: None)
     with written_folder(target) as part:
         model = part / MODELS[runtime, precision]
         model.parent.mkdir()
         say(f"converting to {runtime}", 0, 0)
-        engine = _converted(tagger, model, runtime, precision, threads)
-        found = convert.gate(tagger, engine, corpus, precision, progress=say)
+        onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
+        reference = convert.Reference(tagger, corpus, progress=progress)
+        quantization, zeroed = None, dict[str, int]()
+        if ranges:
+            how = mode or DEFAULT_MODES[runtime]
+            quantization, zeroed = _quantize(reference, onnx, model, ranges, runtime, how, tolerance, threads)
+        elif runtime == "openvino":
+            convert.to_openvino(onnx, model, half=precision == "bf16")
+        if onnx != model:
+            onnx.unlink()
+        engine = bundle.engine(model, runtime, precision, threads)
+        found = reference.gate(engine, precision, tolerance=tolerance)
         del engine
         _describe(tagger, part, precision)
         listed = {path.relative_to(part).as_posix(): path for path in sorted(part.rglob("*")) if path.is_file()}
@@ -103,13 +126,117 @@ def export(
             precision=precision,
             length=tagger.encoder.length,
             label_on=tagger.label_on,
+            nonzero=tagger.shape.nonzero[0] - sum(zeroed.values()),
+            linear_nonzero=_linear_nonzero(tagger, zeroed),
+            zeros=tagger.shape.zeros,
             provenance=_provenance(tagger, about),
             gate={"corpus": _called(corpus), "split": corpus.split, "sentences": len(corpus), **found.document},
+            quantization=quantization,
             files={name: bundle.summed(path) for name, path in listed.items()},
         )
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
         _write(part / "README.md", card(manifest, tagger.tags, about))
     return Bundle.open(str(target), threads=threads)
+
+
+def _check_asked(runtime: str, precision: str, mode: str | None, tolerance: float | None) -> None:
+    if (runtime, precision) not in MODELS:
+        there = ", ".join(p for r, p in MODELS if r == runtime)
+        if not there:
+            raise DinkuError(
+                f"there is no runtime {runtime!r}", where="export", remedy="choose onnxruntime or openvino"
+            )
+        why = _WHY.get((runtime, precision), f"there is no precision {precision!r} for {runtime}")
+        raise DinkuError(why, where="export", remedy=f"choose {there.replace(', ', ' or ')}")
+    if mode not in (None, *get_args(int8.Mode)):
+        raise DinkuError(f"there is no mode {mode!r}", where="export", remedy="choose static or dynamic")
+    for name, given in (("mode", mode), ("tolerance", tolerance)):
+        if given is not None and precision != "int8":
+            raise DinkuError(f"{precision} has no {name}", where="export", remedy="leave it out, or choose int8")
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        remedy = "give the F1 (of 1) that may be lost, such as 0.005"
+        raise DinkuError(f"the tolerance is {tolerance}", where="export", remedy=remedy)
+
+
+def _quantize(
+    reference: convert.Reference,
+    float32: Path,
+    path: Path,
+    ranges: Corpus,
+    runtime: Runtime,
+    mode: int8.Mode,
+    tolerance: float,
+    threads: int,
+) -> tuple[Quantization, dict[str, int]]:
+    """Write a tagger's ONNX file in int8, and say how, and how many weights of each matrix became zero by it."""
+    tagger = reference.tagger
+    windows = tagger.encoder.windows([s.words for s in ranges])
+    batches = [tagger.encoder.batch([window]) for window in windows]
+    whole = int8.read(float32)
+    reference.report("measuring ranges", 0, 0)
+    int8.smooth(whole, batches)
+    write = int8.to_onnxruntime if runtime == "onnxruntime" else int8.to_openvino
+
+    def lost(kept: Sequence[str]) -> float:
+        reference.report(f"quantizing for {runtime}", 0, 0)
+        write(whole, path, mode, batches, kept)
+        return reference.lost(bundle.engine(path, runtime, "int8", threads)) or 0.0
+
+    costs: list[str] = []
+    first, speed = lost(()), None
+    if first > tolerance:
+        reference.report("ranking layers", 0, 0)
+        found = importance.rounding(tagger, ranges.sample(RANKED, seed=0), strength=int8.SMOOTH)
+        costs = sorted(found, key=lambda name: -found[name])
+        with tempfile.TemporaryDirectory() as folder:
+            full = shutil.copytree(path.parent, Path(folder) / "full") / path.name
+            costs = costs[: _fewest(lambda n: lost(costs[:n]) <= tolerance, len(costs))]
+            write(whole, path, mode, batches, costs)
+            speed = _speed(reference, *(bundle.engine(file, runtime, "int8", threads) for file in (path, full)))
+    made = Quantization(
+        mode=mode,
+        tolerance=tolerance,
+        corpus=_called(ranges),
+        sentences=len(ranges),
+        lost=first,
+        kept=tuple(sorted(costs)),
+        bytes=int8.more_bytes(whole, costs),
+        speed=speed,
+    )
+    return made, int8.zeroed(whole, path)
+
+
+def _linear_nonzero(tagger: Tagger, zeroed: Mapping[str, int]) -> int:
+    """Weights of the encoder's linear layers that aren't zero, and didn't become so."""
+    own = sum(int(weight.count_nonzero()) for weight in surgery.matrices(tagger.model).values())
+    within = f"{tagger.model.base_model_prefix}."
+    return own - sum(n for name, n in zeroed.items() if name.startswith(within) and not name.endswith(".weight"))
+
+
+def _fewest(fine: Callable[[int], bool], most: int) -> int:
+    """The least n from 1 on that is fine, were all above it fine too; ``most`` where none is found."""
+    low, high = 0, 1
+    while high < most and not fine(high):
+        low, high = high, min(2 * high, most)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fine(middle) else (middle, high)
+    return high
+
+
+def _speed(reference: convert.Reference, engine: predict.Engine, full: predict.Engine) -> float:
+    """How fast an engine is beside that with every layer in int8, on sentences one at a time: the median over rounds."""
+    encoder = reference.tagger.encoder
+    windows = encoder.windows([s.words for s in reference.corpus.sample(TIMED, seed=0)])
+    batches = [encoder.batch([window]) for window in windows]
+    subjects = {name: partial(_read, each, batches) for name, each in (("own", engine), ("full", full))}
+    seconds = interleaved(subjects, rounds=5)
+    return median(b / a for a, b in zip(seconds["own"], seconds["full"], strict=True))
+
+
+def _read(engine: predict.Engine, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        engine.logits(batch)
 
 
 def measure(
@@ -125,19 +252,6 @@ def measure(
     with written(made.folder / "README.md") as file:
         file.write(card(made.manifest, made.tags, about, found).encode())
     return found
-
-
-def _converted(tagger: Tagger, model: Path, runtime: Runtime, precision: Precision, threads: int) -> predict.Engine:
-    if runtime == "onnxruntime":
-        from dinku.runtime.onnxruntime import OnnxEngine
-
-        return OnnxEngine(convert.to_onnx(tagger, model), threads=threads)
-    from dinku.runtime.openvino import OpenVinoEngine
-
-    onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
-    convert.to_openvino(onnx, model, half=precision == "bf16")
-    onnx.unlink()
-    return OpenVinoEngine(model, threads=threads, precision=precision)
 
 
 def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
@@ -202,6 +316,10 @@ def card(manifest: Manifest, tags: tuple[str, ...], about: About, measured: Meas
     ]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
     out += [f"what shares its batch moves a logit by up to {gate['batch']:.2g}.", ""]
+    if manifest.precision == "bf16" and not any("bfloat16" in name for name in gate["executed"]):
+        out += ["The processor that compared them has no bf16, and computed in fp32: in bf16 nothing was compared.", ""]
+    if manifest.quantization:
+        out += [manifest.quantization.told, ""]
     if about.latency:
         out += ["## Speed", "", about.latency, ""]
     out += ["## How it was made", ""]

@@ -36,9 +36,14 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder to fill, which takes its place at ``path`` (where nothing or an empty folder may be) in the same way."""
+    """A folder to fill, which takes its place at ``path`` in the same way.
+
+    Raises `DinkuError` before anything is done where anything but an empty folder is there.
+    """
     target, part = Path(path), _beside(path)
     with told(target):
+        if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
+            raise DinkuError("is there already", where=str(target), remedy="name a new folder")
         try:
             part.mkdir(parents=True)
             yield part

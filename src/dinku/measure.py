@@ -6,10 +6,8 @@ import math
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
@@ -20,9 +18,9 @@ import zstandard
 from numpy.typing import NDArray
 
 from dinku.corpus import Sentence
-from dinku.encode import Batch, Encoder
+from dinku.encode import Encoder
 from dinku.errors import DinkuError
-from dinku.predict import Engine
+from dinku.predict import Told
 from dinku.results import Numerics
 from dinku.shape import Shape
 from dinku.sources import is_masked_lm, is_spare, safetensors_header, weight_files
@@ -153,23 +151,20 @@ def _stored(path: Path) -> int:
 BATCH = 16
 
 
-def numerics(engine: Engine, encoder: Encoder, sentences: Sequence[Sentence], *, scheme: str) -> Numerics:
-    """How torch computes for a quantized tagger; see `dinku.results.Numerics`.
+def numerics(engine: Told, encoder: Encoder, sentences: Sequence[Sentence], *, scheme: str) -> Numerics:
+    """How an engine computes; see `dinku.results.Numerics`.
 
     Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` where a
     logit isn't finite: float16 ends at 65,504.
     """
-    import torch
-
     windows = encoder.windows([s.words for s in sentences])
-    operators: Counter[str] = Counter()
+    operators: dict[str, int] = {}
     words = changed = 0
     largest = most = 0.0
     for start in range(0, len(windows), BATCH):
         group = windows[start : start + BATCH]
         batch = encoder.batch(group)
-        if start == 0:
-            operators = _operators(engine, batch)
+        operators = operators or engine.executed(batch)
         together = engine.logits(batch)
         alone = np.concatenate([engine.logits(encoder.batch([window])) for window in group])
         if not (np.isfinite(together).all() and np.isfinite(alone).all()):
@@ -179,13 +174,11 @@ def numerics(engine: Engine, encoder: Encoder, sentences: Sequence[Sentence], *,
         changed += int((together.argmax(-1) != alone.argmax(-1)).sum())
         most = max(most, float(np.abs(alone).max(initial=0)))
         largest = max(largest, float(np.abs(together - alone).max(initial=0)))
-    held = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    torchs = any(name.endswith("linear_dynamic") for name in operators)
     return Numerics(
         scheme=scheme,
-        operators=dict(sorted(operators.items())),
-        instructions=torch.backends.cpu.get_cpu_capability() + (f", oneDNN held to {held}" if held else ""),
-        kernels=f"torch {torch.backends.quantized.engine}" if torchs else f"bitsandbytes {version('bitsandbytes')}",
+        operators=operators,
+        instructions=engine.instructions,
+        kernels=engine.kernels,
         sentences=len(sentences),
         batch=BATCH,
         words=words,
@@ -193,44 +186,6 @@ def numerics(engine: Engine, encoder: Encoder, sentences: Sequence[Sentence], *,
         largest_change=largest,
         largest_logit=most,
     )
-
-
-_INT8 = {"quantized::linear_dynamic", "bitsandbytes::int8_mixed_scaled_mm", "bitsandbytes::int8_scaled_mm"}
-_FLOAT = {f"aten::{name}" for name in ("linear", "matmul", "addmm", "mm", "bmm", "scaled_dot_product_attention")}
-_FLOAT |= {f"aten::{name}" for name in ("embedding", "layer_norm", "native_layer_norm", "gelu", "softmax", "_softmax")}
-
-
-def _operators(engine: Engine, batch: Batch) -> Counter[str]:
-    """The operators of one batch that compute much, each with its type: *int8 linear_dynamic*, *float32 embedding*.
-
-    bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
-    """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    found: Counter[str] = Counter()
-
-    class Count(TorchDispatchMode):
-        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            space, _, name = str(operator.name()).partition(".")[0].partition("::")
-            tensors = [a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
-            kind = str(tensors[0].dtype).removeprefix("torch.") if tensors else ""
-            if f"{space}::{name}" in _INT8:
-                if space == "bitsandbytes":
-                    device = args[0].device.type.upper()
-                    own = torch._C._dispatch_has_kernel_for_dispatch_key("bitsandbytes::int8_linear_matmul", device)
-                    outliers = name == "int8_mixed_scaled_mm" and args[5] is not None and args[5].numel()
-                    kind = ("int8" if own else "int8 as float32") + f"+{kind}" * bool(outliers)
-                else:
-                    kind = "int8"
-                found[f"{kind} {name}"] += 1
-            elif f"{space}::{name}" in _FLOAT:
-                found[f"{kind} {name}"] += 1
-            return operator(*args, **(kwargs or {}))
-
-    with Count():
-        engine.logits(batch)
-    return found
 
 
 def interleaved(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, get_type_hints, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, get_type_hints, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -17,6 +17,7 @@ from dinku.shape import Shape
 from dinku.text import Text
 
 if TYPE_CHECKING:
+    from dinku.bundle import Bundle
     from dinku.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
@@ -107,7 +108,7 @@ class Method(Protocol):
         """What the model will cost afterwards, by arithmetic."""
         ...
 
-    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger | Bundle:
         """Surgery or training. The tagger given stays bit-identical."""
         ...
 
@@ -266,7 +267,7 @@ class Matched(Repeated):
         """The student before it learns, its weights its own."""
         student = tagger
         for method in self.student:
-            student = method.apply(student, data.of(method), replace(work, folder=None))
+            student = cast("Tagger", method.apply(student, data.of(method), replace(work, folder=None)))
         theirs = {id(weight) for weight in tagger.model.parameters()}
         shared = any(id(weight) in theirs for weight in student.model.parameters())
         return student.copy() if shared else student

@@ -27,6 +27,24 @@ class Engine(Protocol):
         ...
 
 
+class Told(Engine, Protocol):
+    """An engine that says how it computes."""
+
+    def executed(self, batch: Batch) -> dict[str, int]:
+        """How often each operator that computes much runs for a batch, by the type it computes in: *int8 MatMul*."""
+        ...
+
+    @property
+    def kernels(self) -> str:
+        """What multiplies, and its version."""
+        ...
+
+    @property
+    def instructions(self) -> str:
+        """The instructions that it may use."""
+        ...
+
+
 @dataclass(frozen=True)
 class Tagging:
     """One sentence tagged: ``tags`` a word, and ``scores`` [words] the probability of each of them."""

@@ -269,7 +269,6 @@ def documents(rows: Sequence[Row]) -> list[dict[str, Any]]:
 @cache
 def environment(threads: int) -> Environment:
     """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
-    name, flags = cpu()
     packages = {}
     for package in _PACKAGES:
         try:
@@ -279,8 +278,8 @@ def environment(threads: int) -> Environment:
     commit, dirty = _commit()
     return Environment(
         system=f"{platform.system()} {platform.machine()}",
-        cpu=name,
-        instructions=tuple(f for f in _FLAGS if f in flags),
+        cpu=cpu()[0],
+        instructions=instructions(),
         cores=os.cpu_count() or 1,
         threads=threads,
         python=platform.python_version(),
@@ -288,6 +287,11 @@ def environment(threads: int) -> Environment:
         commit=commit,
         dirty=dirty,
     )
+
+
+def instructions() -> tuple[str, ...]:
+    """What the processor has for narrow numbers, as the system calls it."""
+    return tuple(flag for flag in _FLAGS if flag in cpu()[1])
 
 
 @cache

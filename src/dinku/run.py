@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from tokenizers import Tokenizer
 
 from dinku import measure, sources
+from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
@@ -298,10 +299,13 @@ class Runner:
             self.store.finish(address, made)
         return True
 
-    def _tagger(self, prepared: Prepared, i: int) -> Tagger:
+    def _tagger(self, prepared: Prepared, i: int) -> Any:
+        """The tagger after the i-th step: a bundle where that is one, and then the last."""
         from dinku.tagger import Tagger
 
         folder = self.store.tagger(prepared.addresses[i]) if i else prepared.base.folder
+        if is_bundle(folder):
+            return Bundle.open(str(folder), threads=self.threads)
         return Tagger.load(folder, label_on=prepared.recipe.label_on)
 
     def _evaluate(self, prepared: Prepared, missing: Sequence[tuple[Corpus, int]]) -> None:
@@ -432,27 +436,38 @@ class _Clock:
                 file.write(f"{self.seconds:.3f}".encode())
 
 
-def size_of(tagger: Tagger, folder: Path) -> Size:
+def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
     """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
-    from dinku import surgery
+    shape = tagger.shape
+    if isinstance(tagger, Bundle):
+        linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
+    else:
+        from dinku import surgery
 
-    linear = surgery.matrices(tagger.model).values()
+        weights = surgery.matrices(tagger.model).values()
+        linear, nonzero = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
     return Size(
-        parameters=tagger.shape.parameters,
-        nonzero=tagger.shape.nonzero[0],
-        linear=sum(weight.numel() for weight in linear),
-        linear_nonzero=sum(int(weight.count_nonzero()) for weight in linear),
+        parameters=shape.parameters,
+        nonzero=shape.nonzero[0],
+        linear=linear,
+        linear_nonzero=nonzero,
         bytes_disk=measure.disk_bytes(folder),
         bytes_download=measure.download_bytes(folder),
     )
 
 
 def time_taggers(
-    subject: Tagger, dense: Tagger, again: Tagger, corpus: Corpus, *, rounds: int, reference: str
+    subject: Tagger | Bundle,
+    dense: Tagger | Bundle,
+    again: Tagger | Bundle,
+    corpus: Corpus,
+    *,
+    rounds: int,
+    reference: str,
 ) -> Latency:
     """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
 
-    def whole_path(tagger: Tagger) -> Callable[[], object]:
+    def whole_path(tagger: Tagger | Bundle) -> Callable[[], object]:
         return lambda: [tagger.tag([sentence]) for sentence in corpus]
 
     subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}

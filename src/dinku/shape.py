@@ -41,7 +41,9 @@ class Component:
 class Scheme:
     """How the weights lie in a folder: bytes of a value in the matrices of linear layers, and of any other value.
 
-    ``scales``, of four bytes, are one a row or one a matrix. The matrix of the tag head is one of them where ``head`` is.
+    ``scales``, of four bytes, are one a row or one a matrix. The matrix of the tag head is one of them where ``head`` is,
+    and word embeddings are where ``words`` is. With ``smooth`` each feature that linear layers read has a factor of four
+    bytes.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Scheme:
     rest: int
     scales: Literal["", "row", "matrix"] = ""
     head: bool = False
+    words: bool = False
+    smooth: bool = False
 
     @property
     def terminal(self) -> bool:
@@ -68,6 +72,8 @@ LLM_INT8 = {
     "float32": Scheme("LLM.int8(), rest float32", 1, 4, "row"),
 }
 DYNAMIC = Scheme("dynamic int8", 1, 4, "matrix", head=True)
+BFLOAT16 = Scheme("bfloat16", 2, 2)
+INT8 = Scheme("int8", 1, 4, "row", head=True, words=True, smooth=True)
 
 
 def scheme_of(config: Mapping[str, Any], *, where: str = "config.json") -> Scheme:
@@ -93,7 +99,8 @@ class Shape:
 
     ``layers`` may differ. With a ``rank`` the word embeddings are a product, [vocabulary, rank] by [rank, hidden]. ``spread``
     names what is known in all but not yet layer by layer, *heads* or *width*, as data decide: a method that declares it gives
-    ``layers`` any sizes that add up.
+    ``layers`` any sizes that add up. *precision* in it means that data decide which linear layers of a quantized tagger stay
+    in float32: ``kept`` bytes more than if none did.
 
     ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
     at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing.
@@ -112,6 +119,7 @@ class Shape:
     rank: int = 0
     spread: frozenset[str] = frozenset()
     scheme: Scheme = FLOAT32
+    kept: int = 0
 
     @classmethod
     def of_config(
@@ -204,7 +212,8 @@ class Shape:
 
     @property
     def components(self) -> tuple[Component, ...]:
-        return tuple(Component(name, n, self._stored(name, n)) for name, n in self.parts.items() if n)
+        stored = [Component(name, n, self._stored(name, n)) for name, n in self.parts.items() if n]
+        return (*stored, *([Component("layers kept in float32", 0, self.kept)] if self.kept else []))
 
     def _stored(self, part: str, parameters: int) -> int:
         """Bytes of a component: its matrices [rows, columns], their scales and the rest of it."""
@@ -213,10 +222,25 @@ class Shape:
             "attention": [m for a in inner for m in [(a, h), (a, h), (a, h), (h, a)]],
             "feed-forward": [m for layer in self.layers for m in [(layer.width, h), (h, layer.width)]],
             "tag head": [(self.tags, h)] if self.scheme.head else [],
+            "word embeddings": self._tables if self.scheme.words else [],
         }.get(part, [])
         weights, rows = sum(r * c for r, c in matrices), sum(r for r, _ in matrices)
         scales = {"": 0, "row": rows, "matrix": len(matrices)}[self.scheme.scales]
-        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * scales
+        read = {
+            "attention": sum(h + a for a in inner),  # queries, keys and values read the same
+            "feed-forward": sum(h + layer.width for layer in self.layers),
+            "tag head": h,
+            "word embeddings": self.rank,
+        }.get(part, 0)
+        factors = read if self.scheme.smooth else 0
+        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * (scales + factors)
+
+    @property
+    def _tables(self) -> list[tuple[int, int]]:
+        """The matrices of the word embeddings."""
+        if self.rank:
+            return [(self.vocabulary, self.rank), (self.hidden, self.rank)]
+        return [(self.vocabulary, self.hidden)]
 
     def multiply_adds(self, subwords: int) -> int:
         """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
@@ -230,6 +254,8 @@ class Shape:
         parameters that aren't zero lie within the interval.
         """
         alike = replace(measured, zeros=self.zeros, nonzero=self.nonzero, layers=self.layers, spread=self.spread)
+        if "precision" in self.spread:
+            alike = replace(alike, kept=self.kept)
         if alike != self or measured.sizes(self.spread) != self.sizes(self.spread):
             return f"declared {self}, measured {measured}"
         if measured.zeros < self.zeros:
@@ -263,15 +289,18 @@ class Shape:
         low, high = self.nonzero
         return replace(less, zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
 
-    def quantized(self, scheme: Scheme, *, where: str) -> Shape:
-        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else.
+    def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Shape:
+        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else. With ``chosen``
+        data decide which layers are.
 
         Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
         """
         self.scheme.refuse(where)
         if not self.tags:
             raise DinkuError("there are no tags", where=where, remedy="fine-tune the encoder first")
-        return replace(self, scheme=scheme, nonzero=(0, min(self.nonzero[1], self.parameters - self.zeros)))
+        spread = self.spread | {"precision"} if chosen else self.spread
+        nonzero = (0, min(self.nonzero[1], self.parameters - self.zeros))
+        return replace(self, scheme=scheme, spread=spread, nonzero=nonzero)
 
     def with_tags(self, tags: int) -> Shape:
         """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""

@@ -137,8 +137,6 @@ class Tagger:
         if weights == "int8":
             self.scheme.refuse("save")
         target = Path(folder)
-        if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
-            raise DinkuError("is there already", where=str(target), remedy="name a new folder")
         with written_folder(target) as part:
             model = self.model
             model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on

@@ -23,11 +23,11 @@ from transformers import (
 )
 
 from dinku import surgery
+from dinku.bundle import Bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
-from dinku.predict import tag as tag_with
 from dinku.recipe import Recipe
 from dinku.runtime.torch import TorchEngine
 from dinku.shape import Shape
@@ -178,12 +178,12 @@ def check_method(
         tagger = tiny_tagger(family, pieces, tags=() if bare else TAGS)
         resolved = method.resolve(tagger, given)
         before = tagger.digest
-        after = resolved.apply(tagger, given, Work(seed=3, threads=1))
+        after: Any = resolved.apply(tagger, given, Work(seed=3, threads=1))
         at = f"{method} on {family}"
         check_law(resolved, tagger.shape, after.shape)
         assert tagger.digest == before, f"{at} changed the tagger it was given"
         seed = 3 if isinstance(method, Drawn) else 4  # which enters the address of no other method
-        again = resolved.apply(tagger, given, Work(seed=seed, threads=1))
+        again: Any = resolved.apply(tagger, given, Work(seed=seed, threads=1))
         assert again.digest == after.digest, f"{at} gave another result at the same seed, or at one not in its address"
         if after.tags:
             _check_tags(after, at)
@@ -196,7 +196,7 @@ def check_method(
             else:
                 check_law(follows, after.shape, follows.apply(after, data.of(other), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
-            led = leads.apply(tagger, data.of(other), Work(threads=1))
+            led: Any = leads.apply(tagger, data.of(other), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
     _check_json(method.resolve(None, given), given)
     _check_needs(method, data)
@@ -234,9 +234,11 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     assert quantized.digest == before, f"{method} spoilt a quantized tagger"
 
 
-def _logits(tagger: Tagger) -> np.ndarray[Any, Any]:
+def _logits(tagger: Tagger | Bundle) -> np.ndarray[Any, Any]:
     """What a tagger scores, or an encoder's last states."""
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
+    if isinstance(tagger, Bundle):
+        return tagger.engine.logits(batch)
     if tagger.tags:
         return TorchEngine(tagger.model).logits(batch)
     ids, mask = torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)
@@ -244,7 +246,7 @@ def _logits(tagger: Tagger) -> np.ndarray[Any, Any]:
         return tagger.model(input_ids=ids, attention_mask=mask)[0].numpy()
 
 
-def _check_tags(tagger: Tagger, at: str) -> None:
+def _check_tags(tagger: Tagger | Bundle, at: str) -> None:
     odd = ["", " ", "\u200b", "ß" * 200, "ሰላም", "a\u0301", "🙂", "x"]
     sentences = [Sentence(tuple(odd)), Sentence(()), Sentence(("Bade",) * 90), *tiny_corpus(4)]
     for sentence, found in zip(sentences, tagger.tag(sentences), strict=True):
@@ -252,15 +254,16 @@ def _check_tags(tagger: Tagger, at: str) -> None:
         assert all(is_iob2_tag(t) for t in found.tags), f"{at}: {found.tags} aren't all IOB2"
 
 
-def _check_saved(tagger: Tagger, at: str) -> None:
+def _check_saved(tagger: Tagger | Bundle, at: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        loaded = Tagger.load(tagger.save(Path(folder) / "tagger"))
+        saved = tagger.save(Path(folder) / "tagger")
+        loaded = Bundle.open(str(saved), threads=1) if isinstance(tagger, Bundle) else Tagger.load(saved)
         assert loaded.digest == tagger.digest, f"{at}: what was saved loads as another tagger"
         assert np.array_equal(_logits(loaded), _logits(tagger)), f"{at}: what was saved predicts otherwise"
         if not tagger.tags:
             return
         sentences = tiny_corpus(8, seed=9).sentences
-        found, expected = (tag_with(TorchEngine(t.model), t.encoder, t.tags, sentences) for t in (loaded, tagger))
+        found, expected = (t.tag(sentences) for t in (loaded, tagger))
         assert [f.tags for f in found] == [e.tags for e in expected], f"{at}: what was saved tags otherwise"
 
 

@@ -21,6 +21,7 @@ MODULES = {
     "NarrowHidden": "hidden",
     "Pretrain": "pretrain",
     "PruneHeads": "prune",
+    "Quantize": "quantize",
     "QuantizeDynamic": "dynamic",
     "QuantizeLLMInt8": "llmint8",
     "RegroupHeads": "heads",

@@ -1,1 +1,20 @@
 """Engines that answer logits for a batch. Each is imported only where it is used."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dinku.errors import DinkuError
+
+
+def unreadable(model: Path, error: Exception) -> DinkuError:
+    """What an engine says of a model that it can't open."""
+    reason = " ".join(str(error).split())[:200]
+    return DinkuError(f"can't be opened ({reason})", where=str(model), remedy="fetch or export the model again")
+
+
+def held() -> str:
+    """To which instructions oneDNN is held, which multiplies for torch and OpenVINO; empty where to none."""
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return f", oneDNN held to {most}" if most else ""

@@ -10,7 +10,8 @@ import openvino
 from numpy.typing import NDArray
 
 from dinku.encode import Batch
-from dinku.runtime.onnxruntime import unreadable
+from dinku.results import instructions
+from dinku.runtime import held, unreadable
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
 
@@ -42,11 +43,24 @@ class OpenVinoEngine:
         out = self._request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
         return out[batch.rows, batch.columns]
 
-    def executed(self) -> dict[str, int]:
-        """How many matrix products run in each precision (*f32*, *bf16*, *i8*, *u8*), as compiled for this processor."""
+    def executed(self, batch: Batch) -> dict[str, int]:
+        """See `dinku.predict.Told.executed`; as compiled for this processor, whatever the batch."""
         found: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()
-            if info["layerType"].astype(str) in ("FullyConnected", "MatMul"):
-                found[info["runtimePrecision"].astype(str).lower()] += 1
+            if (kind := info["layerType"].astype(str)) in _COMPUTING:
+                precision = info["runtimePrecision"].astype(str).lower()
+                found[f"{_TYPES.get(precision, precision)} {kind}"] += 1
         return dict(sorted(found.items()))
+
+    @property
+    def kernels(self) -> str:
+        return f"OpenVINO {openvino.__version__.partition('-')[0]}"
+
+    @property
+    def instructions(self) -> str:
+        return " ".join(instructions()) + held()
+
+
+_COMPUTING = ("FullyConnected", "MatMul", "Gather", "MVN", "Softmax", "Gelu", "ScaledDotProductAttention", "Subgraph")
+_TYPES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.encode import Batch
+from dinku.runtime import held
 
 
 class TorchEngine:
@@ -33,3 +37,51 @@ class TorchEngine:
             words = out[torch.from_numpy(batch.rows).to(device), torch.from_numpy(batch.columns).to(device)]
         self.model.train(was_training)
         return words.float().cpu().numpy()
+
+    def executed(self, batch: Batch) -> dict[str, int]:
+        """See `dinku.predict.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
+
+        bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
+        """
+        with _Counting() as counting:
+            self.logits(batch)
+        return dict(sorted(counting.found.items()))
+
+    @property
+    def kernels(self) -> str:
+        own = getattr(self.model.config, "quantization_config", None)
+        return f"bitsandbytes {version('bitsandbytes')}" if own else f"torch {torch.backends.quantized.engine}"
+
+    @property
+    def instructions(self) -> str:
+        return torch.backends.cpu.get_cpu_capability() + held()
+
+
+_INT8 = {"quantized::linear_dynamic", "bitsandbytes::int8_mixed_scaled_mm", "bitsandbytes::int8_scaled_mm"}
+_FLOAT = {f"aten::{name}" for name in ("linear", "matmul", "addmm", "mm", "bmm", "scaled_dot_product_attention")}
+_FLOAT |= {f"aten::{name}" for name in ("embedding", "layer_norm", "native_layer_norm", "gelu", "softmax", "_softmax")}
+
+
+class _Counting(TorchDispatchMode):
+    """Counts the operators that compute much, each with its type."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        space, _, name = str(operator.name()).partition(".")[0].partition("::")
+        tensors = [a for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()]
+        kind = str(tensors[0].dtype).removeprefix("torch.") if tensors else ""
+        if f"{space}::{name}" in _INT8:
+            if space == "bitsandbytes":
+                device = args[0].device.type.upper()
+                own = torch._C._dispatch_has_kernel_for_dispatch_key("bitsandbytes::int8_linear_matmul", device)
+                outliers = name == "int8_mixed_scaled_mm" and args[5] is not None and args[5].numel()
+                kind = ("int8" if own else "int8 as float32") + f"+{kind}" * bool(outliers)
+            else:
+                kind = "int8"
+            self.found[f"{kind} {name}"] += 1
+        elif f"{space}::{name}" in _FLOAT:
+            self.found[f"{kind} {name}"] += 1
+        return operator(*args, **(kwargs or {}))

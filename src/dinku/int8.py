@@ -1,0 +1,323 @@
+"""An ONNX tagger in float32 → the same in int8, for onnxruntime or for OpenVINO.
+
+Weights of linear layers become int8 with one scale a column, word embeddings int8 with one scale a row; what is multiplied
+with the weights becomes int8 as it comes (*dynamic*) or by ranges measured beforehand (*static*, where products of
+attention are int8 as well). Norms, softmax, position and type embeddings stay float32.
+
+A few features of a transformer are a hundred times larger than the others, and one scale for all of them leaves the others
+a few steps. So what linear layers read is smoothed first: divided, feature by feature, by what the weights' rows are then
+multiplied with (SmoothQuant: Xiao et al. 2023, arXiv 2211.10438, eq. 4), which in exact arithmetic changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from dinku import packing
+from dinku.encode import Batch
+from dinku.errors import DinkuError
+
+Mode = Literal["static", "dynamic"]
+Arrays = dict[str, NDArray[Any]]
+SMOOTH = 0.9  # how much of the spread of features goes over to the weights
+
+
+def read(path: Path) -> Any:
+    """An ONNX model in memory."""
+    return onnx.load(path)
+
+
+def linear(model: Any) -> dict[str, Any]:
+    """The products of an ONNX model with weights, each by the name of its linear layer.
+
+    What spreads factorized word embeddings has no bias to be named by: it is called *word embeddings*.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    readers = defaultdict(list)
+    for node in model.graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    out = {}
+    for node in model.graph.node:
+        if node.op_type == "MatMul" and node.input[1] in weights:
+            biases = [n for reader in readers[node.output[0]] for n in reader.input if n.endswith(".bias")]
+            out[biases[0].removesuffix(".bias") if biases else "word embeddings"] = node
+    return out
+
+
+def smooth(model: Any, batches: Sequence[Batch], strength: float = SMOOTH) -> None:
+    """Divide what linear layers read by one factor a feature, and multiply the rows of their weights with it.
+
+    A factor is max|x|^strength / max|w|^(1 − strength), x what is read of the batches and w the row of the weights.
+    """
+    graph, tensors = model.graph, {t.name: t for t in model.graph.initializer}
+    readers = defaultdict(list)
+    for node in linear(model).values():
+        readers[node.input[0]].append(node)
+    largest = _largest(model, list(readers), batches)
+    for name, nodes in readers.items():
+        weights = [numpy_helper.to_array(tensors[node.input[1]]) for node in nodes]  # [features, out]
+        rows = np.max([np.abs(weight).max(1) for weight in weights], axis=0)
+        factor = np.maximum(largest[name], 1e-5) ** strength / np.maximum(rows, 1e-5) ** (1 - strength)
+        for node, weight in zip(nodes, weights, strict=True):
+            smoothed = (weight * factor[:, None]).astype(np.float32)
+            tensors[node.input[1]].CopyFrom(numpy_helper.from_array(smoothed, node.input[1]))
+            node.input[0] = name + ".smooth"
+        graph.initializer.append(numpy_helper.from_array((1 / factor).astype(np.float32), name + ".factor"))
+        at = min(list(graph.node).index(node) for node in nodes)
+        graph.node.insert(at, helper.make_node("Mul", [name, name + ".factor"], [name + ".smooth"], name + ".smoothed"))
+
+
+def _largest(model: Any, names: Sequence[str], batches: Sequence[Batch]) -> Arrays:
+    """The largest magnitude of each feature of the tensors ``names`` [batch, length, features] over the batches."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    graph = watched.graph
+    graph.initializer.append(numpy_helper.from_array(np.array([0, 1]), "dinku.axes"))
+    for name in names:
+        graph.node.append(helper.make_node("Abs", [name], [name + ".abs"]))
+        graph.node.append(helper.make_node("ReduceMax", [name + ".abs", "dinku.axes"], [name + ".most"], keepdims=0))
+        graph.output.append(helper.make_tensor_value_info(name + ".most", TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = [session.run([name + ".most" for name in names], _inputs(batch)) for batch in batches]
+    return {name: np.max([each[i] for each in found], axis=0) for i, name in enumerate(names)}
+
+
+def more_bytes(float32: Any, kept: Collection[str]) -> int:
+    """By how many bytes the weights are larger for the linear layers ``kept`` in float32."""
+    sizes = {tensor.name: tensor.dims for tensor in float32.graph.initializer}
+    weights = [sizes[node.input[1]] for name, node in linear(float32).items() if name in kept]
+    return sum(3 * rows * columns - 4 * columns for rows, columns in weights)
+
+
+def _inputs(batch: Batch) -> Arrays:
+    return {"input_ids": batch.ids, "attention_mask": batch.mask}
+
+
+def to_onnxruntime(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], kept: Collection[str] = ()) -> Path:
+    """Write an ONNX model, which stays as it is, in int8 for onnxruntime; the linear layers ``kept`` stay in float32.
+
+    Weights take 7 bits of their 8: on processors without VNNI a pair of products is summed in 16 bits, which
+    2 · 255 · 64 fits and 2 · 255 · 127 doesn't, so that the same file answers alike on all. onnxruntime's own tool would
+    store word embeddings with one scale for the whole table, which rounds rare pieces to nothing.
+    """
+    from onnxruntime import quantization
+
+    model = _by_rows(model)
+    options: dict[str, Any] = {
+        "op_types_to_quantize": ["MatMul"],
+        "nodes_to_exclude": [node.name for name, node in linear(model).items() if name in kept],
+        "per_channel": True,
+        "reduce_range": True,
+        "weight_type": quantization.QuantType.QInt8,
+    }
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # to which its tool talks
+    try:
+        if mode == "dynamic":
+            quantization.quantize_dynamic(model, path, **options, extra_options={"MatMulConstBOnly": True})
+        else:
+            options["activation_type"] = quantization.QuantType.QUInt8
+            options["extra_options"] = {
+                "QDQOpTypePerChannelSupportToAxis": {"MatMul": 1},
+                "OpTypesToExcludeOutputQuantization": ["MatMul"],
+            }
+            quantization.quantize_static(model, path, _reader(batches), **options)
+    finally:
+        logging.getLogger().setLevel(level)
+    return path
+
+
+def _reader(batches: Sequence[Batch]) -> Any:
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(batches)
+
+        def get_next(self) -> Arrays | None:
+            batch = next(self.left, None)
+            return None if batch is None else _inputs(batch)
+
+    return Reader()
+
+
+def _by_rows(model: Any) -> Any:
+    """A copy that has the table that ``input_ids`` picks from as int8 with one scale a row: both are picked, and multiplied."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    graph = copied.graph
+    (node,) = [n for n in graph.node if n.op_type == "Gather" and n.input[1] == "input_ids"]
+    (table,) = [t for t in graph.initializer if t.name == node.input[0]]
+    steps, scale = table.name + "_quantized", table.name + "_scale"  # as the tool calls those of other weights
+    made = packing.packed({"": numpy_helper.to_array(table)}).values()
+    graph.initializer.remove(table)
+    graph.initializer.extend(numpy_helper.from_array(a, n) for a, n in zip(made, (steps, scale), strict=True))
+    picking = [
+        helper.make_node("Gather", [steps, "input_ids"], [steps + ".picked"]),
+        helper.make_node("Gather", [scale, "input_ids"], [scale + ".picked"]),
+        helper.make_node("Unsqueeze", [scale + ".picked", "dinku.last"], [scale + ".column"]),
+        helper.make_node("Cast", [steps + ".picked"], [steps + ".float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [steps + ".float", scale + ".column"], list(node.output)),
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.array([-1]), "dinku.last"))
+    at = list(graph.node).index(node)
+    graph.node.remove(node)
+    for offset, each in enumerate(picking):
+        graph.node.insert(at + offset, each)
+    return copied
+
+
+def to_openvino(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], kept: Collection[str] = ()) -> Path:
+    """Write an ONNX model, which stays as it is, in int8 for OpenVINO; the linear layers ``kept`` stay in float32.
+
+    *static* is NNCF's quantization of a transformer. *dynamic* stores the weights in int8; whether what is multiplied with
+    them becomes int8 too is OpenVINO's choice, by processor.
+    """
+    import openvino
+
+    if mode == "dynamic":
+        made = openvino.Core().read_model(_stored_narrow(model, kept).SerializeToString())
+        openvino.save_model(made, path, compress_to_fp16=False)
+        return path
+    os.environ.setdefault("NNCF_CI", "1")  # or it reports every use to its makers
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    own = {node.name for name, node in linear(model).items() if name in kept}
+    own |= {node.name for node in model.graph.node if node.op_type == "Gather" and node.input[1] != "input_ids"}
+    with contextlib.redirect_stdout(io.StringIO()):  # on which it draws bars
+        float32 = openvino.Core().read_model(model.SerializeToString())
+        known = {operator.get_friendly_name() for operator in float32.get_ops()}
+        made = nncf.quantize(
+            float32,
+            nncf.Dataset([_inputs(batch) for batch in batches]),
+            model_type=nncf.ModelType.TRANSFORMER,
+            subset_size=len(batches),
+            ignored_scope=nncf.IgnoredScope(names=sorted(own & known)),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=-1)  # that is done
+            ),
+        )
+        openvino.save_model(made, path, compress_to_fp16=False)
+    return path
+
+
+def _stored_narrow(model: Any, kept: Collection[str]) -> Any:
+    """A copy whose weights are int8 with one scale a column, of word embeddings a row, and float32 again where they are used."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    graph, tensors = copied.graph, {t.name: t for t in copied.graph.initializer}
+    used = [(node, 1) for name, node in linear(copied).items() if name not in kept]
+    used += [(node, 0) for node in graph.node if node.op_type == "Gather" and node.input[1] == "input_ids"]
+    for node, port in used:
+        weight = tensors[node.input[port]]
+        values = numpy_helper.to_array(weight)
+        steps, scale = packing.packed({"": values.T if port else values}).values()
+        names = [weight.name + end for end in ("_quantized", "_scale", "_again")]
+        graph.initializer.remove(weight)
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(steps.T if port else steps), names[0]))
+        graph.initializer.append(numpy_helper.from_array(scale, names[1]))
+        again = helper.make_node("DequantizeLinear", names[:2], names[2:], axis=port)
+        graph.node.insert(list(graph.node).index(node), again)
+        node.input[port] = names[2]
+    return copied
+
+
+def zeroed(float32: Any, path: Path) -> dict[str, int]:
+    """How many weights of an ONNX model became zero in its int8 file for either engine, by linear layer or matrix.
+
+    Raises `DinkuError`, of status 1, where a weight there isn't the one in ``float32`` rounded to the nearest step, or one
+    that stays in float32 isn't the same: no sentence may ever show a scale that is wrong for one rare piece.
+    """
+    stored = _of_openvino(path, float32) if path.suffix == ".xml" else _of_onnx(path)
+    layers = {node.input[1]: name for name, node in linear(float32).items()}
+    zeros = {}
+    for name, weight in _weights(float32).items():
+        steps, scale = stored.pop(name, (np.zeros(0), None))
+        fine = steps.shape == weight.shape
+        if scale is None:
+            fine = np.array_equal(steps, weight)
+        elif fine:
+            # The nearest step is half a scale away at most; float32 has 24 bits, of which the division loses the last.
+            fine = bool((np.abs(steps * scale - weight) <= 0.5001 * np.abs(scale)).all())
+            zeros[layers.get(name, name)] = int(np.count_nonzero(weight) - np.count_nonzero(steps))
+        if not fine:
+            problem = f"{layers.get(name, name)} isn't what it was made from, rounded"
+            raise DinkuError(problem, where="gate", remedy="nothing was written; convert with other versions", status=1)
+    return zeros
+
+
+def _weights(model: Any) -> Arrays:
+    """What an ONNX model multiplies with or picks from, [inputs, outputs] or [rows, features], by name."""
+    used = {name for node in model.graph.node if node.op_type in ("MatMul", "Gather") for name in node.input}
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name in used}
+    return {name: weight for name, weight in found.items() if weight.ndim == 2 and weight.dtype == np.float32}
+
+
+Stored = dict[str, tuple[NDArray[Any], NDArray[Any] | None]]
+
+
+def _of_onnx(path: Path) -> Stored:
+    """Weights of an int8 ONNX file: their steps and what a step is worth, or their values; by the names of `_weights`."""
+    graph = onnx.load(path).graph
+    tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    picked = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    out: Stored = {}
+    for name, values in tensors.items():
+        plain = name.removesuffix("_quantized")
+        if plain == name:
+            out[name] = (values, None)
+        elif not tensors.get(plain + "_zero_point", np.zeros(1)).any():
+            scale = tensors[plain + "_scale"]
+            out[plain] = (values, scale[:, None] if name in picked else scale)
+    return out
+
+
+def _of_openvino(path: Path, float32: Any) -> Stored:
+    """The same of an OpenVINO model, whose operators are called as the nodes of the ONNX model it was made from."""
+    import openvino
+
+    operators = {op.get_friendly_name(): op for op in openvino.Core().read_model(path).get_ops()}
+    out: Stored = {}
+    for name, at in _readers(float32).items():
+        node = operators.get(at)
+        if node is None:
+            continue
+        port = 1 if node.get_type_name() == "MatMul" else 0
+        steps, *scale = _constants(node.input_value(port).get_node()) or [np.zeros(0)]
+        if port and node.get_attributes().get("transpose_b"):
+            steps = steps.T
+        out[name] = (steps, scale[0].reshape((1, -1) if port else (-1, 1)) if len(scale) == 1 else None)
+    return out
+
+
+def _readers(model: Any) -> dict[str, str]:
+    """The node that multiplies with or picks from each of `_weights`, by the weight's name."""
+    port = {"MatMul": 1, "Gather": 0}
+    used = {node.input[port[node.op_type]]: node.name for node in model.graph.node if node.op_type in port}
+    return {name: used[name] for name in _weights(model)}
+
+
+def _constants(node: Any) -> list[NDArray[Any]]:
+    """The values of a constant of OpenVINO, or those of one that is converted and multiplied, and of its scale."""
+    kind = node.get_type_name()
+    if kind == "Constant":
+        return [node.get_data()]
+    if kind in ("Convert", "Multiply", "Reshape", "Unsqueeze"):
+        inputs = [node.input_value(i).get_node() for i in range(2 if kind == "Multiply" else 1)]
+        return [values for each in inputs for values in _constants(each)]
+    return []

@@ -1,0 +1,85 @@
+"""Quantize: int8 for a CPU, run by onnxruntime or OpenVINO without torch.
+
+What it removes: three quarters of all matrices' bytes, word embeddings among them, and most of the time of a product. When it
+helps: as the last step of whatever shall run on a plain CPU. What it needs: a tagged corpus; its train sentences give
+ranges, balanced over languages, and its dev sentences say what was lost. With ``tolerance`` the linear layers whose rounding
+costs most stay in float32, the fewest that keep dev F1. What it cannot do: answer alike in every batch, as scales found
+while it runs are those of a batch (*dynamic*); be trained or pruned after.
+Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8 embeddings with one scale a
+row as in Guan et al. 2019 (arXiv 1911.02079).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from dinku.errors import DinkuError
+from dinku.method import Data, Need, Work, checked
+from dinku.shape import INT8, Shape
+
+if TYPE_CHECKING:
+    from dinku.bundle import Bundle
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class Quantize:
+    """Make a bundle in int8 for ``runtime``. No step can follow.
+
+    ``mode`` *dynamic* scales what weights are multiplied with as it comes, *static* by ranges of train sentences. F1 (of 1)
+    on dev may fall by ``tolerance``, else layers stay in float32, and the step fails where that isn't enough; with 1 all
+    layers are int8, whatever it costs.
+    """
+
+    runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    mode: Literal["static", "dynamic"] = "dynamic"
+    tolerance: float = 0.005
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+
+    def __post_init__(self) -> None:
+        checked(self)
+        if not 0 <= self.tolerance <= 1:
+            problem, remedy = f"tolerance is {self.tolerance}", "give the F1 (of 1) that may be lost, such as 0.005"
+            raise DinkuError(problem, where="Quantize", remedy=remedy)
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+    def declare(self, shape: Shape) -> Shape:
+        return shape.quantized(INT8, where="Quantize", chosen=self.tolerance < 1)
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Bundle:
+        from dinku.export import export
+
+        self.declare(tagger.shape)
+        for corpus, split in ((data.train, "train"), (data.dev, "dev")):
+            if corpus is None or not len(corpus):
+                raise DinkuError(f"there is no {split} split", where="Quantize", remedy="name a corpus that has one")
+        assert data.train
+        assert data.dev
+        folder = Path(tempfile.mkdtemp(dir=work.folder))
+        try:
+            made = export(
+                tagger,
+                folder / "bundle",
+                data.dev,
+                runtime=self.runtime,
+                precision="int8",
+                mode=self.mode,
+                tolerance=self.tolerance,
+                calibration=data.train,
+                threads=work.threads,
+                progress=lambda what, done, total: work.progress(done, total, what),
+            )
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
+        return made
