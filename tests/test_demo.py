@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dinku import cli, packing, sources
+from dinku import cli, sources
+from dinku.bundle import Bundle
 from dinku.measure import disk_bytes
 from dinku.store import Store
 from dinku.study import Study
-from dinku.tagger import Tagger
 
 SMALL = """
 name: demo
@@ -29,7 +29,7 @@ recipes:
 """
 
 
-def test_it_leaves_a_page_and_a_tagger_and_goes_on_where_it_was(
+def test_it_leaves_a_page_and_a_bundle_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "demo.yaml").write_text(SMALL)
@@ -47,17 +47,18 @@ def test_it_leaves_a_page_and_a_tagger_and_goes_on_where_it_was(
     page = Path(told["page"]).read_text()
     assert "A short demo (sample)" in page
     assert page.count('<p class="example"') == 2
-    small = Tagger.load(told["tagger"])
+    small = Bundle.open(told["bundle"])
     counts = small.evaluate(sources.load("sample:hau", "test"))
-    assert counts.scores().f1 == told["f1"]["int8"]  # the row is about the tagger that is left
-    assert told["f1"]["float32"] > 0.05, "nothing was learnt, so the two rows being alike says nothing"
-    assert abs(told["f1"]["int8"] - told["f1"]["float32"]) < 0.03
-    assert (Path(told["tagger"]) / packing.FILE).is_file()
-    assert told["bytes_disk"]["int8"] == disk_bytes(Path(told["tagger"])) < 0.3 * told["bytes_disk"]["float32"]
+    f1, size = told["f1"], told["bytes_disk"]
+    assert counts.scores().f1 == f1["onnxruntime, int8"]  # the row is about the bundle that is left
+    assert f1["torch, float32"] > 0.05, "nothing was learnt, so the two rows being alike says nothing"
+    assert abs(f1["onnxruntime, int8"] - f1["torch, float32"]) < 0.03
+    assert size["onnxruntime, int8"] == disk_bytes(Path(told["bundle"])) < 0.35 * size["torch, float32"]
+    assert "sample:hau test, 160 sentences; **generated" in (Path(told["bundle"]) / "README.md").read_text()
     monkeypatch.setattr(Store, "finish", lambda *_: pytest.fail("a step was made again"))
     out = demo()
     assert "160 test sentences (sample)" in out
-    assert f"dinku predict {told['tagger']}" in out
+    assert f"dinku predict {told['bundle']}" in out
     assert told["page"] in out
 
 

@@ -140,16 +140,19 @@ def demo(
     with _progress() as report:
         done = told(out, report)
     if as_json:
-        return _print_json(
-            {"page": str(done.page), "tagger": str(done.tagger), "f1": done.f1, "bytes_disk": done.bytes_disk}
-        )
+        document = {"page": str(done.page), "bundle": str(done.bundle), "f1": done.f1, "bytes_disk": done.bytes_disk}
+        return _print_json(document | {"sentences_per_second": done.speed})
     for sentence, tagging in done.found:
         found = ", ".join(_entities(sentence, tagging)) or "no entity"
         print(f"{sentence.language}  {' '.join(sentence.words)}\n     {found}")
-    rows = [[name, f"{100 * f1:.1f}", f"{done.bytes_disk[name] / 1e6:.1f}"] for name, f1 in done.f1.items()]
-    _table(["weights of the dense tagger", "F1", "MB on disk"], rows, title=f"{done.sentences} test sentences (sample)")
+    rows = [
+        [name, f"{100 * f1:.1f}", f"{done.bytes_disk[name] / 1e6:.1f}", f"{done.speed[name]:.0f}"]
+        for name, f1 in done.f1.items()
+    ]
+    titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
+    _table(titles, rows, title=f"{done.sentences} test sentences (sample)")
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
-    print(f"A tagger to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.tagger}")
+    print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
     return None
 
 

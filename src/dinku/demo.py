@@ -1,12 +1,14 @@
-"""The whole story on what dinku carries along: fine-tune, prune before and after, store in int8, compare, predict."""
+"""The whole story on what dinku carries along: fine-tune, prune before and after, quantize for a CPU, compare, predict."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from dinku import measure, report, sources
+from dinku.bundle import Bundle
 from dinku.corpus import Sentence
 from dinku.page import Example
 from dinku.predict import Tagging
@@ -21,12 +23,14 @@ SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones w
 
 @dataclass(frozen=True)
 class Told:
-    """What a demo ends in. F1 in 0…1 over the sample's test sentences, bytes of whole folders."""
+    """What a demo ends in. F1 in 0…1 over the sample's test sentences, bytes of whole folders, sentences a second of this one
+    run, in batches."""
 
     page: Path
-    tagger: Path
+    bundle: Path
     f1: dict[str, float]
     bytes_disk: dict[str, int]
+    speed: dict[str, float]
     sentences: int
     found: tuple[tuple[Sentence, Tagging], ...]
 
@@ -34,8 +38,10 @@ class Told:
 def demo(folder: Path, progress: Report) -> Told:
     """Run the study ``demo`` in a folder of its own, where a second run goes on from the first.
 
-    Leaves ``report.html`` and its kin there, and in ``tagger-…`` the dense tagger with int8 weights.
+    Leaves ``report.html`` and its kin there, and in ``bundle-…`` the dense tagger in int8, which runs without torch.
     """
+    from dinku.export import About, export
+    from dinku.export import measure as measured
     from dinku.tagger import Tagger
 
     study = Study.read("demo")
@@ -45,15 +51,28 @@ def demo(folder: Path, progress: Report) -> Told:
     for i in range(1, len(dense.addresses)):  # a store may be thrown away; the rows are then complete without it
         runner._make(dense, i, wait=True)
     made = runner.store.tagger(dense.address)
-    target = folder / f"tagger-{dense.address[:8]}"  # another version of dinku makes another tagger
+    tagger, test = Tagger.load(made), sources.load(study.corpus, study.split)
+    target = folder / f"bundle-{dense.address[:8]}"  # another version of dinku makes another tagger
+    about = About(
+        name="dinku's demo tagger",
+        data=(study.corpus,),
+        data_licence=sources.licence(study.corpus),
+        weights_licence="MIT",
+        recipe=dense.recipe.document()["steps"],
+        address=dense.address,
+    )
     if not target.exists():
-        Tagger.load(made).save(target, weights="int8")
-    small = Tagger.load(target)
-    test = sources.load(study.corpus, study.split)
-    f1 = {}
-    for name, tagger in (("float32", Tagger.load(made)), ("int8", small)):
-        counts = tagger.evaluate(test, progress=partial(progress, f"tagging with {name} weights"))
-        f1[name] = counts.scores().f1
+        train, dev = (sources.load(study.corpus, split) for split in ("train", "dev"))
+        export(tagger, target, dev, precision="int8", calibration=train, about=about, progress=progress)
+    small = Bundle.open(str(target))
+    names, f1, speed = {"torch, float32": tagger, "onnxruntime, int8": small}, {}, {}
+    for name, each in names.items():
+        start = time.perf_counter()
+        say = partial(progress, f"tagging with {name}")
+        counts = (
+            each.evaluate(test, progress=say) if each is tagger else measured(small, test, about, progress=say).counts
+        )
+        speed[name], f1[name] = len(test) / (time.perf_counter() - start), counts.scores().f1
     telling = {
         language: [s for s in test.only(language) if len(spans(s.tags or ())) > 1] for language in test.languages
     }
@@ -61,5 +80,5 @@ def demo(folder: Path, progress: Report) -> Told:
     found = tuple(zip(shown, small.tag(shown), strict=True))
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
     page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
-    sizes = {"float32": measure.disk_bytes(made), "int8": measure.disk_bytes(target)}
-    return Told(page, target, f1, sizes, len(test), found)
+    sizes = dict(zip(names, (measure.disk_bytes(made), measure.disk_bytes(target)), strict=True))
+    return Told(page, target, f1, sizes, speed, len(test), found)
