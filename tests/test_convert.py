@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx import numpy_helper
 
 from dinku import convert, sources
@@ -93,11 +92,18 @@ def _unmasked(graph: Any) -> None:
     node.input[2] = node.input[1]
 
 
+@pytest.fixture(scope="module")
+def bert(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[convert.Reference, Path]:
+    tagger = tiny_tagger("bert", "wordpiece")
+    path = convert.to_onnx(tagger, tmp_path_factory.mktemp("bert") / "model.onnx")
+    return convert.Reference(tagger, corpus), path
+
+
 @pytest.mark.parametrize("plant", [_transposed, _rescaled, _unmasked])
 def test_planted_errors_are_caught(
-    plant: Callable[[Any], None], converted: tuple[Tagger, Path], corpus: Corpus, tmp_path: Path
+    plant: Callable[[Any], None], bert: tuple[convert.Reference, Path], tmp_path: Path
 ) -> None:
-    tagger, path = converted
+    reference, path = bert
     model = onnx.load(path)
     plant(model.graph)
     onnx.save(model, tmp_path / "wrong.onnx")
@@ -106,7 +112,7 @@ def test_planted_errors_are_caught(
         with pytest.raises(
             DinkuError, match=r"gate: isn't the tagger .* a logit differs by .*; nothing was written"
         ) as e:
-            convert.gate(tagger, engine, corpus, "fp32")
+            reference.gate(engine, "fp32")
         assert e.value.status == 1
 
 
@@ -137,11 +143,17 @@ def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logit
     ],
     ids=["longest", "shortest", "sevens", "sixteens", "padded", "not a number"],
 )
-def test_the_gate_sees_every_length_and_shape(spoil: Callable[[Batch, Logits], Logits], corpus: Corpus) -> None:
-    tagger = tiny_tagger()
-    convert.gate(tagger, TorchEngine(tagger.model), corpus, "fp32")
+def test_the_gate_sees_every_length_and_shape(
+    spoil: Callable[[Batch, Logits], Logits], bert: tuple[convert.Reference, Path]
+) -> None:
+    reference = bert[0]
     with pytest.raises(DinkuError, match=r"a logit differs|aren't all numbers"):
-        convert.gate(tagger, _Planted(TorchEngine(tagger.model), spoil), corpus, "fp32")
+        reference.gate(_Planted(TorchEngine(reference.tagger.model), spoil), "fp32")
+
+
+def test_the_gate_lets_the_same_pass(bert: tuple[convert.Reference, Path]) -> None:
+    found = bert[0].gate(TorchEngine(bert[0].tagger.model), "fp32")
+    assert (found.logits < 1e-5, found.equal) == (True, 1.0)
 
 
 def test_what_each_precision_allows() -> None:
@@ -163,16 +175,17 @@ def test_what_each_precision_allows() -> None:
     assert "isn't known" in fault(precision="int8", f1=None, f1_before=None)
 
 
-def test_openvino_states_its_precision(converted: tuple[Tagger, Path], tmp_path: Path) -> None:
-    path = convert.to_openvino(converted[1], tmp_path / "model.xml")
-    batch = converted[0].encoder.batch(converted[0].encoder.windows([("Ba",)]))
+def test_engines_state_their_precision(bert: tuple[convert.Reference, Path], tmp_path: Path) -> None:
+    encoder, source = bert[0].tagger.encoder, bert[1]
+    path = convert.to_openvino(source, tmp_path / "model.xml")
+    batch = encoder.batch(encoder.windows([("Ba",)]))
     for precision, types in (("fp32", {"float32"}), ("bf16", {"float32", "bfloat16"})):
         found = OpenVinoEngine(path, threads=1, precision=precision).executed(batch)
         assert {name.split()[0] for name in found if name.split()[1] in ("FullyConnected", "MatMul")} <= types
-    found = OnnxEngine(converted[1], threads=1).executed(batch)
+    found = OnnxEngine(source, threads=1).executed(batch)
     assert sum(n for name, n in found.items() if name.endswith("LayerNormalization")) == 5
     assert sum(n for name, n in found.items() if "MatMul" in name) == 2 * (6 + 2) + 1
-    half = convert.to_openvino(converted[1], tmp_path / "half.xml", half=True)
+    half = convert.to_openvino(source, tmp_path / "half.xml", half=True)
     sizes = [p.with_suffix(".bin").stat().st_size for p in (path, half)]
     assert 1.8 < sizes[0] / sizes[1] < 2.1
 
@@ -215,14 +228,11 @@ def test_what_methods_made_converts_too(methods: tuple[Method, ...], corpus: Cor
 @pytest.mark.shared
 def test_a_real_tagger_passes_on_real_sentences(shared: Path, tmp_path: Path) -> None:
     tagger = Tagger.load(shared / "models" / "e5-masakhaner")
-    dev = sources.load("masakhaner:amh,yor", "dev").sample(60, 0)
-    torch.set_num_threads(2)
+    reference = convert.Reference(tagger, sources.load("masakhaner:amh,yor", "dev").sample(30, 0))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
-    assert convert.gate(tagger, OnnxEngine(path, threads=2), dev, "fp32").logits < 1e-4
-    full = convert.to_openvino(path, tmp_path / "model.xml")
-    assert convert.gate(tagger, OpenVinoEngine(full, threads=2), dev, "fp32").logits < 1e-4
+    assert reference.gate(OnnxEngine(path, threads=1), "fp32").logits < 1e-4
+    full = reference.gate(OpenVinoEngine(convert.to_openvino(path, tmp_path / "model.xml"), threads=1), "fp32")
+    assert full.logits < 1e-4
     half = convert.to_openvino(path, tmp_path / "half.xml", half=True)
-    engine = OpenVinoEngine(half, threads=2, precision="bf16")
-    assert convert.gate(tagger, engine, dev, "bf16").f1 == pytest.approx(
-        convert.gate(tagger, OpenVinoEngine(full, threads=2), dev, "fp32").f1, abs=0.01
-    )
+    found = reference.gate(OpenVinoEngine(half, threads=1, precision="bf16"), "bf16")
+    assert found.f1 == pytest.approx(full.f1, abs=0.01)

@@ -239,16 +239,16 @@ def piped(folder: Path, sentences: list[Sentence]) -> list[tuple[str, ...]]:
 
 
 def test_pipeline_tags_the_real_test_sets_as_dinku_does(shared: Path, tmp_path: Path) -> None:
-    """Every word of every twentieth sentence that fits one window, ten languages; `benchmarks/tagging.py` takes them all."""
+    """Every word of every sixtieth sentence that fits one window, ten languages; `benchmarks/tagging.py` takes them all."""
     tagger = Tagger.load(shared / "models" / "e5-masakhaner")
     folder = tagger.save(tmp_path / "float32")
-    sentences = sources.load("masakhaner:all", "test").sentences[::20]
+    sentences = sources.load("masakhaner:all", "test").sentences[::60]
     windows = Counter(w.sentence for w in tagger.encoder.windows([s.words for s in sentences]))
     sentences = [s for i, s in enumerate(sentences) if windows[i] == 1]
     found, expected = piped(folder, sentences), [t.tags for t in tagger.tag(sentences)]
     different = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b]
     assert different == []
-    assert sum(len(s.words) for s in sentences) > 5_000
+    assert sum(len(s.words) for s in sentences) > 1_500
 
 
 def test_batch_size_and_padding_do_not_change_predictions() -> None:
