@@ -203,6 +203,7 @@ def test_where_f1_would_be_lost_layers_stay_in_float32(tagger: Tagger, data: Dat
     )
     how = made.manifest.quantization
     assert isinstance(how, Quantization)
+    assert how.lost is not None
     assert how.lost > 0.01
     assert 1 <= len(how.kept) <= 13
     assert how.speed is not None
@@ -267,7 +268,6 @@ def test_a_real_tagger_keeps_its_f1(shared: Path) -> None:
     tagger = Tagger.load(shared / "models" / "e5-masakhaner")
     train = sources.load("masakhaner:amh,hau,yor", "train").sample(120, 0)
     dev = sources.load("masakhaner:amh,hau,yor", "dev").sample(90, 0)
-    made = Quantize(tolerance=1.0).apply(tagger, Data(train, dev), Work(threads=2))
-    assert made.manifest.quantization
-    assert made.manifest.quantization.lost < 0.015
-    assert made.manifest.gate["equal"] > 0.985
+    gate = Quantize(tolerance=1.0).apply(tagger, Data(train, dev), Work(threads=2)).manifest.gate
+    assert gate["f1_before"] - gate["f1"] < 0.015
+    assert gate["equal"] > 0.985

@@ -61,16 +61,16 @@ class Quantization(_Part):
     """How a bundle was made int8.
 
     Ranges are of ``sentences`` of a corpus. ``lost`` is F1 (of 1) on the gate's sentences when all linear layers are int8,
-    against the tagger it was made from, and ``tolerance`` what may be lost: the layers ``kept`` in float32 are those that cost
-    most, ``bytes`` more than in int8. With them the bundle has ``speed`` times the speed of one without, measured where it was
-    made.
+    against the tagger it was made from, and ``tolerance`` what may be lost, or 1 for anything. The layers ``kept`` in float32,
+    ``bytes`` more than in int8, are those that cost most. With them the bundle has ``speed`` times the speed of one without,
+    measured where it was made.
     """
 
     mode: Literal["static", "dynamic"]
     tolerance: float
     corpus: str
     sentences: int
-    lost: float
+    lost: float | None
     kept: tuple[str, ...] = ()
     bytes: int = 0
     speed: float | None = None
@@ -78,6 +78,8 @@ class Quantization(_Part):
     @property
     def told(self) -> str:
         """What a person should know of it."""
+        if self.lost is None:
+            return f"All linear layers are in int8 ({self.mode}), whatever that costs."
         out = f"With all linear layers in int8 ({self.mode}) F1 on those sentences changes by {-100 * self.lost:+.2f}"
         if not self.kept:
             return f"{out}; all are."

@@ -183,8 +183,12 @@ def _quantize(
         return reference.lost(bundle.engine(path, runtime, "int8", threads)) or 0.0
 
     costs: list[str] = []
-    first, speed = lost(()), None
-    if first > tolerance:
+    first = speed = None
+    if tolerance < 1:
+        first = lost(())
+    else:
+        write(whole, path, mode, batches)
+    if first is not None and first > tolerance:
         reference.report("ranking layers", 0, 0)
         found = importance.rounding(tagger, ranges.sample(RANKED, seed=0), strength=int8.SMOOTH)
         costs = sorted(found, key=lambda name: -found[name])
