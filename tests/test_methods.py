@@ -591,7 +591,9 @@ def test_the_layers_and_pieces_that_stay_are_the_same(family: str) -> None:
     assert one.digest == other.digest  # they touch different parts
 
 
-@pytest.mark.parametrize(("family", "pieces"), [("xlm-roberta", "unigram"), ("bert", "wordpiece")])
+@pytest.mark.parametrize(
+    ("family", "pieces"), [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes")]
+)
 def test_text_whose_pieces_stay_reads_as_before_and_predicts_to_the_bit(family: str, pieces: str) -> None:
     tagger = tiny_tagger(family, pieces)
     part = Corpus("part", "train", tiny_corpus(60).sentences[:6])
@@ -649,9 +651,7 @@ def test_scripts_say_which_characters_stay() -> None:
     TrimVocabulary(60, scripts=("Han",))
 
 
-def test_a_vocabulary_of_merges_is_refused_for_now() -> None:
-    with pytest.raises(DinkuError, match="can't trim a vocabulary of type BPE; use a model with Unigram or WordPiece"):
-        trim(tiny_tagger("roberta", "bytes"), tiny_corpus(), 60)
+def test_there_is_no_trimming_without_text() -> None:
     with pytest.raises(DinkuError, match="there is no text"):
         TrimVocabulary(60).apply(tiny_tagger(), Data(), ONE)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from dinku import surgery
@@ -179,3 +179,73 @@ def test_every_subword_of_the_text_counts_once() -> None:
     kept = trim(tagger, 21, corpus(" ".join(["ba"] * 20 + ["kilo"] * 20 + ["ba"] * 40), *["bade"] * 21))
     assert "bade" in kept.tokenizer.get_vocab()
     assert "kilo" not in kept.tokenizer.get_vocab()
+
+
+def merged(lines: list[str], *, of_bytes: bool, size: int = 400) -> Tokenizer:
+    """A BPE tokenizer trained on a text."""
+    tokenizer = Tokenizer(models.BPE(unk_token=None if of_bytes else "<unk>"))
+    tokenizer.pre_tokenizer = (
+        pre_tokenizers.ByteLevel(add_prefix_space=True) if of_bytes else pre_tokenizers.Metaspace()
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if of_bytes else []
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=[*SPECIAL], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(lines, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 0))
+    return tokenizer
+
+
+STORY = ["Ọmọ náà ń kọ́ ẹ̀kọ́ ní ilé-ẹ̀kọ́ rẹ̀", "kikọ kika kikun kikọrọ", "ilé ẹlẹ́kọ̀ọ́ ọlọ́mọ ilẹ̀ ẹkọ", "abababa bababab aba"]
+
+
+@pytest.mark.parametrize("of_bytes", [True, False])
+def test_merges_give_the_same_pieces_wherever_these_stay(of_bytes: bool) -> None:
+    """Trimmed to every size, words whose pieces stay are segmented as before, and others fall apart into what stays."""
+    tagger = tagger_of(merged(STORY, of_bytes=of_bytes), 400)
+    text = corpus(*STORY)
+    whole = tagger.tokenizer.backend_tokenizer
+    rows = len(tagger.tokenizer)
+    least = 4 + len(
+        {*whole.get_vocab()} & ({*pre_tokenizers.ByteLevel.alphabet()} if of_bytes else {*"".join(STORY), "▁"})
+    )
+    for size in (least, least + 3, least + 10, least + 25, rows - 1):
+        small = trim(tagger, size, text).tokenizer.backend_tokenizer
+        kept = small.get_vocab().keys()
+        assert len(kept) == size
+        as_before = 0
+        for word in {w for line in STORY for w in line.split()} | {"kokoro", "bilẹ̀", "Ẹ"}:
+            before, after = (t.encode([word], is_pretokenized=True, add_special_tokens=False) for t in (whole, small))
+            if {*before.tokens} <= kept:
+                assert after.tokens == before.tokens, (size, word)
+                as_before += 1
+            assert "".join(after.tokens).replace("<unk>", "") == "".join(before.tokens).replace("<unk>", "")
+        assert as_before or size == least
+    assert rows_of(trim(tagger, rows - 1, text)).items() <= rows_of(tagger).items()
+
+
+def test_merges_of_another_kind_are_refused() -> None:
+    odd = Tokenizer(models.BPE({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4}, [], end_of_word_suffix="</w>"))
+    odd.post_processor = processors.BertProcessing(("</s>", 2), ("<s>", 0))
+    with pytest.raises(DinkuError, match="type BPE with end_of_word_suffix; use a model with"):
+        trim(tagger_of(odd, 5), 4, corpus("a"))
+
+
+def test_the_words_of_entities_that_are_read_otherwise_are_counted() -> None:
+    tagger = tagger_of(merged(STORY, of_bytes=False), 400)
+    sentence = Sentence(("kikọrọ", "ilé", "kika"), ("B-PER", "O", "B-LOC"), "yor")
+    text = Corpus("text", "train", (sentence,))
+    same = segmentation(tagger, trim(tagger, len(tagger.tokenizer) - 1, text), text)["yor"]
+    assert same.entity_words == (0, 2)
+    fewest = next(n for n in range(5, 400) if _trims(tagger, n, text))
+    less = segmentation(tagger, trim(tagger, fewest, text), text)["yor"]
+    assert less.entity_words == (2, 2)
+    assert less.subwords[1] > less.subwords[0]
+
+
+def _trims(tagger: Tagger, size: int, text: Corpus) -> bool:
+    try:
+        trim(tagger, size, text)
+    except DinkuError:
+        return False
+    return True

@@ -6,9 +6,12 @@ are never looked at. What it cannot do: read what it was not given: a script who
 
 Segmentation stays what it was wherever all pieces of a word's segmentation stay: WordPiece takes the longest piece that
 fits, and Unigram the best path, which no other path overtakes by pieces being gone. Unigram scores an unknown character
-by the lowest score of all pieces, so the piece that has it stays too. Where a piece is gone its words fall apart into
-shorter ones, at worst single characters.
-Source: Abdaoui et al. 2020 (arXiv 2010.05609); Kudo 2018 (arXiv 1804.10959) for Unigram.
+by the lowest score of all pieces, so the piece that has it stays too. BPE builds a piece from shorter ones, merge by merge,
+the same ones wherever the piece stands; those stay with it, and so do the merges among what stays. What is merged in a word
+is then the best merge of fewer, as it was of all. Where a piece is gone its words fall apart into shorter ones, at worst
+single characters, or bytes where the pieces are of bytes.
+Source: Abdaoui et al. 2020 (arXiv 2010.05609); Kudo 2018 (arXiv 1804.10959) for Unigram; Sennrich et al. 2016 (arXiv
+1508.07909) for BPE.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -92,7 +96,7 @@ class TrimVocabulary:
 
     def _kept(self, tagger: Tagger, text: Corpus) -> list[int]:
         """The pieces that stay, by their old numbers, rising."""
-        pieces, bare, scores, least = _pieces(tagger)
+        pieces, bare, scores, least, built = _pieces(tagger)
         named = _named(tagger.tokenizer)
         size = min(self.size, len(named))
         backend = tagger.tokenizer.backend_tokenizer
@@ -103,7 +107,8 @@ class TrimVocabulary:
         alone = {
             i for i, piece in enumerate(bare) if len(piece) == 1 and (_script(piece) in scripts or piece in letters)
         }
-        must = alone | _special(tagger.tokenizer)
+        alone |= {i for i in named if pieces[i] in _BYTES} if built.bytes else set()
+        must = built.closed(alone | _special(tagger.tokenizer))
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
         # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
         counted = tagger.model.config.model_type in ("roberta", "xlm-roberta")
@@ -113,19 +118,26 @@ class TrimVocabulary:
             raise DinkuError(problem, where="TrimVocabulary", remedy=f"give {len(must):,} or more, or fewer scripts")
         foreign = np.array([not scripts.issuperset(map(_script, piece)) for piece in bare])
         order = np.lexsort((-scores, foreign & (counts == 0), -counts)).tolist()
-        rest = [i for i in order if i in named and i not in must][: size - len(must)]
-        return sorted([*must, *rest])
+        waiting = [i for i in order if i in named and i not in must]
+        while len(must) < size:  # what is built of others may not fit where a later one does, and fit in the next turn
+            for i in waiting:
+                if len(more := built.of(i) - must) <= size - len(must):
+                    must |= more
+            waiting = [i for i in waiting if i not in must]
+        return sorted(must)
 
 
 class Segmentation(NamedTuple):
     """What trimming did to one language: sentences, those segmented as before, words, and of these the subwords before
-    and after and the words that hold an unknown piece before and after."""
+    and after, the words that hold an unknown piece before and after, and of the words of entities, where sentences are
+    tagged, those that are segmented otherwise and all."""
 
     sentences: int
     as_before: int
     words: int
     subwords: tuple[int, int]
     unknown: tuple[int, int]
+    entity_words: tuple[int, int] = (0, 0)
 
 
 def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Segmentation]:
@@ -144,11 +156,19 @@ def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Seg
             lost = sum(len({w for w, i in zip(e.word_ids, e.ids, strict=True) if i == unknown}) for e in encoded)
             # Unigram shows an unknown piece as the text itself, so that a piece alone doesn't tell.
             pieces = [[(t, i == unknown) for t, i in zip(e.tokens, e.ids, strict=True)] for e in encoded]
-            read.append((pieces, sum(len(e.ids) for e in encoded), lost))
+            owned = [
+                [(w, *piece) for w, piece in zip(e.word_ids, p, strict=True)]
+                for e, p in zip(encoded, pieces, strict=True)
+            ]
+            read.append((owned, sum(len(e.ids) for e in encoded), lost))
         (a, subwords_a, lost_a), (b, subwords_b, lost_b) = read
         as_before = sum(x == y for x, y in zip(a, b, strict=True))
         count = sum(len(s.words) for s in sentences)
-        out[language] = Segmentation(len(sentences), as_before, count, (subwords_a, subwords_b), (lost_a, lost_b))
+        named = [{w for w, tag in enumerate(s.tags or ()) if tag != "O"} for s in sentences]
+        moved = sum(len(n & {w for w, *_ in {*x} ^ {*y}}) for n, x, y in zip(named, a, b, strict=True))
+        entity_words = moved, sum(map(len, named))
+        subwords, unknown_words = (subwords_a, subwords_b), (lost_a, lost_b)
+        out[language] = Segmentation(len(sentences), as_before, count, subwords, unknown_words, entity_words)
     return out
 
 
@@ -168,6 +188,9 @@ def trimmed(tokenizer: Any, kept: list[int]) -> Any:
         model["unk_id"] = None if model["unk_id"] is None else number[model["unk_id"]]
     else:
         model["vocab"] = {piece: number[old] for piece, old in model["vocab"].items() if old in number}
+        if "merges" in model:
+            here = model["vocab"]
+            model["merges"] = [m for m in model["merges"] if {*_pair(m), "".join(_pair(m))} <= here.keys()]
     for token in document["added_tokens"]:
         token["id"] = number[token["id"]]
     for part, key in _ends(document["post_processor"]):
@@ -191,7 +214,7 @@ def _special(tokenizer: Any) -> set[int]:
     backend = tokenizer.backend_tokenizer
     document = json.loads(backend.to_str())
     model = document["model"]
-    unknown = model["unk_id"] if model["type"] == "Unigram" else backend.token_to_id(model["unk_token"])
+    unknown = model["unk_id"] if model["type"] == "Unigram" else model["vocab"].get(model["unk_token"])
     ends = {part[key] for part, key in _ends(document["post_processor"])}
     return {*backend.get_added_tokens_decoder(), *tokenizer.all_special_ids, *ends, unknown} - {None}
 
@@ -207,23 +230,81 @@ def _ends(processor: dict[str, Any] | None) -> Iterator[tuple[Any, Any]]:
         yield from ((token["ids"], i) for i in range(len(token["ids"])))
 
 
-def _pieces(tagger: Tagger) -> tuple[list[str], list[str], NDArray[np.float64], list[int]]:
-    """The pieces by their numbers, empty where there is none; the same without the mark of a word's inside; how likely
-    each is (its log probability, or less for later ones); and the one on which the score of an unknown character hangs."""
-    model = json.loads(tagger.tokenizer.backend_tokenizer.to_str())["model"]
-    if model["type"] not in ("Unigram", "WordPiece"):
-        problem = f"can't trim a vocabulary of type {model['type']}"
-        raise DinkuError(problem, where="TrimVocabulary", remedy="use a model with Unigram or WordPiece")
+@dataclass(frozen=True)
+class _Built:
+    """What pieces are built of: the numbers of ``vocab``'s pieces, and the rank of each merge, if pieces are merged at all.
+
+    With ``bytes`` they are of bytes, each written as a letter.
+    """
+
+    vocab: Mapping[str, int]
+    names: list[str]
+    ranks: Mapping[tuple[str, str], int]
+    bytes: bool = False
+
+    def of(self, number: int) -> set[int]:
+        """A piece and all that it is merged from; itself alone where no merges give it."""
+        symbols, out = list(self.names[number]), {number}
+        while len(symbols) > 1:
+            ranked = [(self.ranks.get(pair, _NEVER), at) for at, pair in enumerate(pairwise(symbols))]
+            rank, at = min(ranked)
+            if rank == _NEVER:
+                return {number}
+            out |= {self.vocab[symbol] for symbol in symbols[at : at + 2]}
+            symbols[at : at + 2] = ["".join(symbols[at : at + 2])]
+        return out
+
+    def closed(self, numbers: set[int]) -> set[int]:
+        """Pieces and all that they are merged from."""
+        return set().union(*map(self.of, numbers)) if self.ranks else numbers
+
+
+_NEVER = 1 << 62
+# The letters that byte-level BPE writes bytes as (Radford et al. 2019), and the bytes.
+_PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_BYTES = {chr(b): b for b in _PLAIN} | {chr(256 + i): b for i, b in enumerate(sorted({*range(256)} - {*_PLAIN}))}
+
+
+def _pair(merge: Any) -> tuple[str, str]:
+    """The two parts of a merge, which older files write with a blank between them."""
+    first, second = merge.split(" ") if isinstance(merge, str) else merge
+    return first, second
+
+
+def _pieces(tagger: Tagger) -> tuple[list[str], list[str], NDArray[np.float64], list[int], _Built]:
+    """The pieces by their numbers, empty where there is none; the same as text, without the mark of a word's inside; how likely
+    each is (its log probability, or less for later ones); the one on which the score of an unknown character hangs; and
+    what they are built of."""
+    document = json.loads(tagger.tokenizer.backend_tokenizer.to_str())
+    model = document["model"]
+    odd = [key for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(key)]
+    if model["type"] not in ("Unigram", "WordPiece", "BPE") or (model["type"] == "BPE" and odd):
+        problem = f"can't trim a vocabulary of type {model['type']}" + (f" with {odd[0]}" if odd else "")
+        raise DinkuError(problem, where="TrimVocabulary", remedy="use a model with Unigram, WordPiece or plain BPE")
     pieces = [""] * (max(_named(tagger.tokenizer)) + 1)
     scores = np.zeros(len(pieces))
+    if model["type"] == "Unigram":
+        for i, (piece, score) in enumerate(model["vocab"]):
+            pieces[i], scores[i] = piece, score
+        least = [int(scores[: len(model["vocab"])].argmin())]
+        return pieces, pieces, scores, least, _Built({}, pieces, {})
+    for piece, i in model["vocab"].items():
+        pieces[i], scores[i] = piece, -i
     if model["type"] == "WordPiece":
         inside = model["continuing_subword_prefix"]
-        for piece, i in model["vocab"].items():
-            pieces[i], scores[i] = piece, -i
-        return pieces, [piece.removeprefix(inside) or piece for piece in pieces], scores, []
-    for i, (piece, score) in enumerate(model["vocab"]):
-        pieces[i], scores[i] = piece, score
-    return pieces, pieces, scores, [int(scores[: len(model["vocab"])].argmin())]
+        bare = [piece.removeprefix(inside) or piece for piece in pieces]
+        return pieces, bare, scores, [], _Built({}, pieces, {})
+    of_bytes = '"ByteLevel"' in json.dumps(document["pre_tokenizer"])
+    ranks = {_pair(merge): rank for rank, merge in reversed([*enumerate(model["merges"])])}
+    bare = [_text(piece) if of_bytes else piece for piece in pieces]
+    return pieces, bare, scores, [], _Built(model["vocab"], pieces, ranks, of_bytes)
+
+
+def _text(piece: str) -> str:
+    """What a piece of bytes stands for, without those that are no whole character, nor the blank before a word."""
+    if not {*piece} <= _BYTES.keys():
+        return piece
+    return bytes(_BYTES[letter] for letter in piece).decode(errors="ignore").strip(" ")
 
 
 def _letters(backend: Any, text: Corpus) -> Counter[str]:
