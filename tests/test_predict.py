@@ -6,7 +6,7 @@ import numpy as np
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch
-from dinku.predict import Logits, Tagging, evaluate, jsonl, sentences_of, tag
+from dinku.predict import Line, Logits, Tagging, evaluate, tag
 from dinku.spans import Span
 from dinku.testing import TAGS, tiny_tagger
 
@@ -63,14 +63,20 @@ def test_evaluation_counts_against_gold() -> None:
 
 
 def test_entities_and_their_offsets() -> None:
-    line = " Ana  Ana\tLee in\u00a0Rio "
-    (sentence,) = sentences_of([line])
-    assert sentence.words == ("Ana", "Ana", "Lee", "in\u00a0Rio")
-    found = Tagging(("O", "B-PER", "I-PER", "B-LOC"), np.array([1, 0.5, 1, 0.25], np.float32))
-    assert found.entities() == [(Span(1, 3, "PER"), 0.75), (Span(3, 4, "LOC"), 0.25)]
-    assert jsonl(line, sentence, found)["entities"] == [
-        {"start": 6, "end": 13, "label": "PER", "text": "Ana\tLee", "score": 0.75},
-        {"start": 14, "end": 20, "label": "LOC", "text": "in\u00a0Rio", "score": 0.25},
+    line = Line.typed(" Ana  Ana\tLee-Ann, in Rio. ")
+    assert line.sentence.words == ("Ana", "Ana", "Lee", "-", "Ann", ",", "in", "Rio", ".")
+    tags = ("O", "B-PER", "I-PER", "I-PER", "I-PER", "O", "O", "B-LOC", "O")
+    found = Tagging(tags, np.array([1, 0.5, 1, 1, 0.5, 1, 1, 0.25, 1], np.float32))
+    assert found.entities() == [(Span(1, 5, "PER"), 0.75), (Span(7, 8, "LOC"), 0.25)]
+    assert line.entities(found) == [
+        {"start": 6, "end": 17, "label": "PER", "text": "Ana\tLee-Ann", "score": 0.75},
+        {"start": 22, "end": 25, "label": "LOC", "text": "Rio", "score": 0.25},
     ]
-    nothing = Tagging((), np.zeros(0, np.float32))
-    assert jsonl("", Sentence(()), nothing) == {"text": "", "entities": []}
+    assert Line.typed("").entities(Tagging((), np.zeros(0, np.float32))) == []
+
+
+def test_words_that_are_known_are_joined_by_blanks() -> None:
+    words = ("Ana", "", "in\u00a0Rio", ".")
+    line = Line.joined(words)
+    assert (line.text, line.sentence.words) == ("Ana  in\u00a0Rio .", words)
+    assert Line.joined(()).sentence.words == ()

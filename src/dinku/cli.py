@@ -425,7 +425,7 @@ def predict(
     model: Model,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE|-]", help="Text: a sentence a line, its words apart; or with --conll, CoNLL."),
+        typer.Argument(metavar="[FILE|-]", help="Text as typed, a sentence a line; or with --conll, CoNLL."),
     ] = None,
     conll: Annotated[
         bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
@@ -434,25 +434,23 @@ def predict(
     precision: Precision = None,
 ) -> None:
     """Find entities in text."""
-    from dinku.predict import jsonl, sentences_of
+    from dinku.predict import Line
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
-    given: Iterator[tuple[str, Sentence]]
-    if conll:
-        given = ((" ".join(sentence.words), sentence) for sentence in _conll(file))
-    else:
-        given = ((line, sentences_of([line])[0]) for line in _lines(file))
+    given: Iterator[Line]
+    given = (Line.joined(s.words) for s in _conll(file)) if conll else map(Line.typed, _lines(file))
     tagger, options = _tagger(model, precision)
     while block := list(islice(given, 512)):
-        tagged = tagger.tag([sentence for _, sentence in block], **options)
-        for (line, sentence), found in zip(block, tagged, strict=True):
+        sentences = [line.sentence for line in block]
+        for line, sentence, found in zip(block, sentences, tagger.tag(sentences, **options), strict=True):
             if form == "jsonl":
-                _print_json(jsonl(line, sentence, found))
+                _print_json({"text": line.text, "entities": line.entities(found)})
             elif form == "conll":
                 print("".join(map(_column, sentence.words, found.tags)))
             else:
-                print(f"{line}\n    {', '.join(_entities(sentence, found)) or 'no entity'}")
+                told = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+                print(f"{line.text}\n    {', '.join(told) or 'no entity'}")
 
 
 @app.command()

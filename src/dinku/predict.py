@@ -1,11 +1,11 @@
-"""An engine, an encoding and a list of tags → the tag of every word, and from there entities."""
+"""An engine, an encoding and a list of tags → the tag of every word, and from there entities in the text as given."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import accumulate, pairwise
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch, Encoder, Window, buckets
 from dinku.score import Counts, count
 from dinku.spans import Span, spans
+from dinku.words import words
 
 Logits = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # (done, of how many)
@@ -110,21 +111,33 @@ def evaluate(
     return count(gold, [t.tags for t in found], [s.language for s in corpus])
 
 
-def sentences_of(lines: Sequence[str]) -> list[Sentence]:
-    """A sentence a line, its words set apart by blanks, tabs or carriage returns."""
-    return [Sentence(tuple(word for word in re.split("[ \\t\\r]+", line) if word)) for line in lines]
+@dataclass(frozen=True)
+class Line:
+    """A text as given, and where the words are that it is read as."""
 
+    text: str
+    spans: tuple[tuple[int, int], ...]
 
-def jsonl(line: str, sentence: Sentence, found: Tagging) -> dict[str, Any]:
-    """What ``predict --format jsonl`` says of a line: entities with character offsets into it as given."""
-    starts, at = [], 0
-    for word in sentence.words:
-        starts.append(line.index(word, at))
-        at = starts[-1] + len(word)
-    entities = []
-    for span, probability in found.entities():
-        start, end = starts[span.start], starts[span.end - 1] + len(sentence.words[span.end - 1])
-        entities.append(
-            {"start": start, "end": end, "label": span.label, "text": line[start:end], "score": probability}
-        )
-    return {"text": line, "entities": entities}
+    @classmethod
+    def typed(cls, text: str) -> Self:
+        """Words as `dinku.words` finds them."""
+        return cls(text, tuple(words(text)))
+
+    @classmethod
+    def joined(cls, given: Sequence[str]) -> Self:
+        """Words that are known, joined by blanks."""
+        ends = list(accumulate((len(word) + 1 for word in given), initial=0))
+        return cls(" ".join(given), tuple((a, b - 1) for a, b in pairwise(ends)))
+
+    @property
+    def sentence(self) -> Sentence:
+        return Sentence(tuple(self.text[a:b] for a, b in self.spans))
+
+    def entities(self, found: Tagging) -> list[dict[str, Any]]:
+        """Entities with character offsets into the text as given."""
+        out = []
+        for span, probability in found.entities():
+            start, end = self.spans[span.start][0], self.spans[span.end - 1][1]
+            entity = {"start": start, "end": end, "label": span.label, "text": self.text[start:end]}
+            out.append({**entity, "score": probability})
+        return out

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.files import told
-from dinku.words import words
+from dinku.words import VERSION, words
 
 _OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
@@ -71,8 +71,8 @@ class Text:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the languages and the files as they are stored, as hex."""
-        whole = hashlib.sha256()
+        """sha256 of the languages, the files as they are stored and the rules by which they are read, as hex."""
+        whole = hashlib.sha256(f"words {VERSION}\n".encode())
         for language in self.files:
             whole.update(f"{language} {self._digest(language)}\n".encode())
         return whole.hexdigest()

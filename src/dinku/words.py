@@ -1,8 +1,8 @@
-"""Text as typed → words with their offsets, as annotators of news text set them apart.
+"""Text as typed → words with their offsets, as MasakhaNER's annotators set them apart.
 
-A word is a run of letters, marks and digits. Apostrophes, hyphens, full stops and the like belong to it where they stand
-between two of these (*m'owo*, *U.S*, *3.5*, *Akwa-Ibom*), an apostrophe also at its head (*'yan*). Every other visible
-character is a word of its own.
+A word is a run of letters, marks, digits and apostrophes, also at its head and end (*'yan*, *n'afọ*, *ng'*). Every other
+visible character is a word of its own, a hyphen or a full stop between letters too, and so is each Han character, as in the
+Chinese test set. Ethiopic wordspaces (፡) are words, as other punctuation is.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import re
 import unicodedata
 from functools import cache
 
-_APOSTROPHES = "'‘’ʼ"
-_INNER = frozenset(_APOSTROPHES + "`´.,-‐‑·@_/:&")
-# Of `_kind`: w within a word, a apostrophe, i between parts of a word, j joins and is never seen, s stands alone.
-_WORD = re.compile(r"(?:(?<!w)a)?w+(?:[aij]w+)*|[ais]")
+VERSION = 2  # of these rules, which rises as they change: what is learnt from text depends on them
+_APOSTROPHES = frozenset("'‘’ʼ`´")
+# Of `_kind`: w within a word, j joins and is never seen, s stands alone.
+_WORD = re.compile(r"w+(?:j+w+)*|s")
 
 
 @cache
 def _kind(character: str) -> str:
-    if character in _INNER:
-        return "a" if character in _APOSTROPHES else "i"
+    if character in _APOSTROPHES:
+        return "w"
     category = unicodedata.category(character)
+    if category == "Lo" and unicodedata.name(character, "").startswith("CJK "):
+        return "s"
     if category[0] in "LMN":
         return "w"
     return "j" if category == "Cf" else " " if category[0] in "ZC" else "s"
