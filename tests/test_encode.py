@@ -172,12 +172,24 @@ def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
     reader = opened(folder)
     assert reader
     assert (reader[0].pad, reader[0].length, reader[1]) == (1, 20, None)
-    for broken in ("[1]", "{", '{"model_max_length": "many"}'):
+    for broken in ("[1]", "{", '{"model_max_length": "many"}', '{"model_max_length": NaN}', '{"model_max_length": -1}'):
         (folder / "tokenizer_config.json").write_text(broken)
         with pytest.raises(DinkuError, match="its tokenizer can't be read"):
             opened(folder)
+        with pytest.raises(DinkuError, match="its tokenizer can't be read|windows of -1 subwords"):
+            assert Tagger.load(folder).encoder
     (folder / "tokenizer.json").unlink()
     assert opened(folder) is None
+
+
+def test_a_tokenizer_without_a_place_for_the_sentence_is_refused(tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    document = json.loads((folder / "tokenizer.json").read_text())
+    document["post_processor"]["single"] = [s for s in document["post_processor"]["single"] if "SpecialToken" in s]
+    (folder / "tokenizer.json").write_text(json.dumps(document))
+    for read in (lambda: opened(folder), lambda: Tagger.load(folder).encoder):
+        with pytest.raises(DinkuError, match="gives special tokens and no sentence"):
+            read()
 
 
 def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() -> None:

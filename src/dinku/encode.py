@@ -93,10 +93,13 @@ class Encoder:
         """The special tokens before and after a sentence."""
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        bare = self.tokenizer.encode("a", add_special_tokens=False).ids
-        whole = self.tokenizer.encode("a").ids
-        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
-        return whole[:start], whole[start + len(bare) :]
+        whole = self.tokenizer.encode("a")
+        special = whole.special_tokens_mask
+        if 0 not in special:
+            remedy = "mend its post_processor"
+            raise DinkuError("the tokenizer gives special tokens and no sentence", where="encode", remedy=remedy)
+        start, end = special.index(0), len(special) - special[::-1].index(0)
+        return whole.ids[:start], whole.ids[end:]
 
     @cached_property
     def _bare_marks(self) -> frozenset[int]:
@@ -231,19 +234,19 @@ def opened(folder: Path) -> tuple[Encoder, int | None] | None:
         for other in ("special_tokens_map.json", "tokenizer_config.json"):
             if (folder / other).is_file():
                 names |= json.loads((folder / other).read_text(encoding="utf-8"))
+        pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
+        if pad is None:
+            pad = _id(tokenizer, padding_token(tokenizer))
+        if pad is None:
+            return None
+        prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
+        return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad), unknown
     except Exception as error:  # the tokenizers library raises bare Exception
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         problem = f"its tokenizer can't be read ({reason})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
-    pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
-    if pad is None:
-        pad = _id(tokenizer, padding_token(tokenizer))
-    if pad is None:
-        return None
-    prefix_space(tokenizer)
-    return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad), unknown
 
 
 def _id(tokenizer: Tokenizer, name: Any) -> int | None:

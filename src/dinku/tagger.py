@@ -317,6 +317,14 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
             else:
                 tokenizer = AutoTokenizer.from_pretrained(folder)
             backend = tokenizer.backend_tokenizer
+        if tokenizer.pad_token_id is None and (token := padding_token(backend)):
+            tokenizer.pad_token = token
+        if tokenizer.pad_token_id is None:
+            remedy = "name one in tokenizer_config.json"
+            raise DinkuError("its tokenizer has no padding token", where=where, remedy=remedy)
+        prefix_space(backend)
+        positions, most = config.max_position_embeddings, tokenizer.model_max_length
+        tokenizer.model_max_length = window_of(config.model_type, positions, tokenizer.pad_token_id, most)
     except DinkuError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception
@@ -324,13 +332,6 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
         raise DinkuError(
             f"its tokenizer can't be read ({reason})", where=where, remedy="fetch the model again"
         ) from None
-    if tokenizer.pad_token_id is None and (token := padding_token(backend)):
-        tokenizer.pad_token = token
-    if tokenizer.pad_token_id is None:
-        raise DinkuError("its tokenizer has no padding token", where=where, remedy="name one in tokenizer_config.json")
-    prefix_space(backend)
-    positions, most = config.max_position_embeddings, tokenizer.model_max_length
-    tokenizer.model_max_length = window_of(config.model_type, positions, tokenizer.pad_token_id, most)
     return tokenizer
 
 
