@@ -190,6 +190,18 @@ def test_engines_state_their_precision(bert: tuple[convert.Reference, Path], tmp
     assert 1.8 < sizes[0] / sizes[1] < 2.1
 
 
+@pytest.mark.parametrize("reads", [["input_ids"], ["input_ids", "attention_mask", "token_type_ids"]])
+def test_what_reads_something_else_is_no_token_classifier(reads: list[str], tmp_path: Path) -> None:
+    given = [onnx.helper.make_tensor_value_info(name, 1, ["batch", "length"]) for name in reads]
+    answer = onnx.helper.make_tensor_value_info("logits", 1, ["batch", "length"])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Sum", reads, ["logits"])], "g", given, [answer])
+    model = onnx.helper.make_model(graph, ir_version=10, opset_imports=[onnx.helper.make_opsetid("", 20)])
+    onnx.save(model, tmp_path / "model.onnx")
+    for engine in (OnnxEngine, OpenVinoEngine):
+        with pytest.raises(DinkuError, match="its inputs and outputs aren't a token classifier's"):
+            engine(tmp_path / "model.onnx", threads=1)
+
+
 def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="is an encoder without tags"):
         convert.to_onnx(tiny_tagger(tags=()), tmp_path / "model.onnx")

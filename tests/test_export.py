@@ -155,9 +155,14 @@ def _external(folder: Path) -> None:
     _resummed(folder)
 
 
-def _resummed(folder: Path) -> None:
-    summed = bundle.summed(folder / "onnx" / "model.onnx").model_dump()
-    _rewritten(lambda m: m["files"].update({"onnx/model.onnx": summed}))(folder)
+def _resummed(folder: Path, name: str = "onnx/model.onnx") -> None:
+    _rewritten(lambda m: m["files"].update({name: bundle.summed(folder / name).model_dump()}))(folder)
+
+
+def _retagged(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace('"O"', '"X"'))
+    _resummed(folder, "config.json")
 
 
 def _hidden(folder: Path) -> None:
@@ -202,6 +207,7 @@ def _garbage(folder: Path) -> None:
         (_rewritten(lambda m: m.update(more=1)), "there is no field more"),
         (_rewritten(lambda m: m.update(length=10_000)), "don't fit bundle.json"),
         (lambda folder: (folder / "bundle.json").write_text("{"), r"bundle.json: .*"),
+        (_retagged, "config.json: its tags X, .* aren't IOB2"),
         (_linked, "leads outside of the bundle"),
         (_external, "keeps weights in another file"),
         (_hidden, "keeps weights in another file"),

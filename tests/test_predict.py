@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch
+from dinku.errors import DinkuError
 from dinku.predict import Line, Logits, Tagging, evaluate, tag
 from dinku.spans import Span
 from dinku.testing import TAGS, tiny_tagger
@@ -27,6 +29,12 @@ def expected(words: tuple[str, ...]) -> list[str]:
     tokenizer = tiny_tagger().tokenizer.backend_tokenizer
     ids = [tokenizer.encode([w], is_pretokenized=True, add_special_tokens=False).ids for w in words]
     return [TAGS[i[0] % len(TAGS)] if i else "O" for i in ids]
+
+
+def test_answers_for_other_tags_are_refused() -> None:
+    for tags in (TAGS[:-1], (*TAGS, "B-DATE")):
+        with pytest.raises(DinkuError, match=f"answers with {len(TAGS)} logits a word, and has {len(tags)} tags"):
+            tag(Echo(), tiny_tagger().encoder, tags, [Sentence(("Bade",))])
 
 
 def test_tags_come_back_to_their_words_in_the_order_given() -> None:

@@ -30,7 +30,7 @@ from dinku.measure import available_threads, numerics
 from dinku.results import Numerics
 from dinku.score import Counts
 from dinku.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
-from dinku.sources import model_config, model_folder, model_tags
+from dinku.sources import iob2_tags, model_folder
 
 FILE = "bundle.json"
 MODELS = {
@@ -135,7 +135,7 @@ class Bundle:
         if manifest.runtime == "onnxruntime" and _external(folder / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
             raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
-        tags, found = model_tags(model_config(folder)), opened(folder)
+        tags, found = iob2_tags(folder), opened(folder)
         if not tags or found is None or manifest.length > found[0].length:
             raise DinkuError("its tags or its tokenizer don't fit bundle.json", where=str(folder), remedy=_AGAIN)
         encoder = replace(found[0], length=manifest.length, label_on=manifest.label_on)

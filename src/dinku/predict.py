@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch, Encoder, Window, buckets
+from dinku.errors import DinkuError
 from dinku.score import Counts, count
 from dinku.spans import Span, spans
 from dinku.words import words
@@ -91,12 +92,14 @@ def tag(
 ) -> list[Tagging]:
     """Tag every word of every sentence; ``options`` are those of `answers`.
 
-    A word that yields no subword is ``O`` with probability 1.
+    A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where the engine's answers aren't of these tags.
     """
-    outside = tags.index("O") if "O" in tags else 0
-    best = [np.full(len(s.words), outside, np.int64) for s in sentences]
+    best = [np.full(len(s.words), tags.index("O"), np.int64) for s in sentences]
     scores = [np.ones(len(s.words), np.float32) for s in sentences]
     for window, logits in answers(engine, encoder, sentences, **options):
+        if logits.shape[1] != len(tags):
+            problem = f"answers with {logits.shape[1]} logits a word, and has {len(tags)} tags"
+            raise DinkuError(problem, where="the model", remedy="fetch or export it again")
         best[window.sentence][window.words] = logits.argmax(-1)
         scores[window.sentence][window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
     return [Tagging(tuple(tags[int(i)] for i in b), p) for b, p in zip(best, scores, strict=True)]

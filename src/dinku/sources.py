@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 from dinku.corpus import Corpus, audit, labels_alone, read
 from dinku.errors import DinkuError
 from dinku.sample import LANGUAGES, sample
+from dinku.spans import is_iob2_tag
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -578,3 +579,12 @@ def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     return tuple(names[key] for key in sorted(names, key=int))
+
+
+def iob2_tags(folder: Path) -> tuple[str, ...]:
+    """`model_tags` of a model folder; raises `DinkuError` where they aren't IOB2."""
+    tags = model_tags(model_config(folder))
+    if tags and ("O" not in tags or not all(is_iob2_tag(tag) for tag in tags)):
+        remedy = "give id2label the tags that training used, O among them"
+        raise DinkuError(f"its tags {', '.join(tags[:4])} … aren't IOB2", where=f"{folder}/config.json", remedy=remedy)
+    return tags

@@ -34,8 +34,7 @@ from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
 from dinku.shape import DYNAMIC, Scheme, Shape, scheme_of
-from dinku.sources import holds_masked_lm, model_config, model_folder, model_tags, weight_files
-from dinku.spans import is_iob2_tag
+from dinku.sources import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -175,15 +174,8 @@ class Tagger:
         if is_bundle(folder):
             remedy = "name the tagger that it was made from"
             raise DinkuError("is a bundle, which can be run and no more", where=str(folder), remedy=remedy)
-        raw = model_config(folder)
-        tags = model_tags(raw)
+        raw, tags = model_config(folder), iob2_tags(folder)
         config = _config(folder, raw)
-        if tags and ("O" not in tags or not all(is_iob2_tag(t) for t in tags)):
-            raise DinkuError(
-                f"its tags {', '.join(tags[:4])} … aren't IOB2",
-                where=f"{folder}/config.json",
-                remedy="give id2label the tags that training used, O among them",
-            )
         tokenizer = _tokenizer(folder, config)
         encoder = AutoModelForMaskedLM if holds_masked_lm(folder) else AutoModel
         kind = AutoModelForTokenClassification if tags else encoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from dinku.errors import DinkuError
@@ -12,6 +13,12 @@ def unreadable(model: Path, error: Exception) -> DinkuError:
     """What an engine says of a model that it can't open."""
     reason = " ".join(str(error).split())[:200]
     return DinkuError(f"can't be opened ({reason})", where=str(model), remedy="fetch or export the model again")
+
+
+def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    """Raise `DinkuError` where what a model reads and answers isn't a token classifier's."""
+    if ({*inputs}, {*outputs}) != ({"input_ids", "attention_mask"}, {"logits"}):
+        raise unreadable(model, ValueError("its inputs and outputs aren't a token classifier's"))
 
 
 def held() -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dinku.encode import Batch
 from dinku.results import instructions
-from dinku.runtime import unreadable
+from dinku.runtime import check_names, unreadable
 
 
 class OnnxEngine:
@@ -29,9 +29,8 @@ class OnnxEngine:
             self._session = onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no class that is public
             raise unreadable(model, error) from None
-        names = {value.name for value in self._session.get_inputs()}, {v.name for v in self._session.get_outputs()}
-        if names != ({"input_ids", "attention_mask"}, {"logits"}):
-            raise unreadable(model, ValueError("its inputs and outputs aren't a token classifier's"))
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        check_names(model, [value.name for value in inputs], [value.name for value in outputs])
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """[scored words, tags] in float32."""

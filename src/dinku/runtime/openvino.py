@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dinku.encode import Batch
 from dinku.results import instructions
-from dinku.runtime import held, unreadable
+from dinku.runtime import check_names, held, unreadable
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
 
@@ -33,7 +33,9 @@ class OpenVinoEngine:
             core = openvino.Core()
             self._compiled = core.compile_model(core.read_model(model), "CPU", options)
             self._request = self._compiled.create_infer_request()
-            self._logits = self._compiled.output("logits")
+            inputs, outputs = self._compiled.inputs, self._compiled.outputs
+            check_names(model, [each.any_name for each in inputs], [each.any_name for each in outputs])
+            (self._logits,) = outputs
         except RuntimeError as error:
             raise unreadable(model, error) from None
 
