@@ -176,7 +176,7 @@ def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
         (folder / "tokenizer_config.json").write_text(broken)
         with pytest.raises(DinkuError, match="its tokenizer can't be read"):
             opened(folder)
-        with pytest.raises(DinkuError, match="its tokenizer can't be read|windows of -1 subwords"):
+        with pytest.raises(DinkuError, match=r"its tokenizer can't be read|windows of -1 subwords"):
             assert Tagger.load(folder).encoder
     (folder / "tokenizer.json").unlink()
     assert opened(folder) is None

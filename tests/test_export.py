@@ -185,6 +185,25 @@ def _overlong(folder: Path) -> None:
     _resummed(folder)
 
 
+def _deep(folder: Path) -> None:
+    """Graphs within graphs, deeper than protobuf reads."""
+    inner = b""
+    for _ in range(40):
+        for key in (b"\x32", b"\x2a", b"\x0a"):  # the graph of an attribute of a node
+            inner = key + _varint(len(inner)) + inner
+    (folder / "onnx" / "model.onnx").write_bytes(b"\x3a" + _varint(len(inner)) + inner)
+    _resummed(folder)
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number & 127 | 128, number >> 7])
+
+
+def _empty(folder: Path) -> None:
+    (folder / "onnx" / "model.onnx").write_bytes(b"")
+    _resummed(folder)
+
+
 def _garbage(folder: Path) -> None:
     (folder / "onnx" / "model.onnx").write_bytes(b"\xff" * 64)
     _resummed(folder)
@@ -213,6 +232,8 @@ def _garbage(folder: Path) -> None:
         (_hidden, "keeps weights in another file"),
         (_overlong, "is no ONNX file"),
         (_garbage, "is no ONNX file"),
+        (_deep, "is no ONNX file"),
+        (_empty, "is no ONNX file"),
     ],
 )
 def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(

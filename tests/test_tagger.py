@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import unicodedata
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,11 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
         assert torch.equal(weight, weights[f"roberta.{name}"]), name
     assert measure.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
     (path,) = sources.weight_files(folder)
+    if form == "pickle":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("model/data.pkl", b"0" * 10**6)
+        with pytest.raises(DinkuError, match=r"can't be read .torch compresses nothing"):
+            Tagger.load(folder)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DinkuError, match="can't be read"):
         Tagger.load(folder)
@@ -318,6 +324,13 @@ def broken(folder: Path, name: str) -> None:
         (folder / "config.json").write_text(
             json.dumps({**config, "id2label": {str(i): f"LABEL_{i}" for i in range(5)}})
         )
+    elif name == "labels without names":
+        rest = {key: value for key, value in config.items() if key not in ("id2label", "label2id")}
+        (folder / "config.json").write_text(json.dumps({**rest, "num_labels": 10**12}))
+    elif name.startswith("sizes without"):  # a model of 400 GB
+        (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 10**7, "hidden_size": 10**4}))
+        if "int8" in name:
+            (folder / "model.safetensors").rename(folder / "model.int8.safetensors")
     elif name == "family":
         (folder / "config.json").write_text(json.dumps({**config, "model_type": "t5"}))
     elif name == "cut weights":
@@ -358,6 +371,9 @@ def broken(folder: Path, name: str) -> None:
         ("config no JSON", "isn't readable JSON"),
         ("remote code", "asks for remote code, which is never run"),
         ("tags", "aren't IOB2"),
+        ("labels without names", "its id2label or architectures aren't"),
+        ("sizes without weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
+        ("sizes without int8 weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
         ("family", "'t5' isn't one that dinku can measure"),
         ("cut weights", "its weights can't be read"),
         ("no weights", "its weights can't be read"),

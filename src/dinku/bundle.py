@@ -307,18 +307,25 @@ _FIELDS = {
 
 def _external(path: Path) -> bool:
     """Whether a tensor of an ONNX file lies in another file, told by its bytes alone, before any engine reads it."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            waiting = [("model", 0, len(data))]
-            while waiting:
-                kind, start, end = waiting.pop()
-                for field, low, high in _fields(data, start, end):
-                    if kind == "tensor" and (field == 13 or (field == 14 and data[low:high] != b"\0")):
-                        return True  # external_data, or a data_location that isn't this file
-                    if inner := _FIELDS[kind].get(field):
-                        waiting.append((inner, low, high))
-        except (IndexError, ValueError):
-            raise DinkuError("is no ONNX file", where=str(path), remedy=_AGAIN) from None
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _leads_out(data, "model", 0, len(data), _DEEPEST)
+    except (IndexError, ValueError):
+        raise DinkuError("is no ONNX file", where=str(path), remedy=_AGAIN) from None
+
+
+_DEEPEST = 100  # messages within one another, which is all that protobuf reads
+
+
+def _leads_out(data: mmap.mmap, kind: str, start: int, end: int, deeper: int) -> bool:
+    if not deeper:
+        raise ValueError(kind)
+    for field, low, high in _fields(data, start, end):
+        if kind == "tensor" and (field == 13 or (field == 14 and data[low:high] != b"\0")):
+            return True  # external_data, or a data_location that isn't this file
+        inner = _FIELDS[kind].get(field)
+        if inner and _leads_out(data, inner, low, high, deeper - 1):
+            return True
     return False
 
 

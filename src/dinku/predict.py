@@ -92,7 +92,7 @@ def tag(
 ) -> list[Tagging]:
     """Tag every word of every sentence; ``options`` are those of `answers`.
 
-    A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where the engine's answers aren't of these tags.
+    A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where an engine answers for other tags.
     """
     best = [np.full(len(s.words), tags.index("O"), np.int64) for s in sentences]
     scores = [np.ones(len(s.words), np.float32) for s in sentences]

@@ -516,6 +516,7 @@ def model_config(folder: Path) -> dict[str, Any]:
         raise DinkuError("isn't a JSON object", where=str(path), remedy="fetch the model again")
     names, architectures = config.get("id2label") or {}, config.get("architectures") or []
     numbered = isinstance(names, dict) and sorted(names) == sorted(str(i) for i in range(len(names)))
+    numbered = numbered and (bool(names) or config.get("num_labels", 2) == 2)  # which transformers would make names of
     if not numbered or not all(isinstance(n, str) for n in (*names.values(), *architectures)):
         problem = "its id2label or architectures aren't as transformers writes them"
         raise DinkuError(problem, where=str(path), remedy="fetch the model again")
@@ -551,7 +552,10 @@ def _weight_names(path: Path) -> Iterator[str]:
             streams: list[Any] = [file] * 4  # before 2020 torch wrote four pickles, the names of weights in the last
             if zipfile.is_zipfile(file):
                 with zipfile.ZipFile(file) as archive:
-                    streams = [archive.read(name) for name in archive.namelist() if name.endswith("data.pkl")]
+                    pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
+                    if sum(entry.file_size for entry in pickles) > path.stat().st_size:
+                        raise zipfile.BadZipFile("torch compresses nothing, and here something is")
+                    streams = [archive.read(entry) for entry in pickles]
             file.seek(0)
             for stream in streams:
                 yield from (value for _, value, _ in pickletools.genops(stream) if isinstance(value, str))

@@ -177,6 +177,7 @@ class Tagger:
         raw, tags = model_config(folder), iob2_tags(folder)
         config = _config(folder, raw)
         tokenizer = _tokenizer(folder, config)
+        _held(folder)
         encoder = AutoModelForMaskedLM if holds_masked_lm(folder) else AutoModel
         kind = AutoModelForTokenClassification if tags else encoder
         if (scheme := scheme_of(raw, where=f"{folder}/config.json")).terminal:
@@ -211,6 +212,17 @@ def _config(folder: Path, raw: dict[str, Any]) -> Any:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
     with quietly():
         return AutoConfig.from_pretrained(folder)
+
+
+def _held(folder: Path) -> None:
+    """Raise `DinkuError` where a folder's files can't hold what its config speaks of, before that fills the memory."""
+    bytes_there, parameters = (
+        sum(path.stat().st_size for path in weight_files(folder)),
+        Shape.of_folder(folder).parameters,
+    )
+    if bytes_there < parameters:  # of which int8 takes the least, a byte each
+        problem = f"its weights can't be read: {bytes_there:,} bytes hold no {parameters:,} parameters"
+        raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
 
 def _bare(kind: Any, config: Any) -> dict[str, bool]:
