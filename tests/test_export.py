@@ -147,6 +147,11 @@ def _linked(folder: Path) -> None:
     (folder / "tokenizer.json").symlink_to(outside)
 
 
+def _described_elsewhere(folder: Path) -> None:
+    shutil.move(folder / "bundle.json", folder.parent)
+    (folder / "bundle.json").symlink_to(folder.parent / "bundle.json")
+
+
 def _external(folder: Path) -> None:
     """Weights in a file outside, under a checksum that is right."""
     path = folder / "onnx" / "model.onnx"
@@ -228,6 +233,7 @@ def _garbage(folder: Path) -> None:
         (lambda folder: (folder / "bundle.json").write_text("{"), r"bundle.json: .*"),
         (_retagged, "config.json: its tags X, .* aren't IOB2"),
         (_linked, "leads outside of the bundle"),
+        (_described_elsewhere, "bundle.json: leads outside of the bundle"),
         (_external, "keeps weights in another file"),
         (_hidden, "keeps weights in another file"),
         (_overlong, "is no ONNX file"),
@@ -263,6 +269,7 @@ def test_the_card_may_be_edited_and_a_hub_snapshot_links(
         path.symlink_to(blobs / str(number))
     (snapshot / "README.md").unlink()
     (snapshot / "README.md").write_text("mine")
+    (snapshot / "special_tokens_map.json").write_text("{")  # which isn't listed, and so not read
     assert len(Bundle.open(str(snapshot), threads=1).tag(corpus.sentences[:3])) == 3
 
 

@@ -135,7 +135,7 @@ class Bundle:
         if manifest.runtime == "onnxruntime" and _external(folder / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
             raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
-        tags, found = iob2_tags(folder), opened(folder)
+        tags, found = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
         if not tags or found is None or manifest.length > found[0].length:
             raise DinkuError("its tags or its tokenizer don't fit bundle.json", where=str(folder), remedy=_AGAIN)
         encoder = replace(found[0], length=manifest.length, label_on=manifest.label_on)
@@ -229,7 +229,7 @@ def described(folder: Path) -> Manifest:
 
     Raises `DinkuError` where it can't be read, or lists no model, config or tokenizer.
     """
-    path = folder / FILE
+    path = _within(folder, FILE)
     try:
         if path.stat().st_size > 1 << 20:
             raise DinkuError("is far too large", where=str(path), remedy=_AGAIN)
@@ -278,18 +278,24 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
 
 
 def _check(folder: Path, name: str, wanted: File) -> None:
-    """A file is within the folder (or what the Hub's cache links there), and the one that is listed."""
-    path, root = folder / name, folder.resolve()
-    cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    """A file is within the folder, and the one that is listed."""
+    path = _within(folder, name)
     try:
-        real = path.resolve(strict=True)
-        if not (real.is_relative_to(root) or real.is_relative_to(cache)):
-            raise DinkuError("leads outside of the bundle", where=str(path), remedy=_AGAIN)
         same = summed(path) == wanted
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
     if not same:
         raise DinkuError("isn't the file that was exported", where=str(path), remedy=_AGAIN)
+
+
+def _within(folder: Path, name: str) -> Path:
+    """A file of the folder, or what the Hub's cache links there; raises `DinkuError` for one that lies elsewhere."""
+    path, root = folder / name, folder.resolve()
+    cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    real = Path(os.path.realpath(path))
+    if not (real.is_relative_to(root) or real.is_relative_to(cache)):
+        raise DinkuError("leads outside of the bundle", where=str(path), remedy=_AGAIN)
+    return path
 
 
 # Where tensors lie in ONNX's protocol buffers: of each message, the fields that hold messages with tensors in them.

@@ -219,10 +219,13 @@ def padding_token(tokenizer: Tokenizer) -> str | None:
     return next((token for token in (named, "[PAD]", "<pad>") if _id(tokenizer, token) is not None), None)
 
 
-def opened(folder: Path) -> tuple[Encoder, int | None] | None:
+def opened(
+    folder: Path, settings: Sequence[str] = ("special_tokens_map.json", "tokenizer_config.json")
+) -> tuple[Encoder, int | None] | None:
     """The encoder of a model's folder, as `dinku.tagger.Tagger` has it, and the id of unknown subwords; without torch.
 
-    ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then transformers has to open it.
+    ``settings`` are the files that may name special tokens, the last before the others; no other is read besides config.json
+    and tokenizer.json. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then transformers has to open it.
     """
     shape = Shape.of_config(model_config(folder), where=str(folder / "config.json"))
     file = folder / "tokenizer.json"
@@ -231,7 +234,7 @@ def opened(folder: Path) -> tuple[Encoder, int | None] | None:
     names: dict[str, Any] = {}
     try:
         tokenizer = Tokenizer.from_file(str(file))
-        for other in ("special_tokens_map.json", "tokenizer_config.json"):
+        for other in settings:
             if (folder / other).is_file():
                 names |= json.loads((folder / other).read_text(encoding="utf-8"))
         pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
