@@ -102,11 +102,18 @@ def test_uneven_budgets_add_up_and_leave_every_layer_something() -> None:
     ]
     assert importance.spread(scores, 6) == [(0, 1, 2, 3), (1,), (0,)]
     assert importance.spread(scores, 8, multiple=2) == [(0, 1, 2, 3), (0, 1), (0, 1)]
-    with pytest.raises(
-        DinkuError, match="haven't 12 units in multiples of 3; keep fewer, or choose a smaller multiple"
-    ):
-        importance.spread(scores, 12, multiple=3)
     assert importance.strongest(torch.tensor([1.0, 2.0, 2.0, 0.0]), 1) == (1,)
+
+
+def test_layers_too_narrow_for_a_multiple_are_told_before_anything_is_scored() -> None:
+    shape, layer = tiny_tagger().shape, tiny_tagger().shape.layers[0]
+    for width, widths, finer in ((32, (64, 16), 16), (64, (63, 63, 70), 1)):
+        given = replace(shape, layers=tuple(replace(layer, width=width) for width in widths))
+        with pytest.raises(DinkuError, match=rf"can't keep {width} on average by 32; give multiple={finer}, "):
+            NarrowFeedForward(width, spread="uneven").declare(given)
+        assert NarrowFeedForward(width, spread="uneven", multiple=finer).declare(given).spread == {"width"}
+    spread = replace(given, spread=frozenset({"width"}))  # where nothing can be told
+    assert NarrowFeedForward(32, spread="uneven").declare(spread).spread == {"width"}
 
 
 def test_fields_that_came_later_enter_an_address_only_where_they_are_used() -> None:

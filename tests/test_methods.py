@@ -269,6 +269,14 @@ def test_sparsity_is_exact(sparsity: float, granularity: str, embeddings: bool) 
     assert torch.equal(sparse.model.classifier.weight, tagger.model.classifier.weight)
 
 
+def test_a_table_whose_config_names_no_padding_keeps_its_padding_row(tmp_path: Path) -> None:
+    folder = tiny_tagger("bert", "wordpiece").save(tmp_path / "tagger")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+    tagger, how = Tagger.load(folder), Sparsify(0.9, embeddings=True)
+    assert how.apply(tagger, Data(), Work()).shape.zeros == how.declare(tagger.shape).zeros
+
+
 def test_the_smallest_weights_go_and_the_first_among_equals() -> None:
     scores = [torch.tensor([[3.0, 1.0], [1.0, 2.0]]), torch.tensor([1.0, 0.5])]
     first, second = importance.least(scores, 3)

@@ -224,8 +224,9 @@ def opened(
 ) -> tuple[Encoder, int | None] | None:
     """The encoder of a model's folder, as `dinku.tagger.Tagger` has it, and the id of unknown subwords; without torch.
 
-    ``settings`` are the files that may name special tokens, the last before the others; no other is read besides config.json
-    and tokenizer.json. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then transformers has to open it.
+    ``settings`` are the files that may name special tokens, the last before the others; besides these, config.json and
+    tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then
+    transformers has to open it.
     """
     shape = Shape.of_config(model_config(folder), where=str(folder / "config.json"))
     file = folder / "tokenizer.json"

@@ -223,13 +223,10 @@ def strongest(found: torch.Tensor, count: int) -> tuple[int, ...]:
 def spread(found: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> list[tuple[int, ...]]:
     """`strongest` of each layer, ``count`` over all of them: those that score most, but a ``multiple`` of them in each.
 
-    A layer keeps one multiple at least. Raises `DinkuError` where layers haven't as many whole multiples.
+    A layer keeps one multiple at least. ``count`` is a multiple, and layers have as many in whole multiples.
     """
     order = [f.sort(descending=True, stable=True).values for f in found]
     blocks = [o[: len(o) // multiple * multiple].view(-1, multiple).sum(1) for o in order]
-    if sum(map(len, blocks)) * multiple < count or not all(map(len, blocks)):
-        problem = f"the layers haven't {count:,} units in multiples of {multiple}"
-        raise DinkuError(problem, where="spread", remedy="keep fewer, or choose a smaller multiple")
     for block in blocks:
         block[0] = torch.inf
     which = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor([len(b) for b in blocks]))

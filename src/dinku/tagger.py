@@ -196,6 +196,9 @@ class Tagger:
                 remedy="put the tokenizer there that the model was trained with",
             )
         model.config.pad_token_id = tokenizer.pad_token_id
+        table = surgery.word_embeddings(model)
+        if table.padding_idx is None:  # its row would be trained and pruned
+            table.padding_idx = tokenizer.pad_token_id
         return cls(
             model,
             tokenizer,

@@ -9,6 +9,7 @@ Source: Molchanov et al. 2019 (arXiv 1906.10771); CoFi (Xia et al. 2022, arXiv 2
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
@@ -48,6 +49,14 @@ class NarrowFeedForward(Chosen):
         if self.spread == "even":
             shape.known("width", where="NarrowFeedForward")
             return shape.smaller(layers=tuple(replace(la, width=min(la.width, self.width)) for la in shape.layers))
+        own, multiple = [layer.width for layer in shape.layers], self.multiple
+        whole = [width // multiple * multiple for width in own]
+        if "width" not in shape.spread and (not all(whole) or sum(whole) < self.width * len(own)):
+            problem = (
+                f"layers of {min(own):,} to {max(own):,} neurons can't keep {self.width:,} on average by {multiple}"
+            )
+            remedy = f"give multiple={gcd(self.width, *own)}, or another smaller one"
+            raise DinkuError(problem, where="NarrowFeedForward", remedy=remedy)
         layers = tuple(replace(layer, width=self.width) for layer in shape.layers)
         return shape.smaller(layers=layers, spread=shape.spread | {"width"})
 
