@@ -73,6 +73,28 @@ def test_what_is_cut_is_measured_saved_and_opened_by_one_import(
             getattr(transformers, name).from_pretrained(folder, **bare)
 
 
+@pytest.mark.parametrize("cut", ["width", "even width"])
+def test_config_and_weights_are_those_of_one_revision(cut: str, tmp_path: Path) -> None:
+    tagger = tiny_tagger()
+    tagger.save(tmp_path / "model")
+    small = replace(tagger, model=CUTS[cut](tagger.model))
+    small.save(tmp_path / "model" / "small")
+    opened = modeling.AutoModelForTokenClassification.from_pretrained(tmp_path / "model", subfolder="small").eval()
+    assert torch.equal(logits(opened, small), logits(small.model, small))
+
+
+def test_code_of_a_folder_is_neither_run_nor_asked_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    code = "from pathlib import Path\nPath(__file__).with_name('ran').touch()\n"
+    (tmp_path / "evil.py").write_text(code)
+    config = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Evil", "AutoModel": "evil.Evil"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for asked in ({}, {"trust_remote_code": True}):
+        with pytest.raises(ValueError, match="trust_remote_code"):
+            modeling.AutoModel.from_pretrained(tmp_path, **asked)
+    assert not list(tmp_path.rglob("ran"))
+
+
 @pytest.mark.parametrize(("family", "pieces"), FAMILIES)
 def test_a_pruned_unit_is_one_that_says_nothing(family: str, pieces: str) -> None:
     tagger = tiny_tagger(family, pieces)

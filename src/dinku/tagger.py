@@ -214,7 +214,7 @@ def _config(folder: Path, raw: dict[str, Any]) -> Any:
     if "auto_map" in raw:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
     with quietly():
-        return AutoConfig.from_pretrained(folder)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def _held(folder: Path) -> None:
@@ -322,7 +322,7 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
             elif (folder / "sentencepiece.bpe.model").is_file():
                 tokenizer = from_sentencepiece(folder / "sentencepiece.bpe.model")
             else:
-                tokenizer = AutoTokenizer.from_pretrained(folder)
+                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             backend = tokenizer.backend_tokenizer
         if tokenizer.pad_token_id is None and (token := padding_token(backend)):
             tokenizer.pad_token = token
