@@ -133,12 +133,28 @@ def _longer(folder: Path) -> None:
 
 
 def _rewritten(change: Callable[[dict], None]) -> Callable[[Path], None]:  # type: ignore[type-arg]
-    def rewrite(folder: Path) -> None:
-        manifest = json.loads((folder / "bundle.json").read_text())
-        change(manifest)
-        (folder / "bundle.json").write_text(json.dumps(manifest))
+    return lambda folder: _rewritten_json(folder / "bundle.json", change)
 
-    return rewrite
+
+def _rewritten_json(path: Path, change: Callable[[dict], None]) -> None:  # type: ignore[type-arg]
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def _untagged(folder: Path) -> None:
+    path = folder / "config.json"
+    path.write_text(path.read_text().replace("ForTokenClassification", "Model"))
+    _resummed(folder, "config.json")
+
+
+def _unpadded(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace('"<pad>"', '"empty"'))
+        _resummed(folder, name)
+    _rewritten_json(folder / "tokenizer_config.json", lambda t: t.pop("pad_token"))
+    _resummed(folder, "tokenizer_config.json")
 
 
 def _linked(folder: Path) -> None:
@@ -220,17 +236,21 @@ def _garbage(folder: Path) -> None:
         (_gone, "tokenizer.json: can't be read"),
         (_altered, "model.onnx: isn't the file that was exported"),
         (_longer, "config.json: isn't the file that was exported"),
-        (_rewritten(lambda m: m["files"].pop("tokenizer.json")), "lists tokenizer.json, or lacks it"),
+        (_rewritten(lambda m: m["files"].pop("tokenizer.json")), "doesn't list tokenizer.json"),
         (
             _rewritten(lambda m: m["files"].update({"../x": m["files"]["config.json"]})),
-            r"lists \.\./x, or lacks it",
+            r"lists \.\./x, as no bundle does",
         ),
         (_rewritten(lambda m: m.update(runtime="pickle")), "runtime is 'pickle'"),
         (_rewritten(lambda m: m.update(precision="bf16")), "bf16 is no precision of onnxruntime"),
         (_rewritten(lambda m: m.update(format=2)), "format is 2"),
         (_rewritten(lambda m: m.update(more=1)), "there is no field more"),
-        (_rewritten(lambda m: m.update(length=10_000)), "don't fit bundle.json"),
-        (lambda folder: (folder / "bundle.json").write_text("{"), r"bundle.json: .*"),
+        (_rewritten(lambda m: m.update(length=10_000)), "windows of 10,000 subwords are longer than its model's"),
+        (lambda folder: (folder / "bundle.json").write_text("{"), "bundle.json: Invalid JSON: EOF"),
+        (lambda folder: (folder / "bundle.json").write_text("[]"), "bundle.json: Input should be an object"),
+        (_rewritten(lambda m: m["files"]["config.json"].update(sha256="0")), "files.config.json.sha256 is '0'"),
+        (_untagged, "config.json: names no tags"),
+        (_unpadded, "tokenizer_config.json: names no padding token"),
         (_retagged, "config.json: its tags X, .* aren't IOB2"),
         (_linked, "leads outside of the bundle"),
         (_described_elsewhere, "bundle.json: leads outside of the bundle"),
@@ -256,6 +276,7 @@ def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(
     with pytest.raises(DinkuError, match=says) as error:
         Bundle.open(str(folder))
     assert error.value.status == 2
+    assert error.value.remedy == bundle._AGAIN or "IOB2" in says
 
 
 def test_the_card_may_be_edited_and_a_hub_snapshot_links(

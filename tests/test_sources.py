@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from dinku import corpus, sources
@@ -284,6 +285,30 @@ def test_what_is_wrong_in_a_file_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "hau.txt"
     path.write_text("Kano\n")
     assert refusal(str(path)) == f"{path}:1: has a word but no tag; give each line a word, a blank and its tag"
+
+
+@pytest.mark.parametrize("is_bundle", [True, False])
+def test_only_of_a_bundle_engines_files_are_fetched(
+    is_bundle: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = tmp_path / "snapshots" / "abc", []
+    folder.mkdir(parents=True)
+    if is_bundle:
+        (folder / "bundle.json").touch()
+
+    def fetch(repository: str, *, revision: str | None, allow_patterns: list[str], local_files_only: bool) -> str:
+        asked.append((revision, allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert sources.model_folder("owner/name@v1") == folder
+    assert "bundle.json" in asked[0][1]
+    assert not any("/" in pattern for pattern in asked[0][1])
+    assert [each[0] for each in asked] == ["v1", *(["abc"] if is_bundle else [])]
+    (folder / "config.json").touch()
+    before = sources.model_digest(folder)
+    put(folder / "onnx" / "model.onnx")
+    assert sources.model_digest(folder) == before
 
 
 # Real corpora

@@ -136,8 +136,13 @@ class Bundle:
             problem = "keeps weights in another file, which a bundle never does"
             raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
         tags, found = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
-        if not tags or found is None or manifest.length > found[0].length:
-            raise DinkuError("its tags or its tokenizer don't fit bundle.json", where=str(folder), remedy=_AGAIN)
+        if not tags:
+            raise DinkuError("names no tags", where=str(folder / "config.json"), remedy=_AGAIN)
+        if found is None:
+            raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=_AGAIN)
+        if manifest.length > found[0].length:
+            problem = f"its windows of {manifest.length:,} subwords are longer than its model's {found[0].length:,}"
+            raise DinkuError(problem, where=str(folder / FILE), remedy=_AGAIN)
         encoder = replace(found[0], length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
@@ -237,7 +242,7 @@ def described(folder: Path) -> Manifest:
     except FileNotFoundError:
         raise DinkuError(f"holds no {FILE}", where=str(folder), remedy="name a bundle's folder") from None
     except ValidationError as error:
-        raise of_validation(error, where=str(path)) from None
+        raise of_validation(error, where=str(path), remedy=_AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:
         problem = f"{manifest.precision} is no precision of {manifest.runtime}"
         raise DinkuError(problem, where=str(path), remedy=_AGAIN)
@@ -245,7 +250,8 @@ def described(folder: Path) -> Manifest:
     if manifest.runtime == "openvino":
         needed.add(str(Path(manifest.model).with_suffix(".bin")))
     if odd := sorted(needed ^ set(manifest.files)):
-        raise DinkuError(f"lists {odd[0]}, or lacks it, as no bundle does", where=str(path), remedy=_AGAIN)
+        problem = f"doesn't list {odd[0]}" if odd[0] in needed else f"lists {odd[0]}, as no bundle does"
+        raise DinkuError(problem, where=str(path), remedy=_AGAIN)
     return manifest
 
 

@@ -40,15 +40,17 @@ _WANTED = {
 }
 
 
-def of_validation(error: ValidationError, *, where: str, within: str = "") -> DinkuError:
-    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted."""
+def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
+    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted,
+    unless there is one ``remedy`` for all."""
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], dict[str, Any](first.get("ctx") or {})
     field = ".".join([*filter(None, [within]), *(str(part) for part in first["loc"] if part != "[key]")])
     if kind == "missing":
-        return DinkuError(f"{field} is missing", where=where, remedy="add it")
+        return DinkuError(f"{field} is missing", where=where, remedy=remedy or "add it")
     if kind in ("extra_forbidden", "invalid_key"):
-        return DinkuError(f"there is no field {field}", where=where, remedy="correct its name, or remove it")
+        return DinkuError(f"there is no field {field}", where=where, remedy=remedy or "correct its name, or remove it")
     wanted = _WANTED.get(kind) or _WANTED.get(kind.split("_")[0], "")
-    remedy = wanted.format_map(context) if wanted else f"correct it ({first['msg'].lower()})"
-    return DinkuError(f"{field} is {brief(first['input'])}", where=where, remedy=remedy)
+    wanted = wanted.format_map(context) if wanted else f"correct it ({first['msg'].lower()})"
+    problem = f"{field} is {brief(first['input'])}" if field else first["msg"]
+    return DinkuError(problem, where=where, remedy=remedy or wanted)

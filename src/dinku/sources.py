@@ -431,8 +431,7 @@ def _or(words: Sequence[str]) -> str:
 
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
-                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt",
-                "bundle.json", "onnx/*", "openvino/*")  # fmt: skip
+                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
 
 HOUSE = "dinku:house"  # the encoder inside the package
 
@@ -440,7 +439,8 @@ HOUSE = "dinku:house"  # the encoder inside the package
 def model_folder(name: str | os.PathLike[str]) -> Path:
     """The folder of a model: a path, a name under ``home()/models``, ``dinku:house`` or a Hub id, ``owner/name[@revision]``.
 
-    A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are.
+    A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
+    bundle what its engine reads.
     """
     text = os.fspath(name)
     if text == HOUSE:
@@ -460,11 +460,13 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(
-            snapshot_download(
-                repository, revision=revision or None, allow_patterns=list(_MODEL_FILES), local_files_only=offline()
-            )
-        )
+        fetch = partial(snapshot_download, repository, local_files_only=offline())
+        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, "bundle.json"]))
+        if (
+            folder / "bundle.json"
+        ).is_file():  # other models have the like of these beside their weights, and no use for it
+            fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
+        return folder
     except (LocalEntryNotFoundError, OSError) as error:
         reason = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
         if isinstance(error, HfHubHTTPError):
