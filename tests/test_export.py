@@ -327,6 +327,14 @@ def test_what_cannot_be_asked_for_is_refused(tagger: Tagger, corpus: Corpus, tmp
     assert [p.name for p in tmp_path.iterdir()] == ["full"]
 
 
+def test_sentences_too_few_are_told_before_anything_is_converted(
+    tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "to_onnx", lambda *_: pytest.fail("it was converted"))
+    with pytest.raises(DinkuError, match="words, too few to compare tags on"):
+        export.export(tagger, tmp_path / "out", tiny_corpus(10))
+
+
 def test_a_bundle_is_the_end(bundles: dict[tuple[str, str], Path]) -> None:
     with pytest.raises(DinkuError, match="is a bundle, which can be run and no more"):
         Tagger.load(bundles["onnxruntime", "fp32"])

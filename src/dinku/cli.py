@@ -378,8 +378,6 @@ def evaluate(
     if save and save.exists():
         raise DinkuError("is there already", where=str(save), remedy="name a new file to --save")
     data = sources.load(corpus, split)
-    if any(s.tags is None for s in data):
-        raise DinkuError("has no tags to evaluate on", where=corpus, remedy="name a tagged corpus")
     splits = sources.splits(corpus) if detail or perturbations else ()
     others = {name: sources.load(corpus, name) for name in splits if name != data.split}
     train = others.pop("train", None)

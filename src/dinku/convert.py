@@ -49,16 +49,9 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
     """Write a tagger as ONNX, its weights inside: ``input_ids`` and ``attention_mask`` [batch, length] in int64 →
     ``logits`` [batch, length, tags] in float32, for any batch and length.
 
-    Raises `DinkuError` where it has no tags, is quantized for torch, or is too large for one file.
+    Raises `DinkuError` where it isn't `convertible`.
     """
-    if not tagger.tags:
-        raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")
-    if tagger.scheme.terminal:
-        problem = f"is quantized for torch ({tagger.scheme.name}), which no other engine runs"
-        raise DinkuError(problem, where=tagger.name, remedy="export the tagger that it was made from")
-    if tagger.shape.bytes > _LIMIT:
-        problem = f"has {tagger.shape.bytes / 1e9:.1f} GB of weights, and an ONNX file holds 2.1"
-        raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
+    convertible(tagger)
     model = tagger.copy().model.cpu().eval()
     model.set_attn_implementation("eager")
     sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
@@ -83,6 +76,18 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
         part.doc_string = ""
     path.write_bytes(proto.SerializeToString())
     return path
+
+
+def convertible(tagger: Tagger) -> None:
+    """Raise `DinkuError` for a tagger that has no tags, is quantized for torch, or is too large for one file."""
+    if not tagger.tags:
+        raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")
+    if tagger.scheme.terminal:
+        problem = f"is quantized for torch ({tagger.scheme.name}), which no other engine runs"
+        raise DinkuError(problem, where=tagger.name, remedy="export the tagger that it was made from")
+    if tagger.shape.bytes > _LIMIT:
+        problem = f"has {tagger.shape.bytes / 1e9:.1f} GB of weights, and an ONNX file holds 2.1"
+        raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
 
 
 def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
@@ -154,10 +159,11 @@ class Equivalence:
 class Reference:
     """A tagger in torch, in fp32, and what it answers for the sentences of a corpus, to which engines are held.
 
-    Raises `DinkuError` where the sentences are too few to tell.
+    Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
     """
 
     def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Report | None = None) -> None:
+        convertible(tagger)
         if corpus.words < FEWEST:
             problem = f"has {corpus.words} words, too few to compare tags on"
             raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")

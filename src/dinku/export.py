@@ -101,13 +101,12 @@ def export(
             remedy = "name a corpus with a train split"
             raise DinkuError("int8 needs sentences to measure ranges on", where="export", remedy=remedy)
         ranges = convert.balanced(calibration, RANGES)
-    say = progress or (lambda what, done, total: None)
     with written_folder(target) as part:
         model = part / MODELS[runtime, precision]
         model.parent.mkdir()
-        say(f"converting to {runtime}", 0, 0)
-        onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
         reference = convert.Reference(tagger, corpus, progress=progress)
+        reference.report(f"converting to {runtime}", 0, 0)
+        onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
         quantization, zeroed = None, dict[str, int]()
         if ranges:
             how = mode or DEFAULT_MODES[runtime]
