@@ -25,7 +25,7 @@ ACTIVATION, TAYLOR = PruneHeads(2, importance="activation"), PruneHeads(2, impor
 def test_activation_is_weight_times_norm_of_what_it_reads() -> None:
     tagger, data = tiny_tagger(), tiny_data()
     found = importance.scores(tagger, data, ACTIVATION, embeddings=True)
-    second = modeling.linears(surgery.layers(tagger.model)[1])
+    second = modeling.linears(modeling.layers(tagger.model)[1])
     read: list[torch.Tensor] = []
     hook = second.narrow.register_forward_pre_hook(lambda _, given: read.append(given[0][0]))
     windows = tagger.encoder.windows([s.words for s in data.train or ()])
@@ -63,7 +63,7 @@ def test_taylor_is_weight_times_gradient() -> None:
 @pytest.mark.parametrize("how", ["magnitude", "activation", "taylor"])
 def test_units_that_say_nothing_go_first(how: str) -> None:
     tagger, data = tiny_tagger(), tiny_data()
-    for number, layer in enumerate(surgery.layers(tagger.model)):
+    for number, layer in enumerate(modeling.layers(tagger.model)):
         own = modeling.linears(layer)
         for linear in own[:3]:
             linear.weight.data[4 * number : 4 * number + 4] = 0
@@ -84,7 +84,7 @@ def test_units_that_say_nothing_go_first(how: str) -> None:
 
 def test_a_layer_that_changes_nothing_goes_first() -> None:
     tagger, data = tiny_tagger("bert", "wordpiece"), tiny_data()
-    last = modeling.linears(surgery.layers(tagger.model)[1])
+    last = modeling.linears(modeling.layers(tagger.model)[1])
     for linear in last:
         linear.weight.data *= 1e-3
         linear.bias.data.zero_()

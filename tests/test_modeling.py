@@ -100,7 +100,7 @@ def test_a_pruned_unit_is_one_that_says_nothing(family: str, pieces: str) -> Non
     tagger = tiny_tagger(family, pieces)
     heads, neurons = [(0, 2, 3), (1,)], [range(9), range(3, 20)]
     silent = tagger.copy()
-    for layer, own, units in zip(surgery.layers(silent.model), heads, neurons, strict=True):
+    for layer, own, units in zip(modeling.layers(silent.model), heads, neurons, strict=True):
         linears = modeling.linears(layer)
         linears.out.weight.data[:, [i for i in range(16) if i // 4 not in own]] = 0
         linears.narrow.weight.data[:, [i for i in range(24) if i not in units]] = 0

@@ -160,7 +160,7 @@ def _rounded(linear: nn.Linear, states: torch.Tensor, largest: torch.Tensor, str
 def heads(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
     """[heads] of each layer."""
     found, out = scores(tagger, data, how), []
-    for layer in surgery.layers(tagger.model):
+    for layer in modeling.layers(tagger.model):
         own, size = modeling.linears(layer), modeling.attention(layer).attention_head_size
         out.append(_units(found, how, own[:3], own.out).view(-1, size).sum(1))
     return out
@@ -168,7 +168,7 @@ def heads(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
 
 def neurons(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
     """[width] of the feed-forward part of each layer."""
-    found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in surgery.layers(tagger.model)]
+    found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in modeling.layers(tagger.model)]
     return [_units(found, how, [own.widen], own.narrow) for own in both]
 
 
@@ -181,7 +181,7 @@ def _units(found: Scores, how: Chosen, into: Sequence[nn.Linear], out: nn.Linear
 def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
     """[hidden], over all layers' weights that read or write a coordinate; by *activation* those that read it."""
     found, out = scores(tagger, data, how), torch.zeros(tagger.shape.hidden)
-    for layer in surgery.layers(tagger.model):
+    for layer in modeling.layers(tagger.model):
         own = modeling.linears(layer)
         out += torch.stack([found[linear.weight].sum(0) for linear in (*own[:3], own.widen)]).sum(0)
         if how.importance != "activation":
@@ -192,7 +192,7 @@ def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
 def layers(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
     """[layers]; by *activation* how far a layer turns the states, 1 − their cosine (ShortGPT: arXiv 2403.03853)."""
     surgery.changeable(tagger.model)
-    own = list(surgery.layers(tagger.model))
+    own = list(modeling.layers(tagger.model))
     if how.importance != "activation":
         found = scores(tagger, data, how)
         return torch.stack(

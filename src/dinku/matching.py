@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dinku import surgery, unpadded
+from dinku import modeling, surgery, unpadded
 from dinku.encode import Window
 from dinku.method import Matched, Work
 from dinku.tagger import Tagger
@@ -82,9 +82,9 @@ def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iter
 
 def _parts(how: Matched, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
     """The layers whose states are compared, then what makes the last one's queries, keys and values."""
-    own = surgery.layers(tagger.model)
+    own = modeling.layers(tagger.model)
     states: list[torch.nn.Module] = [own[i] for i in layers] if how.hidden else []
-    return states + (surgery.projections(own[-1]) if how.relations else [])
+    return states + (list(modeling.linears(own[-1])[:3]) if how.relations else [])
 
 
 def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[str, Any], *, heads: int) -> torch.Tensor:

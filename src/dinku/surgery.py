@@ -1,6 +1,7 @@
 """Where the weights are in an ``nn.Module``, and how they are taken out and put back.
 
-But for `dinku.modeling`, which knows transformers' names, no other module reaches inside one.
+Weights are cut nowhere else. `dinku.modeling` knows transformers' names; whatever else looks inside a model listens to its layers
+or puts others in their place.
 """
 
 from __future__ import annotations
@@ -188,9 +189,9 @@ def named_weights(model: PreTrainedModel) -> dict[str, nn.Parameter]:
 def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with some of its layers; the others are never copied."""
     changeable(model)
-    memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(layers(model)) if i not in keep}
+    memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(modeling.layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
-    kept = nn.ModuleList(layers(smaller)[i] for i in keep)
+    kept = nn.ModuleList(modeling.layers(smaller)[i] for i in keep)
     modeling.stack(smaller).layer = kept
     modeling.describe(smaller)
     return smaller
@@ -200,20 +201,10 @@ def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
     """A copy of a model whose attention cuts the same weights into so many heads."""
     changeable(model)
     other = copy.deepcopy(model)
-    for layer in layers(other):
-        modeling.set_heads(layer, heads, projections(layer)[0].out_features // heads)
+    for layer in modeling.layers(other):
+        modeling.set_heads(layer, heads, modeling.linears(layer).query.out_features // heads)
     modeling.describe(other)
     return other
-
-
-def layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The transformer layers; each answers with hidden states [batch, subwords, hidden]."""
-    return modeling.layers(model)
-
-
-def projections(layer: nn.Module) -> list[nn.Linear]:
-    """What makes the queries, keys and values of a layer, [batch, subwords, inner]."""
-    return list(modeling.linears(layer)[:3])
 
 
 def with_units(
@@ -225,7 +216,7 @@ def with_units(
     """A copy of a model with some heads, or neurons of the feed-forward part, of each layer, by their numbers."""
     changeable(model)
     smaller = copy.deepcopy(model)
-    for i, layer in enumerate(layers(smaller)):
+    for i, layer in enumerate(modeling.layers(smaller)):
         own = modeling.linears(layer)
         if heads is not None:
             size = modeling.attention(layer).attention_head_size
@@ -247,7 +238,7 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
     decoder, within = smaller.get_output_embeddings(), set[nn.Module]()
-    for layer in layers(smaller):
+    for layer in modeling.layers(smaller):
         own = modeling.linears(layer)
         within |= set(own)
         for linear in (*own[:3], own.widen):
