@@ -131,6 +131,8 @@ def test_names_of_others_take_the_places_of_entities() -> None:
 def test_rates() -> None:
     assert Perturbation.named("slips:0.3") == Perturbation("slips", 0.3)
     assert str(Perturbation.named("slips:0.3")) == "slips:0.3"
+    assert Perturbation.listed("all") == [Perturbation(name, kind.rate) for name, kind in KINDS.items()]
+    assert Perturbation.listed("ocr:0.1,all:0.3")[1:] == [Perturbation(name, 0.3) for name in KINDS]
     assert str(Perturbation.named("slips:0.15")) == "slips"
     few, many = (changed(TEST, Perturbation("slips", rate).apply(TEST)) for rate in (0.02, 0.5))
     assert few < 0.5 < many

@@ -45,8 +45,9 @@ class Perturbation:
 
     @classmethod
     def listed(cls, text: str) -> list[Perturbation]:
-        """Those of a list with commas, ``all`` being every one at its own rate."""
-        return [cls.named(name) for name in (KINDS if text == "all" else text.split(","))]
+        """Those of a list with commas, ``all`` being every one, at its own rate unless one is given."""
+        parts = [part.partition(":") for part in text.split(",")]
+        return [cls.named(f"{k}:{rate}") for name, _, rate in parts for k in (KINDS if name == "all" else [name])]
 
     def __str__(self) -> str:
         return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
