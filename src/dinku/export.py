@@ -263,9 +263,7 @@ def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
 
     with quietly():
         tagger.model.config.save_pretrained(part)
-        tagger.tokenizer.backend_tokenizer.no_truncation()
-        tagger.tokenizer.backend_tokenizer.no_padding()
-        tagger.tokenizer.save_pretrained(part)
+        tagger.save_tokenizer(part)
     path = part / "config.json"
     config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     config["architectures"] = [type(tagger.model).__name__]

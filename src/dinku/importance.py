@@ -3,7 +3,7 @@
 A unit's score is the sum of its weights'; by *activation* of those alone that read what it answers, since what it reads itself is
 alike for all units of a layer. *magnitude* is |w| (Han et al. 2015, arXiv 1506.02626) and looks at no data;
 *activation* is |w|·‖x‖, x what the weight reads of text (Wanda: Sun et al. 2023, arXiv 2306.11695); *taylor* is |w·∂L/∂w|, the
-change of the loss, to first order, were the weight gone, averaged over batches of tagged words (Molchanov et al. 2019, arXiv
+change of the loss, to first order, were the weight gone, summed over batches of tagged words (Molchanov et al. 2019, arXiv
 1906.10771; Michel et al. 2019, arXiv 1905.10650, for heads).
 """
 

@@ -106,7 +106,7 @@ class Tagger:
         return predict.tag(engine, self.encoder, self.tags, sentences, **options)
 
     def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
-        """Counts of spans in float32 over a tagged corpus."""
+        """Counts of spans over a tagged corpus, in float32 or as it is quantized."""
         return predict.evaluate(TorchEngine(self._headed().model), self.encoder, self.tags, corpus, progress=progress)
 
     def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
@@ -156,10 +156,14 @@ class Tagger:
                         model.save_pretrained(part)
             except SafetensorError as error:  # which is how a full disk shows
                 raise OSError(str(error)) from error
-            self.tokenizer.backend_tokenizer.no_truncation()
-            self.tokenizer.backend_tokenizer.no_padding()
-            self.tokenizer.save_pretrained(part)
+            self.save_tokenizer(part)
         return target
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer alone, which cuts and pads nothing."""
+        self.tokenizer.backend_tokenizer.no_truncation()
+        self.tokenizer.backend_tokenizer.no_padding()
+        self.tokenizer.save_pretrained(folder)
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
