@@ -462,9 +462,7 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     try:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
         folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, "bundle.json"]))
-        if (
-            folder / "bundle.json"
-        ).is_file():  # other models have the like of these beside their weights, and no use for it
+        if (folder / "bundle.json").is_file():
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder
     except (LocalEntryNotFoundError, OSError) as error:

@@ -49,12 +49,11 @@ class NarrowFeedForward(Chosen):
         if self.spread == "even":
             shape.known("width", where="NarrowFeedForward")
             return shape.smaller(layers=tuple(replace(la, width=min(la.width, self.width)) for la in shape.layers))
-        own, multiple = [layer.width for layer in shape.layers], self.multiple
-        whole = [width // multiple * multiple for width in own]
+        own = [layer.width for layer in shape.layers]
+        whole = [width // self.multiple * self.multiple for width in own]
         if "width" not in shape.spread and (not all(whole) or sum(whole) < self.width * len(own)):
-            problem = (
-                f"layers of {min(own):,} to {max(own):,} neurons can't keep {self.width:,} on average by {multiple}"
-            )
+            kept = f"{self.width:,} on average by {self.multiple}"
+            problem = f"layers of {min(own):,} to {max(own):,} neurons can't keep {kept}"
             remedy = f"give multiple={gcd(self.width, *own)}, or another smaller one"
             raise DinkuError(problem, where="NarrowFeedForward", remedy=remedy)
         layers = tuple(replace(layer, width=self.width) for layer in shape.layers)
