@@ -198,3 +198,14 @@ def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() 
     assert [ids.tolist() for ids in encoder.subwords([s.words for s in corpus])] == [[4, 5, 5], [4] * 9, [3], []]
     counted = subwords_of(encoder, corpus, 3)
     assert counted == {"subwords": 3 + 9 + 1, "longest_subwords": 11, "over_window": 1, "unknown": 1}
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "bytes"])
+def test_words_that_hold_an_unknown_subword_are_counted_once(kind: str) -> None:
+    corpus = tiny_corpus(20)
+    encoder = Encoder(tiny_tokenizer(kind, corpus).backend_tokenizer, 66, 0)
+    odd = ("\u4e2d\u6587", "\u4e2d" + corpus.sentences[0].words[0], "\u4e2dx\u6587")
+    sentences = [corpus.sentences[0].words, odd, (), odd[:1]]
+    subwords, unknown = encoder.unknown(sentences)
+    assert subwords == sum(map(len, encoder.subwords(sentences)))
+    assert unknown == (0 if kind == "bytes" else 4)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dinku.corpus import write
+from dinku.corpus import read, write
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.results import Results
 from dinku.run import Runner, _Clock, plan, size_of
+from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger
@@ -188,7 +189,7 @@ def test_text_in_other_languages_is_warned_of_and_said_in_the_row(runner: Runner
     good.run(["distilled"])
     (_, distilled) = good.results.rows()[0].trainings
     assert distilled.warning == ""
-    assert distilled.consumes == good.data.fingerprints()
+    assert distilled.consumes == good.data["corpora"].fingerprints()
     step = good.store.step(distilled.address)
     assert step["consumes"] == distilled.consumes
 
@@ -348,3 +349,107 @@ def test_a_step_after_quantization_is_refused_before_anything_runs(runner: Runne
     with pytest.raises(DinkuError, match=r"Sparsify: can't change a quantized tagger .*: that step comes last"):
         plan(made(home, bad))
     assert not (home / "store").exists()
+
+
+def test_each_perturbation_of_each_corpus_is_a_row_of_its_own(runner: Runner, home: Path) -> None:
+    runner.run(["dense"])
+    (clean,) = runner.results.rows()
+    assert clean.target is not None
+    test, train = read("corpus/test.txt", language="corpus"), read("corpus/train.txt", language="corpus")
+    names = {" ".join(s.words[p.start : p.end]).casefold() for s in train for p in spans(s.tags or ())}
+    own = [" ".join(s.words[p.start : p.end]).casefold() for s in test for p in spans(s.tags or ())]
+    assert (clean.target.words, clean.target.types) == (test.words, len({w.casefold() for s in test for w in s.words}))
+    assert (clean.target.names, clean.target.new_names) == (len(own), sum(name not in names for name in own))
+    assert (clean.target.train_sentences, clean.target.trained, clean.seen) == (12, ("corpus",), True)
+    assert clean.perturbation == ""
+
+    noisy = made(
+        home, "perturb: [slips:0.5, lower:0, slips:0.5]\nlatency: {reference: dense, sentences: 3, rounds: 2}\n"
+    )
+    missing = [len(noisy.missing(p)) for p in noisy.prepared]
+    assert missing == [2, 3, 3]  # the clean row is there, and the same perturbation counts once
+    noisy.run()
+    rows = noisy.results.rows()
+    assert len(rows) == 9 + 2  # perturbed text isn't timed
+    assert [len(noisy.missing(p)) for p in noisy.prepared] == [0, 0, 0]
+    dense = {row.perturbation: row for row in rows if row.arm == "dense"}
+    assert set(dense) == {"", "slips:0.5", "lower:0"}
+    assert len({row.counts_file for row in rows}) == 9 + 2
+    slips, same = dense["slips:0.5"], dense["lower:0"]
+    assert slips.changed is not None
+    assert 0 < slips.changed <= 12
+    assert slips.fingerprint != clean.fingerprint
+    assert (same.changed, same.fingerprint, same.spans) == (0, clean.fingerprint, clean.spans)
+    assert {row.corpus for row in dense.values()} == {clean.corpus}
+    golds = {c.table()[..., 0].sum() for c in map(noisy.results.counts, dense.values())}
+    assert golds == {clean.target.names}
+    again = made(home, "perturb: [slips:0.5, lower:0]\n")  # the same sentences are perturbed alike at any time
+    assert [len(again.missing(p)) for p in again.prepared] == [0, 0, 0]
+
+    with pytest.raises(DinkuError, match=r"perturb is \['noise'\]; give one of diacritics, slips"):
+        made(home, "perturb: [noise]\n")
+    zeroshot = made(home, "perturb: [entities]\nevaluate: [other.txt]\n")
+    write(tiny_corpus(6, seed=3), "other.txt")
+    with pytest.raises(DinkuError, match=r"other.*: perturbation 'entities': needs names; evaluate on dev or test"):
+        zeroshot.run()
+
+
+def test_recipes_of_other_corpora_are_tagged_on_all_targets(runner: Runner, home: Path) -> None:
+    """A matrix of sources and targets, with a language that none was trained on and lacks a label."""
+    for language, seed in (("one", 0), ("two", 5), ("far", 9)):
+        Path(f"corpora/{language}").mkdir(parents=True)
+        for number, split in enumerate(("train", "dev", "test")):
+            part = tiny_corpus(12, seed=seed + number)
+            kept = [s for s in part if language != "far" or "B-PER" not in (s.tags or ())]
+            write(kept, f"corpora/{language}/{split}.txt")
+    study = STUDY[: STUDY.index("recipes:")].replace("corpus: corpus", "corpus: corpora/one") + (
+        "evaluate: [corpora/one, corpora/two, corpora/far]\nrecipes:\n"
+        "  - arm: source\n    corpus: $source\n    grid: {source: [corpora/one, corpora/two]}\n"
+        "    steps: [FineTune: {epochs: 1, batch: 8}]\n"
+    )
+    Path("s.yaml").write_text(study, encoding="utf-8")
+    matrix = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    document = plan(matrix)
+    assert (document["trainings"], document["trainings_unshared"]) == (2, 2)
+    matrix.run()
+    rows = matrix.results.rows()
+    assert {(row.recipe["corpus"], row.language): row.seen for row in rows} == {
+        (f"corpora/{source}", target): source == target for source in ("one", "two") for target in ("one", "two", "far")
+    }
+    assert len({row.address for row in rows}) == 2
+    assert {row.values["source"] for row in rows} == {"corpora/one", "corpora/two"}
+    for row in rows:
+        assert row.target is not None
+        assert row.target.trained == (str(row.recipe["corpus"]).removeprefix("corpora/"),)
+    assert {tuple(row.spans["default"]) for row in rows if row.spans and row.language != "far"} == {("LOC", "PER")}
+    Path("corpora/far/test.txt").write_bytes(Path("corpora/two/train.txt").read_bytes())
+    mixed = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    Path("corpora/two/test.txt").write_bytes(Path("corpora/two/train.txt").read_bytes())
+    with pytest.raises(DinkuError, match="evaluates on what it learns from: corpora/two test is its train split"):
+        mixed.run()
+
+
+def test_the_old_rows_of_the_committed_study_are_complete_and_read_as_they_were() -> None:
+    """No row of it tells what it was perturbed by, or what its language was to the tokenizer."""
+    root = Path(__file__).parent.parent
+    results = Results(root / "results" / "pruning-cpu")
+    rows = results.rows()
+    assert len(rows) == 300
+    assert all(row.seen and not row.perturbation and row.unknown is None for row in rows)
+    keys = {(row.address, row.language) for row in rows if row.kind == "quality" and results.has_counts(row)}
+    recipes = list(Study.read(root / "studies" / "pruning-cpu.yaml").entries())
+    assert len(keys) == 4 * len(recipes)
+    arms = {(row.arm, str(row.values), row.seed) for row in rows if row.kind == "quality"}
+    assert arms == {(e.arm, str(e.values), e.recipe.seed) for e in recipes}
+
+
+@pytest.mark.shared
+def test_the_old_rows_are_complete_for_the_study_with_its_real_base_and_corpus(shared: Path, home: Path) -> None:
+    """With the base's digest as the rows have it, as the base itself is made elsewhere."""
+    root = Path(__file__).parent.parent
+    study, results = Study.read(root / "studies" / "pruning-cpu.yaml"), Results(root / "results" / "pruning-cpu")
+    tiny_tagger(tags=()).save(home / "models" / "e5-small-4")  # whose shape enters no address
+    runner = Runner(study, Store(home / "store"), results)
+    digest = next(row.base_digest for row in results.rows())
+    runner.bases["e5-small-4"] = replace(runner.bases["e5-small-4"], digest=digest)
+    assert [p.title for p in runner.prepared if runner.missing(p)] == []

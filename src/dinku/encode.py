@@ -105,6 +105,13 @@ class Encoder:
     def _bare_marks(self) -> frozenset[int]:
         return frozenset(i for m in _MARKS if (i := self.tokenizer.token_to_id(m)) is not None)
 
+    @cached_property
+    def _unknown(self) -> int | None:
+        """The id that stands for what the vocabulary hasn't got; none where the tokenizer spells that in bytes."""
+        model = json.loads(self.tokenizer.to_str())["model"]
+        at = model.get("unk_id")
+        return int(at) if at is not None else _id(self.tokenizer, model.get("unk_token"))
+
     def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
         """The windows of all sentences, in order; every word that yields a subword is in exactly one of them."""
         before, after = self.around
@@ -133,6 +140,16 @@ class Encoder:
     def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
         """The subwords of each sentence, once: without windows, and without the special tokens around them."""
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._encode(sentences)]
+
+    def unknown(self, sentences: Sequence[Sequence[str]]) -> tuple[int, int]:
+        """Subwords in all, and how many words hold one that stands for what the vocabulary hasn't got."""
+        subwords, words = 0, set[tuple[int, int | None]]()
+        for number, encoding in enumerate(self._encode(sentences)):
+            subwords += len(encoding.ids)
+            if self._unknown in encoding.ids:
+                places = zip(encoding.ids, encoding.word_ids, strict=True)
+                words |= {(number, word) for i, word in places if i == self._unknown}
+        return subwords, len(words)
 
     def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
         self.tokenizer.no_truncation()

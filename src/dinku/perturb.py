@@ -49,6 +49,11 @@ class Perturbation:
         parts = [part.partition(":") for part in text.split(",")]
         return [cls.named(f"{k}:{rate}") for name, _, rate in parts for k in (KINDS if name == "all" else [name])]
 
+    @property
+    def full(self) -> str:
+        """Its name with its rate, whatever the rate is unless told: how rows name it."""
+        return f"{self.name}:{self.rate:g}"
+
     def __str__(self) -> str:
         return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
 

@@ -118,8 +118,31 @@ class Numerics(_Record):
     largest_logit: float
 
 
+class Target(_Record):
+    """What a row's sentences are to the tagger's tokenizer, and to what it was trained on.
+
+    ``unknown`` counts the words that hold an unknown subword; ``types`` the different words among the first ``of`` of them, as
+    their number depends on how many there are; ``new_names`` the gold spans (``names``) that are nowhere a name in the train
+    split, which has ``train_sentences`` in the row's own language, and is in the languages ``trained``.
+    """
+
+    words: int
+    subwords: int
+    unknown: int
+    types: int
+    of: int
+    names: int
+    new_names: int
+    train_sentences: int
+    trained: tuple[str, ...]
+
+
 class Row(_Record):
-    """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*)."""
+    """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
+
+    ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
+    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of.
+    """
 
     schema_version: Literal[1] = 1
     kind: Literal["quality", "latency"]
@@ -136,6 +159,9 @@ class Row(_Record):
     fingerprint: str
     sentences: int
     sentences_in_split: int
+    perturbation: str = ""
+    changed: int | None = None
+    target: Target | None = None
     spans: dict[str, dict[str, tuple[int, int, int]]] | None = None
     size: Size | None = None
     trainings: tuple[Training, ...] = ()
@@ -147,11 +173,22 @@ class Row(_Record):
     def key(self) -> tuple[str, ...]:
         """Two rows of one key are the same fact; a time is a fact of one machine."""
         at = self.environment.machine if self.kind == "latency" else ""
-        return self.kind, self.address, self.fingerprint, self.language, self.split, at
+        return self.kind, self.address, self.fingerprint, self.language, self.split, self.perturbation, at
+
+    @property
+    def seen(self) -> bool:
+        """Whether the train split has its language; rows from before that was told are of languages that it has."""
+        return self.target is None or self.language in self.target.trained
+
+    @property
+    def unknown(self) -> float | None:
+        """The fraction of words that hold an unknown subword."""
+        return self.target.unknown / max(1, self.target.words) if self.target else None
 
     @property
     def counts_file(self) -> str:
-        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}.npz"
+        told = f"-{self.perturbation.replace(':', '-')}" if self.perturbation else ""
+        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
 
 
 @dataclass(frozen=True)

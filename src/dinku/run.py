@@ -22,16 +22,19 @@ from tokenizers import Tokenizer
 from dinku import measure, sources
 from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
+from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.method import Data, Matched, Method, Repeated, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.perturb import Names, Perturbation, changed, unseen_names
 from dinku.recipe import Recipe
-from dinku.results import BFLOAT16, Environment, Latency, Results, Row, Size, Training, environment, totals
-from dinku.score import Counts
+from dinku.results import BFLOAT16, Environment, Latency, Results, Row, Size, Target, Training, environment, totals
+from dinku.score import Counts, count
 from dinku.shape import Shape
+from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Entry, Study
 from dinku.text import Text
@@ -44,6 +47,7 @@ Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
+TYPES = 1000  # words among which different ones are counted
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Prepared:
 
     entry: Entry
     recipe: Recipe
+    data: Data
     base: Base
     addresses: tuple[str, ...]
     shapes: tuple[Shape, ...]
@@ -81,9 +86,39 @@ class Prepared:
         return self.addresses[-1]
 
     @property
+    def train(self) -> Corpus:
+        assert self.data.train is not None
+        return self.data.train
+
+    @property
     def title(self) -> str:
         values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
         return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Sentences of one language to be tagged, of ``whole`` in its split, and how they were perturbed, if they were.
+
+    ``corpus`` keeps the name of what it was made of; ``changed`` sentences of it are other than they were there.
+    """
+
+    corpus: Corpus
+    whole: Corpus
+    perturbation: str = ""
+    changed: int = 0
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it in the key of a row that isn't of one machine."""
+        return self.corpus.fingerprint, self.corpus.languages[0], self.corpus.split, self.perturbation, ""
+
+    def perturbed(self, name: str, names: Names | None) -> Subject:
+        """It perturbed, by the seed 0."""
+        with _at(self.corpus.name):
+            after = Perturbation.named(name).apply(self.corpus, names=names)
+        other = round(changed(self.corpus, after) * len(after))
+        return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
 
 
 @contextmanager
@@ -138,15 +173,18 @@ class Runner:
     report: Report = lambda what, done, total: None
 
     @cached_property
-    def data(self) -> Data:
-        load = sources.load
-        names = sources.splits(self.study.corpus)
-        dev = load(self.study.corpus, "dev") if "dev" in names else None
-        train = load(self.study.corpus, "train")
-        if train.split != "train":
-            problem = f"is the {train.split} split, which no recipe may learn from"
-            raise DinkuError(problem, where=self.study.corpus, remedy="name a folder with train, dev and test")
-        return Data(train, dev, Text.open(self.study.text) if self.study.text else None)
+    def data(self) -> dict[str, Data]:
+        """What recipes learn from, by the name of their corpus."""
+        text = Text.open(self.study.text) if self.study.text else None
+        out = {}
+        for corpus in dict.fromkeys(entry.recipe.corpus for entry in self.study.entries()):
+            dev = sources.load(corpus, "dev") if "dev" in sources.splits(corpus) else None
+            train = sources.load(corpus, "train")
+            if train.split != "train":
+                problem = f"is the {train.split} split, which no recipe may learn from"
+                raise DinkuError(problem, where=corpus, remedy="name a folder with train, dev and test")
+            out[corpus] = Data(train, dev, text)
+        return out
 
     @cached_property
     def bases(self) -> dict[str, Base]:
@@ -154,8 +192,9 @@ class Runner:
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
-        data, out = self.data, []
+        out = []
         for entry in self.study.entries():
+            data = self.data[entry.recipe.corpus]
             base, where = self.bases[entry.recipe.base], f"{self.study.name} ({entry.arm})"
             shapes, steps = [base.shape], []
             for i, asked in enumerate(entry.recipe.steps):
@@ -168,46 +207,58 @@ class Runner:
                 problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
                 raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
             recipe = replace(entry.recipe, steps=tuple(steps))
-            out.append(Prepared(entry, recipe, base, tuple(recipe.addresses(base.digest, data)), tuple(shapes)))
+            out.append(Prepared(entry, recipe, data, base, tuple(recipe.addresses(base.digest, data)), tuple(shapes)))
         return tuple(out)
 
     @cached_property
-    def evaluated(self) -> tuple[tuple[Corpus, int], ...]:
-        """The corpora to evaluate on, one language each, and how many sentences that language's split has in all."""
-        out = []
-        for name in self.study.evaluate or [self.study.corpus]:
-            whole = sources.load(name, self.study.split)
-            if whole.split != self.study.split:
-                problem = f"is the {whole.split} split, not {self.study.split}"
-                raise DinkuError(problem, where=name, remedy="name a folder with train, dev and test")
-            for language in whole.languages:
-                one = whole.only([language])
-                for seen in (self.data.train, self.data.dev if self.study.split == "test" else None):
-                    if seen and language in seen.languages and one.fingerprint == seen.only([language]).fingerprint:
-                        problem = f"evaluates on what it learns from: {one.name} {one.split} is its {seen.split} split"
+    def evaluated(self) -> dict[str, tuple[Subject, ...]]:
+        """What recipes are evaluated on, by the name of the corpus that they learn from."""
+        named = {corpus: tuple(self.study.evaluate or [corpus]) for corpus in self.data}
+        subjects = {name: self._subjects(name) for name in dict.fromkeys(n for names in named.values() for n in names)}
+        out = {corpus: tuple(s for name in names for s in subjects[name]) for corpus, names in named.items()}
+        for corpus, data in self.data.items():
+            for whole in dict.fromkeys(subject.whole for subject in out[corpus]):
+                (language,) = whole.languages
+                for seen in (data.train, data.dev if self.study.split == "test" else None):
+                    if seen and language in seen.languages and whole.fingerprint == seen.only([language]).fingerprint:
+                        problem = (
+                            f"evaluates on what it learns from: {whole.name} {whole.split} is its {seen.split} split"
+                        )
                         raise DinkuError(problem, where=self.study.name, remedy="evaluate on another corpus")
-                part = one.sample(self.study.sentences, seed=0) if self.study.sentences else one
-                out.append((part, len(one)))
+        return out
+
+    def _subjects(self, name: str) -> tuple[Subject, ...]:
+        """A corpus's languages apart, each as it is and then perturbed."""
+        whole = sources.load(name, self.study.split)
+        if whole.split != self.study.split:
+            problem = f"is the {whole.split} split, not {self.study.split}"
+            raise DinkuError(problem, where=name, remedy="name a folder with train, dev and test")
+        names = None
+        if any(each.startswith("entities:") for each in self.study.perturb):
+            others = {split: sources.load(name, split) for split in sources.splits(name) if split != self.study.split}
+            names = unseen_names(others.pop("train"), others.values()) if "train" in others else None
+        out = []
+        for language in whole.languages:
+            one = whole.only([language])
+            clean = Subject(one.sample(self.study.sentences, seed=0) if self.study.sentences else one, one)
+            out += [clean, *(clean.perturbed(each, names) for each in self.study.perturb)]
         return tuple(out)
 
     @property
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
-        told = (_foreign(step, self.data) for prepared in self.prepared for step in prepared.recipe.steps)
+        told = (_foreign(step, p.data) for p in self.prepared for step in p.recipe.steps)
         return [line for line in dict.fromkeys(told) if line]
 
     @property
     def threads(self) -> int:
         return self.study.threads or measure.available_threads()
 
-    def missing(self, prepared: Prepared) -> list[tuple[Corpus, int]]:
-        """The corpora of which this recipe has no quality row yet."""
+    def missing(self, prepared: Prepared) -> list[Subject]:
+        """What this recipe has no quality row of yet."""
         have = {row.key for row in self.results.rows() if self.results.has_counts(row)}
-        return [
-            (corpus, total)
-            for corpus, total in self.evaluated
-            if ("quality", prepared.address, corpus.fingerprint, corpus.languages[0], corpus.split, "") not in have
-        ]
+        subjects = self.evaluated[prepared.recipe.corpus]
+        return [subject for subject in subjects if ("quality", prepared.address, *subject.key) not in have]
 
     def run(self, only: Sequence[str] = ()) -> None:
         """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed."""
@@ -282,7 +333,8 @@ class Runner:
                 cache=self.store.answers,
                 progress=progress,
             )
-            after = step.apply(tagger, self.data.of(step), work)
+            data = prepared.data.of(step)
+            after = step.apply(tagger, data, work)
             if broken := step.declare(tagger.shape).broken_by(after.shape):
                 raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
             after.save(self.store.begin(address))
@@ -291,8 +343,8 @@ class Runner:
                 "step": to_json(step),
                 "version": step.version,
                 "seed": prepared.recipe.seed,
-                "consumes": self.data.of(step).fingerprints(),
-                "warning": _foreign(step, self.data),
+                "consumes": data.fingerprints(),
+                "warning": _foreign(step, prepared.data),
                 "seconds": round(clock.seconds, 3),
                 "environment": environment(self.threads).model_dump(mode="json"),
             }
@@ -308,17 +360,23 @@ class Runner:
             return Bundle.open(str(folder), threads=self.threads)
         return Tagger.load(folder, label_on=prepared.recipe.label_on)
 
-    def _evaluate(self, prepared: Prepared, missing: Sequence[tuple[Corpus, int]]) -> None:
+    def _evaluate(self, prepared: Prepared, missing: Sequence[Subject]) -> None:
         tagger = self._tagger(prepared, len(prepared.recipe.steps))
         folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder
         size = size_of(tagger, folder)
-        for corpus, total in missing:
-            what = f"{prepared.title}: tagging {corpus.languages[0]}"
-            counts = tagger.evaluate(corpus, progress=partial(self.report, what))
+        names = frozenset(name for _, name in known(prepared.train))
+        for subject in missing:
+            corpus = subject.corpus
+            what = " ".join([f"{prepared.title}: tagging {corpus.languages[0]}", subject.perturbation]).strip()
+            found = tagger.tag(corpus.sentences, progress=partial(self.report, what))
+            counts = count([s.tags or () for s in corpus], [t.tags for t in found], [s.language for s in corpus])
             measured: dict[str, Any] = {"spans": totals(counts), "size": size}
-            if tagger.scheme.terminal:
+            measured["target"] = target(tagger.encoder, corpus, prepared.train, names)
+            if subject.perturbation:
+                measured |= {"perturbation": subject.perturbation, "changed": subject.changed}
+            elif tagger.scheme.terminal:
                 measured["numerics"] = tagger.numerics(corpus.sample(NUMERICS, seed=0).sentences)
-            self._add(self._row(prepared, corpus, total, **measured), counts)
+            self._add(self._row(prepared, corpus, len(subject.whole), **measured), counts)
 
     def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
         return Row(
@@ -373,8 +431,12 @@ class Runner:
         timing = self.study.latency
         assert timing is not None
         dense = {p.recipe.seed: p for p in self.prepared if p.entry.arm == timing.reference}
-        samples = [(corpus.sample(timing.sentences, seed=0), total) for corpus, total in self.evaluated]
         for prepared in chosen:
+            samples = [
+                Subject(s.corpus.sample(timing.sentences, seed=0), s.whole)
+                for s in self.evaluated[prepared.recipe.corpus]
+                if not s.perturbation
+            ]
             reference = dense.get(prepared.recipe.seed)
             if prepared.recipe.seed not in timing.seeds or reference in (None, prepared):
                 continue
@@ -391,26 +453,25 @@ class Runner:
                 subject = self._tagger(prepared, len(prepared.recipe.steps))
                 first = self._tagger(reference, len(reference.recipe.steps))
                 second = first.copy()
-                for number, (sample, total) in enumerate(todo):
+                for number, timed in enumerate(todo):
+                    sample = timed.corpus
                     self.report(f"{prepared.title}: timing {sample.languages[0]}", number, len(todo))
                     latency = time_taggers(
                         subject, first, second, sample, rounds=timing.rounds, reference=reference.address
                     )
-                    self._add(self._row(prepared, sample, total, latency=latency))
+                    self._add(self._row(prepared, sample, len(timed.whole), latency=latency))
 
-    def _untimed(
-        self, prepared: Prepared, reference: Prepared, samples: Sequence[tuple[Corpus, int]]
-    ) -> list[tuple[Corpus, int]]:
+    def _untimed(self, prepared: Prepared, reference: Prepared, samples: Sequence[Subject]) -> list[Subject]:
         """The samples on which a recipe is still to be timed here."""
         keys = {row.key for row in self.results.rows()}
         elsewhere = {key[:-1] for key in keys}
         stored = self.store.has(prepared.address) and self.store.has(reference.address)
         here = environment(self.threads).machine
         out = []
-        for sample, total in samples:
-            fact = ("latency", prepared.address, sample.fingerprint, sample.languages[0], sample.split)
+        for sample in samples:
+            fact = ("latency", prepared.address, *sample.key[:-1])
             if (*fact, here) not in keys and (stored or fact not in elsewhere):
-                out.append((sample, total))
+                out.append(sample)
         return out
 
 
@@ -434,6 +495,25 @@ class _Clock:
             self.kept = time.monotonic()
             with written(self.file) as file:
                 file.write(f"{self.seconds:.3f}".encode())
+
+
+def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
+    """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
+    words = [word for s in corpus for word in s.words]
+    own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
+    subwords, unknown = encoder.unknown([s.words for s in corpus])
+    (language,) = corpus.languages
+    return Target(
+        words=len(words),
+        subwords=subwords,
+        unknown=unknown,
+        types=len({word.casefold() for word in words[:TYPES]}),
+        of=len(words[:TYPES]),
+        names=len(own),
+        new_names=sum(name not in names for name in own),
+        train_sentences=sum(s.language == language for s in train),
+        trained=train.languages,
+    )
 
 
 def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
@@ -488,12 +568,14 @@ def plan(runner: Runner) -> dict[str, Any]:
     that the trainings in the store ran at on whatever machine made them, or where there are none at `RATE`.
     """
     users = Counter(address for p in runner.prepared for address in p.addresses[1:])
-    subwords, counted = _subwords(runner)
-    reading = Reading(subwords, _subwords_a_line(runner), set())
+    line = _subwords_a_line(runner)
+    read = {corpus: _subwords(runner, corpus) for corpus in runner.data}
+    readings = {corpus: Reading(subwords, line, set()) for corpus, (subwords, _) in read.items()}
+    subwords, counted = sum(n for n, _ in read.values()), " and ".join(dict.fromkeys(how for _, how in read.values()))
     steps: dict[str, dict[str, Any]] = {}
     rates, complete = [], 0
     for prepared in runner.prepared:
-        shapes = prepared.shapes
+        shapes, reading = prepared.shapes, readings[prepared.recipe.corpus]
         whole = not runner.missing(prepared)
         complete += whole
         for i, step in enumerate(prepared.recipe.steps, 1):
@@ -514,7 +596,7 @@ def plan(runner: Runner) -> dict[str, Any]:
                     "name": f"{name} ({', '.join(told)})",
                     "arm": prepared.entry.arm,
                     "training": work > 0,
-                    "warning": _foreign(step, runner.data),
+                    "warning": _foreign(step, prepared.data),
                     "recipes": users[address],
                     "parameters": shapes[i].parameters,
                     "bytes": shapes[i].bytes,
@@ -603,9 +685,9 @@ def _encoder(runner: Runner) -> Encoder | None:
     return Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if file.is_file() else None
 
 
-def _subwords(runner: Runner) -> tuple[int, str]:
-    """Subwords of one epoch, and whether they were counted."""
-    train, encoder = runner.data.train, _encoder(runner)
+def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
+    """Subwords of one epoch over a corpus, and whether they were counted."""
+    train, encoder = runner.data[corpus].train, _encoder(runner)
     assert train is not None
     if encoder is None:
         return round(1.8 * train.words), "guessed at 1.8 a word"
@@ -614,7 +696,8 @@ def _subwords(runner: Runner) -> tuple[int, str]:
 
 def _subwords_a_line(runner: Runner) -> float:
     """The mean of the first hundred lines of text in each language that can be meant; 0 where no text is."""
-    text, encoder = runner.data.given(frozenset({"text"})).text, _encoder(runner)
+    data = next(iter(runner.data.values()))
+    text, encoder = data.given(frozenset({"text"})).text, _encoder(runner)
     lines = [line for language in text.languages for line in islice(text.lines(language), 100)] if text else []
     if not lines:
         return 0.0

@@ -18,6 +18,7 @@ from dinku.encode import LabelOn
 from dinku.errors import DinkuError, of_validation
 from dinku.method import Method
 from dinku.methods import from_json
+from dinku.perturb import Perturbation
 from dinku.recipe import Recipe
 
 Value = int | float | str | list[Any]
@@ -44,6 +45,13 @@ def _name(value: str) -> str:
     return value
 
 
+def _perturbations(value: list[str]) -> list[str]:
+    try:
+        return list(dict.fromkeys(each.full for text in value for each in Perturbation.listed(text)))
+    except DinkuError as error:
+        raise _wrong(error.remedy.removeprefix("use ").removeprefix("give ")) from None
+
+
 def _wrong(wanted: str) -> PydanticCustomError:
     return PydanticCustomError("value", "{wanted}", {"wanted": wanted})
 
@@ -62,11 +70,12 @@ class _Part(BaseModel):
 class Block(_Part):
     """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value.
 
-    They start from ``base``, or else from the study's.
+    They start from ``base`` and learn from ``corpus``, or else from the study's.
     """
 
     arm: Annotated[str, AfterValidator(_arm)]
     base: str | None = None
+    corpus: str | None = None
     steps: list[Any]  # `from_json` says what is wrong with one
     grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = {}
     seeds: list[Seed] = Field([0], min_length=1)
@@ -91,7 +100,11 @@ class Entry:
 
 
 class Study(_Part):
-    """What `dinku run` carries out."""
+    """What `dinku run` carries out.
+
+    Every recipe is evaluated on ``evaluate``, or else on what it learns from: as it is, and once more ``perturb``-ed in each of
+    these ways.
+    """
 
     name: Annotated[str, AfterValidator(_name)]
     title: str
@@ -99,6 +112,7 @@ class Study(_Part):
     corpus: str
     text: str | None = None
     evaluate: list[str] = []
+    perturb: Annotated[list[str], AfterValidator(_perturbations)] = []
     split: Literal["test", "dev"] = "test"
     sentences: int | None = Field(None, ge=1, description="evaluate on that many of each language's, and say so")
     label_on: LabelOn = "first"
@@ -153,7 +167,8 @@ class Study(_Part):
                 values = dict(zip(block.grid, chosen, strict=True))
                 place = f"{where}: recipes.{number} ({block.arm})"
                 steps = tuple(_step(step, values, f"{place}: steps.{i}") for i, step in enumerate(block.steps))
-                recipe = Recipe(block.base or self.base, self.corpus, steps, seed, self.label_on, self.text)
+                corpus = str(_filled(block.corpus or self.corpus, values, place))
+                recipe = Recipe(block.base or self.base, corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm
