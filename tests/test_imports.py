@@ -21,7 +21,7 @@ from dinku.testing import tiny_corpus, tiny_tagger
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
     *("errors", "files", "spans", "corpus", "words", "text", "sample", "fetch", "sources", "perturb", "score", "shape"),
-    *("encode", "results", "runtime", "predict", "damage", "measure", "packing", "bundle"),
+    *("encode", "answers", "results", "runtime", "predict", "damage", "measure", "packing", "bundle"),
 )
 ORDER = (
     *FREE,

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from dinku.answers import Answers
 from dinku.corpus import read, write
+from dinku.damage import detail, detail_of
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
+from dinku.perturb import Perturbation
 from dinku.results import Results
 from dinku.run import Runner, _Clock, plan, size_of
 from dinku.spans import spans
@@ -453,3 +456,32 @@ def test_the_old_rows_are_complete_for_the_study_with_its_real_base_and_corpus(s
     digest = next(row.base_digest for row in results.rows())
     runner.bases["e5-small-4"] = replace(runner.bases["e5-small-4"], digest=digest)
     assert [p.title for p in runner.prepared if runner.missing(p)] == []
+
+
+def test_what_was_found_is_kept_and_told_apart_without_the_model(runner: Runner, home: Path) -> None:
+    noisy = made(home, "perturb: [slips:0.5]\nsentences: 8\n")
+    noisy.run(["dense"])
+    results, test = noisy.results, read("corpus/test.txt", language="corpus", split="test")
+    sample = test.sample(8, seed=0)
+    tagger = Tagger.load(noisy.store.tagger(noisy.prepared[0].address))
+    train = read("corpus/train.txt", language="corpus")
+    for row in results.rows():
+        corpus = Perturbation.named(row.perturbation).apply(sample) if row.perturbation else sample
+        found = tagger.tag(corpus.sentences)
+        answers = results.answers(row)
+        assert answers is not None
+        assert answers.found == tuple(t.tags for t in found)
+        told, direct = detail_of(row, results, corpus, train), detail(corpus, found, train)
+        assert told["errors"] == direct["errors"]
+        assert told["new_names"] == direct["new_names"]
+        assert told["calibration_error"] == pytest.approx(direct["calibration_error"], abs=2e-3)
+        with pytest.raises(DinkuError, match="isn't what the row is about"):
+            detail_of(row, results, test)
+        file = results.folder / "answers" / row.counts_file
+        Answers.of(answers.gold, answers.gold, answers.scores).save(file)
+        with pytest.raises(DinkuError, match="doesn't add up to its row"):
+            results.answers(row)
+        file.unlink()
+        assert results.answers(row) is None
+        with pytest.raises(DinkuError, match="isn't there"):
+            detail_of(row, results, corpus)

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dinku.answers import Answers
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.perturb import Names, Perturbation, changed
 from dinku.predict import Tagging
+from dinku.results import Results, Row
 from dinku.score import Counts, Paired, count, paired, worst
 from dinku.spans import Span, spans, tags
 
@@ -158,6 +160,26 @@ def detail(corpus: Corpus, found: Sequence[Tagging], train: Corpus | None = None
         parts = by_novelty(corpus.sentences, tagged, known(train))
         out |= {f"{name}_names": part.scores()._asdict() for name, part in zip(("known", "new"), parts, strict=True)}
     return out
+
+
+def tagged(answers: Answers) -> list[Tagging]:
+    """Answers as a tagger gave them, their probabilities rounded to half precision."""
+    return [Tagging(tags, s.astype(np.float32)) for tags, s in zip(answers.found, answers.scores, strict=True)]
+
+
+def detail_of(row: Row, results: Results, corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
+    """`detail` of a row from what was kept beside it and the sentences that were tagged, without the model.
+
+    Raises `DinkuError` where ``corpus`` isn't just these sentences, perturbed as they were, or where nothing was kept.
+    """
+    if corpus.fingerprint != row.fingerprint:
+        problem = f"isn't what the row is about, {row.corpus} {row.split}"
+        raise DinkuError(problem, where=corpus.name, remedy="give the row's language, split, sample and noise")
+    answers = results.answers(row)
+    if answers is None:
+        where = str(results.folder / "answers" / row.counts_file)
+        raise DinkuError("isn't there", where=where, remedy="restore it, or measure again")
+    return detail(corpus, tagged(answers), train)
 
 
 def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tagging]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Row: one measured fact with its provenance. Rows are appended to a file as they come, and read back from it.
 
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
-paired test can be made later; ``results/<study>/study.json`` the study. Counts are stored, ratios derived.
+paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
+``results/<study>/study.json`` the study. Counts are stored, ratios derived.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dinku.answers import Answers
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
-from dinku.score import Counts
+from dinku.score import Counts, count
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
@@ -233,8 +235,8 @@ class Results:
                 raise DinkuError(problem, where=where, remedy=f"keep it in a folder named {row.study}")
             yield row
 
-    def add(self, row: Row, counts: Counts | None = None) -> None:
-        """Append a row, its counts first; one whose key is there with its counts is left as it is.
+    def add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
+        """Append a row, its answers and counts first; one whose key is there with its counts is left as it is.
 
         Where its counts were lost the row goes with them: measured again elsewhere, they may come out otherwise.
         """
@@ -245,10 +247,11 @@ class Results:
             if there:
                 with written(self._file) as file:
                     file.writelines(_line(other) for other in self._read() if other.key != row.key)
-            if counts is not None:
-                with told(self.folder):
-                    (self.folder / "counts").mkdir(exist_ok=True)
-                counts.save(self.folder / "counts" / row.counts_file)
+            for kind, beside in (("answers", answers), ("counts", counts)):
+                if beside is not None:
+                    with told(self.folder):
+                        (self.folder / kind).mkdir(exist_ok=True)
+                    beside.save(self.folder / kind / row.counts_file)
             with told(self._file), open(self._file, "ab+") as file:
                 whole = self._file.read_bytes().rfind(b"\n") + 1
                 file.truncate(whole)  # a line that a kill cut short
@@ -284,6 +287,16 @@ class Results:
         if totals(counts) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
         return counts
+
+    def answers(self, row: Row) -> Answers | None:
+        """What was found in each word, where that was kept; raises `DinkuError` where it isn't the row's own."""
+        path = self.folder / "answers" / row.counts_file
+        if not path.is_file():
+            return None
+        answers = Answers.load(path)
+        if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
+            raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
+        return answers
 
 
 def _line(row: Row) -> bytes:

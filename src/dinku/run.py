@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from tokenizers import Tokenizer
 
 from dinku import measure, sources
+from dinku.answers import Answers
 from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
 from dinku.damage import known
@@ -286,10 +287,10 @@ class Runner:
     def _describe(self) -> None:
         self.results.describe(self.study.model_dump_json(indent=1, exclude_defaults=True))
 
-    def _add(self, row: Row, counts: Counts | None = None) -> None:
+    def _add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
         """Add a row, the study first: a run that fails before it has any leaves nothing."""
         self._describe()
-        self.results.add(row, counts)
+        self.results.add(row, counts, answers)
 
     def _finish(self, prepared: Prepared, *, wait: bool) -> bool:
         """Write the missing rows of one recipe; False where another process holds a step of it."""
@@ -369,14 +370,16 @@ class Runner:
             corpus = subject.corpus
             what = " ".join([f"{prepared.title}: tagging {corpus.languages[0]}", subject.perturbation]).strip()
             found = tagger.tag(corpus.sentences, progress=partial(self.report, what))
-            counts = count([s.tags or () for s in corpus], [t.tags for t in found], [s.language for s in corpus])
+            gold, tags = [s.tags or () for s in corpus], [t.tags for t in found]
+            counts = count(gold, tags, [s.language for s in corpus])
             measured: dict[str, Any] = {"spans": totals(counts), "size": size}
             measured["target"] = target(tagger.encoder, corpus, prepared.train, names)
             if subject.perturbation:
                 measured |= {"perturbation": subject.perturbation, "changed": subject.changed}
             elif tagger.scheme.terminal:
                 measured["numerics"] = tagger.numerics(corpus.sample(NUMERICS, seed=0).sentences)
-            self._add(self._row(prepared, corpus, len(subject.whole), **measured), counts)
+            answers = Answers.of(gold, tags, [t.scores for t in found])
+            self._add(self._row(prepared, corpus, len(subject.whole), **measured), counts, answers)
 
     def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
         return Row(
