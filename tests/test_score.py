@@ -25,6 +25,7 @@ from dinku.score import (
     count,
     document,
     holm,
+    kept,
     non_inferior,
     paired,
     rank_correlation,
@@ -472,3 +473,44 @@ def test_the_document_says_what_labels_that_gold_lacks_cost() -> None:
     assert out["without_absent"]["default"] == {"precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
     assert out["without_absent"]["dropped"] == 1
     assert "without_absent" not in document(count(gold, gold))
+
+
+def skilled(random: np.random.Generator, gold: NDArray[np.int64], f1: float) -> Counts:
+    """A run over two languages whose expected F1 is ``f1``."""
+    return simulated(random, gold, f1 * (1.2 + 0.3) / (1.2 * (2 - f1)), 2)
+
+
+def test_what_is_kept_is_told_apart_where_it_differs_and_seldom_where_it_does_not() -> None:
+    """A tagger that loses a fifth of its F1 on other text, beside a worse one that loses a fifth, too, or two fifths."""
+    random = np.random.default_rng(36)
+    alike, worse, covered = [], [], []
+    for seed in range(150):
+        gold = random.poisson(1.2, 500)
+        other = random.poisson(1.2, 400) if seed % 2 else gold  # another text, or the same perturbed
+        dense = [skilled(random, gold, 0.8)], [skilled(random, other, 0.64)]
+        alike.append(kept(dense, ([skilled(random, gold, 0.6)], [skilled(random, other, 0.48)]), draws=200, seed=seed))
+        worse.append(kept(dense, ([skilled(random, gold, 0.6)], [skilled(random, other, 0.36)]), draws=200, seed=seed))
+        covered.append(worse[-1].low < -0.2 < worse[-1].high)
+    assert np.mean([found.p_value < 0.05 for found in alike]) <= 0.1
+    assert np.mean([found.low > 0 or found.high < 0 for found in alike]) <= 0.1
+    assert np.mean([found.high < 0 for found in worse]) > 0.9
+    assert 0.88 <= np.mean(covered) <= 1.0
+
+
+def test_kept_of_runs_with_seeds() -> None:
+    random = np.random.default_rng(37)
+    gold = random.poisson(1.2, 300)
+    clean, noisy = ([skilled(random, gold, f1) for _ in range(3)] for f1 in (0.8, 0.6))
+    assert kept((clean, noisy), (clean, noisy)) == (0.0, 0.0, 0.0, 1.0)
+    found = kept((clean, clean), (clean, noisy), average="languages")
+    by = [[np.mean([s.f1 for s in c.by_language().values()]) for c in runs] for runs in (clean, noisy)]
+    assert found.difference == pytest.approx(np.mean(by[1]) / np.mean(by[0]) - 1)
+    assert found.high < 0
+    dead = [replace(c, default=c.default * np.array([1, 0, 0])) for c in clean]
+    assert kept((clean, clean), (dead, dead)).difference == 0  # nothing to lose
+    for wrong, said in (
+        ((clean, noisy[:2]), "there are 3, 3, 3, 2 seeds"),
+        ((clean, [*noisy[:2], skilled(random, gold[::-1], 0.5)]), "same sentences"),
+    ):
+        with pytest.raises(DinkuError, match=said):
+            kept((clean, noisy), wrong)

@@ -384,6 +384,53 @@ def non_inferior(
     return NonInferior(difference, low, margin, low > -margin, p_value)
 
 
+def kept(
+    dense: tuple[Sequence[Counts], Sequence[Counts]],
+    small: tuple[Sequence[Counts], Sequence[Counts]],
+    *,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    average: Average = "micro",
+) -> Paired:
+    """How much more of its F1 ``small`` keeps from the first text to the second than ``dense`` does; below 0 it is more fragile.
+
+    Each is a pair of runs, a run a seed: on one text, and on the same perturbed, or on another. What is kept is the second F1
+    over the first, each the mean over seeds, and 1 where the first is 0. The draws are those of `paired`, the seeds one choice
+    for all four, and sentences drawn once for all that have the same languages and gold spans in order. Raises `DinkuError`
+    where a text's runs aren't over the same sentences, or the four have not as many seeds.
+    """
+    sides = (*dense, *small)
+    if len({*map(len, sides)}) > 1 or not sides[0]:
+        problem = f"there are {', '.join(str(len(side)) for side in sides)} seeds"
+        raise DinkuError(problem, where="kept", remedy="give as many runs of each, one or more")
+    random = np.random.default_rng(seed)
+    texts: list[tuple[Counts, list[Floats]]] = []
+    values, drawn = [], []
+    for side in sides:
+        for run in side:
+            _check_draws(run, draws, level, average)
+            if not _same_gold(side[0], run):
+                raise DinkuError(
+                    "the runs aren't over the same sentences", where="kept", remedy="compare runs on one text"
+                )
+        weights = next((w for text, w in texts if _same_gold(text, side[0])), None)
+        if weights is None:
+            texts.append((side[0], weights := _drawn(random, side[0], draws)))
+        whole, f1 = _f1_drawn(side, weights, False, average)
+        values.append(whole.mean())
+        drawn.append(f1)
+    chosen, at = random.integers(0, len(sides[0]), (draws, len(sides[0]))), np.arange(draws)[:, None]
+    means = [np.append(value, f1[chosen, at].mean(1)) for value, f1 in zip(values, drawn, strict=True)]
+    of_dense, of_small = (
+        np.divide(after, before, out=np.ones_like(after), where=before > 0) for before, after in (means[:2], means[2:])
+    )
+    more = of_small - of_dense
+    difference, low, high = _interval(float(more[0]), more[1:], level)
+    tail = min(int((more[1:] <= 0).sum()), int((more[1:] >= 0).sum()))
+    return Paired(difference, low, high, min(1.0, 2 * (tail + 1) / (draws + 1)))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values adjusted for their being many, in their order (Holm 1979): the chance of any false finding is kept."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
@@ -458,22 +505,31 @@ def _differences(
         _check_same(a[0], other)
     _check_draws(a[0], draws, level, average)
     random = np.random.default_rng(seed)
-    groups = list(a[0]._by_language.values())
-    tables = [[c.table(strict=strict).sum(1) for c in runs] for runs in (a, b)]
-    whole = [[_f1([t[rows].sum(0) for rows in groups], average) for t in runs] for runs in tables]
-    # [seed, draw]: every seed's F1 on each draw of sentences
-    scores: list[list[list[Ints]]] = [[[] for _ in runs] for runs in tables]
-    for rows in groups:
-        weights = _weights(random, len(rows), draws)
-        for side, runs in enumerate(tables):
-            for number, table in enumerate(runs):
-                scores[side][number].append(weights @ table[rows])
-    f1 = [np.stack([_f1(drawn, average) for drawn in runs]) for runs in scores]
+    weights = _drawn(random, a[0], draws)
+    whole, f1 = zip(*(_f1_drawn(runs, weights, strict, average) for runs in (a, b)), strict=True)
     chosen_a = random.integers(0, len(a), (draws, len(a)))
     chosen_b = chosen_a if len(a) == len(b) else random.integers(0, len(b), (draws, len(b)))
     at = np.arange(draws)[:, None]
     differences = f1[1][chosen_b, at].mean(1) - f1[0][chosen_a, at].mean(1)
     return float(np.mean(whole[1]) - np.mean(whole[0])), differences
+
+
+def _drawn(random: np.random.Generator, counts: Counts, draws: int) -> list[Floats]:
+    """[draw, sentence] for each language, how often each of its sentences is taken."""
+    return [_weights(random, len(rows), draws) for rows in counts._by_language.values()]
+
+
+def _f1_drawn(
+    runs: Sequence[Counts], weights: Sequence[Floats], strict: bool, average: Average
+) -> tuple[Floats, Floats]:
+    """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
+    groups = list(runs[0]._by_language.values())
+    whole, drawn = [], []
+    for run in runs:
+        table = run.table(strict=strict).sum(1)
+        whole.append(_f1([table[rows].sum(0) for rows in groups], average))
+        drawn.append(_f1([w @ table[rows] for w, rows in zip(weights, groups, strict=True)], average))
+    return np.stack(whole), np.stack(drawn)
 
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Floats:
@@ -523,6 +579,12 @@ def _check_same(a: Counts, b: Counts) -> None:
         raise DinkuError(
             "the runs aren't over the same sentences", where="paired", remedy="compare runs on one test set"
         )
+
+
+def _same_gold(a: Counts, b: Counts) -> bool:
+    """Whether two runs have the same languages and numbers of gold spans in order: one text, perturbed or not."""
+    gold = [c.default[..., 0].sum(1) for c in (a, b)]
+    return a.languages == b.languages and np.array_equal(*gold)
 
 
 def _widened(table: Ints, labels: tuple[str, ...], to: tuple[str, ...]) -> Ints:
