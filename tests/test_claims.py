@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku.claims import SAID, Verdict, ledger
+from dinku.claims import Verdict
+from dinku.questions import ASKED, ledger
 from dinku.recipe import canonical
 from dinku.results import Environment, Latency, Results, Row, Size, Training, totals
 from dinku.score import Counts
@@ -149,7 +150,7 @@ def made(tmp_path: Path) -> Made:
 
 def test_every_claim_is_listed_though_nothing_is_measured(made: Made) -> None:
     found = ledger(made.results)
-    assert [v.claim for v in found] == [f"C{i}" for i in range(1, 9)]
+    assert [v.claim for v in found] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N2", "N3"]
     assert all((v.verdict, v.measured, v.interval, v.rows) == ("not measured", None, None, ()) for v in found)
 
 
@@ -162,7 +163,7 @@ def test_a_document_is_json_with_the_keys_that_others_rely_on(made: Made) -> Non
     assert first["interval"] == [0.0, 0.0]
     assert first["rows"] == sorted({r.address for r in made.results.rows()})
     assert (last["verdict"], last["measured"], last["interval"], last["rows"]) == ("not measured", None, None, [])
-    assert last["said"] == SAID["C8"]
+    assert last["said"] == ASKED["N3"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ ORDER = (
         "study",
         "store",
     ),
-    *("run", "claims", "page", "report", "demo", "testing", "serve", "cli"),
+    *("run", "claims", "questions", "page", "report", "demo", "testing", "serve", "cli"),
 )
 
 

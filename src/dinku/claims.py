@@ -1,4 +1,6 @@
-"""The paper's claims (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
+"""The paper's claims C1 to C7 (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
+
+They are about text as it is in languages that were trained on; `dinku.questions` has the others.
 
 A claim is judged by what recipes did, not by what their arms are called, so any study can be judged. Rows of different
 bases, corpora or training aren't mixed: the largest set of rows that may be compared is judged, and named.
@@ -19,7 +21,7 @@ import numpy as np
 
 from dinku.recipe import canonical
 from dinku.results import Results, Row
-from dinku.score import Counts, Floats, paired
+from dinku.score import Counts, Floats, Interval, paired
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
 Order = Literal["dense", "before", "after", "after with recovery"]
@@ -33,18 +35,18 @@ SAID = {
     "C5": "LLM.int8() takes 64.08 % of the size and 52.3 % of the inference time for 4.7 % of average F1.",
     "C6": "LLM.int8() is generally better than dynamic quantization, in all languages.",
     "C7": "Inference time falls as sparsity rises, with a wide spread between languages.",
-    "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
 }
 SAVED, FASTER, LOST = 0.62, 0.5, 0.047  # of size, time and F1: what C5 asks; the paper's are 0.6408, 0.477 and 0.047
 MARGIN = 2.0  # F1 points: what "fairly consistent" is taken to mean
 SEEDS = 3  # fewer say nothing about another seed, so nothing is judged by them
 _ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
-_DENSE: Place = ("dense", 0.0)
+DENSE: Place = ("dense", 0.0)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What rows say about one claim. ``measured`` and ``interval`` are F1 points, but for C7's, a ratio of times."""
+    """What rows say about one claim. ``measured`` and ``interval`` are F1 points, but for C7, a ratio of times, Q2, a rank
+    correlation, and N2 and N3, points of the percentage of F1 that is kept."""
 
     claim: str
     said: str
@@ -66,12 +68,12 @@ class Verdict:
         }
 
 
-def ledger(results: Results) -> list[Verdict]:
-    """A verdict on every claim of the paper, in its order."""
-    rows = results.rows()
+def judged(results: Results) -> list[Verdict]:
+    """A verdict on each of these claims, in the paper's order."""
+    rows = [row for row in results.rows() if row.seen and not row.perturbation]
     evidence = Evidence.of(rows, results)
     lessons, left = Lesson.all(rows, results)
-    judged = {
+    found = {
         "C1": _consistent(evidence),
         "C2": _stable(evidence),
         "C3": _cheap(lessons, left),
@@ -80,7 +82,7 @@ def ledger(results: Results) -> list[Verdict]:
         "C6": _better(Quantized.all(rows, results, "QuantizeLLMInt8", "QuantizeDynamic")),
         "C7": _faster(rows),
     }
-    return [judged.get(claim) or _unmeasured(claim) for claim in SAID]
+    return [found.get(claim) or unmeasured(claim, SAID[claim]) for claim in SAID]
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ class Run:
 
 
 def parts(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows that may be compared, the most first: of one base, one corpus to train on, one to evaluate on, one split.
+    """Rows that may be compared: of one base, one corpus to train on, one to evaluate on, one split, perturbed alike.
+
+    Those evaluated on what they were trained on come first, then the most.
 
     Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
     commoner one is kept. Of each language the sentences that most rows are about are kept.
@@ -117,7 +121,7 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
         ]
         spoken = _grouped(group, lambda r: (r.kind, r.language))
         kept.append([r for same in spoken for r in _most(same, lambda r: r.fingerprint)])
-    return sorted(kept, key=lambda g: -len(g))
+    return sorted(kept, key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
 
 
 def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
@@ -130,6 +134,16 @@ def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
             group = sorted(group, key=lambda r: r.language)
             runs.append(Run(tuple(group), reduce(add, map(results.counts, group))))
     return runs
+
+
+def mean_f1(runs: Sequence[Run]) -> Interval:
+    """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference from finding
+    nothing."""
+    counts = [run.counts for run in runs]
+    gold = np.array([1, 0, 0])
+    nothing = replace(counts[0], default=counts[0].default * gold, strict=counts[0].strict * gold)
+    found = paired([nothing], counts, average="languages")
+    return Interval(*(100 * value for value in found[:3]))
 
 
 def trained_on(row: Row) -> str:
@@ -296,7 +310,7 @@ class Lesson:
 
     def loss(self) -> Compared:
         """The student minus its teacher."""
-        return _compared(self.teacher, self.student)
+        return contrast(self.teacher, self.student)
 
     @property
     def weak(self) -> str:
@@ -451,7 +465,7 @@ def _mean(run: Run) -> float:
     return float(np.mean(list(run.f1.values())))
 
 
-def _compared(first: Sequence[Run], second: Sequence[Run]) -> Compared:
+def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:
     found = paired([r.counts for r in first], [r.counts for r in second], average="languages")
     return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
 
@@ -491,7 +505,7 @@ def _cheap(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     elif enough and len(enough) == len(meant) and all(c.high < -MARGIN for _, c in enough):
         verdict = "fails"
     each = "; ".join(f"{100 * lesson.smaller:.0f} % smaller ({lesson.title}) {c}" for lesson, c in small)
-    told = [f"Students minus their teachers, F1 points: {each}.", _seeds(c for _, c in small)]
+    told = [f"Students minus their teachers, F1 points: {each}.", spread_told(c for _, c in small)]
     if not enough:
         told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
     return _told("C3", verdict, at, told, [lesson for lesson, _ in small], left)
@@ -520,7 +534,7 @@ class Rivals:
             replace(lesson, student=tuple(lesson.student[i] for i in at), teacher=tuple(lesson.teacher[i] for i in at))
             for lesson, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
         )
-        return cls(one, other, _compared(other.student, one.student))
+        return cls(one, other, contrast(other.student, one.student))
 
     @property
     def verdict(self) -> Judgement:
@@ -539,16 +553,9 @@ class Rivals:
         )
 
 
-def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
-    """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
-
-    Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
-    were cut from, the same training after it, data and text; their runs are paired by seed. A pair holds where it has three
-    seeds, the interval lies above 0 and the smaller teacher's student keeps a larger part of its teacher's F1, and fails where
-    the interval lies below 0, or that part is smaller. The claim holds or fails where all pairs of most seeds do, else it is
-    undecided; what is reported is the first of these.
-    """
-    left = left.copy()
+def rivals(lessons: Sequence[Lesson], left: Left) -> list[Rivals]:
+    """Every pair of students built alike, of the largest teacher and of the smallest, those with most seeds first; what makes
+    no pair is added to ``left``."""
     groups: dict[Hashable, list[Lesson]] = defaultdict(list)
     for lesson in lessons:
         groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
@@ -565,12 +572,25 @@ def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
                 left.add("no such student of another teacher with the same seed, data and text", lesson.title)
             elif lesson not in (large, base):
                 left.add("another such student is judged", lesson.title)
+    return sorted(found, key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
+
+
+def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+    """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
+
+    Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
+    were cut from, the same training after it, data and text; their runs are paired by seed. A pair holds where it has three
+    seeds, the interval lies above 0 and the smaller teacher's student keeps a larger part of its teacher's F1, and fails where
+    the interval lies below 0, or that part is smaller. The claim holds or fails where all pairs of most seeds do, else it is
+    undecided; what is reported is the first of these.
+    """
+    left = left.copy()
+    found = rivals(lessons, left)
     if not found:
         return _nothing("C4", left)
-    found.sort(key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
     judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
     verdicts = {pair.verdict for pair in judged}
-    told = [" ".join(map(str, found)), _seeds(pair.at for pair in found)]
+    told = [" ".join(map(str, found)), spread_told(pair.at for pair in found)]
     if found[0].at.seeds < SEEDS:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
     verdict: Judgement = verdicts.pop() if len(verdicts) == 1 else "undecided"
@@ -591,7 +611,7 @@ def _told(
 ) -> Verdict:
     runs = {run.address: run for lesson in lessons for run in (*lesson.student, *lesson.teacher)}
     rows = [row for address in sorted(runs) for row in runs[address].rows]
-    found = " ".join(filter(None, [*told, _provenance(rows, 0), str(left)]))
+    found = " ".join(filter(None, [*told, provenance(rows, 0), str(left)]))
     return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), tuple(sorted(runs)), found)
 
 
@@ -626,13 +646,13 @@ class Quantized:
         return sorted(pairs, key=lambda q: (-len(q.second), len(_steps(q.second[0]))))
 
     def difference(self) -> Compared:
-        return _compared(self.first, self.second)
+        return contrast(self.first, self.second)
 
     def verdict(self, claim: str, verdict: Judgement, told: Sequence[str]) -> Verdict:
         at = self.difference()
         rows = [row for run in (*self.first, *self.second) for row in run.rows]
         addresses = tuple(sorted({row.address for row in rows}))
-        found = " ".join([*told, _provenance(rows, 0)])
+        found = " ".join([*told, provenance(rows, 0)])
         return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), addresses, found)
 
 
@@ -662,7 +682,7 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     bad = saved is not None and saved < SAVED, time is not None and low > FASTER, enough and at.high < limit
     good = saved is not None and saved >= SAVED, time is not None and high <= FASTER, enough and at.low > limit
     verdict: Judgement = "fails" if any(bad) else "holds" if all(good) else "undecided"
-    told = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", _seeds([at])]
+    told = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", spread_told([at])]
     if saved is not None:
         a, b = next((a, b) for a, b in sizes if a and b)
         told.insert(0, f"{100 * saved:.1f} % smaller on disk, {a / 1e6:.1f} to {b / 1e6:.1f} MB.")
@@ -671,8 +691,8 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     else:
         where = timed[0].environment
         told.append(
-            f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {_number(len(timed), 'point')} on one "
-            f"machine ({where.cpu}, {_number(where.threads, 'thread')})."
+            f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {number(len(timed), 'point')} on one "
+            f"machine ({where.cpu}, {number(where.threads, 'thread')})."
         )
     if not enough:
         told.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
@@ -713,9 +733,9 @@ def _better(quantized: Sequence[Quantized]) -> Verdict | None:
     least = min(by, key=lambda language: by[language].difference)
     ahead = sum(c.difference > 0 for c in by.values())
     told = [
-        f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {_number(len(by), 'language')}, least in {least}: "
+        f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {number(len(by), 'language')}, least in {least}: "
         f"{by[least]}.",
-        _seeds([at]),
+        spread_told([at]),
     ]
     if not enough:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
@@ -729,9 +749,7 @@ def _consistent(evidence: Evidence) -> Verdict | None:
     three seeds in both the upper end is below −2; else, or where 60 % itself has fewer than three seeds in both, it is
     undecided. What is reported is the difference at 60 %.
     """
-    pairs: dict[float, tuple[Place, Place]] = {
-        s: (_DENSE, ("before", s)) for s in evidence.levels("before") if s <= 0.6
-    }
+    pairs: dict[float, tuple[Place, Place]] = {s: (DENSE, ("before", s)) for s in evidence.levels("before") if s <= 0.6}
     compared = {s: c for s, (a, b) in pairs.items() if (c := evidence.compare(a, b))}
     if not compared:
         return None
@@ -742,7 +760,10 @@ def _consistent(evidence: Evidence) -> Verdict | None:
         verdict = "holds"
     elif enough and any(c.high < -MARGIN and c.seeds >= SEEDS for c in compared.values()):
         verdict = "fails"
-    told = [f"Before minus dense, F1 points, margin {MARGIN:g}: {_levels(compared)}.", _seeds(compared.values())]
+    told = [
+        f"Before minus dense, F1 points, margin {MARGIN:g}: {levels_told(compared)}.",
+        spread_told(compared.values()),
+    ]
     if not enough:
         told.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
     return _verdict("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
@@ -771,7 +792,7 @@ def _stable(evidence: Evidence) -> Verdict | None:
         verdict = "holds"
     elif enough and at.high < 0:
         verdict = "fails"
-    told = [f"Before minus after, F1 points: {_levels(compared)}.", _seeds(compared.values())]
+    told = [f"Before minus after, F1 points: {levels_told(compared)}.", spread_told(compared.values())]
     if not enough:
         told.append(f"No level has {SEEDS} seeds in both, too few to judge by.")
     before, after = _spread(evidence, ("before", level)), _spread(evidence, ("after", level))
@@ -783,12 +804,12 @@ def _stable(evidence: Evidence) -> Verdict | None:
     if gain := evidence.compare(("before", level), recovered):
         told.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
         used.append((("before", level), recovered))
-    used += [(_DENSE, ("before", level)), (_DENSE, ("after", level))]
+    used += [(DENSE, ("before", level)), (DENSE, ("after", level))]
     return _verdict("C2", verdict, at, told, evidence, used)
 
 
 def _spread(evidence: Evidence, place: Place) -> float | None:
-    pairs = evidence.both(_DENSE, place)
+    pairs = evidence.both(DENSE, place)
     losses = [dense.f1[language] - f1 for dense, run in pairs for language, f1 in run.f1.items()]
     return stdev(losses) if len(losses) > 1 else None
 
@@ -835,8 +856,8 @@ def _faster(rows: Sequence[Row]) -> Verdict | None:
             f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[most]:.3f} ({most})."
         )
     environment = here[0].environment
-    told.append(f"{len(here)} points on one machine ({environment.cpu}, {_number(environment.threads, 'thread')}).")
-    found = " ".join([*told, _provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
+    told.append(f"{len(here)} points on one machine ({environment.cpu}, {number(environment.threads, 'thread')}).")
+    found = " ".join([*told, provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
     return Verdict("C7", SAID["C7"], verdict, slope, interval, tuple(sorted({r.address for r in here})), found)
 
 
@@ -876,8 +897,8 @@ def percent(sparsity: float) -> str:
     return f"{100 * sparsity:.4g} %"
 
 
-def _unmeasured(claim: str) -> Verdict:
-    return Verdict(claim, SAID[claim], "not measured", None, None, (), "No row here measures it.")
+def unmeasured(claim: str, said: str) -> Verdict:
+    return Verdict(claim, said, "not measured", None, None, (), "No row here measures it.")
 
 
 def _verdict(
@@ -891,15 +912,15 @@ def _verdict(
     runs = {run.address: run for a, b in pairs for pair in evidence.both(a, b) for run in pair}
     rows = [row for address in sorted(runs) for row in runs[address].rows]
     interval = (at.low, at.high) if at else None
-    found = " ".join([*told, _provenance(rows, evidence.left_out)])
+    found = " ".join([*told, provenance(rows, evidence.left_out)])
     return Verdict(claim, SAID[claim], verdict, at.difference if at else None, interval, tuple(sorted(runs)), found)
 
 
-def _levels(compared: dict[float, Compared]) -> str:
+def levels_told(compared: dict[float, Compared]) -> str:
     return "; ".join(f"{percent(s)} {c}" for s, c in sorted(compared.items(), reverse=True))
 
 
-def _seeds(compared: Iterable[Compared]) -> str:
+def spread_told(compared: Iterable[Compared]) -> str:
     """How the intervals were made, said of what there is."""
     said = "Intervals of 95 % are over seeds and over sentences within languages"
     if all(c.seeds >= SEEDS for c in compared):
@@ -907,7 +928,7 @@ def _seeds(compared: Iterable[Compared]) -> str:
     return f"{said}; with 2 seeds they say little about another seed, and with 1, being over sentences alone, nothing."
 
 
-def _provenance(rows: Sequence[Row], left_out: int) -> str:
+def provenance(rows: Sequence[Row], left_out: int) -> str:
     """On what encoder, corpus, languages and seeds."""
     first = min(rows, key=lambda r: r.address)
     languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
@@ -916,14 +937,14 @@ def _provenance(rows: Sequence[Row], left_out: int) -> str:
     evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
     said = (
         f"Measured on {base} (sha256 {first.base_digest[:12]}){other}, trained on {trained_on(first)}{evaluated}: "
-        f"{', '.join(languages)}; {scope(rows)}; {_number(seeds, 'seed')}."
+        f"{', '.join(languages)}; {scope(rows)}; {number(seeds, 'seed')}."
     )
     if left_out:
-        said += f" {_number(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
+        said += f" {number(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
     return said
 
 
-def _number(n: int, thing: str) -> str:
+def number(n: int, thing: str) -> str:
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
@@ -941,7 +962,8 @@ def _most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
 
 
 def _setting(row: Row) -> tuple[str, ...]:
-    return row.base_digest, trained_on(row), evaluated_on(row), row.split, str(row.recipe.get("label_on", "first"))
+    label_on = str(row.recipe.get("label_on", "first"))
+    return row.base_digest, trained_on(row), evaluated_on(row), row.split, label_on, row.perturbation
 
 
 def _when(row: Row) -> Hashable:

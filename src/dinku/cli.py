@@ -640,7 +640,7 @@ def report(
 @app.command()
 def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
     """The paper's claims: holds, fails, undecided or not measured, each with its numbers."""
-    from dinku.claims import ledger
+    from dinku.questions import ledger
 
     verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
     if as_json:

@@ -7,20 +7,18 @@ import io
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import cycle
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-import numpy as np
-
 from dinku.claims import (
     Run,
     evaluated_on,
     is_sample,
-    ledger,
+    mean_f1,
     noise,
     order,
     parts,
@@ -33,9 +31,10 @@ from dinku.claims import (
 from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.page import Example, Grid, html
+from dinku.questions import ledger
 from dinku.recipe import canonical
 from dinku.results import Results, Row
-from dinku.score import Interval, paired
+from dinku.score import Interval
 from dinku.study import Study, Value
 
 Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
@@ -91,13 +90,8 @@ class Cell:
 
     @cached_property
     def f1(self) -> Interval:
-        """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference
-        from finding nothing."""
-        runs = [run.counts for run in self.runs]
-        gold = np.array([1, 0, 0])
-        nothing = replace(runs[0], default=runs[0].default * gold, strict=runs[0].strict * gold)
-        found = paired([nothing], runs, average="languages")
-        return Interval(*(100 * value for value in found[:3]))
+        """Mean over languages and seeds, in points."""
+        return mean_f1(self.runs)
 
     @cached_property
     def strict(self) -> float:

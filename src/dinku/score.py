@@ -385,22 +385,23 @@ def non_inferior(
 
 
 def kept(
-    dense: tuple[Sequence[Counts], Sequence[Counts]],
-    small: tuple[Sequence[Counts], Sequence[Counts]],
+    first: tuple[Sequence[Counts], Sequence[Counts]],
+    second: tuple[Sequence[Counts], Sequence[Counts]],
     *,
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
     average: Average = "micro",
 ) -> Paired:
-    """How much more of its F1 ``small`` keeps from the first text to the second than ``dense`` does; below 0 it is more fragile.
+    """How much more of F1 is kept in the ``second`` pair of runs than in the ``first``; below 0, more is lost.
 
-    Each is a pair of runs, a run a seed: on one text, and on the same perturbed, or on another. What is kept is the second F1
-    over the first, each the mean over seeds, and 1 where the first is 0. The draws are those of `paired`, the seeds one choice
-    for all four, and sentences drawn once for all that have the same languages and gold spans in order. Raises `DinkuError`
-    where a text's runs aren't over the same sentences, or the four have not as many seeds.
+    A pair is before and after, each a run a seed: a tagger before and after it was compressed, on one text and on another. What
+    is kept is F1 after over F1 before, means over seeds, and 1 where F1 before is 0. The draws are those of `paired`, the seeds
+    one choice for all four, and sentences drawn once for all that have the same languages and gold spans in order, as a text
+    and the same perturbed have. Raises `DinkuError` where one's runs aren't over the same sentences, or the four have not as
+    many seeds.
     """
-    sides = (*dense, *small)
+    sides = (*first, *second)
     if len({*map(len, sides)}) > 1 or not sides[0]:
         problem = f"there are {', '.join(str(len(side)) for side in sides)} seeds"
         raise DinkuError(problem, where="kept", remedy="give as many runs of each, one or more")
@@ -422,10 +423,10 @@ def kept(
         drawn.append(f1)
     chosen, at = random.integers(0, len(sides[0]), (draws, len(sides[0]))), np.arange(draws)[:, None]
     means = [np.append(value, f1[chosen, at].mean(1)) for value, f1 in zip(values, drawn, strict=True)]
-    of_dense, of_small = (
+    kept_first, kept_second = (
         np.divide(after, before, out=np.ones_like(after), where=before > 0) for before, after in (means[:2], means[2:])
     )
-    more = of_small - of_dense
+    more = kept_second - kept_first
     difference, low, high = _interval(float(more[0]), more[1:], level)
     tail = min(int((more[1:] <= 0).sum()), int((more[1:] >= 0).sum()))
     return Paired(difference, low, high, min(1.0, 2 * (tail + 1) / (draws + 1)))

@@ -1,0 +1,422 @@
+"""C8, and what the paper leaves open (Q1 to Q3) or unchecked (N2, N3), as predicates over rows like its other claims.
+
+They are about languages that weren't trained on and about text that isn't clean. A question is put as a statement, so that
+rows can say whether it holds. A target's labels that its gold lacks are left out of its F1 here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import get_args
+
+from dinku.claims import (
+    DENSE,
+    MARGIN,
+    SEEDS,
+    Compared,
+    Evidence,
+    Judgement,
+    Left,
+    Lesson,
+    Order,
+    Run,
+    Verdict,
+    evaluated_on,
+    judged,
+    levels_told,
+    mean_f1,
+    number,
+    order,
+    parts,
+    percent,
+    provenance,
+    rivals,
+    spread_told,
+    title,
+    unmeasured,
+    whole_runs,
+)
+from dinku.results import Results, Row
+from dinku.score import holm, kept, non_inferior, rank_correlation, without_absent
+
+ASKED = {
+    "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
+    "Q1": "Beyond 50 % sparsity, too, zero-shot F1 stays within 2 points of the dense tagger's, in Africa and elsewhere.",
+    "Q2": "Features of a language say how much sparsity it tolerates.",
+    "Q3": "A smaller teacher's student keeps more of its teacher's F1 because that has less to pass on.",
+    "N2": "Compression costs languages of unseen families no larger part of their F1 than languages trained on.",
+    "N3": "On noisy and out-of-domain text a compressed tagger is no more fragile than its loss on clean text says.",
+}
+DROP = 5.0  # F1 points: what C8's "considerably" is taken to mean
+TOLERATED = 0.01  # of F1: what a language's best sparsity may cost
+FRAGILE = 5.0  # points of the percentage of F1 that is kept: what "no more" is taken to mean in N2 and N3
+LANGUAGES = 10  # fewer say nothing about what features of a language explain
+PAPERS = frozenset({"fon", "bam", "zh"})  # what the paper was zero-shot on
+_FAMILIES = {
+    "Afro-Asiatic": "amh hau orm som tir",
+    "Niger-Congo": "bam bbj ewe fon ibo kin lug mos nya run sna swa tsn twi wol xho yor zul",
+    "Nilo-Saharan": "luo",
+    "English Creole": "pcm",
+    "Indo-European": "da fa lv no ro",
+    "Sino-Tibetan": "zh",
+}  # as MasakhaNER 2.0 has it (Adelani et al. 2022, table 1), bam among Niger-Congo
+FAMILY = {language: family for family, languages in _FAMILIES.items() for language in languages.split()}
+_ELSEWHERE = frozenset({"Indo-European", "Sino-Tibetan"})
+_PRUNED: tuple[Order, ...] = tuple(name for name in get_args(Order) if name != "dense")
+
+
+def ledger(results: Results) -> list[Verdict]:
+    """A verdict on every claim of the paper and every question that it leaves, in its order."""
+    rows = [row for row in results.rows() if row.kind == "quality"]
+    clean = [row for row in rows if not row.perturbation]
+    answers = {
+        "C8": _zero_shot([r for r in clean if not r.seen and r.language in PAPERS], results),
+        "Q1": _farther([r for r in clean if not r.seen and r.language in FAMILY], results),
+        "Q2": _tolerant(clean, results),
+        "Q3": _passed_on([r for r in clean if r.seen], results),
+        "N2": _other_families(clean, results),
+        "N3": _fragile(rows, results),
+    }
+    return [*judged(results), *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items())]
+
+
+def _together(rows: Sequence[Row], results: Results) -> Evidence:
+    """`Evidence` of rows that are evaluated on several corpora, all of them as one."""
+    evidence = Evidence.of(_as_one(rows), results)
+    runs = {place: {seed: _rewarded(run) for seed, run in of.items()} for place, of in evidence.runs.items()}
+    return replace(evidence, runs=runs)
+
+
+def _rewarded(run: Run) -> Run:
+    """The run without the labels that a language's gold lacks, which couldn't be found right."""
+    by = [without_absent(run.counts.only(language))[0] for language in run.counts.by_language()]
+    return replace(run, counts=reduce(add, by))
+
+
+def _answer(
+    claim: str,
+    verdict: Judgement,
+    at: Compared | None,
+    told: Sequence[str],
+    runs: Iterable[Run],
+) -> Verdict:
+    used = {(run.address, run.rows[0].corpus): run for run in runs}
+    rows = [row for key in sorted(used) for row in used[key].rows]
+    found = " ".join(filter(None, [*told, provenance(rows, 0)]))
+    interval, addresses = (at.low, at.high) if at else None, tuple(sorted({row.address for row in rows}))
+    return Verdict(claim, ASKED[claim], verdict, at.difference if at else None, interval, addresses, found)
+
+
+def _zero_shot(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """C8: mean F1 over those of Fon, Bambara and Chinese that weren't trained on, dense and pruned.
+
+    Judged by *before* where that was measured, else by *after with recovery* or *after*. It holds where the dense tagger's
+    interval meets 40 to 60, the lower end of the difference at 50 % is above −2 points and the upper end at 70 % below −5, each
+    with three seeds; it fails where with three seeds the dense tagger's interval lies outside 40 to 60, the upper end at 50 % is
+    below −2 or the lower end at 70 % above −5; else it is undecided. What is reported is the difference at 50 %.
+    """
+    evidence = _together(rows, results)
+    dense = [*evidence.runs.get(DENSE, {}).values()]
+    if not dense:
+        return None
+    f1 = mean_f1(dense)
+    by = {which: c for which in _PRUNED if (c := _differences(evidence, which))}
+    which = next(iter(by), None)
+    levels = by[which] if which else {}
+    at, far = levels.get(0.5), levels.get(0.7)
+    enough = len(dense) >= SEEDS
+    good = enough and f1.high >= 40 and f1.low <= 60
+    bad = enough and not good
+    if at and at.seeds >= SEEDS:
+        good, bad = good and at.low > -MARGIN, bad or at.high < -MARGIN
+    if far and far.seeds >= SEEDS:
+        good, bad = good and far.high < -DROP, bad or far.low > -DROP
+    whole = all(c is not None and c.seeds >= SEEDS for c in (at, far))
+    verdict: Judgement = "fails" if bad else "holds" if good and whole else "undecided"
+    told = [f"Dense: {f1.value:.1f} [{f1.low:.1f}, {f1.high:.1f}]."]
+    told += [f"{name.capitalize()} minus dense, F1 points: {levels_told(of)}." for name, of in by.items()]
+    told.append(spread_told([c for of in by.values() for c in of.values()] or [Compared(len(dense), *f1)]))
+    if not (enough and whole):
+        told.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
+    return _answer("C8", verdict, at, told, _all_runs(evidence))
+
+
+def _differences(evidence: Evidence, which: Order) -> dict[float, Compared]:
+    """Against the dense tagger, by sparsity."""
+    return {s: c for s in evidence.levels(which) if (c := evidence.compare(DENSE, (which, s)))}
+
+
+def _all_runs(evidence: Evidence) -> list[Run]:
+    return [run for seeds in evidence.runs.values() for run in seeds.values()]
+
+
+def _farther(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """Q1: languages that weren't trained on, in Africa and elsewhere, each pruned to more than 50 % in every order.
+
+    A level holds where the tagger with three seeds is non-inferior to the dense one at 2 points, p-values adjusted for all
+    levels, orders and regions (Holm). The question's statement holds where some level of each region does, both being
+    measured; it fails where in a region all levels have three seeds and their upper end below −2; else it is undecided.
+    What is reported is the best difference in the region where that is worse.
+    """
+    tests: list[tuple[str, str, Compared, float]] = []
+    runs: list[Run] = []
+    for region in ("Africa", "elsewhere"):
+        evidence = _together(
+            [r for r in rows if (FAMILY[r.language] in _ELSEWHERE) == (region == "elsewhere")], results
+        )
+        for which in _PRUNED:
+            for level, found in _differences(evidence, which).items():
+                if level > 0.5:
+                    pairs = evidence.both(DENSE, (which, level))
+                    sides = [[pair[i].counts for pair in pairs] for i in (0, 1)]
+                    p = non_inferior(sides[0], sides[1], MARGIN / 100, average="languages").p_value
+                    tests.append((region, f"{which} {percent(level)}", found, p))
+                    runs += [run for pair in pairs for run in pair]
+    if not tests:
+        return None
+    adjusted = holm([p for *_, p in tests])
+    by: dict[str, list[tuple[str, Compared, bool]]] = defaultdict(list)
+    for (region, name, found, _), p in zip(tests, adjusted, strict=True):
+        by[region].append((name, found, p < 0.05 and found.seeds >= SEEDS))
+    lost = [all(c.high < -MARGIN and c.seeds >= SEEDS for _, c, _ in of) for of in by.values()]
+    verdict: Judgement = "undecided"
+    if any(lost):
+        verdict = "fails"
+    elif len(by) == 2 and all(any(holds for *_, holds in of) for of in by.values()):
+        verdict = "holds"
+    best = {region: max((c for _, c, _ in of), key=lambda c: c.difference) for region, of in by.items()}
+    told = []
+    for region, of in by.items():
+        each = "; ".join(f"{name} {c}{', non-inferior' if holds else ''}" for name, c, holds in of)
+        told.append(f"Minus dense, F1 points, {region}: {each}.")
+    told.append(spread_told(c for _, _, c, _ in tests))
+    if len(by) < 2:
+        told.append(f"Nothing was measured {'elsewhere' if 'Africa' in by else 'in Africa'}.")
+    if not any(c.seeds >= SEEDS for _, _, c, _ in tests):
+        told.append(f"No level has {SEEDS} seeds, too few to judge by.")
+    return _answer("Q1", verdict, min(best.values(), key=lambda c: c.difference), told, runs)
+
+
+def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """Q2: each language's best sparsity against its features, by rank correlation.
+
+    Best is the highest sparsity up to which the tagger is non-inferior to the dense one at 1 F1 at every measured level, tested
+    from below until the first that isn't, in the order of pruning with most levels. The statement holds where with ten
+    languages or more some correlation isn't 0, p-values adjusted for the number of features (Holm); it fails where with as
+    many all intervals lie within −0.5 and 0.5; else it is undecided. What is reported is the strongest correlation.
+    """
+    evidence = _together([r for r in rows if r.target], results)
+    by = {which: c for which in _PRUNED if (c := _differences(evidence, which))}
+    if not by:
+        return None
+    which = max(by, key=lambda name: len(by[name]))
+    pairs = {level: evidence.both(DENSE, (which, level)) for level in by[which]}
+    first = next(iter(pairs.values()))[0][0]
+    best = {row.language: _best(row.language, pairs) for row in first.rows}
+    features = {row.language: _features(row) for row in first.rows}
+    found = {}
+    for name in next(iter(features.values())):
+        x, y = [of[name] for of in features.values()], [best[language] for language in features]
+        if len(x) >= 4 and len(set(x)) > 1 and len(set(y)) > 1:
+            found[name] = rank_correlation(x, y)
+    adjusted = dict(zip(found, holm([c.p_value for c in found.values()]), strict=True))
+    seeds = min(len(of) for of in pairs.values())
+    verdict: Judgement = "undecided"
+    if len(best) >= LANGUAGES and seeds >= SEEDS and found:
+        if min(adjusted.values()) < 0.05:
+            verdict = "holds"
+        elif all(c.low > -0.5 and c.high < 0.5 for c in found.values()):
+            verdict = "fails"
+    highest = "; ".join(f"{language} {percent(level)}" for language, level in sorted(best.items()))
+    told = [f"Highest sparsity at which {which} is non-inferior to dense at {100 * TOLERATED:g} F1: {highest}."]
+    told += [
+        f"Rank correlation with {name}: {c.rho:+.2f} [{c.low:+.2f}, {c.high:+.2f}], p {adjusted[name]:.2f}."
+        for name, c in found.items()
+    ]
+    if not found:
+        told.append("There are fewer than four languages, or all tolerate as much, so that nothing correlates.")
+    told.append(f"{number(len(best), 'language')} are few, and those of one family aren't independent.")
+    if seeds < SEEDS:
+        told.append(
+            f"Some levels have fewer than {SEEDS} seeds, so that best sparsities are those of these very taggers."
+        )
+    strongest = max(found.values(), key=lambda c: abs(c.rho), default=None)
+    at = Compared(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
+    return _answer("Q2", verdict, at, told, [run for of in pairs.values() for pair in of for run in pair])
+
+
+def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
+    """The highest level up to which all are non-inferior; a fixed sequence, so that nothing is to be adjusted."""
+    best = 0.0
+    for level in sorted(pairs):
+        sides = [[pair[i].counts.only(language) for pair in pairs[level]] for i in (0, 1)]
+        if not non_inferior(sides[0], sides[1], TOLERATED).holds:
+            break
+        best = level
+    return best
+
+
+def _features(row: Row) -> dict[str, float]:
+    target = row.target
+    assert target is not None
+    return {
+        "subwords a word": target.subwords / max(1, target.words),
+        "unknown words": target.unknown / max(1, target.words),
+        "different words": target.types / max(1, target.of),
+        "names not in train": target.new_names / max(1, target.names),
+        "train sentences": target.train_sentences,
+    }
+
+
+def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
+
+    What it keeps is a fraction, whose lower part is the teacher's F1. The statement holds where with three seeds the larger
+    teacher's student has the higher F1 all the same, the interval of that difference lying above −2 points; it fails where that
+    interval lies below 0, so that the smaller teacher teaches better; else it is undecided. Two sizes are compared, so that
+    nothing is said of a trend over sizes.
+    """
+    lessons, left = Lesson.all(rows, results)
+    more = [pair for pair in rivals(lessons, Left()) if pair.base.kept > pair.large.kept]
+    if not more:
+        return None
+    at = more[0].at
+    verdict: Judgement = "undecided"
+    if at.seeds >= SEEDS:
+        verdict = "fails" if at.high < 0 else "holds" if at.low > -MARGIN else "undecided"
+    told = [" ".join(map(str, more)), spread_told(pair.at for pair in more)]
+    if at.seeds < SEEDS:
+        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    told.append(str(left))
+    runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
+    return _answer("Q3", verdict, at, told, runs)
+
+
+@dataclass(frozen=True)
+class Versions:
+    """One tagger in several versions on one text, by name and seed, the dense one apart."""
+
+    dense: dict[int, Run]
+    small: dict[str, dict[int, Run]]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], results: Results) -> Versions | None:
+        """The rows of one setting; ``None`` where nothing was done to no tagger but training."""
+        by: dict[str, dict[int, Run]] = defaultdict(dict)
+        for run in whole_runs(rows, results):
+            by[title(run.rows[0])][run.rows[0].seed] = _rewarded(run)
+        dense = {name: of for name, of in by.items() if _is_dense(next(iter(of.values())))}
+        name = max(dense, key=lambda name: len(dense[name]), default=None)
+        return cls(by[name], {k: of for k, of in by.items() if k not in dense}) if name else None
+
+    def alive(self) -> list[str]:
+        """Those that keep half of the dense tagger's F1, so that there is something to lose."""
+        out = []
+        for name, of in self.small.items():
+            shared = sorted(of.keys() & self.dense.keys())
+            if shared and mean_f1([of[s] for s in shared]).value > mean_f1([self.dense[s] for s in shared]).value / 2:
+                out.append(name)
+        return out
+
+    def kept(self, other: Versions, name: str, level: float) -> Compared | None:
+        """How much more of the dense tagger's F1 a version keeps on the other text than here, in points of the percentage."""
+        if name not in other.small:
+            return None
+        sides = (self.dense, self.small[name], other.dense, other.small[name])
+        seeds = sorted(set(sides[0]).intersection(*sides[1:]))
+        if not seeds:
+            return None
+        a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
+        found = kept((a, b), (c, d), level=level, draws=2000, average="languages")
+        return Compared(len(seeds), *(100 * value for value in found[:3]))
+
+
+def _is_dense(run: Run) -> bool:
+    place = order(run.rows[0].recipe)
+    return not run.rows[0].recipe["steps"] or (place is not None and place[0] == "dense")
+
+
+def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]]) -> Verdict | None:
+    """Every version on each text, beside the text at home, by intervals that hold all together (Bonferroni).
+
+    It holds where all of them have three seeds and their lower end above −5 points, and fails where one with three seeds has its
+    upper end below −5; else it is undecided. What is reported is the worst.
+    """
+    pairs = [(text, name) for text, (home, other) in texts.items() for name in home.alive() if name in other.small]
+    level = 1 - 0.05 / max(1, len(pairs))
+    found = {(text, name): c for text, name in pairs if (c := texts[text][0].kept(texts[text][1], name, level))}
+    if not found:
+        return None
+    verdict: Judgement = "undecided"
+    if any(c.seeds >= SEEDS and c.high < -FRAGILE for c in found.values()):
+        verdict = "fails"
+    elif all(c.seeds >= SEEDS and c.low > -FRAGILE for c in found.values()):
+        verdict = "holds"
+    told = ["Percentage of the dense tagger's F1 that a version keeps there, minus that at home, in points."]
+    for text in texts:
+        each = sorted((c.difference, name, c) for (of, name), c in found.items() if of == text)
+        told += [f"{text}: {'; '.join(f'{name} {c}' for _, name, c in each)}."] if each else []
+    told.append(
+        f"Intervals hold together ({number(len(found), 'comparison')}, Bonferroni). {spread_told(found.values())}"
+    )
+    home = next(iter(texts.values()))[0]
+    if left := sorted(home.small.keys() - {*home.alive()}):
+        told.append(f"Left out, with less than half of the dense tagger's F1: {', '.join(left)}.")
+    if not any(c.seeds >= SEEDS for c in found.values()):
+        told.append(f"None has {SEEDS} seeds, too few to judge by.")
+    runs = [run for of in (home.dense, *home.small.values()) for run in of.values()]
+    return _answer(claim, verdict, min(found.values(), key=lambda c: c.difference), told, runs)
+
+
+def _other_families(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """N2: what a version keeps of the dense tagger's F1 on languages of families that weren't trained on; at home are those that
+    were. See `_compared`."""
+    home = _home(rows)
+    families = {FAMILY.get(language) for row in home for language in (row.target.trained if row.target else ())}
+    far = [r for r in _alike(rows, home) if r.language in FAMILY and FAMILY[r.language] not in families]
+    if None in families or not families or not far:
+        return None
+    name = ", ".join(sorted({row.language for row in far}))
+    at_home, elsewhere = Versions.of(home, results), Versions.of(_as_one(far), results)
+    return _compared("N2", {name: (at_home, elsewhere)}) if at_home and elsewhere else None
+
+
+def _fragile(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """N3: what a version keeps of the dense tagger's F1 on perturbed text, and on other text in languages trained on; at home is
+    the clean text of the corpus trained on. See `_compared`."""
+    home = _home([row for row in rows if not row.perturbation])
+    same = {evaluated_on(row) for row in home}
+    texts: dict[str, list[Row]] = defaultdict(list)
+    for row in _alike(rows, home):
+        away = evaluated_on(row) not in same
+        if row.seen and away != bool(row.perturbation):
+            texts[row.perturbation or evaluated_on(row)].append(row)
+    pairs = {}
+    for text, of in sorted(texts.items()):
+        spoken = {row.language for row in of}
+        at_home = Versions.of([row for row in home if row.language in spoken], results)
+        elsewhere = Versions.of([row for row in of if row.language in {r.language for r in home}], results)
+        if at_home and elsewhere:
+            pairs[text] = at_home, elsewhere
+    return _compared("N3", pairs) if pairs else None
+
+
+def _home(rows: Sequence[Row]) -> list[Row]:
+    """The clean rows in languages trained on that may be compared, the largest set or the one on the corpus trained on."""
+    return next(iter(parts(row for row in rows if row.seen)), [])
+
+
+def _alike(rows: Sequence[Row], home: Sequence[Row]) -> list[Row]:
+    """The rows of the very taggers that others are of."""
+    taggers = {row.address for row in home}
+    return [row for row in rows if row.address in taggers]
+
+
+def _as_one(rows: Sequence[Row]) -> list[Row]:
+    """The rows of several corpora as of one."""
+    corpora = " + ".join(sorted({evaluated_on(row) for row in rows}))
+    return [row.model_copy(update={"corpus": corpora}) for row in rows]
