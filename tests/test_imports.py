@@ -43,7 +43,20 @@ ORDER = (
         "study",
         "store",
     ),
-    *("run", "claims", "questions", "page", "report", "demo", "testing", "serve", "cli"),
+    *(
+        "run",
+        "claims",
+        "questions",
+        "tables",
+        "figures",
+        "page",
+        "effects",
+        "report",
+        "demo",
+        "testing",
+        "serve",
+        "cli",
+    ),
 )
 
 

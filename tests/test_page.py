@@ -9,7 +9,7 @@ from dinku.corpus import Sentence
 from dinku.page import Example, Grid, html
 from dinku.spans import Span
 
-SVG = b'<?xml version="1.0"?><svg id="figure"></svg>'
+SVG = {"curves.svg": b'<?xml version="1.0"?><svg id="figure"></svg>'}
 PARTS = [
     "Where it was measured.",
     "![F1](curves.svg)",
@@ -50,7 +50,7 @@ def outline(page: str) -> Outline:
 
 
 def test_everything_is_on_it_and_nothing_is_fetched() -> None:
-    page = html("A <title>", PARTS, figure=SVG)
+    page = html("A <title>", PARTS, figures=SVG)
     found = outline(page)
     assert found.links == []
     assert not re.search(r"https?://|@import|url\(|<script", page)
@@ -62,7 +62,7 @@ def test_everything_is_on_it_and_nothing_is_fetched() -> None:
 
 
 def test_f1_is_shaded_and_nothing_else() -> None:
-    page = html("t", PARTS, figure=SVG)
+    page = html("t", PARTS, figures=SVG)
     assert re.findall(r'style="--v: (\S+)"', page) == ["68%"]
 
 
@@ -70,7 +70,7 @@ def test_entities_stand_where_they_were_found() -> None:
     sentence = Sentence(("Amina", "Bello", "ta", "isa", "<Kano>", "."), None, "hau")
     example = Example(sentence, [Span(4, 5, "LOC"), Span(0, 2, "PER")])
     assert example.parts == [("Amina Bello", "PER"), ("ta isa", ""), ("<Kano>", "LOC"), (".", "")]
-    page = html("t", PARTS, figure=SVG, examples=[example])
+    page = html("t", PARTS, figures=SVG, examples=[example])
     outline(page)
     assert '<mark class="PER">Amina Bello<b>PER</b></mark>' in page
     assert '<mark class="LOC">&lt;Kano&gt;<b>LOC</b></mark>' in page

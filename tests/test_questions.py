@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_claims import SENTENCES, Made, counts_of
+from test_claims import SENTENCES, TUNE, Made, counts_of, distil
 
 from dinku.claims import Verdict, whole_runs
 from dinku.questions import FAMILY, _rewarded, ledger
@@ -175,6 +175,28 @@ def test_q2_judges_neither_few_languages_nor_few_seeds(tmp_path: Path) -> None:
     found = tolerant(made, dict.fromkeys(TEN[:5], 3), {language: 100 + i for i, language in enumerate(TEN[:5])})
     assert (found.verdict, found.measured) == ("undecided", None)
     assert "all tolerate as much" in found.found
+
+
+@pytest.mark.parametrize(
+    ("of_large", "of_base", "base", "seeds", "verdict"),
+    [
+        (79, 70, 71, 3, "holds"),  # the base teacher's student keeps more of less
+        (70, 76, 80, 3, "fails"),  # it is better than the large one's
+        (79, 70, 71, 2, "undecided"),
+        (79, 70, 75, 3, "not measured"),  # it keeps less
+    ],
+)
+def test_q3(made: Tagged, of_large: int, of_base: int, base: int, seeds: int, verdict: str) -> None:
+    first = {"KeepLayers": {"keep": [0, 1, 2, 3, 4]}}
+    made.quality("dense", 0, 81, steps=[TUNE], arm="large", parameters=50_000, seeds=seeds)
+    made.quality("dense", 0, of_large, steps=[TUNE, distil()], arm="large's", parameters=20_000, seeds=seeds)
+    made.quality("dense", 0, base, steps=[first, TUNE], arm="base", parameters=40_000, seeds=seeds)
+    made.quality("dense", 0, of_base, steps=[first, TUNE, distil()], arm="base's", parameters=20_000, seeds=seeds)
+    found = made.verdict("Q3")
+    assert found.verdict == verdict
+    if verdict != "not measured":
+        assert found.measured == pytest.approx(of_large - of_base)
+        assert f"{100 * of_large / 81:.1f} % and {100 * of_base / base:.1f} % of their teachers' F1" in found.found
 
 
 @pytest.mark.parametrize(

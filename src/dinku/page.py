@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +36,10 @@ class Example(NamedTuple):
         return [*out, (" ".join(self.sentence.words[at:]), "")]
 
 
-def html(title: str, parts: Sequence[str | Grid], *, figure: bytes = b"", examples: Sequence[Example] = ()) -> str:
-    """Paragraphs and headings (``## …``) as Markdown has them, tables, and where an image stands the SVG ``figure``.
+def html(
+    title: str, parts: Sequence[str | Grid], *, figures: Mapping[str, bytes], examples: Sequence[Example] = ()
+) -> str:
+    """Paragraphs and headings (``## …``) as Markdown has them, tables, and where an image stands that SVG of ``figures``.
 
     Text is escaped; of Markdown's own marks only ``**bold**`` is known.
     """
@@ -47,13 +49,16 @@ def html(title: str, parts: Sequence[str | Grid], *, figure: bytes = b"", exampl
     def inline(text: str) -> Markup:
         return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(text))))
 
+    def figure(image: str) -> Markup:
+        svg = figures[image.rpartition("(")[2].removesuffix(")")].decode()
+        return Markup(svg[svg.index("<svg") :])
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"inline": inline, "warmth": _warmth}
+    environment.filters |= {"inline": inline, "warmth": _warmth, "figure": figure}
     environment.tests["grid"] = lambda part: isinstance(part, Grid)
     template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    svg = figure.decode()
     shown: dict[str, Any] = {"title": title, "parts": parts, "examples": examples}
-    return template.render(**shown, figure=Markup(svg[svg.index("<svg") :] if svg else ""))
+    return template.render(**shown)
 
 
 def _warmth(cell: str) -> str:

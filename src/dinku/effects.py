@@ -1,0 +1,187 @@
+"""What compression did, as parts of a report: targets, damage by language and kind of error, perturbed text, transfer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import mean, pstdev
+
+import numpy as np
+
+from dinku.claims import Run, contrast, evaluated_on, trained_on, whole_runs
+from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
+from dinku.figures import Matrix
+from dinku.page import Grid
+from dinku.recipe import canonical
+from dinku.results import Results, Row
+from dinku.score import without_absent
+from dinku.tables import Cell, Table
+
+Part = str | Grid
+
+
+def targets(table: Table) -> list[Part]:
+    """Each language: how the tokenizer reads it, how new it is, and the F1 of one tagger with and without labels it lacks."""
+    cell = table.dense or table.cells[0]
+    rows = []
+    for row in sorted(cell.runs[0].rows, key=lambda row: row.language):
+        if row.target is None:
+            return []
+        of = row.target
+        parts = [without_absent(run.counts.only(row.language)) for run in cell.runs]
+        dropped = mean(dropped for _, dropped in parts)
+        rows.append(
+            [
+                row.language,
+                f"{100 * of.unknown / max(1, of.words):.1f} %",
+                f"{of.subwords / max(1, of.words):.2f}",
+                f"{100 * of.new_names / max(1, of.names):.0f} %",
+                f"{of.train_sentences:,}",
+                f"{cell.by_language[row.language]:.1f}",
+                f"{100 * mean(counts.scores().f1 for counts, _ in parts):.1f}" if dropped else "",
+                f"{dropped:.0f}" if dropped else "",
+            ]
+        )
+    head = ["", "words with an unknown piece", "subwords a word", "names not in train", "train sentences"]
+    head += [f"F1, {cell.label}", "without labels it lacks", "spans that drops"]
+    return ["## Targets", Grid(head, rows)]
+
+
+def damage(table: Table, results: Results) -> list[Part]:
+    """What each recipe cost against the dense tagger of the same seed: by language, and where answers were kept, by kind."""
+    if table.dense is None or len(table.cells) < 2:
+        return []
+    rows, kinds = [], [_kinds(table.dense, results)]
+    for cell in table.cells:
+        if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
+            continue
+        lost = losses(*(_f1([pair[i] for pair in pairs]) for i in (0, 1)))
+        agree = _agreement(pairs, results)
+        rows.append(
+            [
+                cell.label,
+                str(contrast([a for a, _ in pairs], [b for _, b in pairs])),
+                ", ".join(f"{loss.where} {100 * loss.relative:.0f} %" for loss in lost),
+                f"{100 * pstdev(loss.relative for loss in lost):.1f}",
+                *([f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]),
+            ]
+        )
+        kinds.append(_kinds(cell, results))
+    if not rows:
+        return []
+    head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "its spread, points", "words tagged alike"]
+    out: list[Part] = ["## Damage", Grid([*head, "sentences tagged alike"], rows)]
+    if all(kinds):
+        head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
+        out += ["### Kinds of errors", Grid(head, [line for line in kinds if line])]
+    return out
+
+
+def _f1(runs: Sequence[Run]) -> dict[str, float]:
+    """F1 by language, the mean over seeds."""
+    return {language: mean(run.f1[language] for run in runs) for language in runs[0].f1}
+
+
+def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
+    """The runs of both with the same seed."""
+    left, right = ({run.rows[0].seed: run for run in of.runs} for of in (dense, cell))
+    return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
+
+
+def _agreement(pairs: Sequence[tuple[Run, Run]], results: Results) -> tuple[float, float] | None:
+    """The fractions of words and of sentences that are tagged alike, over all languages and seeds."""
+    sides: list[list[tuple[str, ...]]] = [[], []]
+    for pair in pairs:
+        for side, run in zip(sides, pair, strict=True):
+            for row in run.rows:
+                answers = results.answers(row)
+                if answers is None:
+                    return None
+                side += answers.found
+    return agreement(*sides)[:2]
+
+
+def _kinds(cell: Cell, results: Results) -> list[str]:
+    """A line of the table of errors; empty where the answers of one of the rows weren't kept."""
+    total, sure = np.zeros(len(Errors._fields)), []
+    for run in cell.runs:
+        for row in run.rows:
+            answers = results.answers(row)
+            if answers is None:
+                return []
+            total += errors(answers.gold, answers.found)
+            sure.append(calibration_error(answers.gold, tagged(answers)))
+    parts = 100 * total / max(1, total[:-1].sum())
+    return [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * mean(sure):.1f} %"]
+
+
+def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
+    """F1 of the table's recipes on the same sentences perturbed, and how much of the clean F1 that is."""
+    where = {row.language: evaluated_on(row) for row in table.quality}
+    by: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.perturbation and where.get(row.language) == evaluated_on(row):
+            by[row.perturbation].append(row)
+    found = {name: {run.address: run for run in whole_runs(of, results)} for name, of in sorted(by.items())}
+    lines = []
+    for cell in table.cells:
+        line = [cell.label, f"{cell.f1.value:.1f}"]
+        for of in found.values():
+            runs = [of[run.address] for run in cell.runs if run.address in of]
+            value = mean(mean(run.f1.values()) for run in runs) if runs else None
+            kept = f" ({100 * value / cell.f1.value:.0f} %)" if value is not None and cell.f1.value else ""
+            line.append("" if value is None else f"{value:.1f}{kept}")
+        lines.append(line)
+    shares = [_share(of) for of in by.values()]
+    if not any(any(line[2:]) for line in lines):
+        return []
+    told = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
+    changed = ["sentences changed", "", *(f"{100 * share:.0f} %" for share in shares)]
+    return ["## Perturbed text", told, Grid(["recipe", "clean", *found], [*lines, changed], True)]
+
+
+def _share(rows: Sequence[Row]) -> float:
+    one = {row.language: row for row in rows}.values()
+    return sum(row.changed or 0 for row in one) / max(1, sum(row.sentences for row in one))
+
+
+def matrices(tables: Sequence[Table]) -> list[Matrix]:
+    """F1 by what a tagger was trained on and by the language that it tagged, a matrix for each recipe that two sources or more
+    share. Of several corpora in a language the first table's counts."""
+    by: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+    names: dict[str, str] = {}
+    for table in tables:
+        for cell in table.cells:
+            row = cell.runs[0].rows[0]
+            key = canonical([row.base_digest, row.split, _without_tags(row)])
+            source = trained_on(row)
+            rest = {name: value for name, value in cell.values.items() if str(value) not in source}
+            names.setdefault(key, Cell(cell.arm, rest, cell.runs).label)
+            for language, f1 in cell.by_language.items():
+                by[key].setdefault((source, language), f1)
+    out = []
+    for key, values in by.items():
+        sources, languages = (sorted({pair[i] for pair in values}) for i in (0, 1))
+        if len(sources) > 1 and len(languages) > 1:
+            out.append(Matrix(names[key], sources, languages, values))
+    return out
+
+
+def _without_tags(row: Row) -> list[object]:
+    """The steps, but for the tags that a source's labels make."""
+    steps = (each for step in row.recipe["steps"] for each in step.items())
+    return [[name, {k: v for k, v in fields.items() if k != "tags"}] for name, fields in steps]
+
+
+def transfer(found: Sequence[Matrix]) -> list[Part]:
+    """The matrices as tables; the figure of them is named `transfer.svg`."""
+    if not found:
+        return []
+    out: list[Part] = ["## Transfer", "![F1 by what was trained on and what was tagged](transfer.svg)"]
+    for matrix in found:
+        rows = [
+            [source, *(f"{f1:.1f}" if (f1 := matrix.f1.get((source, t))) is not None else "" for t in matrix.targets)]
+            for source in matrix.sources
+        ]
+        out += [f"### {matrix.title}, trained on … and tagging …", Grid(["", *matrix.targets], rows, True)]
+    return out

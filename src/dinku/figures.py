@@ -1,0 +1,166 @@
+"""Figures of a report, as SVG and PNG with the same bytes from the same rows."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+from dinku.claims import scope
+from dinku.tables import Table
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
+_STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
+_SETTINGS = {
+    "svg.hashsalt": "dinku",  # else the ids within an SVG are drawn anew each time
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
+    "font.size": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.edgecolor": "#888888",
+}
+
+
+class Matrix(NamedTuple):
+    """F1 in points of one kind of tagger by what it was trained on and by what it tags, [source, target]."""
+
+    title: str
+    sources: Sequence[str]
+    targets: Sequence[str]
+    f1: Mapping[tuple[str, str], float]
+
+    def minus(self, other: Matrix) -> Matrix:
+        """The differences in what both have."""
+        both = {key: value - other.f1[key] for key, value in self.f1.items() if key in other.f1}
+        return Matrix(f"{self.title} minus {other.title}", self.sources, self.targets, both)
+
+
+def _saved(figure: Any, name: str) -> dict[str, bytes]:
+    """A figure as files."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    out = {}
+    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+        file = io.BytesIO()
+        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+        out[f"{name}.{kind}"] = file.getvalue()
+    return out
+
+
+def heat(matrices: Sequence[Matrix], title: str) -> dict[str, bytes]:
+    """Matrices side by side, and below each but the first what it is more than that."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    first = matrices[0]
+    rows = [matrices, [m.minus(first) for m in matrices[1:]]] if len(matrices) > 1 else [matrices]
+    width, height = 2.6 + 0.55 * len(first.targets), 1.6 + 0.45 * len(first.sources)
+    with matplotlib.rc_context(_SETTINGS | {"axes.grid": False}):
+        figure = Figure(figsize=(width * len(matrices), height * len(rows) + 0.6), layout="constrained")
+        axes = figure.subplots(len(rows), len(matrices), squeeze=False)
+        for i, line in enumerate(rows):
+            for axis in axes[i, : len(matrices) - len(line)]:
+                axis.set_axis_off()
+            for axis, matrix in zip(axes[i, len(matrices) - len(line) :], line, strict=True):
+                _draw_heat(axis, matrix, differences=bool(i))
+        figure.suptitle(textwrap.fill(title, round(10 * figure.get_figwidth())), fontsize=13)
+        return _saved(figure, "transfer")
+
+
+def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
+    """A square a source and target with its number in it; white where it wasn't measured."""
+    values = [[matrix.f1.get((s, t), float("nan")) for t in matrix.targets] for s in matrix.sources]
+    most = max((abs(value) for value in matrix.f1.values()), default=1.0) or 1.0
+    low, high, colours = (-most, most, "PuOr") if differences else (0, 100, "Blues")
+    axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    for (source, target), value in matrix.f1.items():
+        dark = value > 60 if not differences else abs(value) > 0.7 * most
+        place = matrix.targets.index(target), matrix.sources.index(source)
+        number = f"{value:+.0f}" if differences else f"{value:.0f}"
+        axes.text(*place, number, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+    axes.set_xticks(range(len(matrix.targets)), matrix.targets, rotation=45, ha="right", fontsize=10)
+    axes.set_yticks(range(len(matrix.sources)), matrix.sources, fontsize=10)
+    axes.set_title(matrix.title, fontsize=11)
+    axes.set_xlabel("tagged")
+    axes.set_ylabel("trained on")
+
+
+def curves(table: Table, title: str) -> dict[str, bytes]:
+    """F1 of one table as a figure: the mean over languages at the left, then every language."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    names = table.languages if len(table.languages) > 1 else []
+    columns = (len(names) + 1) // 2
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(6.4 + 2.3 * columns, 5.6), layout="constrained")
+        grid = figure.add_gridspec(2, 1 + columns, width_ratios=[2.4] + [1.0] * columns)
+        left = figure.add_subplot(grid[:, 0])
+        small = [figure.add_subplot(grid[i // columns, 1 + i % columns], sharey=left) for i in range(len(names))]
+        draw = _draw_lines if table.is_grid else _draw_dots
+        draw(left, table, "")
+        left.set_title("mean over languages" if names else ", ".join(table.languages), fontsize=12)
+        for axes, name in zip(small, names, strict=True):
+            draw(axes, table, name)
+            axes.set_title(name, fontsize=12)
+            axes.label_outer()
+        notes = [scope(table.quality), "with 95 % intervals"]
+        if table.is_grid and any(len(c.runs) == 1 for c in table.cells):
+            notes.append("open marks: a single seed")
+        lines = [textwrap.fill(text, round(10 * figure.get_figwidth())) for text in (title, "; ".join(notes))]
+        figure.suptitle("\n".join(lines), fontsize=13)
+        handles, labels = left.get_legend_handles_labels()
+        if handles:
+            figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        return _saved(figure, "curves")
+
+
+def _draw_lines(axes: Any, table: Table, language: str) -> None:
+    """F1 against sparsity, a line an arm. The mean has its interval as a band; an open mark is a single seed."""
+    if table.dense:
+        value = table.dense.by_language[language] if language else table.dense.f1.value
+        axes.axhline(value, color="#444444", linestyle=(0, (4, 3)), linewidth=1.4, label="dense")
+    for (arm, line), (colour, mark) in zip(table.arms.items(), cycle(_STYLES)):
+        cells = [line[level] for level in sorted(line)]
+        x = [100 * level for level in sorted(line)]
+        y = [c.by_language[language] if language else c.f1.value for c in cells]
+        axes.plot(x, y, color=colour, linewidth=2 if not language else 1.6)
+        axes.plot([], [], color=colour, marker=mark, linewidth=2, label=arm)
+        own = [(at, f1, len(c.runs) > 1) for at, f1, c in zip(x, y, cells, strict=True) if c is not table.dense]
+        for at, f1, several in own:
+            fill = colour if several else "white"
+            size = 5 if language else 8
+            axes.plot(
+                [at],
+                [f1],
+                mark,
+                color=colour,
+                markerfacecolor=fill,
+                markersize=size,
+                markeredgewidth=1.5,
+                clip_on=False,
+            )
+        if not language:
+            axes.fill_between(x, [c.f1.low for c in cells], [c.f1.high for c in cells], color=colour, alpha=0.15, lw=0)
+    axes.set_xlim(-2, 100)
+    axes.set_ylim(0, 100)
+    axes.set_xticks((0, 50) if language else range(0, 101, 20))
+    axes.set_xlabel("sparsity, %")
+    axes.set_ylabel("span F1")
+
+
+def _draw_dots(axes: Any, table: Table, language: str) -> None:
+    """F1 of every recipe, a line each; the mean with its interval."""
+    for i, cell in enumerate(table.cells):
+        value = cell.by_language[language] if language else cell.f1.value
+        axes.plot([value], [i], "o", color=_STYLES[0][0], markersize=5 if language else 8)
+        if not language:
+            axes.plot([cell.f1.low, cell.f1.high], [i, i], color=_STYLES[0][0], linewidth=2)
+    axes.set_yticks(range(len(table.cells)), [cell.label for cell in table.cells])
+    axes.set_ylim(len(table.cells) - 0.5, -0.5)
+    axes.set_xlabel("span F1")

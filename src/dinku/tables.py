@@ -1,0 +1,133 @@
+"""Cells and tables: the rows of a study that may be compared, by arm and grid values, with all their seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean
+
+from dinku.claims import Run, mean_f1, order, percent, whole_runs
+from dinku.recipe import canonical
+from dinku.results import Results, Row
+from dinku.score import Interval
+from dinku.study import Study, Value
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An arm at certain values, with all its seeds."""
+
+    arm: str
+    values: Mapping[str, Value]
+    runs: tuple[Run, ...]
+
+    @property
+    def sparsity(self) -> float:
+        """The grid's value of that name; 0 where there is no such number."""
+        value = self.values.get("sparsity")
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    @property
+    def label(self) -> str:
+        return label_of(self.arm, self.values)
+
+    @cached_property
+    def f1(self) -> Interval:
+        """Mean over languages and seeds, in points."""
+        return mean_f1(self.runs)
+
+    @cached_property
+    def strict(self) -> float:
+        languages = [s.f1 for run in self.runs for s in run.counts.by_language(strict=True).values()]
+        return 100 * mean(languages)
+
+    @cached_property
+    def by_language(self) -> dict[str, float]:
+        return {name: mean(run.f1[name] for run in self.runs) for name in self.runs[0].f1}
+
+    def __str__(self) -> str:
+        seeds = f" ×{len(self.runs)}" if len(self.runs) > 1 else ""
+        return f"{self.f1.value:.1f} [{self.f1.low:.1f}, {self.f1.high:.1f}]{seeds}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that may be compared, as cells in the order of the study."""
+
+    rows: tuple[Row, ...]
+    cells: tuple[Cell, ...]
+
+    @classmethod
+    def of(cls, study: Study, rows: Sequence[Row], results: Results) -> Table:
+        arms = list(dict.fromkeys(block.arm for block in study.recipes))
+        arms += sorted({row.arm for row in rows} - set(arms))
+        runs: dict[str, list[Run]] = defaultdict(list)
+        for run in whole_runs(rows, results):
+            runs[canonical([run.rows[0].arm, run.rows[0].values])].append(run)
+        cells = [Cell(same[0].rows[0].arm, same[0].rows[0].values, _by_seed(same)) for same in runs.values()]
+        return cls(tuple(rows), tuple(sorted(cells, key=lambda c: (arms.index(c.arm), _sortable(c.values)))))
+
+    @cached_property
+    def dense(self) -> Cell | None:
+        """What nothing was done to but training."""
+        return next((c for c in self.cells if not c.values and _is_dense(c)), None)
+
+    @cached_property
+    def is_grid(self) -> bool:
+        """Whether arms differ in sparsity alone, so that they are columns of one table and curves of one figure."""
+        rest = [c for c in self.cells if c is not self.dense]
+        return bool(rest) and all(
+            set(c.values) == {"sparsity"} and isinstance(c.values["sparsity"], int | float) for c in rest
+        )
+
+    @cached_property
+    def arms(self) -> dict[str, dict[float, Cell]]:
+        """The cells of each arm by sparsity, the dense one at 0 of every arm."""
+        out: dict[str, dict[float, Cell]] = {}
+        for cell in self.cells:
+            if cell is not self.dense:
+                out.setdefault(cell.arm, {0.0: self.dense} if self.dense else {})[cell.sparsity] = cell
+        return out
+
+    @property
+    def quality(self) -> list[Row]:
+        return [row for row in self.rows if row.kind == "quality"]
+
+    @cached_property
+    def languages(self) -> list[str]:
+        return sorted({row.language for row in self.quality})
+
+    @property
+    def unfinished(self) -> int:
+        """How many recipes haven't been measured on every language yet."""
+        done = {run.address for cell in self.cells for run in cell.runs}
+        return len({row.address for row in self.quality} - done)
+
+
+def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
+    return tuple(sorted(runs, key=lambda run: (run.rows[0].seed, run.address)))
+
+
+def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:
+    """Numbers by size, before words, before lists by length."""
+    out = []
+    for key, value in sorted(values.items()):
+        rank, size = (2, len(value)) if isinstance(value, list) else (1, 0) if isinstance(value, str) else (0, value)
+        out.append((key, rank, float(size), str(value)))
+    return out
+
+
+def _is_dense(cell: Cell) -> bool:
+    place = order(cell.runs[0].rows[0].recipe)
+    return place is not None and place[0] == "dense"
+
+
+def level_told(sparsity: float) -> str:
+    return percent(sparsity) if sparsity else "0"
+
+
+def label_of(arm: str, values: Mapping[str, Value]) -> str:
+    told = (percent(v) if k == "sparsity" and isinstance(v, int | float) else f"{k} {v}" for k, v in values.items())
+    return " ".join([arm, *told])
