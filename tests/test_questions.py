@@ -93,6 +93,21 @@ def test_c8(made: Tagged, f1: tuple[int, int, int], verdict: str) -> None:
     assert made.verdict("C1").verdict == "not measured"  # that is about languages trained on
 
 
+def test_c8_is_judged_by_an_order_that_has_seeds(made: Tagged) -> None:
+    zero_shot(made, 50, 50, 30)
+    for corpus, languages in (("masakhaner2:fon,bam", ("fon", "bam")), ("masakhaner:zh", ("zh",))):
+        for level, f1 in ((0.5, 20), (0.7, 10)):
+            made.on("after", level, dict.fromkeys(languages, f1), corpus=corpus)
+    assert made.verdict("C8").verdict == "holds"
+    other = Tagged(made.folder.parent / "other" / "made")
+    for corpus, languages in (("masakhaner2:fon,bam", ("fon", "bam")), ("masakhaner:zh", ("zh",))):
+        other.on("dense", 0, dict.fromkeys(languages, 50), corpus=corpus)
+        for order, seeds, f1 in (("before", 1, 50), ("after", 3, 20)):
+            for level in (0.5, 0.7):
+                other.on(order, level, dict.fromkeys(languages, f1), corpus=corpus, seeds=seeds)
+    assert (other.verdict("C8").verdict, other.verdict("C8").measured) == ("fails", pytest.approx(-30))
+
+
 def test_c8_needs_seeds(made: Tagged) -> None:
     assert zero_shot(made, 50, 50, 30, seeds=2).verdict == "undecided"
     found = made.verdict("C8")
@@ -162,6 +177,24 @@ def test_q2_finds_a_feature_that_explains_and_says_how_few_languages_are(made: T
     assert "amh 0 %; hau 10 %; ibo 20 %" in found.found
     assert "Rank correlation with subwords a word: -1.00 [-1.00, -1.00]" in found.found
     assert "10 languages are few" in found.found
+
+
+def test_a_language_with_nothing_to_lose_is_left_out(made: Tagged) -> None:
+    for corpus, f1 in (("a", {"fon": 50, "bam": 50}), ("e", {"da": 50, "fa": 3})):
+        made.pruned(corpus, {0: f1, 0.6: {language: value if value < 20 else 20 for language, value in f1.items()}})
+    found = made.verdict("Q1")
+    assert found.verdict == "fails"
+    assert found.measured == pytest.approx(-30)  # and not half of it, fa having kept its three points
+    assert "Left out, with a dense F1 below 20: fa." in found.found
+    made.pruned("", {0: dict.fromkeys(HOME, 80), 0.6: dict.fromkeys(HOME, 80)})
+    assert "fa 60 %" not in made.verdict("Q2").found
+    assert made.verdict("N2").measured == pytest.approx(-60)
+
+
+def test_other_news_in_a_language_does_not_stand_for_it(made: Tagged) -> None:
+    made.pruned("", {0: dict.fromkeys(HOME, 80), 0.6: dict.fromkeys(HOME, 80)})
+    made.pruned("a corpus that sorts first", {0: dict.fromkeys(HOME, 80), 0.6: dict.fromkeys(HOME, 30)})
+    assert "hau 60 %; swa 60 %" in made.verdict("Q2").found
 
 
 def test_q2_judges_neither_few_languages_nor_few_seeds(tmp_path: Path) -> None:
