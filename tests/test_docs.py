@@ -19,11 +19,12 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
-    whole, part = blocks("yaml")
+    whole, part, matrix = blocks("yaml")
     top = whole[: whole.index("recipes:")]
     for block, arms in (
         (whole, ["dense", *["before"] * 3, *["after"] * 3]),
         (top + part, ["teacher", *["student"] * 3]),
+        (top + matrix, ["dense"] * 3),
     ):
         (tmp_path / "mine.yaml").write_text(block, encoding="utf-8")
         assert [entry.arm for entry in Study.read(tmp_path / "mine.yaml").entries()] == arms
