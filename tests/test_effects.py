@@ -81,14 +81,15 @@ def test_targets_say_how_they_are_read_beside_their_f1(made: Tagged) -> None:
 def test_perturbed_text_stands_beside_clean_text(made: Tagged) -> None:
     for order, level, clean, noisy in (("dense", 0.0, 80, 60), ("before", 0.6, 70, 35)):
         made.on(order, level, dict.fromkeys(HOME, clean))
-        made.on(order, level, dict.fromkeys(HOME, noisy), perturbation="slips:0.15")
+        made.on(order, level, dict.fromkeys(HOME, noisy), perturbation="slips:0.15", changed=50)
+        made.on(order, level, dict.fromkeys(HOME, clean), perturbation="lower:1", changed=100)
     text = written(made)["report.md"].decode()
     head, *lines = table(text, after="## Perturbed text")
-    assert head == ["recipe", "clean", "slips:0.15"]
+    assert head == ["recipe", "clean", "lower:1", "slips:0.15"]
     assert lines == [
-        ["dense", "80.0", "60.0 (75 %)"],
-        ["before 60 %", "70.0", "35.0 (50 %)"],
-        ["sentences changed", "", "0 %"],
+        ["dense", "80.0", "80.0 (100 %)", "60.0 (75 %)"],
+        ["before 60 %", "70.0", "70.0 (100 %)", "35.0 (50 %)"],
+        ["sentences changed", "", "100 %", "50 %"],
     ]
     assert table(text, after="## F1")[1][1].startswith("80.0 [")  # where perturbed rows don't count
     assert "Left out" not in text

@@ -31,6 +31,7 @@ class Tagged(Made):
         seeds: int | Iterable[int] = 3,
         labels: tuple[str, ...] = ("LOC", "PER"),
         features: Mapping[str, Mapping[str, int]] | None = None,
+        changed: int | None = None,
     ) -> None:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             for language, value in f1.items():
@@ -52,6 +53,7 @@ class Tagged(Made):
                         "corpus": f"{name} ({language})",
                         "fingerprint": f"{name} {language} {perturbation}".encode().hex().ljust(64, "0")[-64:],
                         "perturbation": perturbation,
+                        "changed": changed,
                         "target": Target(trained=HOME, **target),
                     }
                 )

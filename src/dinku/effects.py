@@ -118,11 +118,12 @@ def _kinds(cell: Cell, results: Results) -> list[str]:
 def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
     """F1 of the table's recipes on the same sentences perturbed, and how much of the clean F1 that is."""
     where = {row.language: evaluated_on(row) for row in table.quality}
-    by: dict[str, list[Row]] = defaultdict(list)
+    by: dict[str, list[Row]] = {}
     for row in rows:
         if row.perturbation and where.get(row.language) == evaluated_on(row):
-            by[row.perturbation].append(row)
-    found = {name: {run.address: run for run in whole_runs(of, results)} for name, of in sorted(by.items())}
+            by.setdefault(row.perturbation, []).append(row)
+    by = dict(sorted(by.items()))
+    found = {name: {run.address: run for run in whole_runs(of, results)} for name, of in by.items()}
     lines = []
     for cell in table.cells:
         line = [cell.label, f"{cell.f1.value:.1f}"]
