@@ -55,13 +55,15 @@ def damage(table: Table, results: Results) -> list[Part]:
     for cell in table.cells:
         if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
             continue
-        lost = losses(*(_f1([pair[i] for pair in pairs]) for i in (0, 1)))
+        lost, by_label = (
+            losses(*(f1([pair[i] for pair in pairs]) for i in (0, 1))) for f1 in (_by_language, _by_label)
+        )
         agree = _agreement(pairs, results)
         rows.append(
             [
                 cell.label,
                 str(contrast([a for a, _ in pairs], [b for _, b in pairs])),
-                ", ".join(f"{loss.where} {100 * loss.relative:.0f} %" for loss in lost),
+                *(", ".join(f"{loss.where} {100 * loss.relative:.0f} %" for loss in of) for of in (lost, by_label)),
                 f"{100 * pstdev(loss.relative for loss in lost):.1f}",
                 *([f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]),
             ]
@@ -69,17 +71,23 @@ def damage(table: Table, results: Results) -> list[Part]:
         kinds.append(_kinds(cell, results))
     if not rows:
         return []
-    head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "its spread, points", "words tagged alike"]
-    out: list[Part] = ["## Damage", Grid([*head, "sentences tagged alike"], rows)]
+    head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "by label", "spread over languages, points"]
+    out: list[Part] = ["## Damage", Grid([*head, "words tagged alike", "sentences tagged alike"], rows)]
     if all(kinds):
         head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
         out += ["### Kinds of errors", Grid(head, [line for line in kinds if line])]
     return out
 
 
-def _f1(runs: Sequence[Run]) -> dict[str, float]:
+def _by_language(runs: Sequence[Run]) -> dict[str, float]:
     """F1 by language, the mean over seeds."""
     return {language: mean(run.f1[language] for run in runs) for language in runs[0].f1}
+
+
+def _by_label(runs: Sequence[Run]) -> dict[str, float]:
+    """F1 of each label that gold has, over all languages, the mean over seeds."""
+    found = [run.counts.by_type() for run in runs]
+    return {label: mean(of[label].f1 for of in found) for label, scores in found[0].items() if scores.support}
 
 
 def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
