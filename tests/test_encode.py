@@ -209,3 +209,17 @@ def test_words_that_hold_an_unknown_subword_are_counted_once(kind: str) -> None:
     subwords, unknown = encoder.unknown(sentences)
     assert subwords == sum(map(len, encoder.subwords(sentences)))
     assert unknown == (0 if kind == "bytes" else 4)
+
+
+@pytest.mark.shared
+def test_a_trimmed_vocabulary_knows_its_own_languages_and_not_chinese(shared: Path) -> None:
+    """Counted again word by word, each alone."""
+    found = opened(shared / "models" / "e5-masakhaner")
+    assert found is not None
+    encoder, unknown = found
+    for name, least, most in (("masakhaner:zh", 0.5, 1.0), ("masakhaner:hau", 0.0, 0.01)):
+        part = sources.load(name, "test").sample(40, seed=0)
+        words = [word for s in part for word in s.words]
+        alone = [encoder.tokenizer.encode([w], is_pretokenized=True, add_special_tokens=False).ids for w in words]
+        assert encoder.unknown([s.words for s in part])[1] == sum(unknown in ids for ids in alone)
+        assert least <= sum(unknown in ids for ids in alone) / len(words) <= most

@@ -338,7 +338,7 @@ class Versions:
         if not seeds:
             return None
         a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
-        found = kept((a, b), (c, d), level=level, draws=2000, average="languages")
+        found = kept((a, b), (c, d), level=level, draws=4000, average="languages")
         return Compared(len(seeds), *(100 * value for value in found[:3]))
 
 
