@@ -59,6 +59,10 @@ def test_a_packed_file_that_does_not_fit_is_told(tmp_path: Path) -> None:
     save_file({k: v for k, v in stored.items() if k != f"{name}.scale"}, folder / packing.FILE)
     with pytest.raises(DinkuError, match=r"can't be read \('classifier\.weight\.scale'\)"):
         Tagger.load(folder)
-    (folder / packing.FILE).write_bytes(b"\0" * 100)
-    with pytest.raises(DinkuError, match=r"model\.int8\.safetensors: can't be read"):
-        Tagger.load(folder)
+    for size, told in (
+        (100_000, r"model\.int8\.safetensors: can't be read"),
+        (100, "100 bytes hold no 6,421 parameters"),
+    ):
+        (folder / packing.FILE).write_bytes(b"\0" * size)
+        with pytest.raises(DinkuError, match=told):
+            Tagger.load(folder)

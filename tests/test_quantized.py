@@ -201,7 +201,7 @@ def widened(tensors: dict[str, torch.Tensor]) -> None:
 
 def pickled(folder: Path) -> None:
     (file,) = folder.glob("*.safetensors")
-    file.write_bytes(pickle.dumps({"a": 1}))
+    file.write_bytes(pickle.dumps({"a": b"1" * 100_000}))
 
 
 def to_bin(folder: Path) -> None:

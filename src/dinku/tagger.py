@@ -223,8 +223,9 @@ def _config(folder: Path, raw: dict[str, Any]) -> Any:
 
 def _held(folder: Path) -> None:
     """Raise `DinkuError` where a folder's files can't hold what its config speaks of, before that fills the memory."""
-    there, parameters = sum(path.stat().st_size for path in weight_files(folder)), Shape.of_folder(folder).parameters
-    if there < parameters:  # of which int8 takes the least, a byte each
+    files, parameters = weight_files(folder), Shape.of_folder(folder).parameters
+    there = sum(path.stat().st_size for path in files)
+    if files and there < parameters:  # of which int8 takes the least, a byte each
         problem = f"its weights can't be read: {there:,} bytes hold no {parameters:,} parameters"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
