@@ -48,7 +48,7 @@ def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
     with written_folder(path) as part:
         (part / "one").touch()
     assert [f.name for f in path.iterdir()] == ["one"]
-    with pytest.raises(DinkuError, match=r"can't be written \(Directory not empty\)"), written_folder(path):
+    with pytest.raises(DinkuError, match=r"is there already; name a new folder"), written_folder(path):
         pass
     assert list(tmp_path.iterdir()) == [path]
 

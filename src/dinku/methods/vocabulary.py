@@ -43,8 +43,9 @@ _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray n
 class TrimVocabulary:
     """Keep ``size`` rows of the vocabulary.
 
-    Special tokens stay, and of the chosen ``scripts`` (Unicode's names, such as *Latin* or *Ethiopic*; none: those that
-    have 1 % of the text's letters or more) all single characters; so do digits, punctuation and marks, which belong to
+    Special tokens stay, all bytes where pieces are of bytes, and else of the chosen ``scripts`` (Unicode's names, such as
+    *Latin* or *Ethiopic*; none: those that have 1 % of the text's letters or more) all single characters; so do digits,
+    punctuation and marks, which belong to
     no script, and of other scripts the letters that occur. Then come the pieces that the train text uses, the most
     frequent first, and then, where there is room, the likeliest of the rest, those of the chosen scripts first. Where
     ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells what that does to each language. A
@@ -107,7 +108,8 @@ class TrimVocabulary:
         alone = {
             i for i, piece in enumerate(bare) if len(piece) == 1 and (_script(piece) in scripts or piece in letters)
         }
-        alone |= {i for i in named if pieces[i] in _BYTES} if built.bytes else set()
+        if built.bytes:  # whole characters fall apart as other pieces do, into bytes
+            alone = {i for i in named if pieces[i] in _BYTES}
         must = built.closed(alone | _special(tagger.tokenizer))
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
         # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
