@@ -209,7 +209,7 @@ def test_where_f1_would_be_lost_layers_stay_in_float32(tagger: Tagger, data: Dat
     assert how.speed is not None
     assert made.manifest.gate["f1_before"] - made.manifest.gate["f1"] <= 0.01
     assert how.bytes > 0
-    assert "stay in fp32" in (tmp_path / "out" / "README.md").read_text()
+    assert "kept in fp32: " in (tmp_path / "out" / "README.md").read_text()
     check_law(Quantize(), tagger.shape, made.shape)
 
 

@@ -80,10 +80,10 @@ class Quantization(_Part):
         """What a person should know of it."""
         if self.lost is None:
             return f"All linear layers are in int8 ({self.mode}), whatever that costs."
-        out = f"With all linear layers in int8 ({self.mode}) F1 on those sentences changes by {-100 * self.lost:+.2f}"
+        out = f"With all linear layers in int8 ({self.mode}) F1 on the sentences compared changes by {-100 * self.lost:+.2f}"
         if not self.kept:
             return f"{out}; all are."
-        out += f", where {100 * self.tolerance:.2f} may be lost: {len(self.kept)} stay in fp32 ({', '.join(self.kept)})"
+        out += f", where {100 * self.tolerance:.2f} may be lost; kept in fp32: {', '.join(self.kept)}"
         slow = self.speed is not None and self.speed < 0.8
         return f"{out}. It has {self.speed or 0:.0%} of the speed of full int8{', less than the 80 % aimed at' if slow else ''}."
 

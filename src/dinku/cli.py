@@ -151,6 +151,7 @@ def demo(
     ]
     titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
     _table(titles, rows, title=f"{done.sentences} test sentences (sample)")
+    print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
     return None

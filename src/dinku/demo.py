@@ -31,6 +31,7 @@ class Told:
     f1: dict[str, float]
     bytes_disk: dict[str, int]
     speed: dict[str, float]
+    quantized: str
     sentences: int
     found: tuple[tuple[Sentence, Tagging], ...]
 
@@ -81,4 +82,5 @@ def demo(folder: Path, progress: Report) -> Told:
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
     page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
     sizes = dict(zip(names, (measure.disk_bytes(made), measure.disk_bytes(target)), strict=True))
-    return Told(page, target, f1, sizes, speed, len(test), found)
+    how = small.manifest.quantization
+    return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found)

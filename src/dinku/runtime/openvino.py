@@ -20,7 +20,7 @@ class OpenVinoEngine:
     """Logits of an OpenVINO token classifier (IR or ONNX), on ``threads`` threads.
 
     ``precision`` is *fp32*, *bf16* or *int8*. It is always stated: left alone, OpenVINO silently computes in bf16 wherever
-    the processor can. A processor without bf16 computes such a model in fp32; `executed` tells.
+    the processor can. A processor without bf16 may compute such a model in fp32, as `executed` tells, or refuse it.
     """
 
     def __init__(self, model: Path, *, threads: int, precision: str = "fp32") -> None:
