@@ -192,8 +192,10 @@ def test_the_fewest_layers_are_found(least: int) -> None:
     assert len(asked) == len(set(asked)) <= 8
 
 
-def test_where_f1_would_be_lost_layers_stay_in_float32(tagger: Tagger, data: Data, tmp_path: Path) -> None:
-    """On tags that the tagger itself gave, so that its F1 is 1, and random weights, which rounding hurts most."""
+def test_where_f1_would_be_lost_layers_stay_in_float32(data: Data, tmp_path: Path) -> None:
+    """On tags that the tagger itself gave, so that its F1 is 1, and with a layer that int8 leaves few steps."""
+    tagger = _own(tiny_tagger())
+    tagger.model.roberta.encoder.layer[0].intermediate.dense.weight.data[:, 0] += 30.0
     assert data.train
     assert data.dev
     found = tagger.tag(data.dev.sentences)
