@@ -22,6 +22,7 @@ import torch
 from dinku import convert, sources
 from dinku.bundle import Bundle, Runtime
 from dinku.corpus import Corpus
+from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.measure import interleaved
 from dinku.tagger import Tagger
@@ -60,7 +61,10 @@ def measured(model: str, corpus: str, folder: Path, sentences: int, rounds: int,
     whole = Corpus.joined(parts, test.name)
     subjects: dict[str, Tagger | Bundle] = {"torch fp32": Tagger.load(model)}
     for way in WAYS:
-        subjects[name(*way)] = Bundle.open(str(folder / name(*way).replace(" ", "-")), threads=threads)
+        try:
+            subjects[name(*way)] = Bundle.open(str(folder / name(*way).replace(" ", "-")), threads=threads)
+        except DinkuError as error:
+            print(f"{name(*way)}: {error}", file=sys.stderr)
     out = {}
     for each, subject in subjects.items():
         counts = subject.evaluate(whole)
@@ -108,7 +112,7 @@ def main() -> None:
                 str(asked.rounds),
             ]
             env = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": str(threads)}
-            found = json.loads(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+            found = json.loads(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
             print(f"\noneDNN: {instructions}, threads: {threads}, {found['sentences']} test sentences")
             print(f"{'':<28}{'F1':>7}{'worst loss':>16}{'kept fp32':>11}{'sentences/s':>13}{'× torch':>9}")
             dense = found["f1"]["torch fp32"]

@@ -12,7 +12,8 @@ from dinku.errors import DinkuError
 def unreadable(model: Path, error: Exception) -> DinkuError:
     """What an engine says of a model that it can't open."""
     reason = " ".join(str(error).split())[:200]
-    return DinkuError(f"can't be opened ({reason})", where=str(model), remedy="fetch or export the model again")
+    remedy = "unset ONEDNN_MAX_CPU_ISA" if held() else "fetch or export the model again"
+    return DinkuError(f"can't be opened ({reason}){held()}", where=str(model), remedy=remedy)
 
 
 def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str]) -> None:
@@ -24,4 +25,4 @@ def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str]) -> N
 def held() -> str:
     """To which instructions oneDNN is held, which multiplies for torch and OpenVINO; empty where to none."""
     most = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    return f", oneDNN held to {most}" if most else ""
+    return f", oneDNN held to {most}" if most not in (None, "", "ALL", "DEFAULT") else ""

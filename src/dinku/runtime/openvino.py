@@ -10,6 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from dinku.encode import Batch
+from dinku.errors import DinkuError
 from dinku.results import instructions
 from dinku.runtime import check_names, held, unreadable
 
@@ -29,6 +30,10 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
+        if (
+            held()
+        ):  # OpenVINO asks the processor itself, and would choose products that oneDNN then answers with nothing
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         try:
             core = openvino.Core()
             self._compiled = core.compile_model(core.read_model(model), "CPU", options)
@@ -43,6 +48,11 @@ class OpenVinoEngine:
         """[scored words, tags] in float32."""
         given = {"input_ids": batch.ids, "attention_mask": batch.mask}
         out = self._request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
+        if out.shape[:2] != batch.ids.shape:
+            problem = f"answers {list(out.shape)} to {list(batch.ids.shape)}{held()}"
+            raise DinkuError(
+                problem, where="openvino", remedy="export for onnxruntime, or use another version", status=1
+            )
         return out[batch.rows, batch.columns]
 
     def executed(self, batch: Batch) -> dict[str, int]:
