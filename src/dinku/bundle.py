@@ -60,8 +60,9 @@ class File(_Part):
 class Quantization(_Part):
     """How a bundle was made int8.
 
-    Ranges are of ``sentences`` of a corpus. ``lost`` is F1 (of 1) on the gate's sentences when all linear layers are int8,
-    against the tagger it was made from, and ``tolerance`` what may be lost, or 1 for anything. The layers ``kept`` in float32,
+    Ranges are of ``sentences`` of a corpus. ``lost`` is F1 (of 1) and ``equal`` the share of equal tags on the gate's
+    sentences when all linear layers are int8, against the tagger it was made from, and ``tolerance`` the F1 that may be lost,
+    or 1 for anything. The layers ``kept`` in float32,
     ``bytes`` more than in int8, are those that cost most. With them the bundle has ``speed`` times the speed of one without,
     measured where it was made.
     """
@@ -71,6 +72,7 @@ class Quantization(_Part):
     corpus: str
     sentences: int
     lost: float | None
+    equal: float | None = None
     kept: tuple[str, ...] = ()
     bytes: int = 0
     speed: float | None = None
@@ -81,9 +83,11 @@ class Quantization(_Part):
         if self.lost is None:
             return f"All linear layers are in int8 ({self.mode}), whatever that costs."
         out = f"With all linear layers in int8 ({self.mode}) F1 on the sentences compared changes by {-100 * self.lost:+.2f}"
+        if self.equal is not None:
+            out += f" and {self.equal:.2%} of tags are equal"
         if not self.kept:
             return f"{out}; all are."
-        out += f", where {100 * self.tolerance:.2f} may be lost; kept in fp32: {', '.join(self.kept)}"
+        out += f", where {100 * self.tolerance:.2f} may be lost and 99 % must be; kept in fp32: {', '.join(self.kept)}"
         slow = self.speed is not None and self.speed < 0.8
         return f"{out}. It has {self.speed or 0:.0%} of the speed of full int8{', less than the 80 % aimed at' if slow else ''}."
 

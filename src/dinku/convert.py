@@ -175,17 +175,18 @@ class Reference:
         self.tagged = self.tag(engine)
         self.f1 = _f1(corpus, self.tagged)
 
-    def tag(self, engine: Engine, what: str = "comparing tags") -> list[Tagging]:
+    def tag(self, engine: Engine) -> list[Tagging]:
         """What an engine makes of the corpus."""
-        self.report(what, 0, len(self.corpus))
+        say = partial(self.report, "comparing tags")
+        say(0, len(self.corpus))
         own = self.tagger
-        say = partial(self.report, what)
         return tag(engine, own.encoder, own.tags, self.corpus.sentences, progress=say)
 
-    def lost(self, engine: Engine) -> float | None:
-        """F1 (of 1) that an engine has less than the tagger; `None` where the sentences aren't tagged."""
-        found = _f1(self.corpus, self.tag(engine, "measuring F1"))
-        return None if found is None or self.f1 is None else self.f1 - found
+    def compare(self, engine: Engine) -> tuple[float, float | None]:
+        """The share of words that an engine gives the tagger's tag, and its F1 (of 1); `None` where sentences have no tags."""
+        tagged = self.tag(engine)
+        pairs = [(a, b) for x, y in zip(self.tagged, tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
+        return sum(a == b for a, b in pairs) / len(pairs), _f1(self.corpus, tagged)
 
     def gate(self, engine: Told, precision: Precision, *, tolerance: float = TOLERANCE) -> Equivalence:
         """Compare an engine with the tagger it was converted from.
@@ -196,8 +197,7 @@ class Reference:
         if precision not in get_args(Precision):
             raise DinkuError(f"there is no precision {precision!r}", where="gate", remedy="choose fp32, bf16 or int8")
         found = [list(_each(engine, self.tagger.encoder, shape)) for shape in _shapes(self.windows)]
-        tagged = self.tag(engine)
-        pairs = [(a, b) for x, y in zip(self.tagged, tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
+        equal, f1 = self.compare(engine)
         result = Equivalence(
             precision=precision,
             logits=_most(self.wanted, chain.from_iterable(found)),
@@ -205,10 +205,10 @@ class Reference:
             batch=_most(dict(found[0]), chain.from_iterable(found[1:])),
             windows=len(self.windows),
             longest=max(len(window.ids) for window in self.windows),
-            equal=sum(a == b for a, b in pairs) / len(pairs),
-            words=len(pairs),
+            equal=equal,
+            words=self.corpus.words,
             f1_before=self.f1,
-            f1=_f1(self.corpus, tagged),
+            f1=f1,
             executed=engine.executed(self.tagger.encoder.batch(self.windows[:1])),
         )
         if fault := result.fault(tolerance):

@@ -87,10 +87,10 @@ def export(
 
     ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*dynamic* for
     onnxruntime and *static* for OpenVINO unless told otherwise), ranges are measured on sentences of ``calibration``, whose
-    tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, the
-    linear layers that cost most stay in float32, the fewest that do. Nothing is written where the gate refuses or the process
-    is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the runtime doesn't know the
-    precision, or the gate refuses.
+    tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag
+    in a hundred, the linear layers that cost most stay in float32, the fewest that do. Nothing is written where the gate
+    refuses or the process is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the
+    runtime doesn't know the precision, or the gate refuses.
     """
     about, target, threads = about or About(), Path(folder), threads or available_threads()
     _check_asked(runtime, precision, mode, tolerance)
@@ -176,24 +176,28 @@ def _quantize(
     int8.smooth(whole, batches)
     write = int8.to_onnxruntime if runtime == "onnxruntime" else int8.to_openvino
 
-    def lost(kept: Sequence[str]) -> float:
+    def tried(kept: Sequence[str]) -> tuple[float, float]:
         reference.report(f"quantizing for {runtime}", 0, 0)
         write(whole, path, mode, batches, kept)
-        return reference.lost(bundle.engine(path, runtime, "int8", threads)) or 0.0
+        equal, f1 = reference.compare(bundle.engine(path, runtime, "int8", threads))
+        return equal, (reference.f1 or 0.0) - (f1 or 0.0)
+
+    def fine(equal: float, lost: float) -> bool:
+        return equal >= convert.EQUAL["int8"] and lost <= tolerance
 
     costs: list[str] = []
-    first = speed = None
+    equal = lost = speed = None
     if tolerance < 1:
-        first = lost(())
+        equal, lost = tried(())
     else:
         write(whole, path, mode, batches)
-    if first is not None and first > tolerance:
+    if equal is not None and lost is not None and not fine(equal, lost):
         reference.report("ranking layers", 0, 0)
         found = importance.rounding(tagger, ranges.sample(RANKED, seed=0), strength=int8.SMOOTH)
         costs = sorted(found, key=lambda name: -found[name])
         with tempfile.TemporaryDirectory() as folder:
             full = shutil.copytree(path.parent, Path(folder) / "full") / path.name
-            costs = costs[: _fewest(lambda n: lost(costs[:n]) <= tolerance, len(costs))]
+            costs = costs[: _fewest(lambda n: fine(*tried(costs[:n])), len(costs))]
             write(whole, path, mode, batches, costs)
             speed = _speed(reference, *(bundle.engine(file, runtime, "int8", threads) for file in (path, full)))
     made = Quantization(
@@ -201,7 +205,8 @@ def _quantize(
         tolerance=tolerance,
         corpus=_called(ranges),
         sentences=len(ranges),
-        lost=first,
+        lost=lost,
+        equal=equal,
         kept=tuple(sorted(costs)),
         bytes=int8.more_bytes(whole, costs),
         speed=speed,
