@@ -110,9 +110,9 @@ def test_damage_is_told_by_language_by_kind_and_by_agreement(made: Tagged) -> No
     text = written(made)["report.md"].decode()
     head, (line,) = (lambda rows: (rows[0], rows[1:]))(table(text, after="## Damage"))
     cells = dict(zip(head, line, strict=True))
-    assert cells["part of F1 gone, the worst first"] == "swa 100 %, hau 33 %"
+    assert cells["part of F1 gone, the worst first"] == "swa 100.0 %, hau 33.3 %"
     assert cells["spread over languages, points"] == "33.3"
-    assert cells["by label"] == "LOC 100 %, PER 60 %"
+    assert cells["by label"] == "LOC 100.0 %, PER 60.0 %"
     assert cells["F1 minus dense"].startswith("-66.67 [")
     rows = {(r.arm, r.language): made.results.answers(r) for r in made.results.rows()}
     sides = [[t for language in HOME for t in rows[arm, language].found] for arm in ("dense", "before")]  # type: ignore[union-attr]
@@ -132,4 +132,5 @@ def test_damage_is_told_by_language_by_kind_and_by_agreement(made: Tagged) -> No
         file.unlink()
     text = written(made)["report.md"].decode()
     assert "Kinds of errors" not in text
-    assert "swa 100 %, hau 33 %" in text
+    assert "tagged alike" not in text
+    assert "swa 100.0 %, hau 33.3 %" in text

@@ -14,7 +14,8 @@ from test_claims import Made, steps_of
 from dinku import report
 from dinku.errors import DinkuError
 from dinku.results import Results, Row
-from dinku.study import Study
+from dinku.study import Study, Timing
+from dinku.tables import Table
 
 STEPS = [{"FineTune": {"epochs": 3}}]
 STUDY = Study.model_validate(
@@ -233,3 +234,12 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_status_1(made: Made) ->
     with pytest.raises(DinkuError, match="can't be written") as error:
         report.write(STUDY, made.results, out)
     assert error.value.status == 1
+
+
+def test_a_study_may_name_what_its_recipes_are_measured_against(made: Made) -> None:
+    """As one does that quantizes what is trained already."""
+    rows = [r.model_copy(update={"values": {}}) if r.arm == "before" else r for r in made.results.rows()]
+    rows = [row for row in rows if row.values.get("sparsity") != 0.3]
+    study = STUDY.model_copy(update={"latency": Timing(reference="before")})
+    found = [Table.of(each, rows, made.results).dense for each in (STUDY, study)]
+    assert [cell and cell.arm for cell in found] == ["dense", "before"]

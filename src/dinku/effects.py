@@ -51,28 +51,31 @@ def damage(table: Table, results: Results) -> list[Part]:
     """What each recipe cost against the dense tagger of the same seed: by language, and where answers were kept, by kind."""
     if table.dense is None or len(table.cells) < 2:
         return []
-    rows, kinds = [], [_kinds(table.dense, results)]
+    rows, kinds, alike = [], [_kinds(table.dense, results)], list[tuple[float, float] | None]()
     for cell in table.cells:
         if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
             continue
         lost, by_label = (
             losses(*(f1([pair[i] for pair in pairs]) for i in (0, 1))) for f1 in (_by_language, _by_label)
         )
-        agree = _agreement(pairs, results)
+        alike.append(_agreement(pairs, results))
         rows.append(
             [
                 cell.label,
                 str(contrast([a for a, _ in pairs], [b for _, b in pairs])),
-                *(", ".join(f"{loss.where} {100 * loss.relative:.0f} %" for loss in of) for of in (lost, by_label)),
+                *(", ".join(f"{loss.where} {100 * loss.relative:.1f} %" for loss in of) for of in (lost, by_label)),
                 f"{100 * pstdev(loss.relative for loss in lost):.1f}",
-                *([f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]),
             ]
         )
         kinds.append(_kinds(cell, results))
     if not rows:
         return []
     head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "by label", "spread over languages, points"]
-    out: list[Part] = ["## Damage", Grid([*head, "words tagged alike", "sentences tagged alike"], rows)]
+    if any(alike):
+        head += ["words tagged alike", "sentences tagged alike"]
+        for row, agree in zip(rows, alike, strict=True):
+            row += [f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]
+    out: list[Part] = ["## Damage", Grid(head, rows)]
     if all(kinds):
         head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
         out += ["### Kinds of errors", Grid(head, [line for line in kinds if line])]

@@ -58,6 +58,7 @@ class Table:
 
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
+    reference: str = ""  # the arm that a study itself measures others against
 
     @classmethod
     def of(cls, study: Study, rows: Sequence[Row], results: Results) -> Table:
@@ -67,12 +68,15 @@ class Table:
         for run in whole_runs(rows, results):
             runs[canonical([run.rows[0].arm, run.rows[0].values])].append(run)
         cells = [Cell(same[0].rows[0].arm, same[0].rows[0].values, _by_seed(same)) for same in runs.values()]
-        return cls(tuple(rows), tuple(sorted(cells, key=lambda c: (arms.index(c.arm), _sortable(c.values)))))
+        cells.sort(key=lambda c: (arms.index(c.arm), _sortable(c.values)))
+        return cls(tuple(rows), tuple(cells), study.latency.reference if study.latency else "")
 
     @cached_property
     def dense(self) -> Cell | None:
-        """What nothing was done to but training."""
-        return next((c for c in self.cells if not c.values and _is_dense(c)), None)
+        """What others are measured against: the study's own reference, or what nothing was done to but training."""
+        plain = [cell for cell in self.cells if not cell.values]
+        named = (cell for cell in plain if cell.arm == self.reference)
+        return next(named, next(filter(_is_dense, plain), None))
 
     @cached_property
     def is_grid(self) -> bool:
