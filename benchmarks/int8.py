@@ -3,7 +3,8 @@
 Bundles are exported once into ``--bundles`` (in fp32, bf16 and int8, with the default tolerance on 600 of CORPUS' dev
 sentences), beside the tagger in torch. For each number of threads and each instruction set that oneDNN is held to (which
 multiplies for torch and OpenVINO; onnxruntime's kernels can't be held) a process of its own gives F1 on the same test
-sentences of each language, and sentences a second, whole path in batches, interleaved over ``--rounds``. Ratios are to torch in
+sentences of each language, and sentences a second on ``--timed`` of them, whole path in batches, interleaved over ``--rounds``.
+Ratios are to torch in
 float32 within a round.
 """
 
@@ -54,11 +55,15 @@ def exported(model: str, corpus: str, folder: Path) -> None:
             export(tagger, target, dev, runtime=runtime, precision=precision, mode=mode, calibration=calibration)  # type: ignore[arg-type]
 
 
-def measured(model: str, corpus: str, folder: Path, sentences: int, rounds: int, threads: int) -> dict[str, object]:
+def measured(
+    model: str, corpus: str, folder: Path, sentences: int, timed: int, rounds: int, threads: int
+) -> dict[str, object]:
     torch.set_num_threads(threads)
     test = sources.load(corpus, "test")
-    parts = [test.only(language).sample(sentences, 0) for language in test.languages]
-    whole = Corpus.joined(parts, test.name)
+    whole, few = (
+        Corpus.joined([test.only(language).sample(n, 0) for language in test.languages], test.name)
+        for n in (sentences, timed)
+    )
     subjects: dict[str, Tagger | Bundle] = {"torch fp32": Tagger.load(model)}
     for way in WAYS:
         try:
@@ -69,19 +74,27 @@ def measured(model: str, corpus: str, folder: Path, sentences: int, rounds: int,
     for each, subject in subjects.items():
         counts = subject.evaluate(whole)
         out[each] = {language: score.f1 for language, score in counts.by_language().items()}
-    tagging = {each: (lambda subject=subject: subject.tag(whole.sentences)) for each, subject in subjects.items()}
+    tagging = {each: (lambda subject=subject: subject.tag(few.sentences)) for each, subject in subjects.items()}
     seconds = interleaved(tagging, rounds=rounds)
     ratios = {
         each: median(a / b for a, b in zip(seconds["torch fp32"], own, strict=True)) for each, own in seconds.items()
     }
-    speed = {each: len(whole) / median(own) for each, own in seconds.items()}
+    speed = {each: len(few) / median(own) for each, own in seconds.items()}
     sizes = {each: s.manifest.model for each, s in subjects.items() if isinstance(s, Bundle)}
     kept = {
         each: len(s.manifest.quantization.kept)
         for each, s in subjects.items()
         if isinstance(s, Bundle) and s.manifest.quantization
     }
-    return {"f1": out, "speed": speed, "ratio": ratios, "sentences": len(whole), "model": sizes, "kept": kept}
+    return {
+        "f1": out,
+        "speed": speed,
+        "ratio": ratios,
+        "sentences": len(whole),
+        "timed": len(few),
+        "model": sizes,
+        "kept": kept,
+    }
 
 
 def main() -> None:
@@ -90,30 +103,27 @@ def main() -> None:
     parser.add_argument("corpus")
     parser.add_argument("--bundles", type=Path, default=Path("bundles"))
     parser.add_argument("--sentences", type=int, default=50, help="test sentences of each language")
+    parser.add_argument("--timed", type=int, default=10, help="of them timed")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--instructions", nargs="*", default=["DEFAULT", "AVX2"], help="ONEDNN_MAX_CPU_ISA")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        given = (asked.model, asked.corpus, asked.bundles, asked.sentences, asked.rounds, asked.threads[0])
+        given = (asked.model, asked.corpus, asked.bundles, asked.sentences, asked.timed, asked.rounds, asked.threads[0])
         print(json.dumps(measured(*given)))
         return
     exported(asked.model, asked.corpus, asked.bundles)
     for instructions in asked.instructions:
         for threads in asked.threads:
             command = [sys.executable, __file__, asked.model, asked.corpus, "--child", "--threads", str(threads)]
-            command += [
-                "--bundles",
-                str(asked.bundles),
-                "--sentences",
-                str(asked.sentences),
-                "--rounds",
-                str(asked.rounds),
-            ]
+            for option in ("bundles", "sentences", "timed", "rounds"):
+                command += [f"--{option}", str(getattr(asked, option))]
             env = os.environ | {"ONEDNN_MAX_CPU_ISA": instructions, "OMP_NUM_THREADS": str(threads)}
             found = json.loads(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout)
-            print(f"\noneDNN: {instructions}, threads: {threads}, {found['sentences']} test sentences")
+            print(
+                f"\noneDNN: {instructions}, threads: {threads}, {found['sentences']} test sentences, {found['timed']} timed"
+            )
             print(f"{'':<28}{'F1':>7}{'worst loss':>16}{'kept fp32':>11}{'sentences/s':>13}{'× torch':>9}")
             dense = found["f1"]["torch fp32"]
             for each, f1 in found["f1"].items():
