@@ -21,7 +21,7 @@ from dinku.testing import tiny_corpus, tiny_tagger
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
     *("errors", "files", "spans", "corpus", "words", "text", "sample", "fetch", "sources", "perturb", "score", "shape"),
-    *("encode", "answers", "results", "runtime", "predict", "damage", "measure", "packing", "bundle"),
+    *("encode", "answers", "results", "runtime", "predict", "damage", "measure", "packing", "bundle", "lines"),
 )
 ORDER = (
     *FREE,
@@ -31,6 +31,7 @@ ORDER = (
         "surgery",
         "unpadded",
         "tagger",
+        "reader",
         "method",
         "train",
         "matching",
@@ -54,6 +55,7 @@ ORDER = (
         "report",
         "demo",
         "testing",
+        "bench",
         "serve",
         "cli",
     ),
@@ -124,7 +126,7 @@ def plain(python: Path, code: str, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: Path) -> None:
-    free = (*FREE, "recipe", "study", "store", "run", "claims", "report", "cli")
+    free = (*FREE, "recipe", "study", "store", "run", "claims", "report", "reader", "bench", "serve", "cli")
     names = [name for name in free if (SOURCE / f"{name}.py").exists()]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module('dinku.' + name)\n"
     code += "try:\n import torch\nexcept ImportError: print('none')"

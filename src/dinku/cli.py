@@ -7,9 +7,8 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -20,14 +19,13 @@ from dinku import __version__
 from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
-    from dinku.bundle import Bundle
-    from dinku.corpus import Corpus, Sentence
+    from dinku.corpus import Sentence
     from dinku.encode import Encoder
     from dinku.export import About
+    from dinku.lines import Source
     from dinku.predict import Tagging
     from dinku.run import Runner
     from dinku.study import Study
-    from dinku.tagger import Tagger
 
 app = typer.Typer(
     name="dinku",
@@ -47,6 +45,7 @@ Corpora = Annotated[
 Precision = Annotated[
     str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
 ]
+Threads = Annotated[int | None, typer.Option(help="All cores unless told otherwise.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file, or a built-in one: demo.")]
 AnyStudy = Annotated[
     Path | None, typer.Argument(metavar="[STUDY]", help="As for run; without one, all that have rows.")
@@ -367,7 +366,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
-    from dinku import damage, sources
+    from dinku import damage, reader, sources
     from dinku.corpus import Sentence, write
     from dinku.perturb import Perturbation, unseen_names
     from dinku.score import count, document
@@ -385,9 +384,10 @@ def evaluate(
     names = unseen_names(train, others.values()) if train else None
     for each in perturbations:
         each.check(names)
-    tagger, options = _tagger(model, precision)
+    opened = reader.open(model, precision=precision)
+    tagger, options = opened.tagger, opened.options
     if against:
-        other, dense_options = _tagger(against, precision)
+        other = reader.open(against, precision=precision)
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
@@ -401,9 +401,8 @@ def evaluate(
         told["detail"] = damage.detail(data, found, train)
     if against:
         with _progress() as report:
-            dense = other.tag(
-                data.sentences, progress=lambda n, of: report(f"tagging with {against}", n, of), **dense_options
-            )
+            progress = partial(report, f"tagging with {against}")
+            dense = other.tagger.tag(data.sentences, progress=progress, **other.options)
         before = count([s.tags or () for s in data], [t.tags for t in dense], counts.languages)
         told["against"] = {"model": against} | damage.against(before, counts, dense, found)
     if perturbations:
@@ -424,32 +423,36 @@ def predict(
     model: Model,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE|-]", help="Text as typed, a sentence a line; or with --conll, CoNLL."),
+        typer.Argument(metavar="[FILE|-]", help="Text as typed, a sentence a line; CoNLL with --conll, or JSON lines."),
     ] = None,
     conll: Annotated[
         bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
     ] = False,
+    jsonl: Annotated[
+        bool, typer.Option("--jsonl", help='Read JSON lines: {"text": "…"}, with any other keys, which are kept.')
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
+    threads: Threads = None,
     precision: Precision = None,
 ) -> None:
-    """Find entities in text."""
-    from dinku.predict import Line
+    """Find entities in text, of any length: lines are read as they are tagged, and answered in order."""
+    from dinku import lines, reader
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
-    given: Iterator[Line]
-    given = (Line.joined(s.words) for s in _conll(file)) if conll else map(Line.typed, _lines(file))
-    tagger, options = _tagger(model, precision)
-    while block := list(islice(given, 512)):
-        sentences = [line.sentence for line in block]
-        for line, sentence, found in zip(block, sentences, tagger.tag(sentences, **options), strict=True):
+    if conll and jsonl:
+        raise DinkuError("a file is either", where="--conll --jsonl", remedy="give one of them")
+    with lines.opened(file) as source, _reading(source) as told:
+        given = (lines.conll if conll else lines.jsonl if jsonl else lines.typed)(told)
+        opened = reader.open(model, threads=threads, precision=precision)
+        for line, found in opened.stream(given):
             if form == "jsonl":
-                _print_json({"text": line.text, "entities": line.entities(found)})
+                _print_json(line.answer(found))
             elif form == "conll":
-                print("".join(map(_column, sentence.words, found.tags)))
+                print("".join(map(_column, line.sentence.words, found.tags)))
             else:
-                told = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
-                print(f"{line.text}\n    {', '.join(told) or 'no entity'}")
+                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+                print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
 
 
 @app.command()
@@ -551,13 +554,22 @@ def _about(model: str, trained_on: str | None, licence: str) -> About:
     )
 
 
-def _conll(file: Path | None) -> Corpus:
-    """The sentences of a CoNLL file or of stdin, their tags, if they have any, left out."""
-    from dinku.corpus import parse, read
+@contextmanager
+def _reading(source: Source) -> Iterator[Source]:
+    """The source, with a bar of what is read of it where that wouldn't stand among the answers."""
+    if not sys.stderr.isatty() or sys.stdout.isatty():
+        yield source
+        return
+    with _progress() as report:
+        done = 0
 
-    if file is None or str(file) == "-":
-        return parse(sys.stdin.buffer.read(), "stdin", labelled=False)
-    return read(file, labelled=False)
+        def read(n: int) -> None:
+            nonlocal done
+            if done >> 14 != (done := done + n) >> 14:
+                report("bytes read", done, source.size)
+
+        source.read = read
+        yield source
 
 
 def _column(word: str, tag: str) -> str:
@@ -694,43 +706,6 @@ def _results(study: Any, folder: Path) -> Any:
     from dinku.results import Results
 
     return Results(folder / study.name)
-
-
-def _tagger(model: str, precision: str | None) -> tuple[Tagger | Bundle, dict[str, str]]:
-    """A tagger in torch, or a bundle, and what to ask of it; torch is needed only where it is no bundle."""
-    from dinku.bundle import Bundle, is_bundle
-    from dinku.sources import model_folder
-
-    if precision not in (None, "float32", "bfloat16"):
-        problem = f"there is no precision {precision!r}"
-        raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
-    if is_bundle(model_folder(model)):
-        if precision:
-            raise DinkuError(
-                "a bundle has one precision", where="--precision", remedy="leave it out, or export another"
-            )
-        return Bundle.open(model), {}
-    from dinku.tagger import Tagger
-
-    return Tagger.load(model), {"precision": precision or "float32"}
-
-
-def _lines(file: Path | None) -> Iterator[str]:
-    """Lines of a UTF-8 file or of stdin, without their ends."""
-    where = "stdin" if file is None or str(file) == "-" else str(file)
-    try:
-        opened = nullcontext(sys.stdin.buffer) if where == "stdin" else open(where, "rb")  # noqa: SIM115 - closed below
-    except OSError as error:
-        raise DinkuError(f"can't be read ({error.strerror})", where=where, remedy="name a text file, or -") from None
-    with opened as stream:
-        for number, line in enumerate(stream, 1):
-            if b"\0" in line:
-                raise DinkuError("holds a NUL byte", where=f"{where}:{number}", remedy="give it text")
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                yield text.rstrip("\r\n")
-            except UnicodeDecodeError:
-                raise DinkuError("isn't UTF-8", where=f"{where}:{number}", remedy="convert it to UTF-8") from None
 
 
 def _print_json(value: Any) -> None:

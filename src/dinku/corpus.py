@@ -320,6 +320,25 @@ def parse(data: bytes, name: str, *, language: str = "", split: str = "", labell
     return Corpus(name, split, tuple(sentences), found)
 
 
+def stream(lines: Iterable[tuple[str, str]], name: str) -> Iterator[Sentence]:
+    """The sentences that ``parse`` finds with ``labelled=False``, each as soon as its lines, (place, text), are read."""
+    words: list[str] = []
+    width, first, empty = 0, "", True
+    for where, line in chain(lines, [("", "")]):
+        columns = _columns(line, width or 1) if line.strip() else [""]
+        if not columns[0].strip() or columns[0] == _DOCSTART:
+            if words:
+                yield Sentence(tuple(words))
+                words, empty = [], False
+            continue
+        if not width:
+            width, first = len(columns), where.rpartition(":")[2]
+        _check(columns, width, first, False, where)
+        words.append(columns[0])
+    if empty:
+        raise DinkuError("has no sentence", where=name, remedy="give it at least one word")
+
+
 def text(sentences: Iterable[Sentence]) -> str:
     """Canonical CoNLL text: a word, one blank and its tag a line, and a blank line after each sentence.
 
@@ -355,11 +374,16 @@ def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) 
         file.write(data)
 
 
-def _decoded(data: bytes, name: str) -> tuple[str, bool]:
-    """The text with LF as its only line break, and whether a byte-order mark was dropped from it."""
+def foreign(data: bytes, name: str) -> None:
+    """Raise `DinkuError` where the bytes that a file begins with aren't those of text."""
     for pattern, problem, remedy in _FOREIGN:
         if pattern.match(data):
             raise DinkuError(problem, where=name, remedy=remedy)
+
+
+def _decoded(data: bytes, name: str) -> tuple[str, bool]:
+    """The text with LF as its only line break, and whether a byte-order mark was dropped from it."""
+    foreign(data, name)
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
@@ -381,7 +405,7 @@ def _columns(line: str, width: int) -> list[str]:
     return ["", *columns] if line[0] == " " and len(columns) == width - 1 else columns
 
 
-def _check(columns: list[str], width: int, first: int, labelled: bool, where: str) -> None:
+def _check(columns: list[str], width: int, first: int | str, labelled: bool, where: str) -> None:
     count = len(columns)
     if labelled and width == 1:
         raise DinkuError("has a word but no tag", where=where, remedy="give each line a word, a blank and its tag")

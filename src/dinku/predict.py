@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any, Protocol, Self
 
@@ -120,6 +120,7 @@ class Line:
 
     text: str
     spans: tuple[tuple[int, int], ...]
+    keys: Mapping[str, Any] = field(default_factory=dict)  # what came with the text, and goes with its answer
 
     @classmethod
     def typed(cls, text: str) -> Self:
@@ -132,9 +133,16 @@ class Line:
         ends = list(accumulate((len(word) + 1 for word in given), initial=0))
         return cls(" ".join(given), tuple((a, b - 1) for a, b in pairwise(ends)))
 
+    def with_keys(self, keys: Mapping[str, Any]) -> Self:
+        return replace(self, keys=keys)
+
     @property
     def sentence(self) -> Sentence:
         return Sentence(tuple(self.text[a:b] for a, b in self.spans))
+
+    def answer(self, found: Tagging) -> dict[str, Any]:
+        """What is said of the line as JSON: its keys, *text* and *entities*."""
+        return {**self.keys, "text": self.text, "entities": self.entities(found)}
 
     def entities(self, found: Tagging) -> list[dict[str, Any]]:
         """Entities with character offsets into the text as given."""

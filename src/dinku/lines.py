@@ -1,0 +1,99 @@
+"""Lines to be tagged out of files of any size: text as typed, CoNLL, JSON lines. They are read as they are wanted."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic_core import from_json
+
+from dinku.corpus import foreign, stream
+from dinku.errors import DinkuError
+from dinku.predict import Line
+
+LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
+
+
+@dataclass
+class Source:
+    """Bytes under the name that errors give, ``size`` of them where that is known; ``read`` is told how many are read."""
+
+    name: str
+    file: BinaryIO
+    size: int = 0
+    read: Callable[[int], None] = lambda _: None
+
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """(place, line without its end) for each line. Raises `DinkuError` for one that is far too long."""
+        number = 0
+        while line := self.file.readline(LONGEST + 1):
+            number += 1
+            if len(line) > LONGEST:
+                problem = f"is longer than {LONGEST >> 20} MB"
+                raise DinkuError(problem, where=f"{self.name}:{number}", remedy="give it a sentence a line")
+            self.read(len(line))
+            yield f"{self.name}:{number}", line.removesuffix(b"\n").removesuffix(b"\r")
+
+
+@contextmanager
+def opened(file: Path | None) -> Iterator[Source]:
+    """A file, or stdin where there is none or it is named ``-``. Raises `DinkuError` where it can't be read."""
+    if file is None or str(file) == "-":
+        yield Source("stdin", sys.stdin.buffer)
+        return
+    try:
+        handle = open(file, "rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(file), remedy="name a file, or -") from None
+    with handle:
+        about = os.fstat(handle.fileno())
+        yield Source(str(file), handle, about.st_size if stat.S_ISREG(about.st_mode) else 0)
+
+
+def typed(source: Source) -> Iterator[Line]:
+    """A sentence a line, as it was typed."""
+    return (Line.typed(text) for _, text in _decoded(source))
+
+
+def jsonl(source: Source) -> Iterator[Line]:
+    """An object a line whose *text* is read; its other keys are kept for the answer. A blank line says nothing."""
+    for where, text in _decoded(source):
+        if text.strip():
+            given = _parsed(text, where)
+            line = given.get("text") if isinstance(given, dict) else None
+            if not isinstance(line, str):
+                raise DinkuError("is no object with a text", where=where, remedy='write {"text": "…"} in every line')
+            yield Line.typed(line).with_keys(given)
+
+
+def conll(source: Source) -> Iterator[Line]:
+    """The words in the first column of CoNLL text, a sentence each; see `dinku.corpus.parse`."""
+    return (Line.joined(sentence.words) for sentence in stream(_decoded(source, conll=True), source.name))
+
+
+def _decoded(source: Source, *, conll: bool = False) -> Iterator[tuple[str, str]]:
+    for number, (where, line) in enumerate(source.lines()):
+        if conll and not number:
+            foreign(line, source.name)
+        if b"\0" in line:
+            raise DinkuError("holds a NUL byte", where=where, remedy="give it text")
+        try:
+            text = line.decode("utf-8" if number else "utf-8-sig")
+        except UnicodeDecodeError:
+            raise DinkuError("isn't UTF-8", where=where, remedy="convert it to UTF-8") from None
+        for part in text.split("\r") if conll else [text]:  # where a lone CR ends a line, too
+            yield where, part
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return from_json(text)
+    except ValueError as error:
+        reason = str(error).rpartition(" at line ")[0] or str(error)
+        raise DinkuError(f"isn't JSON ({reason})", where=where, remedy="write an object in every line") from None

@@ -1,0 +1,74 @@
+"""A model opened to read text: a bundle without torch, or a tagger in torch, and entities with offsets out of either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dinku.bundle import Bundle, is_bundle
+from dinku.errors import DinkuError
+from dinku.predict import Line, Tagging
+from dinku.sources import model_folder
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+BLOCK = 512  # lines that are tagged at once: enough to sort by length, and few enough to hold
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What ``dinku.open`` gives."""
+
+    tagger: Bundle | Tagger
+    options: dict[str, str]  # of its ``tag``
+
+    @property
+    def precision(self) -> str:
+        """*fp32*, *bf16*, *int8*, or how a tagger in torch is quantized."""
+        if isinstance(self.tagger, Bundle):
+            return self.tagger.manifest.precision
+        short = {"float32": "fp32", "bfloat16": "bf16"}[self.options["precision"]]
+        return self.tagger.scheme.name if self.tagger.scheme.terminal else short
+
+    def tag(self, lines: Iterable[Line]) -> list[Tagging]:
+        """The tags of every line's words, in order."""
+        return self.tagger.tag([line.sentence for line in lines], **self.options)
+
+    def stream(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Tagging]]:
+        """The same for any number of lines: they are read as they are wanted, `BLOCK` ahead at most."""
+        given = iter(lines)
+        while block := list(islice(given, BLOCK)):
+            yield from zip(block, self.tag(block), strict=True)
+
+    def find(self, text: str) -> list[dict[str, Any]]:
+        """Entities of a text as typed: *start*, *end* (characters of the text), *label*, *text*, *score* (0 to 1)."""
+        line = Line.typed(text)
+        return line.entities(self.tag([line])[0])
+
+
+def open(model: str, *, threads: int | None = None, precision: str | None = None) -> Reader:
+    """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
+
+    Raises `DinkuError` where it is neither, gives no tags, or can't run in ``precision`` (*float32* or *bfloat16*).
+    """
+    if precision not in (None, "float32", "bfloat16"):
+        problem = f"there is no precision {precision!r}"
+        raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
+    if threads is not None and threads < 1:
+        raise DinkuError(f"{threads} is no number of threads", where="--threads", remedy="give 1 or more")
+    if is_bundle(model_folder(model)):
+        if precision:
+            raise DinkuError(
+                "a bundle has one precision", where="--precision", remedy="leave it out, or export another"
+            )
+        return Reader(Bundle.open(model, threads=threads), {})
+    from dinku.tagger import Tagger
+
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    return Reader(Tagger.load(model), {"precision": precision or "float32"})
