@@ -456,6 +456,32 @@ def predict(
 
 
 @app.command()
+def serve(
+    model: Model,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at: only this machine unless told otherwise.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    threads: Threads = None,
+    precision: Precision = None,
+) -> None:
+    """Find entities over HTTP, and on a page; Ctrl-C or SIGTERM stops it once all it accepted is answered."""
+    from dinku import reader
+    from dinku.serve import Limits
+    from dinku.serve import serve as served
+
+    opened = reader.open(model, threads=threads, precision=precision)
+    served(
+        opened,
+        model=Path(model).name,
+        host=host,
+        port=port,
+        said=lambda address: print(f"dinku: {model} at {address}; Ctrl-C stops it", file=sys.stderr, flush=True),
+        limits=Limits(),
+    )
+
+
+@app.command()
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
