@@ -456,6 +456,68 @@ def predict(
 
 
 @app.command()
+def bench(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="The first is what others are compared with.")
+    ],
+    corpus: Corpora,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    sentences: Annotated[int, typer.Option(help="How many of it, drawn at random, the same for all.")] = 200,
+    batch: Annotated[
+        list[int] | None, typer.Option("--batch", help="Texts at once; may be given again. Unless given, 1, 8 and 32.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often, models taking turns; one more warms up.")] = 5,
+    threads: Threads = None,
+    precision: Precision = None,
+    as_json: AsJson = False,
+) -> None:
+    """How fast models are, the whole path from text to entities, each in a process of its own, taking turns."""
+    from dinku import bench as benchmark
+    from dinku import sources
+    from dinku.measure import available_threads
+
+    data = sources.load(corpus, split)
+    texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
+    with _progress() as report:
+        told = benchmark.bench(
+            models,
+            texts,
+            threads=available_threads() if threads is None else threads,
+            batches=batch or benchmark.BATCHES,
+            rounds=rounds,
+            precision=precision,
+            progress=partial(report, "tagging"),
+        )
+    told = {"corpus": corpus, "split": data.split} | told
+    if as_json:
+        return _print_json(told)
+    names = {
+        "sentences_per_second": "sentences/s",
+        "p50_ms": "p50 ms",
+        "p95_ms": "p95 ms",
+        "ratio_to_first": "to the first",
+    }
+    rows = [
+        [m["model"], m["precision"], *(_with_interval(m, name) for name in names), str(m["best_batch"]), _megabytes(m)]
+        for m in told["models"]
+    ]
+    title = f"{corpus} {data.split}, {len(texts)} sentences, {told['threads']} threads"
+    _table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
+    print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
+    return None
+
+
+def _megabytes(document: dict[str, Any]) -> str:
+    return f"{document['resident_bytes'] / 1e6:.0f}"
+
+
+def _with_interval(document: dict[str, Any], name: str) -> str:
+    value, (low, high) = document[name], document[f"{name}_interval"]
+    places = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+
+
+@app.command()
 def serve(
     model: Model,
     host: Annotated[

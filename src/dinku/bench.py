@@ -1,0 +1,226 @@
+"""How fast taggers are, side by side: the whole path from text as typed to entities, each in a process of its own.
+
+So memory is a model's own, a bundle's process has no torch, and no model finds the heap as another left it. The processes take
+turns, one at a time, in every round, in an order that rotates: what slows the machine down slows all of them down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.errors import DinkuError
+from dinku.measure import interleaved
+from dinku.predict import Line
+from dinku.results import environment
+
+BATCHES = (1, 8, 32)
+WARMUP = 1
+Tag = Callable[[Sequence[str]], object]  # texts of a batch → their entities
+Opened = tuple[str, Tag]  # a precision, and what tags
+
+
+class Memory(NamedTuple):
+    """Bytes that a process has in memory, and the most it has had."""
+
+    resident: int
+    peak: int
+
+
+@contextmanager
+def contestant(model: str, command: Sequence[str], asked: Mapping[str, Any]) -> Iterator[Contestant]:
+    """A process that runs `attend`, with its model open. Raises `DinkuError` as opening it does there."""
+    environment = os.environ | {"RAYON_NUM_THREADS": str(asked["threads"])}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            yield Contestant(model, process, asked)
+        finally:
+            process.kill()  # between two batches it only waits
+
+
+class Contestant:
+    """The parent's end of such a process."""
+
+    def __init__(self, model: str, process: subprocess.Popen[str], asked: Mapping[str, Any]) -> None:
+        self.model, self._process = model, process
+        self.precision = str(self._say({"model": model, **asked})["precision"])
+        self.seconds: dict[int, list[list[float]]] = {}  # by batch, [rounds][batches]
+
+    def run(self, batch: int) -> None:
+        """Tag all texts once."""
+        self.seconds.setdefault(batch, []).append(self._say(batch)["seconds"])
+
+    @property
+    def memory(self) -> Memory:
+        return Memory(*self._say(0)["memory"])
+
+    def _say(self, message: Any) -> dict[str, Any]:
+        assert self._process.stdin
+        assert self._process.stdout
+        try:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+            answer = json.loads(self._process.stdout.readline() or "null")
+        except BrokenPipeError:
+            answer = None
+        if answer is None:
+            remedy = "try it alone with dinku predict"
+            raise DinkuError("its process ended", where=self.model, remedy=remedy, status=1)
+        if "missing" in answer:
+            raise ModuleNotFoundError(f"No module named {answer['missing']!r}", name=answer["missing"])
+        if "error" in answer:
+            raise DinkuError(answer["error"], status=answer["status"])
+        return dict(answer)
+
+
+def attend(opened: Callable[[dict[str, Any]], Opened]) -> None:
+    """The other end: open what is asked for on stdin, and tag its texts as often as is asked, in batches as is asked."""
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # lest a library's print be taken for an answer
+
+    def say(**answer: Any) -> None:
+        print(json.dumps(answer), file=out, flush=True)
+
+    asked = json.loads(sys.stdin.readline())
+    try:
+        precision, tag = opened(asked)
+    except DinkuError as error:
+        return say(error=str(error), status=error.status)
+    except ModuleNotFoundError as error:
+        return say(missing=error.name)
+    say(precision=precision)
+    texts = asked["texts"]
+    for line in sys.stdin:
+        if not (batch := int(line)):
+            say(memory=_memory())
+            continue
+        seconds = []
+        for start in range(0, len(texts), batch):
+            began = time.perf_counter()
+            tag(texts[start : start + batch])
+            seconds.append(time.perf_counter() - began)
+        say(seconds=seconds)
+    return None
+
+
+def compare(
+    contestants: Sequence[Contestant],
+    *,
+    batches: Sequence[int] = BATCHES,
+    rounds: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """What ``bench`` says of each: speed at its best batch, times a sentence at batch 1, memory, all with 95 % intervals.
+
+    The ratio is that of its speed to the first contestant's, each at its best batch, within a round.
+    """
+    turns = [(each, batch) for batch in sorted({1, *batches}) for each in contestants]
+    done, total = 0, len(turns) * (rounds + WARMUP)
+
+    def run(each: Contestant, batch: int) -> None:
+        nonlocal done
+        each.run(batch)
+        done += 1
+        if progress:
+            progress(done, total)
+
+    interleaved({str(n): partial(run, *turn) for n, turn in enumerate(turns)}, rounds=rounds, warmup=WARMUP)
+    return [_told(each, batches, contestants[0]) for each in contestants]
+
+
+def _speeds(each: Contestant, batch: int) -> NDArray[np.float64]:
+    """[rounds] sentences a second."""
+    return np.array([len(each.seconds[1][0]) / sum(r) for r in each.seconds[batch][WARMUP:]])
+
+
+def _best(each: Contestant, batches: Sequence[int]) -> int:
+    return max(batches, key=lambda batch: float(np.median(_speeds(each, batch))))
+
+
+def _told(each: Contestant, batches: Sequence[int], first: Contestant) -> dict[str, Any]:
+    best, memory = _best(each, batches), each.memory
+    speed = _speeds(each, best)
+    told: dict[str, Any] = {"model": each.model, "precision": each.precision}
+    told |= _interval("sentences_per_second", speed[None], 0.5) | {"best_batch": best}
+    told |= {"by_batch": {str(batch): float(np.median(_speeds(each, batch))) for batch in batches}}
+    for share in (50, 95):
+        told |= _interval(f"p{share}_ms", 1000 * np.array(each.seconds[1][WARMUP:]), share / 100)  # [rounds, sentences]
+    told |= {"resident_bytes": memory.resident, "peak_bytes": memory.peak}
+    return told | _interval("ratio_to_first", (speed / _speeds(first, _best(first, batches)))[None], 0.5)
+
+
+def _interval(name: str, values: NDArray[np.float64], share: float) -> dict[str, Any]:
+    """A quantile of all values [rounds, drawn], and its interval by drawing among the last axis (percentile bootstrap)."""
+    drawn = np.random.default_rng(0).integers(0, values.shape[1], (1000, values.shape[1]))
+    quantiles = [np.quantile(values[:, each], share) for each in drawn]
+    low, high = np.quantile(quantiles, [0.025, 0.975])
+    return {name: float(np.quantile(values, share)), f"{name}_interval": [float(low), float(high)]}
+
+
+def bench(
+    models: Sequence[str],
+    texts: Sequence[str],
+    *,
+    threads: int,
+    batches: Sequence[int] = BATCHES,
+    rounds: int = 5,
+    precision: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """`compare` of models by name, over texts, on ``threads`` threads each. Raises `DinkuError` where one can't be opened."""
+    for name, value in (
+        ("--rounds", rounds),
+        ("--threads", threads),
+        ("--batch", min(batches)),
+        ("--corpus", len(texts)),
+    ):
+        if value < 1:
+            raise DinkuError(f"there are {value}", where=name, remedy="give 1 or more")
+    asked = {"texts": list(texts), "threads": threads, "precision": precision}
+    with ExitStack() as stack:
+        command = [sys.executable, "-m", "dinku.bench"]
+        running = [stack.enter_context(contestant(model, command, asked)) for model in models]
+        told = compare(running, batches=batches, rounds=rounds, progress=progress)
+    about: dict[str, Any] = {"sentences": len(texts), "threads": threads, "rounds": rounds}
+    about["environment"] = environment(threads).model_dump()
+    return about | {"models": told}
+
+
+def _opened(asked: dict[str, Any]) -> Opened:
+    from dinku import reader
+
+    opened = reader.open(asked["model"], threads=asked["threads"], precision=asked["precision"])
+
+    def tag(texts: Sequence[str]) -> object:
+        lines = [Line.typed(text) for text in texts]
+        return [line.entities(found) for line, found in zip(lines, opened.tag(lines), strict=True)]
+
+    return opened.precision, tag
+
+
+def _memory() -> Memory:
+    status = Path("/proc/self/status")
+    if status.exists():
+        kilobytes = {line.split()[0]: line.split()[1] for line in status.read_text().splitlines() if line[:2] == "Vm"}
+        return Memory(int(kilobytes["VmRSS:"]) << 10, int(kilobytes["VmHWM:"]) << 10)
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << (0 if sys.platform == "darwin" else 10)
+    return Memory(most, most)
+
+
+if __name__ == "__main__":
+    attend(_opened)
