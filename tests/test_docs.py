@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import dinku
 from dinku import cli
+from dinku.reader import Reader
 from dinku.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +33,15 @@ def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
 
 
 def test_the_python_in_the_readme_names_what_there_is() -> None:
-    (block,) = blocks("python")
+    three, block = blocks("python")
+    assert len(three.split("\n\n")) == 2
+    assert re.findall(r"^(?:import|tagger = dinku)\b.*|tagger\.\w+", three, re.M) == [
+        "import dinku",
+        'tagger = dinku.open("bundle")',
+        "tagger.find",
+    ]
+    assert callable(dinku.open)
+    assert callable(Reader.find)
     imports = "\n".join(line for line in block.splitlines() if line.startswith("from"))
     named: dict[str, object] = {}
     exec(compile(imports, "README.md", "exec"), named)
@@ -59,3 +69,15 @@ def test_links_lead_somewhere() -> None:
     for document in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text(encoding="utf-8")):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_the_container_file_copies_what_there_is() -> None:
+    lines = (ROOT / "Containerfile").read_text(encoding="utf-8").splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert {"src", "pyproject.toml", "constraints.txt"} < copied
+    ignored = (ROOT / ".containerignore").read_text(encoding="utf-8").split()
+    for name in copied:
+        assert (ROOT / name).exists()
+        assert f"!{name}" in ignored
+    assert "compress" not in "".join(lines)
+    assert 'ENTRYPOINT ["dinku"]' in lines

@@ -26,6 +26,7 @@ from dinku.predict import Line
 from dinku.results import environment
 
 BATCHES = (1, 8, 32)
+COMMAND = (sys.executable, "-m", "dinku.bench")  # attends with a bundle or a tagger
 WARMUP = 1
 Tag = Callable[[Sequence[str]], object]  # texts of a batch → their entities
 Opened = tuple[str, Tag]  # a precision, and what tags
@@ -191,8 +192,7 @@ def bench(
             raise DinkuError(f"there are {value}", where=name, remedy="give 1 or more")
     asked = {"texts": list(texts), "threads": threads, "precision": precision}
     with ExitStack() as stack:
-        command = [sys.executable, "-m", "dinku.bench"]
-        running = [stack.enter_context(contestant(model, command, asked)) for model in models]
+        running = [stack.enter_context(contestant(model, COMMAND, asked)) for model in models]
         told = compare(running, batches=batches, rounds=rounds, progress=progress)
     about: dict[str, Any] = {"sentences": len(texts), "threads": threads, "rounds": rounds}
     about["environment"] = environment(threads).model_dump()

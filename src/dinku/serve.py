@@ -42,15 +42,16 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes on. ``characters`` and ``texts`` are of a request, ``waiting`` characters of all that wait."""
+    """What a server takes on. ``characters`` and ``texts`` are of a request, ``waiting`` characters of all that wait, which are
+    few enough to be tagged within ``stop_seconds`` on a slow machine."""
 
     body_bytes: int = 1 << 20
     texts: int = 256
     characters: int = 100_000
-    waiting: int = 1_000_000
+    waiting: int = 300_000
     requests: int = 512
     read_seconds: float = 10.0
-    stop_seconds: int = 120
+    stop_seconds: int = 600
 
 
 TOGETHER = (64, 20_000)  # texts and characters that are tagged at once: a full batch, and no long wait for the next

@@ -1,0 +1,115 @@
+"""What a tagger costs where it is used: ``python benchmarks/field.py MODEL --bundle BUNDLE --corpus masakhaner:all``.
+
+dinku's bundles beside what one would use otherwise on the same weights: ``transformers.pipeline`` in float32 (given whole texts,
+joined by ``aggregation_strategy="simple"``), bitsandbytes' LLM.int8() and PyTorch's dynamic int8. Each has a process of its own,
+and they take turns, as in ``dinku bench``, which does the timing: the whole path from the same texts to entities, one at a time
+and in batches. Ratios are to the pipeline at its best batch, and for one sentence at a time to the pipeline's p50.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dinku import bench, sources
+from dinku.measure import available_threads
+
+OTHERS = ("pipeline fp32", "LLM.int8()", "torch dynamic int8")
+
+
+def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object]]:
+    """One of `OTHERS`, in a process of its own."""
+    import torch
+
+    from dinku.tagger import Tagger, quietly
+
+    torch.set_num_threads(asked["threads"])
+    kind, folder = asked["model"], asked["folder"]
+    if kind == "pipeline fp32":
+        from transformers import pipeline
+
+        with quietly():
+            pipe = pipeline(
+                "token-classification", folder, dtype=torch.float32, device="cpu", aggregation_strategy="simple"
+            )
+        return "fp32", lambda texts: pipe(list(texts), batch_size=len(texts))
+    from dinku.method import Data, Work
+    from dinku.methods.dynamic import QuantizeDynamic
+    from dinku.methods.llmint8 import QuantizeLLMInt8
+    from dinku.predict import Line
+    from dinku.reader import Reader
+
+    method = QuantizeLLMInt8() if kind == "LLM.int8()" else QuantizeDynamic()
+    reader = Reader(method.apply(Tagger.load(folder), Data(), Work()), {"precision": "float32"})
+
+    def tag(texts: Sequence[str]) -> object:
+        lines = [Line.typed(text) for text in texts]
+        return [line.entities(found) for line, found in zip(lines, reader.tag(lines), strict=True)]
+
+    return "int8", tag
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", help="a tagger in torch: a folder or a Hub id")
+    parser.add_argument("--bundle", action="append", default=[], help="a bundle of it; may be given again")
+    parser.add_argument("--corpus", default="masakhaner:all", help="its test split is tagged (default: %(default)s)")
+    parser.add_argument("--sentences", type=int, default=200, help="how many, at random (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--batch", type=int, action="append", help="default: 1, 8 and 32")
+    parser.add_argument("--threads", type=int, default=available_threads(), help="default: %(default)s")
+    parser.add_argument("--without", action="append", default=[], choices=OTHERS[1:], help="leave one out")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        return bench.attend(opened)
+    if not asked.model:
+        parser.error("name a model")
+    from dinku.tagger import Tagger
+
+    data = sources.load(asked.corpus, "test")
+    texts = [" ".join(sentence.words) for sentence in data.sample(asked.sentences, 0)]
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        folder = str(Tagger.load(asked.model).save(Path(scratch) / "float32"))
+        given = {"texts": texts, "threads": asked.threads, "folder": folder, "precision": None}
+        own = [sys.executable, __file__, "--child"]
+        running = [
+            stack.enter_context(bench.contestant(name, own, given)) for name in OTHERS if name not in asked.without
+        ]
+        for bundle in asked.bundle:
+            running.append(stack.enter_context(bench.contestant(bundle, bench.COMMAND, given)))
+        batches = asked.batch or bench.BATCHES
+        told = bench.compare(
+            running,
+            batches=batches,
+            rounds=asked.rounds,
+            progress=lambda done, of: print(f"\r{done}/{of}", end="", file=sys.stderr, flush=True),
+        )
+    print(file=sys.stderr)
+    pipeline = told[0]
+    for each in told:
+        each["p50_ratio"] = pipeline["p50_ms"] / each["p50_ms"]
+    if asked.json:
+        print(json.dumps({"corpus": asked.corpus, "sentences": len(texts), "threads": asked.threads, "models": told}))
+        return None
+    print(f"{asked.model} on {asked.corpus}, {len(texts)} sentences, {asked.threads} threads, {asked.rounds} rounds")
+    print(f"{'':<34}{'at 1, p50 ms':>14}{'ratio':>7}{'best batch':>12}{'/s':>8}   ratio to the pipeline's best   MB")
+    for each in told:
+        low, high = each["ratio_to_first_interval"]
+        print(
+            f"{each['model'][-33:]:<34}{each['p50_ms']:>14.1f}{each['p50_ratio']:>7.2f}{each['best_batch']:>12}"
+            f"{each['sentences_per_second']:>8.1f}   {each['ratio_to_first']:>9.2f} [{low:.2f}, {high:.2f}]"
+            f"{each['resident_bytes'] / 1e6:>18.0f}"
+        )
+    return None
+
+
+if __name__ == "__main__":
+    main()
