@@ -171,6 +171,19 @@ def test_a_body_that_does_not_come_is_not_waited_for(bundle: Path) -> None:
     assert b"wasn't whole after 0.2 seconds" in answer
 
 
+def test_who_hangs_up_costs_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    before = counted(port).get('dinku_requests_total{status="400"}', 0)
+    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(head)
+    until(lambda: counted(port).get('dinku_requests_total{status="400"}', 0) == before + 1)
+    with socket.create_connection(("127.0.0.1", port)) as client:  # before its answer
+        client.sendall(head.replace(b": 9", b": 15") + b'"text": "ba"}\n')
+    assert ask(port, body={"text": "a"})[0] == 200
+    until(lambda: counted(port)["dinku_open_requests"] == 0)
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
 class Held:
     """A reader that answers when it is let, and notes how much it is given at once."""
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -292,6 +292,8 @@ async def _body(request: Request, limits: Limits) -> bytes:
                 size += len(part)
                 if size <= limits.body_bytes:
                     parts.append(part)
+    except ClientDisconnect:
+        raise HTTPException(400, "hung up before the request was whole") from None
     except TimeoutError:
         if size <= limits.body_bytes:
             problem = f"the request wasn't whole after {limits.read_seconds:g} seconds"
