@@ -12,10 +12,9 @@ from dinku.claims import Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.figures import Matrix
 from dinku.page import Grid
-from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import without_absent
-from dinku.tables import Cell, Table
+from dinku.tables import Cell, Table, label_of
 
 Part = str | Grid
 
@@ -158,31 +157,23 @@ def _share(rows: Sequence[Row]) -> float:
 
 
 def matrices(tables: Sequence[Table]) -> list[Matrix]:
-    """F1 by what a tagger was trained on and by the language that it tagged, a matrix for each recipe that two sources or more
-    share. Of several corpora in a language the first table's counts."""
-    by: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
-    names: dict[str, str] = {}
+    """F1 by what a tagger was trained on and by the language that it tagged, a matrix for each arm and its values that two
+    sources or more share. Of several corpora in a language the first table's counts."""
+    by: dict[tuple[str, str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     for table in tables:
         for cell in table.cells:
             row = cell.runs[0].rows[0]
-            key = canonical([row.base_digest, row.split, _without_tags(row)])
             source = trained_on(row)
             rest = {name: value for name, value in cell.values.items() if str(value) not in source}
-            names.setdefault(key, Cell(cell.arm, rest, cell.runs).label)
+            key = (label_of(cell.arm, rest), row.base_digest, row.split)
             for language, f1 in cell.by_language.items():
                 by[key].setdefault((source, language), f1)
     out = []
     for key, values in by.items():
         sources, languages = (sorted({pair[i] for pair in values}) for i in (0, 1))
         if len(sources) > 1 and len(languages) > 1:
-            out.append(Matrix(names[key], sources, languages, values))
+            out.append(Matrix(key[0], sources, languages, values))
     return out
-
-
-def _without_tags(row: Row) -> list[object]:
-    """The steps, but for the tags that a source's labels make."""
-    steps = (each for step in row.recipe["steps"] for each in step.items())
-    return [[name, {k: v for k, v in fields.items() if k != "tags"}] for name, fields in steps]
 
 
 def transfer(found: Sequence[Matrix]) -> list[Part]:
