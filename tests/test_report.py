@@ -12,6 +12,7 @@ import pytest
 from test_claims import Made, steps_of
 
 from dinku import report
+from dinku.claims import parts
 from dinku.errors import DinkuError
 from dinku.results import Results, Row
 from dinku.study import Study, Timing
@@ -44,7 +45,15 @@ def made(tmp_path: Path) -> Made:
 
 def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, bytes]:
     paths = report.write(study, made.results, made.folder.parent / folder)
-    assert [path.name for path in paths] == ["report.html", "report.md", "rows.csv", "curves.svg", "curves.png"]
+    fronts = ["front.svg", "front.png"] if "front.svg" in {path.name for path in paths} else []
+    assert [path.name for path in paths] == [
+        "report.html",
+        "report.md",
+        "rows.csv",
+        "curves.svg",
+        "curves.png",
+        *fronts,
+    ]
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     return {path.name: path.read_bytes() for path in paths}
 
@@ -106,6 +115,46 @@ def test_intervals_grow_where_seeds_differ(tmp_path: Path) -> None:
     same, apart = interval(50, 50, 50), interval(30, 50, 70)
     assert same[0] == apart[0] == 50
     assert apart[2] - apart[1] > 2 * (same[2] - same[1])
+
+
+def test_the_front_holds_what_no_other_beats(made: Made) -> None:
+    made.quality("before", 0.6, {"hau": 40, "swa": 40})  # less F1 than at 90 %, for more
+    files = written(made)
+    text = files["report.md"].decode()
+    head, *lines = table(text, after="By MB as a zstd download")
+    assert head == ["recipe", "F1", "MB as a zstd download", "% of the dense F1", "times less"]
+    assert [line[0] for line in lines] == ["before 90 %", "before 30 %", "dense"]
+    assert [line[2:] for line in lines] == [
+        ["0.15", "82.4", "1.18"],
+        ["0.17", "98.8", "1.05"],
+        ["0.18", "100.0", "1.00"],
+    ]
+    assert "whose clock alone makes 0.96" in text
+    head, *lines = table(text, after="By time over the dense tagger's")
+    assert head[:3] == ["recipe", "F1", "time over the dense tagger's"]  # these rows' reference was measured nowhere
+    assert [line[0] for line in lines] == ["before 90 %"]
+    assert files["front.svg"].count(b"<svg") == 1
+    assert "![F1 against what it costs](front.svg)" in text
+    assert files["report.html"].count(b"<svg") == 2
+
+
+def test_there_is_no_front_of_one_recipe(tmp_path: Path) -> None:
+    alone = Made(tmp_path / "alone" / "made")
+    alone.quality("dense", 0, 50)
+    files = written(alone)
+    assert "front.svg" not in files
+    assert "Pareto" not in files["report.md"].decode()
+
+
+def test_the_reference_takes_its_own_time(made: Made) -> None:
+    rows = made.results.rows()
+    address = next(row.address for row in rows if row.arm == "dense")
+    own = [row.latency and row.latency.model_copy(update={"reference": address}) for row in rows]
+    rows = [row.model_copy(update={"latency": latency}) for row, latency in zip(rows, own, strict=True)]
+    first = Table.of(STUDY, parts(rows)[0], made.results)
+    times = {cell.label: cost for cell, cost in first.fronts[1].points}
+    assert times["dense"] == 1.0
+    assert times["before 90 %"] == 1.1
 
 
 def test_by_language_the_one_that_loses_most_comes_first(made: Made) -> None:

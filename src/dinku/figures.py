@@ -9,7 +9,7 @@ from itertools import cycle
 from typing import Any, NamedTuple
 
 from dinku.claims import scope
-from dinku.tables import Table
+from dinku.tables import Front, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
@@ -118,6 +118,59 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
         return _saved(figure, "curves")
+
+
+def fronts(table: Table, title: str) -> dict[str, bytes]:
+    """F1 against each cost of a table, a mark a recipe; those that none beats are joined by steps. None without costs."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    if not table.fronts:
+        return {}
+    arms = list(dict.fromkeys(cell.arm for front in table.fronts for cell, _ in front.points))
+    marks = [mark for _, mark in _STYLES]
+    styles = {arm: (_STYLES[i % 6][0], marks[(i + i // 6) % 6]) for i, arm in enumerate(arms)}
+    with matplotlib.rc_context(_SETTINGS):
+        figure = Figure(figsize=(7.0 * len(table.fronts), 6.2 + 0.12 * len(arms)), layout="constrained")
+        panels = figure.subplots(1, len(table.fronts), squeeze=False, sharey=True)[0]
+        for axes, front in zip(panels, table.fronts, strict=True):
+            _draw_front(axes, front, styles)
+        notes = [scope(table.quality), "means over languages with 95 % intervals", "joined: beaten by no other"]
+        if any(front.cpu for front in table.fronts):
+            notes.append("grey: the clock's own noise")
+        lines = [textwrap.fill(text, round(10 * figure.get_figwidth())) for text in (title, "; ".join(notes))]
+        figure.suptitle("\n".join(lines), fontsize=13)
+        for arm, (colour, mark) in styles.items():
+            panels[0].plot([], [], mark, color=colour, label=arm)
+        figure.legend(loc="outside lower center", ncols=3 * len(table.fronts), frameon=False, fontsize=10)
+        return _saved(figure, "front")
+
+
+def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) -> None:
+    best = front.best
+    axes.step(
+        [x for _, x in best], [c.f1.value for c, _ in best], where="post", color="#888888", linewidth=1.4, zorder=1
+    )
+    if front.cpu:
+        axes.axvspan(*front.noise, color="#eeeeee", zorder=0)
+    for cell, x in front.points:
+        colour, mark = styles[cell.arm]
+        axes.plot([x, x], [cell.f1.low, cell.f1.high], color=colour, linewidth=1, alpha=0.5)
+        on = any(cell is c for c, _ in best)
+        axes.plot(
+            [x],
+            [cell.f1.value],
+            mark,
+            color=colour,
+            markerfacecolor=colour if on else "white",
+            markersize=9 if on else 7,
+            markeredgewidth=1.5,
+        )
+    costs = [x for _, x in front.points]
+    if max(costs) > 4 * min(costs):
+        axes.set_xscale("log")
+    axes.set_xlabel(front.cost)
+    axes.set_ylabel("span F1")
 
 
 def _draw_lines(axes: Any, table: Table, language: str) -> None:

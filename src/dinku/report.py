@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
@@ -21,13 +20,13 @@ from dinku.claims import (
 )
 from dinku.effects import damage, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError
-from dinku.figures import Matrix, curves, heat
+from dinku.figures import Matrix, curves, fronts, heat
 from dinku.files import told, written
 from dinku.page import Example, Grid, html
 from dinku.questions import ledger
 from dinku.results import Results, Row
 from dinku.study import Study
-from dinku.tables import Cell, Table, label_of, level_told
+from dinku.tables import Cell, Table, level_told
 
 Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
 
@@ -35,7 +34,8 @@ Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
     """Write ``report.html``, ``report.md``, ``rows.csv``, ``curves.svg`` and ``curves.png`` into a folder, and where there are
     several sources ``transfer.svg`` and ``transfer.png``, each whole or not at all. The page alone shows ``examples``: it is
-    self-contained, and may be sent to anyone who may see those.
+    self-contained, and may be sent to anyone who may see those. Where recipes' costs may be compared there are ``front.svg`` and
+    ``front.png``, too.
 
     Raises `DinkuError` where there is nothing to show yet, or, of status 1, where the system refuses to write.
     """
@@ -47,7 +47,8 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
         raise DinkuError(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
     title, found = _title(study, rows), matrices(tables)
     content = _content(tables, rows, results, found)
-    figures = curves(tables[0], _title(study, tables[0].rows)) | (heat(found, title) if found else {})
+    first = _title(study, tables[0].rows)
+    figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
     files = {
         "report.html": html(title, content, figures=figures, examples=examples).encode(),
         "report.md": _markdown(title, content).encode(),
@@ -81,7 +82,7 @@ def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, fou
         taggers = {row.address for row in table.rows}
         out += _sizes(table) if taggers - weighed else []
         weighed |= taggers
-        out += _times(table)
+        out += _times(table) + _fronts(table, drawn=table is tables[0])
     out += transfer(found)
     if left := sum(not row.perturbation for row in rows) - sum(len(table.rows) for table in tables):
         out.append(
@@ -179,22 +180,15 @@ def _sizes(table: Table) -> list[Part]:
 
 def _times(table: Table) -> list[Part]:
     """Time over the dense tagger's time, a table a machine."""
-    machines: dict[str, list[Row]] = defaultdict(list)
-    for row in table.rows:
-        if row.latency:
-            machines[row.environment.machine].append(row)
     out: list[Part] = []
-    for machine in sorted(machines):
-        timed = machines[machine]
+    for recipes in table.timed.values():
+        timed = [row for same in recipes.values() for row in same]
         low, high = noise(timed)
         out.append(
             f"{timed[0].environment.cpu}, {_number(timed[0].environment.threads, 'thread')}; {scope(timed)}, one by one. "
             "Seconds over the dense tagger's seconds, median over rounds and then over languages. The dense tagger "
             f"against itself: {low:.3f} to {high:.3f} in 95 % of rounds."
         )
-        recipes: dict[str, list[Row]] = defaultdict(list)
-        for row in timed:
-            recipes[label_of(row.arm, row.values)].append(row)
         rows = []
         at = {cell.label: i for i, cell in enumerate(_by_sparsity(table.cells))}
         for label, same in sorted(recipes.items(), key=lambda item: (at.get(item[0], len(at)), item[0])):
@@ -205,6 +199,29 @@ def _times(table: Table) -> list[Part]:
             rows.append([label, f"{middle:.3f}", f"{least:.3f} ({fast})", f"{most:.3f} ({slow})", beyond])
         out.append(Grid(["recipe", "time", "least", "most", ""], rows))
     return ["## Time", *out] if out else []
+
+
+def _fronts(table: Table, *, drawn: bool) -> list[Part]:
+    """The recipes that none beats, by each cost, and where there is a dense tagger what they keep of its F1."""
+    out: list[Part] = []
+    for front in table.fronts:
+        dense = next((cost for cell, cost in front.points if cell is table.dense), 0.0)
+        head = ["recipe", "F1", front.cost, *(["% of the dense F1", "times less"] if dense and table.dense else [])]
+        rows = []
+        for cell, cost in front.best:
+            rows.append([cell.label, str(cell), f"{cost:.2f}"])
+            if dense and table.dense:
+                rows[-1] += [f"{100 * cell.f1.value / max(table.dense.f1.value, 1e-9):.1f}", f"{dense / cost:.2f}"]
+        low, high = front.noise
+        where = f", on {front.cpu}, whose clock alone makes {low:.3f} to {high:.3f} of 1" if front.cpu else ""
+        out.append(f"By {front.cost}{where}: {len(rows)} of {_number(len(front.points), 'recipe')}.")
+        out.append(Grid(head, rows))
+    if not out:
+        return []
+    note = "Recipes that no other beats: none has as much F1 for less, or more F1 for no more. Means are compared, so that "
+    note += "neighbours may differ by chance."
+    figure = ["![F1 against what it costs](front.svg)"] if drawn else []
+    return ["## Pareto front", note, *figure, *out]
 
 
 def _number(n: int, thing: str) -> str:

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean
+from statistics import mean, median
+from typing import NamedTuple
 
-from dinku.claims import Run, mean_f1, order, percent, whole_runs
+from dinku.claims import Run, mean_f1, noise, order, percent, ratio, whole_runs
 from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval
@@ -50,6 +51,24 @@ class Cell:
     def __str__(self) -> str:
         seeds = f" ×{len(self.runs)}" if len(self.runs) > 1 else ""
         return f"{self.f1.value:.1f} [{self.f1.low:.1f}, {self.f1.high:.1f}]{seeds}"
+
+
+class Front(NamedTuple):
+    """Cells of a table with what each costs; for a time where it was taken, and what the clock alone does to 1."""
+
+    cost: str
+    points: Sequence[tuple[Cell, float]]
+    cpu: str = ""
+    noise: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def best(self) -> list[tuple[Cell, float]]:
+        """Those on the Pareto front, the cheapest first: no other has as much F1 for less, or more F1 for no more."""
+        out: list[tuple[Cell, float]] = []
+        for cell, cost in sorted(self.points, key=lambda point: (point[1], -point[0].f1.value)):
+            if not out or cell.f1.value > out[-1][0].f1.value:
+                out.append((cell, cost))
+        return out
 
 
 @dataclass(frozen=True)
@@ -102,6 +121,31 @@ class Table:
     @cached_property
     def languages(self) -> list[str]:
         return sorted({row.language for row in self.quality})
+
+    @cached_property
+    def timed(self) -> dict[str, dict[str, list[Row]]]:
+        """The rows that hold times, by machine and by the label of their cell."""
+        out: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        for row in self.rows:
+            if row.latency:
+                out[row.environment.machine][label_of(row.arm, row.values)].append(row)
+        return {machine: dict(out[machine]) for machine in sorted(out)}
+
+    @cached_property
+    def fronts(self) -> list[Front]:
+        """F1 against bytes to download, and on each machine against time; those where there are two cells to compare."""
+        downloads = [(c, sizes) for c in self.cells if (sizes := [r.rows[0].size for r in c.runs if r.rows[0].size])]
+        out = [
+            Front("MB as a zstd download", [(c, median(s.bytes_download for s in own) / 1e6) for c, own in downloads])
+        ]
+        for recipes in self.timed.values():
+            timed = [row for same in recipes.values() for row in same]
+            against = {row.latency.reference for row in timed if row.latency}
+            itself = {c.label: 1.0 for c in self.cells if against.intersection(run.address for run in c.runs)}
+            times = itself | {label: median(map(ratio, same)) for label, same in recipes.items()}
+            points = [(c, times[c.label]) for c in self.cells if c.label in times]
+            out.append(Front("time over the dense tagger's", points, timed[0].environment.cpu, noise(timed)))
+        return [front for front in out if len(front.points) > 1]
 
     @property
     def unfinished(self) -> int:
