@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, cycle, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,7 @@ EXAMPLES: list[Method] = [
     Sparsify(0.5, granularity="matrix", embeddings=True),
     Sparsify(0.5, importance="activation", embeddings=True, sentences=20),
     Sparsify(0.4, importance="taylor", granularity="matrix", embeddings=True),
+    Sparsify(0.55, importance="activation", granularity="row", embeddings=True, sentences=20),
     KeepLayers((1,)),
     KeepLayers(layers=1, importance="activation"),
     RegroupHeads(2),
@@ -64,11 +66,14 @@ EXAMPLES: list[Method] = [
     TrimVocabulary(58, scripts=("Latin",)),
     QUICK,
     FineTune(epochs=2, batch=4, select="best", keep_zeros=False),
+    replace(QUICK, epochs=2, sparsity=0.7, select="best"),
     Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLayers((1,)),), hidden=1.0),
     Distil(epochs=2, batch=4, rate=1e-3, student=(RegroupHeads(8), Sparsify(0.5)), temperature=3.0, relations=0.5),
     StartFresh(layers=2, heads=2, hidden=12, width=20),
     Pretrain(steps=5, batch=6, rate=1e-3, window=24, precision="float32"),
     DistilText(batch=8, rate=1e-3, precision="float32", student=(KeepLayers((0,)),), hidden=0.5, sentences=30),
+    DistilText(batch=8, rate=1e-3, student=(NarrowHidden(12),), sentences=30, sparsity=0.5, rise=1.0),
+    Pretrain(steps=4, batch=6, rate=1e-3, window=24, precision="float32", sparsity=0.3, keep_zeros=False),
 ]
 QUANTIZING: list[Method] = [QuantizeLLMInt8(), QuantizeLLMInt8(threshold=1.0, rest="float32"), QuantizeDynamic()]
 BUNDLING: list[Method] = [Quantize(tolerance=1.0)]  # which take seconds each, and are composed in test_int8
@@ -171,10 +176,11 @@ def test_a_rank_above_the_hidden_size_changes_nothing(data: Data) -> None:
 
 def test_matrices_whose_sizes_data_will_tell_round_either_way() -> None:
     shape = PruneHeads(2, spread="uneven").declare(tiny_tagger().shape)
-    low, high = Sparsify(0.5, granularity="matrix").declare(shape).nonzero
     whole = Sparsify(0.5).declare(shape).nonzero
-    assert low < whole[0]
-    assert high > whole[1]
+    for granularity in ("matrix", "row"):
+        low, high = Sparsify(0.5, granularity).declare(shape).nonzero  # type: ignore[arg-type]
+        assert low < whole[0]
+        assert high > whole[1]
 
 
 @pytest.mark.parametrize("first", QUANTIZING, ids=str)
@@ -253,13 +259,16 @@ def test_the_battery_catches_methods_that_break_the_contract() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(0, 0.999), st.sampled_from(["global", "matrix"]), st.booleans())
+@given(st.floats(0, 0.999), st.sampled_from(["global", "matrix", "row"]), st.booleans())
 def test_sparsity_is_exact(sparsity: float, granularity: str, embeddings: bool) -> None:
     tagger = tiny_tagger()
     method = Sparsify(sparsity, granularity, embeddings)  # type: ignore[arg-type]
     sparse = method.apply(tagger, Data(), ONE)
     groups = list(surgery.prunable(sparse.model, embeddings=embeddings).values())
-    groups = groups if granularity == "matrix" else [[v for views in groups for v in views]]
+    if granularity == "global":
+        groups = [[v for views in groups for v in views]]
+    if granularity == "row":
+        groups = [[row] for views in groups for view in views for row in view]
     for views in groups:
         assert sum(int((v == 0).sum()) for v in views) == round(sparsity * sum(v.numel() for v in views))
     check_law(method, tagger.shape, sparse.shape)
@@ -282,6 +291,8 @@ def test_the_smallest_weights_go_and_the_first_among_equals() -> None:
     first, second = importance.least(scores, 3)
     assert first.tolist() == [[False, True], [True, False]]
     assert second.tolist() == [False, True]
+    rows = importance.least_of_rows(torch.tensor([[3.0, 1.0, 1.0], [0.0, 0.0, 0.0]]), 1)
+    assert rows.tolist() == [[False, True, False], [True, False, False]]
     assert not any(bool(m.any()) for m in importance.least(scores, 0))
     assert all(bool(m.all()) for m in importance.least(scores, 6))
 
@@ -314,6 +325,56 @@ def test_fine_tuning_keeps_exactly_the_zeros_of_sparsity(embeddings: bool) -> No
     assert int((surgery.matrices(free.model)["encoder.layer.1.output.dense.weight"] == 0).sum()) == 0
     pad = surgery.word_embeddings(trained.model)
     assert torch.equal(pad.weight[pad.padding_idx], torch.zeros(16))
+
+
+def test_sparsity_rises_by_a_cubic_curve_and_then_stays() -> None:
+    levels = train.rising(0.2, 0.8, 100, over=0.5)
+    assert levels[50] == 0.8
+    assert max(levels) == 50
+    assert len(levels) == train.RAISES
+    assert levels[25] == pytest.approx(0.8 - 0.6 / 8)  # (1 − 1/2)³
+    rising = [level for _, level in sorted(levels.items())]
+    assert rising == sorted(rising)
+    assert rising[0] > 0.2
+    assert train.rising(0.0, 0.5, 1, over=0.5) == {1: 0.5}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_zeros_grow_while_a_tagger_trains(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    loss = train.train
+
+    def watch(model, *rest, after_step, **named):  # type: ignore[no-untyped-def]
+        def then(n: int) -> None:
+            after_step(n)
+            zeros = [(w == 0).flatten() for w in surgery.matrices(model).values()]
+            seen.append((n, int(torch.cat(zeros).sum())))
+            if masks and kept:  # what is zero once stays zero
+                assert bool(torch.cat(zeros)[masks[-1]].all())
+            masks.append(torch.cat(zeros))
+
+        return loss(model, *rest, after_step=then, **named)
+
+    masks: list[torch.Tensor] = []
+    monkeypatch.setattr(train, "train", watch)
+    before = Sparsify(0.3, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
+    table = surgery.word_embeddings(before.model).weight == 0
+    method = replace(QUICK, epochs=8, sparsity=0.75, rise=0.5, keep_zeros=kept)
+    after = method.apply(before, tiny_data(), ONE)
+    total, last = sum(before.shape.weights(embeddings=False)), len(seen)
+    zeros = [n for _, n in seen]
+    start = zeros[0] / total
+    assert (0.3 < start < 0.45) if kept else (0 < start < 0.2)
+    assert zeros == sorted(zeros)
+    assert len(set(zeros)) > 8
+    assert zeros[last // 2 - 1 :] == [round(0.75 * total)] * (last - last // 2 + 1)
+    assert after.sparse == ("embeddings", "linear")
+    assert "held_zeros" not in dict(after.model.named_children())
+    same = surgery.word_embeddings(after.model).weight == 0
+    assert torch.equal(same, table) == kept
+    # Sparser than asked beforehand, it stays as it is.
+    less = replace(QUICK, sparsity=0.5).apply(after, tiny_data(), ONE)
+    assert sum(int((w == 0).sum()) for w in surgery.matrices(less.model).values()) == round(0.75 * total)
 
 
 def test_fine_tuning_learns_and_adds_a_head() -> None:
@@ -372,12 +433,14 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("select", ["last", "best"])
+@pytest.mark.parametrize(
+    "given", [{"select": "last"}, {"select": "best"}, {"select": "best", "sparsity": 0.8, "rise": 0.9}], ids=str
+)
 def test_training_that_is_killed_resumes_to_the_same_weights(
-    select: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
-    method = FineTune(epochs=3, batch=4, rate=1e-3, select=select)  # type: ignore[arg-type]
+    method = FineTune(epochs=3, batch=4, rate=1e-3, **given)
     sparse = Sparsify(0.5, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
     expected = method.apply(sparse, tiny_data(), ONE).digest
 
@@ -497,7 +560,17 @@ def test_quick_dropout_is_taken_out_again() -> None:
             "Sparsify has no field 'ratio'; its fields are importance, sentences, sparsity",
         ),
         ({"Sparsify": {}}, "Sparsify.sparsity is missing; add it"),
-        ({"Sparsify": {"sparsity": 0.5, "granularity": "row"}}, "granularity"),
+        (
+            {"Sparsify": {"sparsity": 0.5, "granularity": "head"}},
+            "granularity is 'head'; give 'global', 'matrix' or 'row'",
+        ),
+        ({"FineTune": {"sparsity": 1}}, "sparsity is 1.0; give the fraction of zeros, 0 ≤ sparsity < 1"),
+        (
+            {"FineTune": {"sparsity": 0.5, "rise": 0}},
+            "rise is 0.0; give the fraction of steps over which sparsity rises",
+        ),
+        ({"FineTune": {"sparsity": 0.5, "epochs": 0}}, "sparsity is 0.5; give an epoch or more in which it rises"),
+        ({"Pretrain": {"sparsity": 0.5, "steps": 0}}, "sparsity is 0.5; give a step or more in which it rises"),
         ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of Distil, DistilText"),
         ({"FineTune": {"epochs": -1}}, "epochs is -1; give 0 or more"),
         ({"FineTune": {"rate": 0}}, "rate is 0.0; give a positive number"),

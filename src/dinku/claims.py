@@ -172,10 +172,13 @@ def is_sample(rows: Iterable[Row]) -> bool:
 def order(recipe: dict[str, Any]) -> Place | None:
     """When a recipe prunes, and to what sparsity; ``None`` for recipes that do anything else as well.
 
-    Zeros that a later fine-tuning gives up (``keep_zeros=False``) are no pruning.
+    Zeros that a later fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
     """
     steps = [next(iter(step.items())) for step in recipe["steps"]]
-    word = "".join({"FineTune": "F", "Sparsify": "S"}.get(name, "?") for name, _ in steps)
+    plain = {"FineTune": "F", "Sparsify": "S"}
+    word = "".join(
+        "?" if name == "FineTune" and fields.get("sparsity") else plain.get(name, "?") for name, fields in steps
+    )
     sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
     kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
     found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)

@@ -249,3 +249,8 @@ def least(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
     chosen[ties[: count - int(chosen.sum())]] = True
     masks = chosen.split([s.numel() for s in scores])
     return [mask.view(s.shape) for mask, s in zip(masks, scores, strict=True)]
+
+
+def least_of_rows(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """A boolean mask, shaped like ``scores`` [rows, columns], of the ``count`` smallest of each row; the first among equals."""
+    return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.argsort(dim=1, stable=True)[:, :count], True)

@@ -159,6 +159,10 @@ class Trained(Drawn):
     the optimizer (no bias, no padding row and no head is ever held at zero). ``precision="auto"`` is bfloat16 autocast where
     the processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
     through several.
+
+    With ``sparsity`` that fraction of the weights of the encoder's linear layers, those of smallest magnitude over all of them,
+    are zeroed while it trains, and held at zero: few at first, all after the first ``rise`` of the steps, by the cubic curve of
+    Zhu and Gupta 2017 (arXiv 1710.01878). Zeros that are there when it begins to rise count and stay.
     """
 
     rate: float = 5e-5
@@ -169,6 +173,8 @@ class Trained(Drawn):
     clip: float = 1.0
     keep_zeros: bool = True
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    sparsity: float = field(default=0.0, metadata=LATER)
+    rise: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
         checked(self)
@@ -179,6 +185,8 @@ class Trained(Drawn):
             warmup=(0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
             weight_decay=(0 <= self.weight_decay < math.inf, "give 0 or more"),
             clip=(0 < self.clip < math.inf, "give a positive number, such as 1.0"),
+            sparsity=(0 <= self.sparsity < 1, "give the fraction of zeros, 0 ≤ sparsity < 1"),
+            rise=(0 < self.rise <= 1, "give the fraction of steps over which sparsity rises, 0 < rise ≤ 1"),
         )
 
     def check(self, **fields: tuple[bool, str]) -> None:
@@ -191,8 +199,9 @@ class Trained(Drawn):
         """A shape after training under a head of so many tags; training may land on a zero in a thousand weights."""
         shape.scheme.refuse(type(self).__name__)
         headed = shape.with_tags(tags) if tags != shape.tags else shape
-        zeros = shape.zeros if self.keep_zeros else 0
-        low = max(0, headed.nonzero[0] - headed.parameters // 1000)
+        risen = round(self.sparsity * sum(shape.weights(embeddings=False)))
+        zeros = max(shape.zeros if self.keep_zeros else 0, risen)
+        low = max(0, headed.nonzero[0] - risen - headed.parameters // 1000)
         return replace(headed, zeros=zeros, nonzero=(low, headed.parameters - zeros))
 
 
@@ -204,7 +213,10 @@ class Repeated(Trained):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(epochs=(self.epochs >= 0, "give 0 or more"))
+        self.check(
+            epochs=(self.epochs >= 0, "give 0 or more"),
+            sparsity=(not self.sparsity or self.epochs > 0, "give an epoch or more in which it rises"),
+        )
 
 
 @dataclass(frozen=True)

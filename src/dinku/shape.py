@@ -201,14 +201,17 @@ class Shape:
         """Bytes of the tensors as they are stored, without a file's header."""
         return sum(component.bytes for component in self.components)
 
-    def weights(self, *, embeddings: bool) -> list[int]:
-        """Sizes of the matrices that unstructured sparsity may zero: the encoder's linear layers, in their order.
+    def matrices(self, *, embeddings: bool) -> list[tuple[int, int]]:
+        """Rows and columns of the matrices that unstructured sparsity may zero: the encoder's linear layers, in their order.
 
         With ``embeddings`` the word embeddings come last, without their padding row.
         """
-        h = self.hidden
-        linear = [n for la in self.layers for n in [h * la.heads * la.head_size] * 4 + [h * la.width] * 2]
-        return [*linear, (self.vocabulary - 1) * (self.rank or h)] if embeddings else linear
+        linear = [m for layer in self.layers for m in [*_attention(layer, self.hidden), *_forward(layer, self.hidden)]]
+        return [*linear, (self.vocabulary - 1, self.rank or self.hidden)] if embeddings else linear
+
+    def weights(self, *, embeddings: bool) -> list[int]:
+        """Sizes of `matrices`."""
+        return [rows * columns for rows, columns in self.matrices(embeddings=embeddings)]
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -219,8 +222,8 @@ class Shape:
         """Bytes of a component: its matrices [rows, columns], their scales and the rest of it."""
         inner, h = [layer.heads * layer.head_size for layer in self.layers], self.hidden
         matrices = {
-            "attention": [m for a in inner for m in [(a, h), (a, h), (a, h), (h, a)]],
-            "feed-forward": [m for layer in self.layers for m in [(layer.width, h), (h, layer.width)]],
+            "attention": [m for layer in self.layers for m in _attention(layer, h)],
+            "feed-forward": [m for layer in self.layers for m in _forward(layer, h)],
             "tag head": [(self.tags, h)] if self.scheme.head else [],
             "word embeddings": self._tables if self.scheme.words else [],
         }.get(part, [])
@@ -316,6 +319,15 @@ class Shape:
         added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
         low, high = self.nonzero
         return replace(headed, nonzero=(max(0, low - gone), min(high, bare.parameters) + added))
+
+
+def _attention(layer: Layer, hidden: int) -> list[tuple[int, int]]:
+    inner = layer.heads * layer.head_size
+    return [(inner, hidden)] * 3 + [(hidden, inner)]
+
+
+def _forward(layer: Layer, hidden: int) -> list[tuple[int, int]]:
+    return [(layer.width, hidden), (hidden, layer.width)]
 
 
 def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:

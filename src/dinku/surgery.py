@@ -7,7 +7,7 @@ or puts others in their place.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -73,6 +73,58 @@ def meant_zeros(model: PreTrainedModel, sparse: Sequence[str]) -> dict[str, list
     """
     views = _views(model, embeddings="embeddings" in sparse) if "linear" in sparse else {}
     return {name: [view == 0 for view in parts] for name, parts in views.items()}
+
+
+class Zeros:
+    """Weights of a model that are held at zero, as views of `prunable` beside boolean masks shaped like them."""
+
+    def __init__(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]], linear: int) -> None:
+        self.parts, self.linear = list(parts), list(parts[:linear])
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of the linear layers' weights that are held."""
+        return sum(int(mask.sum()) for _, mask in self.linear) / sum(mask.numel() for _, mask in self.linear)
+
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Make them zero again."""
+        for view, mask in self.parts:
+            view.masked_fill_(mask, 0.0)
+
+    @torch.no_grad()
+    def grow(self, sparsity: float, least: Callable[[list[torch.Tensor], int], list[torch.Tensor]]) -> None:
+        """Zero that fraction of the linear layers' weights by their magnitude, and hold all their zeros from now on."""
+        magnitudes = [view.abs() for view, _ in self.linear]
+        chosen = least(magnitudes, round(sparsity * sum(m.numel() for m in magnitudes)))
+        for (view, mask), gone in zip(self.linear, chosen, strict=True):
+            mask.copy_(view.masked_fill_(gone, 0.0) == 0)
+
+
+@contextmanager
+def zeros(model: PreTrainedModel, sparse: Sequence[str], *, growing: bool) -> Iterator[Zeros]:
+    """Hold the zeros of parts that were sparsified (`meant_zeros`); ``growing`` ones are part of what a checkpoint saves."""
+    masks = meant_zeros(model, sparse)
+    views = _views(model, embeddings="word embeddings" in masks) if masks or growing else {}
+    pairs = [
+        (view, mask)
+        for name, own in views.items()
+        for view, mask in zip(own, masks.get(name) or [torch.zeros_like(v, dtype=torch.bool) for v in own], strict=True)
+    ]
+    held = Zeros(pairs, len(matrices(model)) if pairs else 0)
+    if growing:
+        kept = nn.Module()
+        for i, (_, mask) in enumerate(held.linear):
+            kept.register_buffer(str(i), mask)
+        model.add_module(_HELD, kept)
+    try:
+        yield held
+    finally:
+        if growing:
+            delattr(model, _HELD)
+
+
+_HELD = "held_zeros"
 
 
 def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -> Shape:

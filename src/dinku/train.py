@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from dinku import predict, surgery, unpadded
+from dinku import importance, predict, surgery, unpadded
 from dinku.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
@@ -39,6 +39,7 @@ from dinku.tagger import Tagger, quietly
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 CHECKPOINT_SECONDS = 60.0
 PART = 2000  # sentences
+RAISES = 32  # times that sparsity rises, at most
 
 Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 Collate = Callable[[Sequence[int]], dict[str, Any]]
@@ -93,8 +94,8 @@ def fit(
     lengths: Sequence[int] | None = None,
     all_rows: bool = False,
     note: str,
-) -> None:
-    """Train a tagger in place on windows of sentences, as unpadded rows.
+) -> Tagger:
+    """Train a tagger in place on windows of sentences, as unpadded rows. What is returned says which parts were sparsified.
 
     ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.unpadded.row` and
     of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
@@ -113,26 +114,26 @@ def fit(
     if not (all_rows or how.weight_decay > 0):
         used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
     model = tagger.model.to(work.device)
+    sparse = tuple(sorted({*tagger.sparse, "linear"})) if how.sparsity else tagger.sparse
     try:
         with (
             surgery.compact_embeddings(model, used) as row,
             surgery.quick_dropout(model),
             unpadded.reading(model),
+            surgery.zeros(model, tagger.sparse if how.keep_zeros else (), growing=how.sparsity > 0) as zeros,
         ):
             read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
-            zeros = surgery.meant_zeros(model, tagger.sparse) if how.keep_zeros else {}
-            views = surgery.prunable(model, embeddings="embeddings" in tagger.sparse) if zeros else {}
-            held = [(v, mask) for name, masks in zeros.items() for v, mask in zip(views[name], masks, strict=True)]
+            levels = rising(zeros.sparsity, how.sparsity, sum(map(len, steps)), over=how.rise) if how.sparsity else {}
             best = _Best(tagger, dev, read, work.folder) if dev else None
 
             def collate(step: Sequence[int]) -> dict[str, Any]:
                 return {**read([windows[i] for i in step]), **targets(step)}
 
             def after_step(n: int) -> None:
-                with torch.no_grad():
-                    for view, mask in held:
-                        view.masked_fill_(mask, 0.0)
-                if best and n in ends:
+                zeros.hold()
+                if n in levels:
+                    zeros.grow(levels[n], importance.least)
+                if best and n in ends and n >= max(levels, default=0):  # the best of those that are sparse enough
                     best.offer()
 
             whole = torch.nn.ModuleList([model, extra]) if extra else model
@@ -141,6 +142,16 @@ def fit(
                 best.take()
     finally:
         model.to("cpu").eval()
+    return replace(tagger, sparse=sparse)
+
+
+def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, float]:
+    """The sparsity to reach by some of the steps, from 1: ``end`` after the fraction ``over`` of them, by a cubic curve.
+
+    Zhu and Gupta 2017 (arXiv 1710.01878), equation 1.
+    """
+    last, part = max(1, round(over * steps)), [(k + 1) / RAISES for k in range(RAISES)]
+    return {max(1, round(p * last)): end + (start - end) * (1 - p) ** 3 for p in part}
 
 
 def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:

@@ -108,8 +108,8 @@ class Distil(Supervised, Matched):
 
             epochs = self.reading([w.sentence < len(corpus) for w in windows], work.seed)
             extra = matched.projections if matched else None
-            train.fit(student, windows, epochs, targets, loss, self, work, dev=dev, extra=extra, note="distilling")
-        return student
+            note = "distilling"
+            return train.fit(student, windows, epochs, targets, loss, self, work, dev=dev, extra=extra, note=note)
 
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")

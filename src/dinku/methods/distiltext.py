@@ -76,6 +76,7 @@ class DistilText(Matched):
                 return matched.loss(tensors)
 
             epochs = [range(len(windows))] * self.epochs
+            note = "distilling on text"
             extra = matched.projections
-            train.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note="distilling on text")
-        return student
+            trained = train.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note=note)
+        return replace(student, sparse=trained.sparse)

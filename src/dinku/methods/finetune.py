@@ -72,8 +72,7 @@ class FineTune(Supervised):
             return {"gold": torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))}
 
         epochs = [range(len(windows))] * self.epochs
-        train.fit(trained, windows, epochs, targets, word_loss, self, work, dev=dev, note="fine-tuning")
-        return trained
+        return train.fit(trained, windows, epochs, targets, word_loss, self, work, dev=dev, note="fine-tuning")
 
 
 def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:

@@ -57,6 +57,7 @@ class Pretrain(Trained):
         super().__post_init__()
         self.check(
             steps=(self.steps >= 0, "give 0 or more"),
+            sparsity=(not self.sparsity or self.steps > 0, "give a step or more in which it rises"),
             alpha=(0 <= self.alpha <= 1, "give a number from 0 to 1"),
             languages=(len(set(self.languages)) == len(self.languages), "name each language once"),
         )
@@ -100,7 +101,7 @@ class Pretrain(Trained):
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
 
         epochs = [range(len(hidden))]
-        train.fit(
+        return train.fit(
             masked,
             hidden,
             epochs,
@@ -112,7 +113,6 @@ class Pretrain(Trained):
             all_rows=True,
             note="pretraining",
         )
-        return masked
 
     def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
         """The subwords of each language, end to end; raises `DinkuError` where there are none."""
