@@ -67,7 +67,9 @@ def measured(
     subjects: dict[str, Tagger | Bundle] = {"torch fp32": Tagger.load(model)}
     for way in WAYS:
         try:
-            subjects[name(*way)] = Bundle.open(str(folder / name(*way).replace(" ", "-")), threads=threads)
+            opened = Bundle.open(str(folder / name(*way).replace(" ", "-")), threads=threads)
+            opened.evaluate(few)  # an engine opens when it is first asked
+            subjects[name(*way)] = opened
         except DinkuError as error:
             print(f"{name(*way)}: {error}", file=sys.stderr)
     out = {}

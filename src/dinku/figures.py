@@ -169,6 +169,8 @@ def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) 
     costs = [x for _, x in front.points]
     if max(costs) > 4 * min(costs):
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks("{x:g}")
     axes.set_xlabel(front.cost)
     axes.set_ylabel("span F1")
 
