@@ -40,7 +40,7 @@ class Quantize:
     mode: Literal["static", "dynamic"] = "dynamic"
     tolerance: float = 0.005
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:
