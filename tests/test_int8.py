@@ -280,8 +280,8 @@ def test_a_real_tagger_keeps_its_f1(shared: Path) -> None:
     train = sources.load("masakhaner:amh,hau,yor", "train").sample(120, 0)
     dev = sources.load("masakhaner:amh,hau,yor", "dev").sample(90, 0)
     gate = Quantize(tolerance=1.0).apply(tagger, Data(train, dev), Work(threads=2)).manifest.gate
-    assert gate["f1_before"] - gate["f1"] < 0.015
-    assert gate["equal"] > 0.985
+    assert gate["equal"] > 0.99
+    assert gate["f1_before"] - gate["f1"] < 0.03  # about four of some 150 spans
 
 
 def test_held_to_older_instructions_openvino_still_answers(data: Data, tmp_path: Path) -> None:
