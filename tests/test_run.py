@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,12 +16,13 @@ from dinku.answers import Answers
 from dinku.corpus import read, write
 from dinku.damage import detail, detail_of
 from dinku.errors import DinkuError
+from dinku.measure import memory_bytes
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.perturb import Perturbation
 from dinku.results import Results
-from dinku.run import Runner, _Clock, plan, size_of
+from dinku.run import Runner, _Clock, memory_needed, plan, size_of
 from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
@@ -279,6 +284,126 @@ def test_a_run_that_fails_before_it_has_a_row_leaves_no_results(
     Path("results").unlink()
     runner.run(["dense"])
     assert Study.read("results/small/study.json") == runner.study
+
+
+def test_a_failed_step_is_kept_with_its_reason_and_the_rest_goes_on(
+    runner: Runner, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def broken(self: Sparsify, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        tries.append(self.sparsity)
+        if self.sparsity == 0.5:
+            raise RuntimeError("a matrix\nthat can't be")
+        return before(self, tagger, data, work)
+
+    before = Sparsify.apply
+    with monkeypatch.context() as patch:
+        patch.setattr(Sparsify, "apply", broken)
+        for attempts in (1, 2):
+            with pytest.raises(
+                DinkuError, match=r"results/small: 1 step failed, and 1 recipe lack.* can't be"
+            ) as caught:
+                runner.run()
+            assert caught.value.status == 1
+            (failure,) = Results(Path("results/small")).failures()
+            assert (failure.recipe, failure.name, failure.attempts) == (
+                "after sparsity=0.5 seed 0",
+                "Sparsify",
+                attempts,
+            )
+            assert failure.reason == "RuntimeError: a matrix that can't be"
+            assert failure.address == runner.prepared[1].address
+        assert {(row.arm, *row.values.values()) for row in runner.results.rows()} == {("dense",), ("after", 0.9)}
+    assert tries == [0.5, 0.9, 0.5]  # tried once in each run
+    runner.run()
+    assert len(runner.results.rows()) == 3
+    assert runner.results.failures() == []
+    assert not Path("results/small/failures.jsonl").exists()
+
+
+def test_what_recipes_share_fails_once_for_all(runner: Runner, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = []
+
+    def broken(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        tries.append(self)
+        raise DinkuError("diverged", where="FineTune", remedy="lower the rate", status=1)
+
+    monkeypatch.setattr(FineTune, "apply", broken)
+    with pytest.raises(DinkuError, match=r"1 step failed, and 3 recipes lack .*diverged; lower the rate"):
+        runner.run()
+    assert len(tries) == 1
+
+
+def test_what_the_system_refuses_stops_the_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "weights")
+
+    monkeypatch.setattr(FineTune, "apply", full)
+    with pytest.raises(OSError, match="No space left"):
+        runner.run()
+    assert not Path("results").exists()
+
+    def disguised(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        raise RuntimeError("write failed")
+
+    monkeypatch.setattr(FineTune, "apply", disguised)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100))
+    with pytest.raises(DinkuError, match=r"store: has no room left .*; free some space") as caught:
+        runner.run()
+    assert caught.value.status == 1
+    assert not Path("results").exists()
+
+
+def test_a_step_that_can_not_fit_is_refused_before_it_starts(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = runner.prepared[0].shapes
+    learnt = after.parameters - after.parts["word embeddings"]
+    needed = memory_needed(runner.prepared[0].recipe.steps[0], before, after)
+    assert needed == before.bytes + after.bytes + 12 * learnt
+    assert memory_needed(Sparsify(0.5), before, after) == before.bytes + after.bytes
+    with monkeypatch.context() as patch:
+        patch.setattr("dinku.measure.memory_bytes", lambda: needed - 1)
+        patch.setattr(FineTune, "apply", lambda *_: pytest.fail("it was started"))
+        with pytest.raises(DinkuError, match=r"needs 0\.0 GB of memory at least, and there are 0\.0"):
+            runner.run(["dense"])
+    (failure,) = runner.results.failures()
+    assert "run it on a machine that has more" in failure.reason
+    runner.run(["dense"])
+    assert memory_bytes() > 1e8
+
+
+def test_a_plan_does_without_an_encoder_of_published_shape(runner: Runner, home: Path) -> None:
+    def planned(name: str, text: str = "") -> dict[str, Any]:
+        study = STUDY.replace("base: encoder", f"base: {name}") + text
+        Path("s.yaml").write_text(study, encoding="utf-8")
+        made = Runner(Study.read("s.yaml"), runner.store, runner.results, planning=True)
+        return plan(made)
+
+    document = planned("castorini/afriberta_large")
+    tags = document["steps"][0]["parameters"] - 125_045_768  # PAPER's 125.05 M has nine tags
+    assert document["steps"][0]["bytes"] == 4 * document["steps"][0]["parameters"]
+    assert abs(tags) < 10 * 769
+    assert document["warnings"] == ["castorini/afriberta_large isn't here: sizes are as it was published"]
+    assert document["gpu_hours"] > 0
+    with pytest.raises(DinkuError, match="no such folder"):
+        planned("castorini/unknown")
+    Path("s.yaml").write_text(STUDY.replace("base: encoder", "base: castorini/afriberta_large"), encoding="utf-8")
+    with pytest.raises(DinkuError, match="no such folder"):
+        Runner(Study.read("s.yaml"), runner.store, runner.results).run()
+
+
+def test_each_base_is_timed_against_its_own_reference(runner: Runner, home: Path) -> None:
+    tiny_tagger("bert", "wordpiece", tags=()).save(home / "models" / "other")
+    more = (
+        "  - arm: dense\n    base: other\n    steps: [FineTune: {epochs: 1, batch: 8}]\n"
+        "  - arm: after\n    base: other\n    steps: [FineTune: {epochs: 1, batch: 8}, Sparsify: {sparsity: 0.5}]\n"
+        "latency: {reference: dense, sentences: 1, rounds: 2}\n"
+    )
+    both = made(home, more)
+    both.run()
+    dense = {p.recipe.base: p.address for p in both.prepared if p.entry.arm == "dense"}
+    timed = {(row.recipe["base"], row.latency.reference) for row in both.results.rows() if row.latency}
+    assert timed == set(dense.items())
 
 
 def test_a_plan_tells_steps_by_the_fields_that_were_asked_for(runner: Runner, home: Path) -> None:

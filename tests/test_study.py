@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from dinku.errors import DinkuError
+from dinku.methods.distil import Distil
 from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
-from dinku.study import Study
+from dinku.study import BUILT_IN, Study
 
 HEAD = "name: s\ntitle: T\nbase: b\ncorpus: c\n"
 GRID = """
@@ -122,6 +123,44 @@ def test_the_studies_beside_the_code_can_be_read(path: Path) -> None:
     assert study.name == path.stem
     arms = [block.arm for block in study.recipes]
     assert all(entry.arm in arms for entry in study.entries())
+
+
+def test_a_section_is_a_part_of_a_study(tmp_path: Path) -> None:
+    blocks = (
+        "recipes: [{arm: a, section: one, steps: [FineTune]}, {arm: b, section: two, steps: [KeepLayers: {keep: [0]}]}]"
+    )
+    whole = read(tmp_path, HEAD + blocks)
+    part = Study.read(f"{tmp_path / 's.yaml'}:two")
+    assert [entry.arm for entry in whole.entries()] == ["a", "b"]
+    assert [entry.arm for entry in part.entries()] == ["b"]
+    assert part.document() == whole.document()  # kept beside the rows whole, whichever part was run
+    with pytest.raises(DinkuError, match=r"s\.yaml: there is no section 'three'; choose of one, two"):
+        Study.read(f"{tmp_path / 's.yaml'}:three")
+    with pytest.raises(
+        DinkuError, match="no such study; name a YAML file, or one of the built-in demo, paper, paper-cpu"
+    ):
+        Study.read("nowhere:two")
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_what_is_built_in_can_be_read(name: str) -> None:
+    study = Study.read(name)
+    assert study.name == name
+    assert list(study.entries())
+    for section in {block.section for block in study.recipes if block.section}:
+        assert list(Study.read(f"{name}:{section}").entries())
+
+
+def test_the_papers_grid_is_all_there() -> None:
+    recipes = [entry.recipe for entry in Study.read("paper").entries()]
+    assert {r.base for r in recipes} == {f"castorini/afriberta_{size}" for size in ("small", "base", "large")}
+    own = [r for r in recipes if "small" not in r.base]
+    pruned = {(type(r.steps[0]).__name__, s.sparsity) for r in own for s in r.steps if isinstance(s, Sparsify)}
+    levels = [*(n / 10 for n in range(1, 10)), 0.95]
+    assert pruned == {(first, level) for first in ("Sparsify", "FineTune") for level in levels}
+    assert {s.temperature for r in own for s in r.steps if isinstance(s, Distil)} == {2, 3, 6}
+    names = {type(s).__name__ for r in own for s in r.steps}
+    assert {"DistilText", "QuantizeLLMInt8", "QuantizeDynamic"} <= names
 
 
 def test_no_mapping_is_no_study(tmp_path: Path) -> None:

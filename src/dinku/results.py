@@ -2,7 +2,8 @@
 
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
 paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
-``results/<study>/study.json`` the study. Counts are stored, ratios derived.
+``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study.
+Counts are stored, ratios derived.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from errno import EACCES, ENOTDIR
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -193,6 +194,29 @@ class Row(_Record):
         return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
 
 
+class Failure(_Record):
+    """A step that failed, or was refused, and why. It goes when the step is made; until then every run tries it once.
+
+    ``address`` is what it would have made, ``step`` its method as JSON, or what was done with a recipe that was whole.
+    """
+
+    schema_version: Literal[1] = 1
+    study: str
+    recipe: str
+    address: str
+    step: dict[str, Any] | str
+    reason: str
+    attempts: int = 1
+    environment: Environment
+
+    @property
+    def name(self) -> str:
+        return self.step if isinstance(self.step, str) else next(iter(self.step), "")
+
+
+_Kind = TypeVar("_Kind", Row, Failure)
+
+
 @dataclass(frozen=True)
 class Results:
     """The rows of one study in a folder of their own."""
@@ -217,23 +241,58 @@ class Results:
         return {}
 
     def _read(self) -> Iterator[Row]:
-        lines = self._file.read_bytes().split(b"\n")[:-1] if self._file.exists() else []
+        return self._records(self._file, Row)
+
+    def _records(self, file: Path, kind: type[_Kind]) -> Iterator[_Kind]:
+        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
         for number, line in enumerate(lines, 1):
             try:
-                row = Row.model_validate_json(line)
+                row = kind.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
                 at = ".".join(map(str, first["loc"]))
                 raise DinkuError(
                     f"is no row of this version of dinku ({at}: {first['msg']})",
-                    where=f"{self._file}:{number}",
+                    where=f"{file}:{number}",
                     remedy="read it with the version that wrote it, or move the file away",
                 ) from None
             if row.study != self.folder.name:
                 problem = f"is a row of the study {row.study!r}"
-                where = f"{self._file}:{number}"
+                where = f"{file}:{number}"
                 raise DinkuError(problem, where=where, remedy=f"keep it in a folder named {row.study}")
             yield row
+
+    @property
+    def _failed(self) -> Path:
+        return self.folder / "failures.jsonl"
+
+    def failures(self) -> list[Failure]:
+        """Steps that failed and weren't made since, in the order of their addresses."""
+        return sorted(self._records(self._failed, Failure), key=lambda failure: failure.address)
+
+    def fail(self, failure: Failure) -> Failure:
+        """Keep a failure in the place of an earlier one at its address, with the attempts counted."""
+        with told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / ".lock"):
+            known = {other.address: other for other in self.failures()}
+            attempts = known[failure.address].attempts if failure.address in known else 0
+            known[failure.address] = failure = failure.model_copy(update={"attempts": attempts + 1})
+            self._keep(known.values())
+        return failure
+
+    def mend(self, addresses: Collection[str]) -> None:
+        """Drop the failures at addresses that are made by now."""
+        if any(failure.address in addresses for failure in self.failures()):
+            with locked(self.folder / ".lock"):
+                self._keep([failure for failure in self.failures() if failure.address not in addresses])
+
+    def _keep(self, failures: Collection[Failure]) -> None:
+        if failures:
+            with written(self._failed) as file:
+                file.writelines(_line(failure) for failure in failures)
+        else:
+            self._failed.unlink(missing_ok=True)
 
     def add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
         """Append a row, its answers and counts first; one whose key is there with its counts is left as it is.
@@ -249,15 +308,32 @@ class Results:
                     file.writelines(_line(other) for other in self._read() if other.key != row.key)
             for kind, beside in (("answers", answers), ("counts", counts)):
                 if beside is not None:
-                    with told(self.folder):
-                        (self.folder / kind).mkdir(exist_ok=True)
-                    beside.save(self.folder / kind / row.counts_file)
-            with told(self._file), open(self._file, "ab+") as file:
-                whole = self._file.read_bytes().rfind(b"\n") + 1
-                file.truncate(whole)  # a line that a kill cut short
-                file.write(_line(row))
-                file.flush()
-                os.fsync(file.fileno())
+                    self._beside(kind, row, beside)
+            self._append([row])
+
+    def extend(self, other: Results, rows: Sequence[Row]) -> None:
+        """Append rows of another folder that aren't here, the counts and answers behind them first."""
+        with locked(self.folder / ".lock"):
+            for row in rows:
+                if row.kind == "quality":
+                    beside = {"counts": other.counts(row), "answers": other.answers(row)}
+                    for kind, measured in beside.items():
+                        if measured is not None:
+                            self._beside(kind, row, measured)
+            self._append(rows)
+
+    def _beside(self, kind: str, row: Row, measured: Counts | Answers) -> None:
+        with told(self.folder):
+            (self.folder / kind).mkdir(exist_ok=True)
+        measured.save(self.folder / kind / row.counts_file)
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        with told(self._file), open(self._file, "ab+") as file:
+            whole = self._file.read_bytes().rfind(b"\n") + 1
+            file.truncate(whole)  # a line that a kill cut short
+            file.writelines(map(_line, rows))
+            file.flush()
+            os.fsync(file.fileno())
 
     def check_writable(self) -> None:
         """Raise `DinkuError`, of status 1, where rows couldn't be written, without making anything."""
@@ -299,7 +375,7 @@ class Results:
         return answers
 
 
-def _line(row: Row) -> bytes:
+def _line(row: Row | Failure) -> bytes:
     return row.model_dump_json(exclude_none=True).encode() + b"\n"
 
 

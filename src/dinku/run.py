@@ -2,15 +2,19 @@
 
 Recipes whose rows are complete aren't run again, even where the store is empty. What recipes share is done once. Any
 number of processes may walk one study: an address is made by whoever holds its lock, and what is locked is taken later.
+A step that fails is kept with its reason, and the others go on; what the system refuses, such as a full disk, stops the run.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -29,10 +33,23 @@ from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.method import Data, Matched, Method, Repeated, Trained, Work
 from dinku.methods import to_json
+from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.perturb import Names, Perturbation, changed, unseen_names
 from dinku.recipe import Recipe
-from dinku.results import BFLOAT16, Environment, Latency, Results, Row, Size, Target, Training, environment, totals
+from dinku.results import (
+    BFLOAT16,
+    Environment,
+    Failure,
+    Latency,
+    Results,
+    Row,
+    Size,
+    Target,
+    Training,
+    environment,
+    totals,
+)
 from dinku.score import Counts, count
 from dinku.shape import Shape
 from dinku.spans import spans
@@ -47,18 +64,27 @@ if TYPE_CHECKING:
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
+# Encoders whose shape is known without their files.
+PUBLISHED = {
+    "castorini/afriberta_small": StartFresh(preset="afriberta_small"),
+    "castorini/afriberta_base": StartFresh(preset="afriberta_base"),
+    "castorini/afriberta_large": StartFresh(preset="afriberta_large"),
+    "intfloat/multilingual-e5-small": StartFresh(12, 12, 384, 1536, 250_037, 512, "bert"),
+}
+LINE = 40  # subwords in a line of text, where a plan has no text to count
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
 TYPES = 1000  # words among which different ones are counted
 
 
 @dataclass(frozen=True)
 class Base:
-    """What recipes start from. ``special`` tokens are 0 where they can't be told without torch."""
+    """What recipes start from. ``special`` tokens are 0 where they can't be told without torch; a plan may know a shape alone."""
 
     folder: Path
     digest: str
     shape: Shape
     special: int
+    here: bool = True
 
     @classmethod
     def of(cls, name: str) -> Self:
@@ -164,21 +190,52 @@ def _foreign(step: Method, data: Data) -> str:
     return f"{type(step).__name__} reads text in {there}, as {text.name} has none in the train split's {wanted}"
 
 
+class _Failed(Exception):
+    """A step failed, and that was kept."""
+
+
+def memory_needed(step: Method, before: Shape, after: Shape) -> int:
+    """The bytes that a step holds at least: both taggers, and where it learns gradients and Adam's two moments.
+
+    Word embeddings have these only for the rows that are read, and activations come on top, so that what needs more than
+    there is can't be done.
+    """
+    learnt = after.parameters - after.parts["word embeddings"] if isinstance(step, Trained) else 0
+    return before.bytes + after.bytes + 3 * 4 * learnt
+
+
+def _of_the_system(error: BaseException | None) -> bool:
+    """Whether the system refused something: not the step's fault, and it may pass."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @dataclass(frozen=True)
 class Runner:
-    """A study, the store its taggers go to, and the results its rows go to."""
+    """A study, the store its taggers go to, and the results its rows go to.
+
+    ``cores`` is how many threads work where the study doesn't say; all that there are unless told. ``planning`` does without
+    bases of published shape and text that aren't here. ``before`` counts how often steps had failed when a run began.
+    """
 
     study: Study
     store: Store
     results: Results
     report: Report = lambda what, done, total: None
+    cores: int | None = None
+    planning: bool = False
+    before: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def data(self) -> dict[str, Data]:
         """What recipes learn from, by the name of their corpus."""
-        text = Text.open(self.study.text) if self.study.text else None
+        entries = list(self.study.entries())
+        text = self._text() if any("text" in step.needs for entry in entries for step in entry.recipe.steps) else None
         out = {}
-        for corpus in dict.fromkeys(entry.recipe.corpus for entry in self.study.entries()):
+        for corpus in dict.fromkeys(entry.recipe.corpus for entry in entries):
             dev = sources.load(corpus, "dev") if "dev" in sources.splits(corpus) else None
             train = sources.load(corpus, "train")
             if train.split != "train":
@@ -187,9 +244,27 @@ class Runner:
             out[corpus] = Data(train, dev, text)
         return out
 
+    def _text(self) -> Text | None:
+        """The study's text; None where it has none, or a plan does without it."""
+        if self.study.text is None or (self.planning and not Path(self.study.text).expanduser().is_dir()):
+            return None
+        return Text.open(self.study.text)
+
     @cached_property
     def bases(self) -> dict[str, Base]:
-        return {entry.recipe.base: Base.of(entry.recipe.base) for entry in self.study.entries()}
+        return {name: self._base(name) for name in dict.fromkeys(e.recipe.base for e in self.study.entries())}
+
+    def _base(self, name: str) -> Base:
+        """A base as it lies here; for a plan one of known shape may be elsewhere, and is known by the rows that there are."""
+        published = PUBLISHED.get(name.partition("@")[0])
+        try:
+            return Base.of(name)
+        except DinkuError:
+            if published is None or not self.planning:
+                raise
+        shape = published.declare(Shape.of_folder(sources.model_folder(sources.HOUSE)))
+        digest = next((r.base_digest for r in self.results.rows() if r.recipe["base"] == name), f"not here: {name}")
+        return Base(Path(), digest, replace(shape, nonzero=(0, shape.parameters)), 0, here=False)
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
@@ -202,7 +277,8 @@ class Runner:
                 with _at(f"{where}: steps.{i}"):
                     steps.append(step := asked.resolve(None, data.of(asked)))
                     _check_size(step, base.special)
-                    _check_text(step, data)
+                    if data.text or not (self.planning and self.study.text):
+                        _check_text(step, data)
                     shapes += replace(entry.recipe, steps=(step,)).declared(shapes[-1])[1:]
             if not shapes[-1].tags:
                 problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
@@ -248,12 +324,16 @@ class Runner:
     @property
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
-        told = (_foreign(step, p.data) for p in self.prepared for step in p.recipe.steps)
+        told = [_foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        absent = [name for name, base in self.bases.items() if not base.here]
+        told += [f"{name} isn't here: sizes are as it was published" for name in absent]
+        if self.study.text and self.planning and self._text() is None:
+            told.append(f"the text {self.study.text} isn't here: {LINE} subwords a line are assumed")
         return [line for line in dict.fromkeys(told) if line]
 
     @property
     def threads(self) -> int:
-        return self.study.threads or measure.available_threads()
+        return self.study.threads or self.cores or measure.available_threads()
 
     def missing(self, prepared: Prepared) -> list[Subject]:
         """What this recipe has no quality row of yet."""
@@ -262,30 +342,94 @@ class Runner:
         return [subject for subject in subjects if ("quality", prepared.address, *subject.key) not in have]
 
     def run(self, only: Sequence[str] = ()) -> None:
-        """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed."""
+        """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed.
+
+        Raises `DinkuError`, of status 1, at once where the system refuses, and at the end where steps failed.
+        """
+        chosen = self.chosen(only)
+        _threads(self.threads)
+        self.results.check_writable()
+        self.begin(chosen)
+        waiting = deque(p for p in chosen if self.missing(p))
+        passed = 0  # recipes in a row that others hold
+        while waiting:
+            prepared = waiting.popleft()
+            if self.failed([prepared]):
+                continue
+            self.report(f"{self.study.name}: {len(waiting) + 1} recipes to go, {prepared.title}", 0, 0)
+            with suppress(_Failed):
+                if not self._finish(prepared, wait=passed > len(waiting)):
+                    passed += 1
+                    waiting.append(prepared)
+                    continue
+            passed = 0
+        if self.study.latency:
+            self._time(chosen)
+        self._describe()
+        self.check(chosen)
+
+    def chosen(self, only: Sequence[str] = ()) -> list[Prepared]:
+        """The recipes of the arms ``only``, or all; raises `DinkuError` for an arm that there isn't."""
         arms = dict.fromkeys(p.entry.arm for p in self.prepared)
         if unknown := [name for name in only if name not in arms]:
             problem = f"no arm is named {', '.join(unknown)}"
             raise DinkuError(problem, where=self.study.name, remedy=f"choose of {', '.join(arms)}")
-        chosen = [p for p in self.prepared if not only or p.entry.arm in only]
-        _threads(self.threads)
-        waiting = deque(p for p in chosen if self.missing(p))
-        self.results.check_writable()
-        passed = 0  # recipes in a row that others hold
-        while waiting:
-            prepared = waiting.popleft()
-            self.report(f"{self.study.name}: {len(waiting) + 1} recipes to go, {prepared.title}", 0, 0)
-            if self._finish(prepared, wait=passed > len(waiting)):
-                passed = 0
-            else:
-                passed += 1
-                waiting.append(prepared)
-        if self.study.latency:
-            self._time(chosen)
-        self._describe()
+        return [p for p in self.prepared if not only or p.entry.arm in only]
+
+    def begin(self, chosen: Sequence[Prepared]) -> None:
+        """Forget the failures of what was made since, and look at how often other steps have failed."""
+        self.results.mend({address for p in chosen if not self.missing(p) for address in p.addresses})
+        self.before.clear()
+        self.before.update({failure.address: failure.attempts for failure in self.results.failures()})
+
+    def failed(self, chosen: Sequence[Prepared]) -> list[Failure]:
+        """The steps of recipes that failed since `begin`, here or in another process."""
+        fresh = [f for f in self.results.failures() if f.attempts > self.before.get(f.address, 0)]
+        addresses = {address for p in chosen for address in p.addresses} if fresh else set()
+        return [failure for failure in fresh if failure.address in addresses]
+
+    def check(self, chosen: Sequence[Prepared]) -> None:
+        """Raise `DinkuError`, of status 1, that names the steps that failed."""
+        if failed := self.failed(chosen):
+            left = sum(bool(self.missing(p)) for p in chosen)
+            told = "; ".join(f"{f.recipe}: {f.name}: {f.reason}" for f in failed[:3])
+            told += f"; and {len(failed) - 3} more" * (len(failed) > 3)
+            steps, recipes = f"{len(failed)} step{'s' * (len(failed) > 1)}", f"{left} recipe{'s' * (left != 1)}"
+            problem = f"{steps} failed, and {recipes} lack rows ({told})"
+            remedy = "see them with `dinku results`, and run again to try once more"
+            raise DinkuError(problem, where=str(self.results.folder), remedy=remedy, status=1)
+
+    @contextmanager
+    def _kept(self, prepared: Prepared, address: str, step: Method | str) -> Iterator[None]:
+        """What fails within the block is kept as a row of its own, unless the system refused."""
+        try:
+            yield
+        except _Failed:
+            raise
+        except Exception as error:
+            if _of_the_system(error):
+                raise
+            if shutil.disk_usage(_nearest(self.store.root)).free < prepared.shapes[-1].bytes:
+                problem = f"has no room left ({os.strerror(errno.ENOSPC)})"
+                remedy = "free some space, then run the same command again"
+                raise DinkuError(problem, where=str(self.store.root), remedy=remedy, status=1) from error
+            reason = str(error) if isinstance(error, DinkuError) else f"{type(error).__name__}: {error}"
+            failure = Failure(
+                study=self.study.name,
+                recipe=prepared.title,
+                address=address,
+                step=step if isinstance(step, str) else to_json(step),
+                reason=" ".join(reason.split())[:1000],
+                environment=environment(self.threads),
+            )
+            self._describe()
+            self.results.fail(failure)
+            self.report(f"{failure.recipe}: {failure.name} failed: {failure.reason}", 0, 0)
+            raise _Failed from error
+        self.results.mend([address])
 
     def _describe(self) -> None:
-        self.results.describe(self.study.model_dump_json(indent=1, exclude_defaults=True))
+        self.results.describe(self.study.document())
 
     def _add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
         """Add a row, the study first: a run that fails before it has any leaves nothing."""
@@ -302,8 +446,9 @@ class Runner:
             if not held:
                 return False
             missing = self.missing(prepared)  # another process may have written them
-            if missing:
-                self._evaluate(prepared, missing)
+            with self._kept(prepared, prepared.address, "tagging"):
+                if missing:
+                    self._evaluate(prepared, missing)
         return True
 
     def _make(self, prepared: Prepared, i: int, *, wait: bool) -> bool:
@@ -316,41 +461,51 @@ class Runner:
                 return False
             if self.store.has(address):
                 return True
-            tagger = self._tagger(prepared, i - 1)
+            if self.failed([prepared]):  # in the process that held it
+                raise _Failed
+            with self._kept(prepared, address, step):
+                self._check_memory(prepared, i)
+                tagger = self._tagger(prepared, i - 1)
+                folder = self.store.work(address)
+                with told(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                clock = _Clock(folder / "seconds")
 
-            folder = self.store.work(address)
-            with told(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-            clock = _Clock(folder / "seconds")
+                def progress(done: int, total: int, note: str) -> None:
+                    clock.keep()
+                    self.report(f"{prepared.title}: {note}", done, total)
 
-            def progress(done: int, total: int, note: str) -> None:
-                clock.keep()
-                self.report(f"{prepared.title}: {note}", done, total)
-
-            work = Work(
-                seed=prepared.recipe.seed,
-                threads=self.threads,
-                folder=folder,
-                cache=self.store.answers,
-                progress=progress,
-            )
-            data = prepared.data.of(step)
-            after = step.apply(tagger, data, work)
-            if broken := step.declare(tagger.shape).broken_by(after.shape):
-                raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
-            after.save(self.store.begin(address))
-            made = {
-                "before": prepared.addresses[i - 1],
-                "step": to_json(step),
-                "version": step.version,
-                "seed": prepared.recipe.seed,
-                "consumes": data.fingerprints(),
-                "warning": _foreign(step, prepared.data),
-                "seconds": round(clock.seconds, 3),
-                "environment": environment(self.threads).model_dump(mode="json"),
-            }
-            self.store.finish(address, made)
+                work = Work(
+                    seed=prepared.recipe.seed,
+                    threads=self.threads,
+                    folder=folder,
+                    cache=self.store.answers,
+                    progress=progress,
+                )
+                data = prepared.data.of(step)
+                after = step.apply(tagger, data, work)
+                if broken := step.declare(tagger.shape).broken_by(after.shape):
+                    raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
+                after.save(self.store.begin(address))
+                made = {
+                    "before": prepared.addresses[i - 1],
+                    "step": to_json(step),
+                    "version": step.version,
+                    "seed": prepared.recipe.seed,
+                    "consumes": data.fingerprints(),
+                    "warning": _foreign(step, prepared.data),
+                    "seconds": round(clock.seconds, 3),
+                    "environment": environment(self.threads).model_dump(mode="json"),
+                }
+                self.store.finish(address, made)
         return True
+
+    def _check_memory(self, prepared: Prepared, i: int) -> None:
+        """Refuse a step that can't fit into this machine's memory, before it starts."""
+        needed = memory_needed(prepared.recipe.steps[i - 1], *prepared.shapes[i - 1 : i + 1])
+        if needed > (there := measure.memory_bytes()):
+            problem = f"needs {needed / 1e9:.1f} GB of memory at least, and there are {there / 1e9:.1f}"
+            raise DinkuError(problem, remedy="run it on a machine that has more", status=1)
 
     def _tagger(self, prepared: Prepared, i: int) -> Any:
         """The tagger after the i-th step: a bundle where that is one, and then the last."""
@@ -433,36 +588,40 @@ class Runner:
         """
         timing = self.study.latency
         assert timing is not None
-        dense = {p.recipe.seed: p for p in self.prepared if p.entry.arm == timing.reference}
+        references = [p for p in self.prepared if p.entry.arm == timing.reference]
+        dense = {p.recipe.seed: p for p in references}
+        own = {(p.recipe.base, p.recipe.corpus, p.recipe.seed): p for p in references}  # where several bases have one
         for prepared in chosen:
             samples = [
                 Subject(s.corpus.sample(timing.sentences, seed=0), s.whole)
                 for s in self.evaluated[prepared.recipe.corpus]
                 if not s.perturbation
             ]
-            reference = dense.get(prepared.recipe.seed)
+            key = prepared.recipe.base, prepared.recipe.corpus, prepared.recipe.seed
+            reference = own.get(key, dense.get(prepared.recipe.seed))
             if prepared.recipe.seed not in timing.seeds or reference in (None, prepared):
                 continue
             assert reference is not None
-            if not self._untimed(prepared, reference, samples):
+            if self.failed([reference, prepared]) or not self._untimed(prepared, reference, samples):
                 continue
-            for p in (reference, prepared):
-                for i in range(1, len(p.addresses)):
-                    self._make(p, i, wait=True)
-            with self.store.lock("clock", wait=True):  # one measurement at a time on a store
-                todo = self._untimed(prepared, reference, samples)  # another process may have made some
-                if not todo:
-                    continue
-                subject = self._tagger(prepared, len(prepared.recipe.steps))
-                first = self._tagger(reference, len(reference.recipe.steps))
-                second = first.copy()
-                for number, timed in enumerate(todo):
-                    sample = timed.corpus
-                    self.report(f"{prepared.title}: timing {sample.languages[0]}", number, len(todo))
-                    latency = time_taggers(
-                        subject, first, second, sample, rounds=timing.rounds, reference=reference.address
-                    )
-                    self._add(self._row(prepared, sample, len(timed.whole), latency=latency))
+            with suppress(_Failed), self._kept(prepared, prepared.address, "timing"):
+                for p in (reference, prepared):
+                    for i in range(1, len(p.addresses)):
+                        self._make(p, i, wait=True)
+                with self.store.lock("clock", wait=True):  # one measurement at a time on a store
+                    todo = self._untimed(prepared, reference, samples)  # another process may have made some
+                    if not todo:
+                        continue
+                    subject = self._tagger(prepared, len(prepared.recipe.steps))
+                    first = self._tagger(reference, len(reference.recipe.steps))
+                    second = first.copy()
+                    for number, timed in enumerate(todo):
+                        sample = timed.corpus
+                        self.report(f"{prepared.title}: timing {sample.languages[0]}", number, len(todo))
+                        latency = time_taggers(
+                            subject, first, second, sample, rounds=timing.rounds, reference=reference.address
+                        )
+                        self._add(self._row(prepared, sample, len(timed.whole), latency=latency))
 
     def _untimed(self, prepared: Prepared, reference: Prepared, samples: Sequence[Subject]) -> list[Subject]:
         """The samples on which a recipe is still to be timed here."""
@@ -476,6 +635,11 @@ class Runner:
             if (*fact, here) not in keys and (stored or fact not in elsewhere):
                 out.append(sample)
         return out
+
+
+def _nearest(path: Path) -> Path:
+    """A path, or the nearest folder above it that there is."""
+    return next(place for place in (path, *path.absolute().parents) if place.exists())
 
 
 class _Clock:
@@ -614,17 +778,21 @@ def plan(runner: Runner) -> dict[str, Any]:
     rate = median(rates) if rates else RATE
     undone = sum(s["multiply_adds_to_do"] for s in todo)
     source = f"the {len(rates)} trainings in the store" if rates else "a guess, as the store holds no training yet"
+    shared = [s["recipes"] for s in steps.values() if s["training"]]
+    trainings, unshared = len(shared), sum(shared)
     return {
         "study": runner.study.name,
         "title": runner.study.title,
         "recipes": len(runner.prepared),
         "recipes_done": complete,
-        "trainings": sum(s["training"] for s in steps.values()),
-        "trainings_unshared": sum(s["recipes"] for s in steps.values() if s["training"]),
+        "trainings": trainings,
+        "trainings_unshared": unshared,
+        "sharing": unshared / max(1, trainings),
         "trainings_to_do": sum(s["training"] for s in todo),
         "train_subwords": subwords,
         "warnings": runner.warnings,
         "seconds": undone / rate,
+        "gpu_hours": undone / GPU_RATE / 3600,
         "estimate": f"training alone, by {source}; subwords {counted}",
         "steps": list(steps.values()),
     }
@@ -645,6 +813,7 @@ def _plain(value: Any) -> str:
     return f"{type(value).__name__} ({', '.join(_told(value))})" if isinstance(value, Method) else str(value)
 
 
+GPU_RATE = 1e13  # multiply-adds a second assumed of a GPU: 6 % of what an A100 claims in bfloat16, as batches are small
 RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
 
 
@@ -684,8 +853,11 @@ class Reading:
 
 def _encoder(runner: Runner) -> Encoder | None:
     """The first base's, where it can be had without torch."""
-    file = next(iter(runner.bases.values())).folder / "tokenizer.json"
-    return Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if file.is_file() else None
+    base = next(iter(runner.bases.values()))
+    file = base.folder / "tokenizer.json"
+    return (
+        Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if base.here and file.is_file() else None
+    )
 
 
 def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
@@ -698,7 +870,9 @@ def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
 
 
 def _subwords_a_line(runner: Runner) -> float:
-    """The mean of the first hundred lines of text in each language that can be meant; 0 where no text is."""
+    """The mean of the first hundred lines of text in each language that can be meant, or a guess; 0 where no text is."""
+    if runner.study.text and all(data.text is None for data in runner.data.values()):
+        return LINE
     data = next(iter(runner.data.values()))
     text, encoder = data.given(frozenset({"text"})).text, _encoder(runner)
     lines = [line for language in text.languages for line in islice(text.lines(language), 100)] if text else []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
@@ -70,10 +70,12 @@ class _Part(BaseModel):
 class Block(_Part):
     """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value.
 
-    They start from ``base`` and learn from ``corpus``, or else from the study's.
+    They start from ``base`` and learn from ``corpus``, or else from the study's. Of a study ``s`` those of one ``section``
+    alone are read as ``s:section``.
     """
 
     arm: Annotated[str, AfterValidator(_arm)]
+    section: Annotated[str, AfterValidator(_name)] | None = None
     base: str | None = None
     corpus: str | None = None
     steps: list[Any]  # `from_json` says what is wrong with one
@@ -119,10 +121,20 @@ class Study(_Part):
     threads: int | None = Field(None, ge=1)
     recipes: list[Block] = Field(min_length=1)
     latency: Timing | None = None
+    _section: str = PrivateAttr("")
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
-        """The study in a YAML file, or the built-in one of that name; raises `DinkuError` naming the wrong field of one."""
+        """The study in a YAML file, or the built-in one of that name, or ``:section`` of either; raises `DinkuError` naming the
+        wrong field of one."""
+        named, _, section = str(path).rpartition(":")
+        if named and not Path(path).exists():
+            study = cls.read(named)
+            if section not in (known := list(dict.fromkeys(b.section for b in study.recipes if b.section))):
+                remedy = f"choose of {', '.join(known)}" if known else "leave it out"
+                raise DinkuError(f"there is no section {section!r}", where=named, remedy=remedy)
+            study._section = section
+            return study
         where = str(path)
         if str(path) in BUILT_IN and not Path(path).is_file():
             path = _FOLDER / f"{path}.yaml"
@@ -159,10 +171,17 @@ class Study(_Part):
                     raise DinkuError(problem, where=where, remedy="name one of its arms, and seeds that it has")
         return study
 
+    def document(self) -> str:
+        """JSON from which `Study.read` makes an equal study."""
+        return self.model_dump_json(indent=1, exclude_defaults=True)
+
     def entries(self, *, where: str = "study") -> Iterator[Entry]:
-        """Every recipe, blocks in order, the grid's last value fastest. A recipe met twice is an error."""
+        """Every recipe, or those of the section that was read, blocks in order, the grid's last value fastest. A recipe met twice
+        is an error."""
         seen: dict[Recipe, str] = {}
         for number, block in enumerate(self.recipes):
+            if self._section and block.section != self._section:
+                continue
             for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
                 values = dict(zip(block.grid, chosen, strict=True))
                 place = f"{where}: recipes.{number} ({block.arm})"
