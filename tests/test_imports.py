@@ -46,8 +46,10 @@ ORDER = (
     ),
     *(
         "run",
+        "processes",
         "claims",
         "questions",
+        "query",
         "tables",
         "figures",
         "page",
@@ -126,7 +128,21 @@ def plain(python: Path, code: str, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: Path) -> None:
-    free = (*FREE, "recipe", "study", "store", "run", "claims", "report", "reader", "bench", "serve", "cli")
+    free = (
+        *FREE,
+        "recipe",
+        "study",
+        "store",
+        "run",
+        "processes",
+        "claims",
+        "query",
+        "report",
+        "reader",
+        "bench",
+        "serve",
+        "cli",
+    )
     names = [name for name in free if (SOURCE / f"{name}.py").exists()]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module('dinku.' + name)\n"
     code += "try:\n import torch\nexcept ImportError: print('none')"

@@ -46,7 +46,13 @@ Precision = Annotated[
     str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
 ]
 Threads = Annotated[int | None, typer.Option(help="All cores unless told otherwise.")]
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's YAML file, or a built-in one: demo.")]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="STUDY",
+        help="A study's YAML file, or a built-in one (demo, paper, paper-cpu, paper-noise); :section for a part of one.",
+    ),
+]
 AnyStudy = Annotated[
     Path | None, typer.Argument(metavar="[STUDY]", help="As for run; without one, all that have rows.")
 ]
@@ -57,7 +63,7 @@ ResultsFolder = Annotated[
 
 
 _COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript")
-_EXTRAS = {**dict.fromkeys(_COMPRESS, "compress"), "openvino": "openvino", "nncf": "openvino"}
+_EXTRAS = {**dict.fromkeys(_COMPRESS, "compress"), "openvino": "openvino", "nncf": "openvino", "pyarrow": "parquet"}
 
 
 def main() -> None:
@@ -673,9 +679,12 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
+    from dataclasses import replace
+
+    from dinku.run import GPU_RATE
     from dinku.run import plan as planned
 
-    document = planned(_runner(study, results, store))
+    document = planned(replace(_runner(study, results, store), planning=True))
     _warn(document["warnings"])
     if as_json:
         return _print_json(document)
@@ -686,8 +695,10 @@ def plan(
     _table(["step", "recipes", "MB in float32", "not zero", "state"], rows, title=document["title"])
     print(
         f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings "
-        f"where {document['trainings_unshared']} would be done without sharing. To do: {document['trainings_to_do']} "
-        f"trainings, about {_duration(document['seconds'])} on this machine ({document['estimate']})."
+        f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
+        f"{document['trainings_to_do']} trainings, about {_duration(document['seconds'])} on this machine "
+        f"({document['estimate']}), or {document['gpu_hours']:,.1f} hours of a GPU that makes {GPU_RATE:.0e} multiply-adds a "
+        "second, which is assumed."
     )
     return None
 
@@ -698,15 +709,31 @@ def run(
     only: Annotated[list[str] | None, typer.Option("--only", help="An arm of the study; may be given again.")] = None,
     results: ResultsFolder = Path("results"),
     store: Store = None,
+    processes: Annotated[
+        int,
+        typer.Option("--processes", help="How many share the work here; more may, on any machine that sees the store."),
+    ] = 1,
+    threads: Annotated[int | None, typer.Option(help="Of each process, where the study doesn't say.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
+    from dataclasses import replace
+
+    from dinku.processes import run as run_together
     from dinku.results import documents
 
+    for name, number in (("--processes", processes), ("--threads", threads)):
+        if number is not None and number < 1:
+            raise DinkuError(f"{number} is too few", where=name, remedy="give 1 or more")
     with _progress() as report:
-        runner = _runner(study, results, store, report)
+        runner = replace(_runner(study, results, store, report), cores=threads)
         _warn(runner.warnings)
-        runner.run(only or ())
+        if processes == 1:
+            runner.run(only or ())
+        else:
+            arguments = [str(study), "--results", str(results), "--store", str(runner.store.root)]
+            arguments += [part for arm in only or () for part in ("--only", arm)]
+            run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
     if as_json:
         return _print_json(documents(rows))
@@ -756,15 +783,93 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     return None
 
 
+@app.command("results")
+def results_(
+    study: AnyStudy = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", help="A folder of rows; given again, rows of several machines as one."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="COLUMN,…", help="Group by these, such as arm,language.")] = None,
+    value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
+    across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write CSV there.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet there.")] = None,
+    merge: Annotated[Path | None, typer.Option("--merge", help="Write all these rows into one folder of rows.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
+    from dinku import files, query
+    from dinku.results import Results
+
+    places = results or [Path("results")]
+    names = {s.name: s for folder in places for s in _studies(study, folder)}
+    folders = {name: [Results(f / name) for f in places if (f / name).is_dir()] for name in sorted(names)}
+    if merge:
+        new = {name: query.merge(own, Results(merge / name)) for name, own in folders.items()}
+        for name, described in names.items():
+            Results(merge / name).describe(described.document())
+        return _print_json(new) if as_json else print(f"{sum(new.values())} rows added to {merge}")
+    together = {name: query.merged(own) for name, own in folders.items()}
+    rows = [row for name in together for row in together[name].rows]
+    for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):
+        _warn([f"{query.told(row)}: other counts in {second} than in {first}, whose are shown"])
+    failures = [failure for own in folders.values() for each in own for failure in each.failures()]
+    if not rows and not failures:
+        raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
+    found = query.chosen(query.records(rows), where or ()) if rows else []
+    shown = query.grouped(found, by.split(","), value, across) if by else found
+    if csv:
+        with files.written(csv) as file:
+            file.write(query.as_csv(shown).encode())
+    if parquet:
+        query.write_parquet(shown, parquet)
+    if as_json:
+        return _print_json(
+            {"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]}
+        )
+    if csv or parquet:
+        return print(f"{len(shown)} rows in {' and '.join(str(path) for path in (csv, parquet) if path)}")
+    there = query.columns(shown)
+    head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
+    head = head if by else [*head, *(c for c in there if c.startswith("values."))]
+    unit = query.column(found, value, where="--value") if across else ""
+    told = [[_figure(name if name in found[0] else unit, r.get(name)) for name in head] for r in shown]
+    _table([name.removeprefix("values.") for name in head], told, title=f"{len(shown)} rows of {', '.join(names)}")
+    for failure in failures:
+        print(f"failed ×{failure.attempts}: {failure.recipe}: {failure.name}: {failure.reason}")
+    return None
+
+
+_SHOWN = ("study", "arm", "seed", "language", "split", "perturbation", "f1_default", "bytes_download", "ratio_to_dense")
+
+
+def _figure(name: str, number: Any) -> str:
+    """A cell: F1 in points, sizes in MB."""
+    from dinku.query import plain
+
+    if name.startswith("bytes") and number is not None:
+        return f"{number / 1e6:.1f} MB"
+    if isinstance(number, float):
+        return f"{100 * number:.1f}" if name.startswith("f1") else f"{number:.4g}"
+    return plain(number)
+
+
 def _warn(warnings: Iterable[str]) -> None:
     for line in warnings:
         print(f"dinku: warning: {line}", file=sys.stderr)
 
 
 def _studies(study: Path | None, results: Path) -> list[Study]:
-    """The study of a file, or without one all that have rows in the folder of results."""
-    from dinku.study import Study
+    """The study of a file, or one of that name that has rows; without one all that have rows in the folder of results."""
+    from dinku.study import BUILT_IN, Study
 
+    if study and (results / study / "study.json").is_file() and not study.is_file() and str(study) not in BUILT_IN:
+        return [Study.read(results / study / "study.json")]
     if study:
         return [Study.read(study)]
     found = [Study.read(path) for path in sorted(results.glob("*/study.json")) if path.with_name("rows.jsonl").exists()]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
+from dinku import query
 from dinku.claims import (
     evaluated_on,
     is_sample,
@@ -52,7 +50,7 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
     files = {
         "report.html": html(title, content, figures=figures, examples=examples).encode(),
         "report.md": _markdown(title, content).encode(),
-        "rows.csv": _flat(rows).encode(),
+        "rows.csv": query.as_csv(query.records(rows)).encode(),
         **figures,
     }
     with told(out):
@@ -236,35 +234,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         for i in range(len(head))
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, marks, *lines))
-
-
-def _flat(rows: Sequence[Row]) -> str:
-    """CSV, a line a row; F1 in 0…1, seconds as medians over rounds."""
-    lines = [_line(row) for row in sorted(rows, key=lambda row: row.kind, reverse=True)]  # quality first
-    file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return file.getvalue()
-
-
-def _line(row: Row) -> dict[str, Any]:
-    line: dict[str, Any] = {"kind": row.kind, "study": row.study, "arm": row.arm}
-    line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
-    line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": trained_on(row)}
-    same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
-    line |= {key: getattr(row, key) for key in same}
-    where = row.environment
-    line |= {"perturbation": row.perturbation, "seen": row.seen}
-    line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
-    line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
-    for reading, table in (row.spans or {}).items():
-        gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
-        line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
-        line |= {f"gold_{reading}": gold, f"predicted_{reading}": predicted, f"correct_{reading}": correct}
-    if row.size:
-        line |= row.size.model_dump() | {"linear_sparsity": row.size.sparsity}
-    if row.latency:
-        line |= {f"seconds_{name}": median(getattr(row.latency, name)) for name in ("subject", "dense", "again")}
-        line["ratio_to_dense"] = ratio(row)
-    return line

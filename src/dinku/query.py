@@ -1,0 +1,187 @@
+"""Rows as flat records: filtered, grouped, and laid out as a table, CSV or Parquet. Rows of several folders as one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, median
+from typing import Any, NamedTuple
+
+from dinku.claims import ratio, trained_on
+from dinku.errors import DinkuError
+from dinku.files import written
+from dinku.results import Results, Row
+
+Record = dict[str, Any]
+_SHORT = {"f1": "f1_default", "time": "ratio_to_dense", "download": "bytes_download", "disk": "bytes_disk"}
+
+
+def records(rows: Iterable[Row]) -> list[Record]:
+    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds."""
+    return [_record(row) for row in sorted(rows, key=lambda row: row.kind, reverse=True)]
+
+
+def _record(row: Row) -> Record:
+    line: Record = {"kind": row.kind, "study": row.study, "arm": row.arm}
+    line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
+    line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": trained_on(row)}
+    same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
+    line |= {key: getattr(row, key) for key in same}
+    where = row.environment
+    line |= {"perturbation": row.perturbation, "seen": row.seen}
+    line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
+    line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
+    for reading, table in (row.spans or {}).items():
+        gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
+        line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
+        line |= {f"gold_{reading}": gold, f"predicted_{reading}": predicted, f"correct_{reading}": correct}
+    if row.size:
+        line |= row.size.model_dump() | {"linear_sparsity": row.size.sparsity}
+    if row.latency:
+        line |= {f"seconds_{name}": median(getattr(row.latency, name)) for name in ("subject", "dense", "again")}
+        line["ratio_to_dense"] = ratio(row)
+    return line
+
+
+class Merged(NamedTuple):
+    """The rows of several folders, each fact once, and those that aren't the same in all: (row, folder, other folder)."""
+
+    rows: list[Row]
+    conflicts: list[tuple[Row, Path, Path]]
+
+
+def merged(folders: Sequence[Results]) -> Merged:
+    """Rows of one key once, the first folder's. Where another's counts differ that is a conflict."""
+    kept: dict[tuple[str, ...], tuple[Row, Path]] = {}
+    conflicts = []
+    for results in folders:
+        for row in results.rows():
+            first, folder = kept.setdefault(row.key, (row, results.folder))
+            if first.spans != row.spans:
+                conflicts.append((row, folder, results.folder))
+    return Merged([kept[key][0] for key in sorted(kept)], conflicts)
+
+
+def merge(folders: Sequence[Results], target: Results) -> int:
+    """Add the rows of several folders to a further one, with the counts and answers behind them; says how many were new.
+
+    Raises `DinkuError`, of status 1, before anything is written where two folders, or a folder and the target, hold
+    different counts of one fact: one of them isn't what its address says.
+    """
+    _, conflicts = merged([target, *folders])
+    if conflicts:
+        row, first, second = conflicts[0]
+        problem = f"{len(conflicts)} facts have other counts in {second}, such as {told(row)}"
+        raise DinkuError(
+            problem, where=str(first), remedy="measure them again in one place, or leave one out", status=1
+        )
+    known = {row.key for row in target.rows()}
+    new = 0
+    for results in folders:
+        facts = [row for row in results.rows() if row.key not in known and results.has_counts(row)]
+        target.extend(results, facts)
+        known |= {row.key for row in facts}
+        new += len(facts)
+    return new
+
+
+def told(row: Row) -> str:
+    values = " ".join(f"{key}={value}" for key, value in row.values.items())
+    return " ".join(filter(None, (row.arm, values, f"seed {row.seed}", row.language, row.split, row.perturbation)))
+
+
+def chosen(found: Sequence[Record], conditions: Iterable[str]) -> list[Record]:
+    """Records that meet all conditions ``column=value``; of several on one column, any.
+
+    Raises `DinkuError` for a condition that is none, or on a column that no record has.
+    """
+    wanted: dict[str, list[str]] = defaultdict(list)
+    for condition in conditions:
+        name, sign, value = condition.partition("=")
+        if not sign:
+            raise DinkuError(f"{condition!r} is no condition", where="--where", remedy="write column=value")
+        wanted[column(found, name, where="--where")].append(value)
+    return [r for r in found if all(any(_is(r.get(name), v) for v in values) for name, values in wanted.items())]
+
+
+def _is(value: Any, text: str) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return plain(value).lower() == text.lower()
+    try:
+        return value == float(text)
+    except ValueError:
+        return False
+
+
+def column(found: Iterable[Record], name: str, *, where: str) -> str:
+    """The column that a name means: itself, a grid's value, or a short name for it."""
+    there = dict.fromkeys(key for record in found for key in record)
+    for key in (name, f"values.{name}", _SHORT.get(name, "")):
+        if key in there:
+            return key
+    raise DinkuError(f"there is no column {name}", where=where, remedy=f"choose of {', '.join(there)}")
+
+
+def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[Record]:
+    """The mean of a column over records that are equal ``by`` others, and how many there are; ``across`` makes a column of each
+    of its values. Records without the value are left out."""
+    by = [column(found, name, where="--by") for name in by]
+    value = column(found, value, where="--value")
+    if not all(isinstance(r[value], int | float) for r in found if r.get(value) is not None):
+        raise DinkuError(f"{value} is no number", where="--value", remedy="choose a column of numbers, such as f1")
+    over = column(found, across, where="--across") if across else None
+    groups: dict[tuple[str, ...], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in found:
+        if record.get(value) is not None:
+            groups[tuple(plain(record.get(name)) for name in by)][plain(record.get(over)) if over else value].append(
+                record
+            )
+    names = sorted({name for group in groups.values() for name in group})
+    out = []
+    for group in groups.values():
+        first = next(iter(group.values()))[0]
+        line = {name: first.get(name) for name in by}
+        line |= {name: mean(r[value] for r in group[name]) if name in group else None for name in names}
+        out.append(line | {"rows": sum(map(len, group.values()))})
+    return sorted(out, key=lambda line: [_sortable(line[name]) for name in by])
+
+
+def _sortable(value: Any) -> tuple[int, float, str]:
+    number = isinstance(value, int | float)
+    return (0, float(value), "") if number else (1, 0.0, plain(value))
+
+
+def plain(value: Any) -> str:
+    """A cell's text."""
+    return "" if value is None else json.dumps(value) if isinstance(value, list | bool) else str(value)
+
+
+def columns(found: Iterable[Record]) -> list[str]:
+    return list(dict.fromkeys(key for record in found for key in record))
+
+
+def as_csv(found: Sequence[Record]) -> str:
+    """CSV, a line a record."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, columns(found), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
+    return file.getvalue()
+
+
+def write_parquet(found: Sequence[Record], path: Path) -> None:
+    """Parquet, a row a record; a column that mixes kinds, as a grid's values may, is text. Needs pyarrow."""
+    import pyarrow
+    from pyarrow import parquet
+
+    data = {name: [record.get(name) for record in found] for name in columns(found)}
+    for name, cells in data.items():
+        kinds = {type(cell) for cell in cells if cell is not None}
+        if not (kinds <= {int, float} or len(kinds) < 2) or list in kinds:
+            data[name] = [None if cell is None else plain(cell) for cell in cells]
+    with written(path) as file:
+        parquet.write_table(pyarrow.table(data), file)

@@ -1,0 +1,109 @@
+"""Rows as flat records: what is chosen, grouped and merged, and what becomes of rows that contradict one another."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_claims import Made, counts_of
+
+from dinku import query
+from dinku.errors import DinkuError
+from dinku.results import Results, totals
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    rows = Made(tmp_path / "here" / "made")
+    rows.quality("dense", 0, {"hau": 90, "swa": 80})
+    rows.quality("before", 0.9, {"hau": 80, "swa": 60}, seeds=2)
+    rows.latency("before", 0.9, {"hau": 0.9, "swa": 1.3})
+    return rows
+
+
+def test_conditions_are_met_all_and_on_one_column_any(made: Made) -> None:
+    found = query.records(made.results.rows())
+    assert len(found) == 6 + 4 + 2
+    assert len(query.chosen(found, ["arm=before"])) == 6
+    assert len(query.chosen(found, ["arm=before", "language=hau"])) == 3
+    assert len(query.chosen(found, ["language=hau", "language=swa"])) == 12
+    assert len(query.chosen(found, ["sparsity=0.90", "kind=latency"])) == 2
+    assert query.chosen(found, ["arm=before", "seed=2"]) == []
+    with pytest.raises(DinkuError, match="--where: there is no column colour; choose of kind, study, arm"):
+        query.chosen(found, ["colour=red"])
+    with pytest.raises(DinkuError, match="'arm' is no condition; write column=value"):
+        query.chosen(found, ["arm"])
+
+
+def test_groups_hold_means_and_how_many(made: Made) -> None:
+    found = query.records(made.results.rows())
+    assert query.grouped(found, ["arm", "language"], "f1") == [
+        {"arm": arm, "language": language, "f1_default": pytest.approx(f1), "rows": n}
+        for arm, language, f1, n in (
+            ("before", "hau", 0.8, 2),
+            ("before", "swa", 0.6, 2),
+            ("dense", "hau", 0.9, 3),
+            ("dense", "swa", 0.8, 3),
+        )
+    ]
+    assert query.grouped(found, ["arm"], "f1", "language") == [
+        {"arm": "before", "hau": pytest.approx(0.8), "swa": pytest.approx(0.6), "rows": 4},
+        {"arm": "dense", "hau": pytest.approx(0.9), "swa": pytest.approx(0.8), "rows": 6},
+    ]
+    assert query.grouped(found, ["language"], "time") == [
+        {"language": "hau", "ratio_to_dense": pytest.approx(0.9), "rows": 1},
+        {"language": "swa", "ratio_to_dense": pytest.approx(1.3), "rows": 1},
+    ]
+    with pytest.raises(DinkuError, match="arm is no number; choose a column of numbers"):
+        query.grouped(found, ["language"], "arm")
+
+
+def test_rows_of_several_machines_are_one_set_of_facts(made: Made, tmp_path: Path) -> None:
+    there = replace(made, folder=tmp_path / "there" / "made")
+    there.quality("dense", 0, {"hau": 90, "swa": 80}, seeds=[2, 3])
+    rows, conflicts = query.merged([made.results, there.results])
+    assert (len(rows), conflicts) == (12 + 2, [])
+    target = Results(tmp_path / "both" / "made")
+    assert query.merge([made.results, there.results], target) == 14
+    assert target.rows() == rows
+    assert all(target.has_counts(row) for row in rows)
+    assert query.merge([there.results, made.results], target) == 0
+    assert target.rows() == rows
+
+
+def test_other_counts_of_one_fact_are_a_conflict(made: Made, tmp_path: Path) -> None:
+    there = replace(made, folder=tmp_path / "there" / "made")
+    counts = counts_of("hau", 50, 50)
+    fact = next(row for row in made.results.rows() if row.language == "hau" and row.arm == "dense")
+    there.results.add(fact.model_copy(update={"spans": totals(counts)}), counts)
+    rows, ((row, first, second),) = query.merged([made.results, there.results])
+    assert fact in rows
+    assert (row.key, first, second) == (fact.key, made.folder, there.folder)
+    target = Results(tmp_path / "both" / "made")
+    with pytest.raises(
+        DinkuError, match=r"1 facts have other counts in .*there/made, such as dense seed . hau test"
+    ) as e:
+        query.merge([made.results, there.results], target)
+    assert e.value.status == 1
+    assert not target.folder.exists()
+
+
+def test_csv_holds_every_record(made: Made) -> None:
+    found = query.records(made.results.rows())
+    lines = list(csv.DictReader(io.StringIO(query.as_csv(found))))
+    assert len(lines) == len(found)
+    assert list(lines[0]) == query.columns(found)
+
+
+def test_parquet_holds_every_record(made: Made, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    found = query.records(made.results.rows())
+    found[0]["values.kept"], found[1]["values.kept"], found[2]["values.kept"] = [0, 1], 3, "all"
+    query.write_parquet(found, tmp_path / "rows.parquet")
+    back = parquet.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert [line["address"] for line in back] == [record["address"] for record in found]
+    assert [line["values.kept"] for line in back[:4]] == ["[0, 1]", "3", "all", None]
+    assert back[0]["f1_default"] == found[0]["f1_default"]
