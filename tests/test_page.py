@@ -53,7 +53,9 @@ def test_everything_is_on_it_and_nothing_is_fetched() -> None:
     page = html("A <title>", PARTS, figures=SVG)
     found = outline(page)
     assert found.links == []
-    assert not re.search(r"https?://|@import|url\(|<script", page)
+    assert not re.search(r"https?://|@import|url\(|fetch\(|XMLHttp", page)
+    assert re.findall("<script.*?>", page) == ["<script>"]
+    assert page.index("</main>") < page.index("<script>")  # all that is said stands there without it
     assert page.count("A &lt;title&gt;") == 2
     assert '<svg id="figure">' in page
     assert "Lost &lt;b&gt;nothing&lt;/b&gt;, <strong>so far</strong>." in page

@@ -14,7 +14,7 @@ from test_claims import Made, steps_of
 from dinku import report
 from dinku.claims import parts
 from dinku.errors import DinkuError
-from dinku.results import Results, Row
+from dinku.results import Failure, Results, Row
 from dinku.study import Study, Timing
 from dinku.tables import Table
 
@@ -49,6 +49,7 @@ def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, 
     assert [path.name for path in paths] == [
         "report.html",
         "report.md",
+        "report.tex",
         "rows.csv",
         "curves.svg",
         "curves.png",
@@ -136,6 +137,57 @@ def test_the_front_holds_what_no_other_beats(made: Made) -> None:
     assert files["front.svg"].count(b"<svg") == 1
     assert "![F1 against what it costs](front.svg)" in text
     assert files["report.html"].count(b"<svg") == 2
+
+
+def test_a_point_of_the_front_says_what_it_is(made: Made) -> None:
+    made.quality("before", 0.6, {"hau": 40, "swa": 40}, arm='a <b> & "c"')
+    files = written(made)
+    for page in (files["front.svg"].decode(), files["report.html"].decode()):
+        points = re.findall(
+            r'<g id="front-\d-\d+" class="point" tabindex="0" role="img" aria-label=(.*?)><title>', page
+        )
+        assert len(points) == 5 + 2  # by download, and by time what was timed
+        assert sum("beaten by no other" in point for point in points) == 3 + 1
+        assert any(point.startswith('\'a &lt;b&gt; &amp; "c" 60 %: F1 40.0 [') for point in points)
+
+
+def test_verdicts_come_first_and_failures_last(made: Made) -> None:
+    text = written(made)["report.md"].decode()
+    assert text.index("| C1") < text.index("## What was measured") < text.index("## F1")
+    assert "## What failed" not in text
+    (row, *_) = made.results.rows()
+    made.results.fail(
+        Failure(
+            study="made",
+            recipe="before sparsity=0.5 seed 0",
+            address="f" * 64,
+            step={"Sparsify": {"sparsity": 0.5}},
+            reason="it broke",
+            environment=row.environment,
+        )
+    )
+    again = written(made)["report.md"].decode()
+    head, line = table(again, after="## What failed")
+    assert dict(zip(head, line, strict=True)) == {
+        "recipe": "before sparsity=0.5 seed 0",
+        "step": "Sparsify",
+        "reason": "it broke",
+        "attempts": "1",
+    }
+    assert again.startswith(text.rstrip())
+
+
+def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
+    files = written(made)
+    tex, markdown = files["report.tex"].decode(), files["report.md"].decode()
+    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{table}") == len(re.findall(r"^\| :--", markdown, re.M))
+    assert r"90 \% & 70.0 {[}" in tex
+    assert r"C1 & \textbf{" in tex
+    for line in tex.splitlines():
+        if " & " in line:
+            assert line.endswith(r" \\")
+    every = report.latex([report.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
+    assert r"50 \% \& \$1\_2\textasciicircum{}3\textasciitilde{}\{x\}\textbackslash{}y & $-$1 $\times$ 2 \\" in every
 
 
 def test_there_is_no_front_of_one_recipe(tmp_path: Path) -> None:

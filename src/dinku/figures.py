@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
+from xml.sax.saxutils import escape, quoteattr
 
 from dinku.claims import scope
 from dinku.tables import Front, Table
@@ -133,8 +134,9 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(7.0 * len(table.fronts), 6.2 + 0.12 * len(arms)), layout="constrained")
         panels = figure.subplots(1, len(table.fronts), squeeze=False, sharey=True)[0]
-        for axes, front in zip(panels, table.fronts, strict=True):
-            _draw_front(axes, front, styles)
+        told: dict[str, str] = {}
+        for i, (axes, front) in enumerate(zip(panels, table.fronts, strict=True)):
+            told |= _draw_front(axes, front, styles, f"front-{i}")
         notes = [scope(table.quality), "means over languages with 95 % intervals", "joined: beaten by no other"]
         if any(front.cpu for front in table.fronts):
             notes.append("grey: the clock's own noise")
@@ -143,10 +145,25 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
         for arm, (colour, mark) in styles.items():
             panels[0].plot([], [], mark, color=colour, label=arm)
         figure.legend(loc="outside lower center", ncols=3 * len(table.fronts), frameon=False, fontsize=10)
-        return _saved(figure, "front")
+        saved = _saved(figure, "front")
+    return saved | {"front.svg": _titled(saved["front.svg"], told)}
 
 
-def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) -> None:
+def _titled(svg: bytes, told: Mapping[str, str]) -> bytes:
+    """An SVG whose groups of these ids tell what they are: by hovering, to a keyboard, and to who reads the screen aloud."""
+    text = svg.decode()
+    for name, said in told.items():
+        label = escape(said)
+        text = text.replace(
+            f'<g id="{name}">',
+            f'<g id="{name}" class="point" tabindex="0" role="img" aria-label={quoteattr(said)}><title>{label}</title>',
+        )
+    return text.encode()
+
+
+def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]], name: str) -> dict[str, str]:
+    """Draw a mark a recipe; says by the id of each what it stands for."""
+    told: dict[str, str] = {}
     best = front.best
     axes.step(
         [x for _, x in best], [c.f1.value for c, _ in best], where="post", color="#888888", linewidth=1.4, zorder=1
@@ -157,6 +174,8 @@ def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) 
         colour, mark = styles[cell.arm]
         axes.plot([x, x], [cell.f1.low, cell.f1.high], color=colour, linewidth=1, alpha=0.5)
         on = any(cell is c for c, _ in best)
+        gid = f"{name}-{len(told)}"
+        told[gid] = f"{cell.label}: F1 {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
         axes.plot(
             [x],
             [cell.f1.value],
@@ -165,6 +184,7 @@ def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) 
             markerfacecolor=colour if on else "white",
             markersize=9 if on else 7,
             markeredgewidth=1.5,
+            gid=gid,
         )
     costs = [x for _, x in front.points]
     if max(costs) > 4 * min(costs):
@@ -173,6 +193,7 @@ def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]]) 
             ticks("{x:g}")
     axes.set_xlabel(front.cost)
     axes.set_ylabel("span F1")
+    return told
 
 
 def _draw_lines(axes: Any, table: Table, language: str) -> None:

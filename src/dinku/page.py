@@ -1,4 +1,4 @@
-"""One self-contained HTML page from the parts of a report: no script, no request, readable on a phone and in the dark."""
+"""One self-contained HTML page from the parts of a report: no request, readable on a phone, in the dark and without script."""
 
 from __future__ import annotations
 

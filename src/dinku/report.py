@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median
@@ -30,10 +31,11 @@ Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
 
 
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
-    """Write ``report.html``, ``report.md``, ``rows.csv``, ``curves.svg`` and ``curves.png`` into a folder, and where there are
-    several sources ``transfer.svg`` and ``transfer.png``, each whole or not at all. The page alone shows ``examples``: it is
-    self-contained, and may be sent to anyone who may see those. Where recipes' costs may be compared there are ``front.svg`` and
-    ``front.png``, too.
+    """Write a report into a folder, each file whole or not at all.
+
+    ``report.html``, ``report.md``, ``report.tex`` (the tables), ``rows.csv``, ``curves.svg`` and ``curves.png``; where there are
+    several sources ``transfer.svg`` and ``transfer.png``, and where recipes' costs may be compared ``front.svg`` and
+    ``front.png``. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who may see those.
 
     Raises `DinkuError` where there is nothing to show yet, or, of status 1, where the system refuses to write.
     """
@@ -50,6 +52,7 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
     files = {
         "report.html": html(title, content, figures=figures, examples=examples).encode(),
         "report.md": _markdown(title, content).encode(),
+        "report.tex": latex(content).encode(),
         "rows.csv": query.as_csv(query.records(rows)).encode(),
         **figures,
     }
@@ -62,8 +65,10 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
 
 
 def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, found: Sequence[Matrix]) -> list[Part]:
-    """Everything a report says, in order, whatever it is written as."""
-    out: list[Part] = []
+    """Everything a report says, in order, whatever it is written as: verdicts first, then what they stand on."""
+    cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in ledger(results)]
+    out: list[Part] = ["## The paper's claims (arXiv 2404.04759)"]
+    out += [Grid(["claim", "verdict", "the paper says", "found"], cells), "## What was measured"]
     weighed: set[str] = set()
     for table in tables:
         here = table.rows[0]
@@ -86,17 +91,64 @@ def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, fou
         out.append(
             f"Left out, being of recipes that changed or aren't finished, or about other sentences: {_number(left, 'row')}."
         )
-    cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in ledger(results)]
-    return [
-        *out,
-        "## The paper's claims (arXiv 2404.04759)",
-        Grid(["claim", "verdict", "the paper says", "found"], cells),
-    ]
+    if failures := results.failures():
+        failed = [[f.recipe, f.name, f.reason, str(f.attempts)] for f in failures]
+        out += ["## What failed", Grid(["recipe", "step", "reason", "attempts"], failed)]
+    return out
 
 
 def _markdown(title: str, content: Sequence[Part]) -> str:
     text = (_table(part.head, part.rows) if isinstance(part, Grid) else part for part in content)
     return "\n\n".join([f"# {title}", *text]) + "\n"
+
+
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+_TEX |= {
+    "−": "$-$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "…": r"\ldots{}",
+    "<": "$<$",
+    ">": "$>$",
+    "[": "{[}",
+}
+
+
+def latex(content: Sequence[Part]) -> str:
+    """The tables, each under the heading that it stands beneath; plain LaTeX for ``\\input``, which needs no package."""
+    out, heading = [], ""
+    for part in content:
+        if isinstance(part, str):
+            heading = part.lstrip("# ") if part.startswith("#") else heading
+            continue
+        kinds = [
+            "p{.35\\linewidth}" if max(map(len, column)) > 40 else "r" if i and _numbers(column) else "l"
+            for i, column in enumerate(zip(*part.rows, strict=True))
+        ]
+        lines = [" & ".join(map(_tex, line)) + r" \\" for line in (part.head, *part.rows)]
+        table = [
+            rf"\caption{{{_tex(heading)}}}",
+            rf"\begin{{tabular}}{{{''.join(kinds)}}}",
+            r"\hline",
+            lines[0],
+            r"\hline",
+        ]
+        table += [*lines[1:], r"\hline", r"\end{tabular}"]
+        out.append("\n".join([r"\begin{table}", *table, r"\end{table}"]))
+    return "\n\n".join(out) + "\n"
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", "".join(_TEX.get(c, c) for c in text))
+
+
+def _numbers(cells: Iterable[str]) -> bool:
+    return all(not cell or cell[0] in "-+−0123456789" for cell in cells)
 
 
 def _title(study: Study, rows: Iterable[Row]) -> str:
@@ -229,8 +281,5 @@ def _number(n: int, thing: str) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Markdown; columns but the first are to the right where they hold numbers."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    marks = [
-        "--:" if i and all(not line[i] or line[i][0] in "-+0123456789" for line in lines) else ":--"
-        for i in range(len(head))
-    ]
+    marks = ["--:" if i and _numbers(line[i] for line in lines) else ":--" for i in range(len(head))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, marks, *lines))
