@@ -12,8 +12,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, reduce
-from operator import add, itemgetter
+from functools import cached_property
+from operator import itemgetter
 from statistics import median, stdev
 from typing import Any, Literal
 
@@ -132,7 +132,7 @@ def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
     for group in _grouped(quality, lambda r: r.address):
         if {r.language for r in group} == languages:
             group = sorted(group, key=lambda r: r.language)
-            runs.append(Run(tuple(group), reduce(add, map(results.counts, group))))
+            runs.append(Run(tuple(group), Counts.total([results.counts(row) for row in group])))
     return runs
 
 

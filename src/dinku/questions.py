@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import add
 from statistics import mean
 from typing import get_args
 
@@ -42,7 +40,7 @@ from dinku.claims import (
     whole_runs,
 )
 from dinku.results import Results, Row
-from dinku.score import holm, kept, non_inferior, rank_correlation, without_absent
+from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent
 
 ASKED = {
     "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
@@ -96,7 +94,7 @@ def _together(rows: Sequence[Row], results: Results) -> Evidence:
 def _rewarded(run: Run) -> Run:
     """The run without the labels that a language's gold lacks, which couldn't be found right."""
     by = [without_absent(run.counts.only(language))[0] for language in run.counts.by_language()]
-    return replace(run, counts=reduce(add, by))
+    return replace(run, counts=Counts.total(by))
 
 
 def _answer(

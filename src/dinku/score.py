@@ -89,14 +89,27 @@ class Counts:
         return len(self.languages)
 
     def __add__(self, other: Counts) -> Counts:
-        labels = tuple(sorted({*self.labels, *other.labels}))
-        return Counts(
+        return Counts.total([self, other])
+
+    @classmethod
+    def total(cls, parts: Sequence[Counts]) -> Self:
+        """Counts of one or more corpora as one, in their order."""
+        labels = tuple(sorted({label for c in parts for label in c.labels}))
+        return cls(
             labels,
-            self.languages + other.languages,
-            np.concatenate([self.words, other.words]),
-            np.concatenate([_widened(c.default, c.labels, labels) for c in (self, other)]),
-            np.concatenate([_widened(c.strict, c.labels, labels) for c in (self, other)]),
+            tuple(language for c in parts for language in c.languages),
+            np.concatenate([c.words for c in parts]),
+            np.concatenate([_widened(c.default, c.labels, labels) for c in parts]),
+            np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
         )
+
+    def narrowed(self) -> Self:
+        """The same numbers in the narrowest integers, to be kept; `widened` again before anything is made of them."""
+        return replace(self, words=_small(self.words), default=_small(self.default), strict=_small(self.strict))
+
+    def widened(self) -> Self:
+        wide = (table.astype(np.int64) for table in (self.words, self.default, self.strict))
+        return type(self)(self.labels, self.languages, *wide)
 
     def table(self, *, strict: bool = False) -> Ints:
         """[sentence, label, 3] in one reading."""
@@ -161,7 +174,7 @@ class Counts:
         try:
             # numpy leaves a file that it opened itself open where the archive in it is damaged.
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                labels, languages = (tuple(str(x) for x in stored[name]) for name in ("labels", "languages"))
+                labels, languages = (tuple(map(str, stored[name].tolist())) for name in ("labels", "languages"))
                 words, default, strict = (stored[name].astype(np.int64) for name in ("words", "default", "strict"))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
@@ -525,12 +538,14 @@ def _f1_drawn(
 ) -> tuple[Floats, Floats]:
     """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
     groups = list(runs[0]._by_language.values())
-    whole, drawn = [], []
-    for run in runs:
-        table = run.table(strict=strict).sum(1)
-        whole.append(_f1([table[rows].sum(0) for rows in groups], average))
-        drawn.append(_f1([w @ table[rows] for w, rows in zip(weights, groups, strict=True)], average))
-    return np.stack(whole), np.stack(drawn)
+    tables = np.stack([run.table(strict=strict).sum(1) for run in runs], axis=1)  # [sentence, seed, 3]
+    whole = _f1([tables[rows].sum(0) for rows in groups], average)
+    # All seeds in one product: reading the weights is what takes the time, and sums of whole numbers are exact.
+    totals = [
+        w @ tables[rows].reshape(len(rows), -1).astype(np.float64) for w, rows in zip(weights, groups, strict=True)
+    ]
+    drawn = _f1([each.reshape(len(each), len(runs), 3) for each in totals], average)
+    return whole, drawn.T
 
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Floats:
@@ -590,6 +605,8 @@ def _same_gold(a: Counts, b: Counts) -> bool:
 
 def _widened(table: Ints, labels: tuple[str, ...], to: tuple[str, ...]) -> Ints:
     """The same counts over more labels."""
+    if labels == to:
+        return table
     out = np.zeros((len(table), len(to), 3), np.int64)
     out[:, [to.index(label) for label in labels]] = table
     return out
