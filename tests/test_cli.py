@@ -286,6 +286,37 @@ def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -
     assert "Sparsify (sparsity 0.6)" in out
 
 
+def test_rows_are_filtered_grouped_and_merged(
+    dinku: Command, corpus: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    assert dinku("results", "small.yaml")[0] == 2
+    dinku("run", "small.yaml", "--only", "dense")
+    status, out, _ = dinku("results", "small.yaml", "--where", "language=one", "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert [(row["arm"], row["language"]) for row in told["rows"]] == [("dense", "one")]
+    assert told["failures"] == []
+    _, out, _ = dinku("results", "--by", "arm", "--across", "language", "--json")
+    (line,) = json.loads(out)["rows"]
+    assert set(line) == {"arm", "one", "two", "rows"}
+    status, out, _ = dinku("results", "small", "--by", "arm,language")  # by its name, without its file
+    assert status == 0
+    assert "2 rows of small" in out
+    _, out, _ = dinku("results", "small", "--csv", "rows.csv")
+    assert out == "2 rows in rows.csv\n"
+    assert Path("rows.csv").read_text().splitlines()[0].startswith("kind,study,arm,")
+    _, out, _ = dinku("results", "small", "--merge", "all")
+    assert out == "2 rows added to all\n"
+    _, out, _ = dinku("results", "small", "--results", "results", "--results", "all", "--json")
+    assert len(json.loads(out)["rows"]) == 2
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    status, _, err = dinku("results", "small", "--parquet", "rows.parquet")
+    assert (status, err) == (2, "dinku: this command needs pyarrow; install it with: pip install 'dinku[parquet]'\n")
+    assert not Path("rows.parquet").exists()
+
+
 def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus: Path, home: Path) -> None:
     tiny_tagger(tags=()).save(home / "models" / "encoder")
     Path("small.yaml").write_text(STUDY)
