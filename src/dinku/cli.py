@@ -841,7 +841,7 @@ def results_(
     told = [[_figure(name if name in found[0] else unit, r.get(name)) for name in head] for r in shown]
     _table([name.removeprefix("values.") for name in head], told, title=f"{len(shown)} rows of {', '.join(names)}")
     for failure in failures:
-        print(f"failed ×{failure.attempts}: {failure.recipe}: {failure.name}: {failure.reason}")
+        print(f"failed ×{failure.attempts}: {failure.told}")
     return None
 
 

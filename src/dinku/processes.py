@@ -54,7 +54,8 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
             number, line = lines.get()
             if line:
                 last[number] = line
-                runner.report(f"[{number + 1}] {line}", sum(not runner.missing(p) for p in chosen), len(chosen))
+                if not line.startswith("dinku: "):  # its last word, or a warning that was told before
+                    runner.report(f"[{number + 1}] {line}", sum(not runner.missing(p) for p in chosen), len(chosen))
             else:
                 running -= 1
         statuses = [process.wait() for process in started]
@@ -63,9 +64,9 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     wrong = [n for n, status in enumerate(statuses) if status > 0 or (status and left)]
     if wrong or left:
         told = "; ".join(f"process {n + 1} ended with status {statuses[n]}: {last[n]}" for n in wrong[:3])
-        recipes = f"{left} recipe{'s' * (left != 1)}"
+        recipes = f"{left} recipe{'s lack' if left != 1 else ' lacks'}"
         remedy = "run the same command again to go on"
-        raise DinkuError(f"{recipes} lack rows ({told})", where=runner.study.name, remedy=remedy, status=1)
+        raise DinkuError(f"{recipes} rows ({told})", where=runner.study.name, remedy=remedy, status=1)
 
 
 def _read(pipe: IO[str], number: int, put: Callable[[tuple[int, str]], None]) -> None:

@@ -213,6 +213,11 @@ class Failure(_Record):
     def name(self) -> str:
         return self.step if isinstance(self.step, str) else next(iter(self.step), "")
 
+    @property
+    def told(self) -> str:
+        """Which recipe, which step and why, in one line."""
+        return f"{self.recipe}: {self.name}: {self.reason.removeprefix(f'{self.name}: ')}"
+
 
 _Kind = TypeVar("_Kind", Row, Failure)
 

@@ -392,10 +392,13 @@ class Runner:
         """Raise `DinkuError`, of status 1, that names the steps that failed."""
         if failed := self.failed(chosen):
             left = sum(bool(self.missing(p)) for p in chosen)
-            told = "; ".join(f"{f.recipe}: {f.name}: {f.reason}" for f in failed[:3])
+            told = "; ".join(f.told for f in failed[:3])
             told += f"; and {len(failed) - 3} more" * (len(failed) > 3)
-            steps, recipes = f"{len(failed)} step{'s' * (len(failed) > 1)}", f"{left} recipe{'s' * (left != 1)}"
-            problem = f"{steps} failed, and {recipes} lack rows ({told})"
+            steps, recipes = (
+                f"{len(failed)} step{'s' * (len(failed) > 1)}",
+                f"{left} recipe{'s lack' if left != 1 else ' lacks'}",
+            )
+            problem = f"{steps} failed, and {recipes} rows ({told})"
             remedy = "see them with `dinku results`, and run again to try once more"
             raise DinkuError(problem, where=str(self.results.folder), remedy=remedy, status=1)
 
@@ -424,7 +427,7 @@ class Runner:
             )
             self._describe()
             self.results.fail(failure)
-            self.report(f"{failure.recipe}: {failure.name} failed: {failure.reason}", 0, 0)
+            self.report(f"failed: {failure.told}", 0, 0)
             raise _Failed from error
         self.results.mend([address])
 
