@@ -32,9 +32,7 @@ HEADS = PruneHeads(2, importance="taylor", spread="uneven")
 WIDTH = NarrowFeedForward(15, importance="taylor", spread="uneven", multiple=3)
 STRUCTURED: dict[str, tuple[Method, ...]] = {
     "layers": (KeepLayers(layers=1, importance="activation"),),
-    "heads": (PruneHeads(3),),
     "uneven heads": (HEADS,),
-    "width": (NarrowFeedForward(16, multiple=8),),
     "uneven width": (WIDTH,),
     "hidden": (NarrowHidden(11, importance="activation"),),
     "rank": (FactorizeEmbeddings(5, weigh="frequency"),),
