@@ -637,7 +637,7 @@ def test_layers_that_are_not_there_are_told() -> None:
         (lambda: Sparsify(None), "Sparsify: sparsity is None; give a number"),  # type: ignore[arg-type]
         (lambda: Sparsify("0.5"), "Sparsify: sparsity is '0.5'; give a number"),  # type: ignore[arg-type]
         (lambda: Sparsify(True), "Sparsify: sparsity is True; give a number"),
-        (lambda: Sparsify(0.5, []), "Sparsify: granularity is []; give 'global' or 'matrix'"),  # type: ignore[arg-type]
+        (lambda: Sparsify(0.5, []), "Sparsify: granularity is []; give 'global', 'matrix' or 'row'"),  # type: ignore[arg-type]
         (lambda: Sparsify(0.5, embeddings=1), "Sparsify: embeddings is 1; give true or false"),  # type: ignore[arg-type]
         (lambda: RegroupHeads("2"), "RegroupHeads: heads is '2'; give a whole number"),  # type: ignore[arg-type]
         (lambda: FineTune(epochs="3"), "FineTune: epochs is '3'; give a whole number"),  # type: ignore[arg-type]
