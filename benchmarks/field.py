@@ -4,6 +4,11 @@ dinku's bundles beside what one would use otherwise on the same weights: ``trans
 joined by ``aggregation_strategy="simple"``), bitsandbytes' LLM.int8() and PyTorch's dynamic int8. Each has a process of its own,
 and they take turns, as in ``dinku bench``, which does the timing: the whole path from the same texts to entities, one at a time
 and in batches. Ratios are to the pipeline at its best batch, and for one sentence at a time to the pipeline's p50.
+
+``--optimum PYTHON`` adds what optimum makes of the weights, the same pipeline over an int8 file for onnxruntime. It wants
+transformers 4, and so an environment of its own, of which that is the interpreter: `pip install "optimum-onnx[onnxruntime]"`
+and dinku without extras. With ``--shape afriberta_base`` (or ``_small``, ``_large``) the layers are of that shape, drawn at random, and only the
+tokenizer is MODEL's; the head answers O, as taggers mostly do. A bundle of it is made besides, by `Quantize`.
 """
 
 from __future__ import annotations
@@ -14,17 +19,26 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dinku import bench, sources
 from dinku.measure import available_threads
 
+if TYPE_CHECKING:
+    from dinku.corpus import Corpus
+    from dinku.tagger import Tagger
+
 OTHERS = ("pipeline fp32", "LLM.int8()", "torch dynamic int8")
+OPTIMUM = "optimum int8 pipeline"
+SHAPES = ("afriberta_small", "afriberta_base", "afriberta_large")
 
 
 def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object]]:
-    """One of `OTHERS`, in a process of its own."""
+    """One of `OTHERS` or `OPTIMUM`, in a process of its own."""
+    if asked["model"] == OPTIMUM:
+        return optimum(asked)
     import torch
 
     from dinku.tagger import Tagger, quietly
@@ -55,6 +69,64 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
     return "int8", tag
 
 
+def optimum(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object]]:
+    """Weights and activations in int8 by optimum's own recipe for processors with VNNI, under transformers' pipeline."""
+    import onnxruntime
+    from optimum.onnxruntime import ORTModelForTokenClassification, ORTQuantizer
+    from optimum.onnxruntime.configuration import AutoQuantizationConfig
+    from transformers import PreTrainedTokenizerFast, pipeline
+
+    folder = Path(asked["folder"])
+    special = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    names = {name: value for name, value in special.items() if name.endswith("_token") and isinstance(value, str)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **names)
+    with tempfile.TemporaryDirectory() as scratch:
+        ORTModelForTokenClassification.from_pretrained(folder, export=True).save_pretrained(scratch)
+        quantizer = ORTQuantizer.from_pretrained(scratch, file_name="model.onnx")
+        made = Path(scratch) / "int8"
+        quantizer.quantize(
+            save_dir=made,
+            quantization_config=AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=False),
+        )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = asked["threads"]
+        model = ORTModelForTokenClassification.from_pretrained(
+            made, file_name="model_quantized.onnx", session_options=options
+        )
+    pipe = pipeline("token-classification", model=model, tokenizer=tokenizer, aggregation_strategy="simple")
+    return "int8", lambda texts: pipe(list(texts), batch_size=len(texts))
+
+
+def untrained(preset: str, tokenizer: str) -> Tagger:
+    """The layers of one of `PRESETS`, drawn at random, over the tokenizer of a tagger, under a head that answers O."""
+    import torch
+
+    from dinku import surgery
+    from dinku.method import Data, Work
+    from dinku.methods.fresh import PRESETS, StartFresh
+    from dinku.tagger import Tagger
+
+    reader = Tagger.load(tokenizer)
+    shape = PRESETS[preset] | {"vocabulary": 0}
+    encoder = StartFresh(**shape).apply(reader, Data(), Work())
+    made = replace(encoder, model=surgery.with_head(encoder.model, reader.tags, seed=0), tags=reader.tags)
+    with torch.no_grad():
+        made.model.classifier.bias[reader.tags.index("O")] = 10.0
+    return made
+
+
+def quantized(tagger: Tagger, text: Corpus, scratch: Path) -> list[str]:
+    """Bundles of a tagger for either engine, as `Quantize` makes them."""
+    from dinku.method import Data, Work
+    from dinku.methods.quantize import Quantize
+
+    made = []
+    for method in (Quantize(tolerance=1.0), Quantize(tolerance=1.0, runtime="openvino", mode="static")):
+        bundle = method.apply(tagger, Data(text, text), Work())
+        made.append(str(bundle.save(scratch / f"{method.runtime} {method.mode}")))
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", nargs="?", help="a tagger in torch: a folder or a Hub id")
@@ -65,6 +137,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, action="append", help="default: 1, 8 and 32")
     parser.add_argument("--threads", type=int, default=available_threads(), help="default: %(default)s")
     parser.add_argument("--without", action="append", default=[], choices=OTHERS[1:], help="leave one out")
+    parser.add_argument("--optimum", metavar="PYTHON", help="the interpreter of an environment with optimum-onnx")
+    parser.add_argument("--shape", choices=SHAPES, help="measure a shape, with MODEL's tokenizer")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -77,13 +151,20 @@ def main() -> None:
     data = sources.load(asked.corpus, "test")
     texts = [" ".join(sentence.words) for sentence in data.sample(asked.sentences, 0)]
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
-        folder = str(Tagger.load(asked.model).save(Path(scratch) / "float32"))
+        tagger = untrained(asked.shape, asked.model) if asked.shape else Tagger.load(asked.model)
+        folder = str(tagger.save(Path(scratch) / "float32"))
+        bundles = list(asked.bundle)
+        if asked.shape:
+            bundles += quantized(tagger, sources.load(asked.corpus, "train").sample(200, 0), Path(scratch))
         given = {"texts": texts, "threads": asked.threads, "folder": folder, "precision": None}
         own = [sys.executable, __file__, "--child"]
         running = [
             stack.enter_context(bench.contestant(name, own, given)) for name in OTHERS if name not in asked.without
         ]
-        for bundle in asked.bundle:
+        if asked.optimum:
+            command = [asked.optimum, __file__, "--child"]
+            running.append(stack.enter_context(bench.contestant(OPTIMUM, command, given)))
+        for bundle in bundles:
             running.append(stack.enter_context(bench.contestant(bundle, bench.COMMAND, given)))
         batches = asked.batch or bench.BATCHES
         told = bench.compare(

@@ -558,7 +558,7 @@ def export(
     mode: Annotated[
         str | None,
         typer.Option(
-            help="Of int8: dynamic, or static with ranges of the corpus' train split; else what suits the runtime."
+            help="Of int8: static, with ranges of the corpus' train split (the default), or dynamic, with those of a batch."
         ),
     ] = None,
     tolerance: Annotated[

@@ -31,7 +31,6 @@ _PACKAGES = ("dinku", "torch", "transformers", "tokenizers", "onnx", "onnxscript
 RANGES = 400  # sentences that ranges are measured on, all languages together
 RANKED = 128  # sentences of them on which layers are ranked
 TIMED = 64  # sentences on which speed is compared
-DEFAULT_MODES: dict[Runtime, int8.Mode] = {"onnxruntime": "dynamic", "openvino": "static"}
 _DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
 _WHY = {
     ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
@@ -85,9 +84,8 @@ def export(
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
 
-    ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*dynamic* for
-    onnxruntime and *static* for OpenVINO unless told otherwise), ranges are measured on sentences of ``calibration``, whose
-    tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag
+    ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*static* unless told
+    otherwise), ranges are measured on sentences of ``calibration``, whose tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag
     in a hundred, the linear layers that cost most stay in float32, the fewest that do. Nothing is written where the gate
     refuses or the process is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the
     runtime doesn't know the precision, or the gate refuses.
@@ -109,8 +107,9 @@ def export(
         onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
         quantization, zeroed = None, dict[str, int]()
         if ranges:
-            how = mode or DEFAULT_MODES[runtime]
-            quantization, zeroed = _quantize(reference, onnx, model, ranges, runtime, how, tolerance, threads)
+            quantization, zeroed = _quantize(
+                reference, onnx, model, ranges, runtime, mode or "static", tolerance, threads
+            )
         elif runtime == "openvino":
             convert.to_openvino(onnx, model, half=precision == "bf16")
         if onnx != model:

@@ -3,8 +3,7 @@
 What it removes: three quarters of all matrices' bytes, word embeddings among them, and most of the time of a product. When it
 helps: as the last step of whatever shall run on a plain CPU. What it needs: a tagged corpus; its train sentences give
 ranges, balanced over languages, and its dev sentences say what was lost. With ``tolerance`` the linear layers whose rounding
-costs most stay in float32, the fewest that keep dev F1. What it cannot do: answer alike in every batch, as scales found
-while it runs are those of a batch (*dynamic*); be trained or pruned after.
+costs most stay in float32, the fewest that keep dev F1. What it cannot do: be trained or pruned after.
 Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8 embeddings with one scale a
 row as in Guan et al. 2019 (arXiv 1911.02079).
 """
@@ -31,13 +30,14 @@ if TYPE_CHECKING:
 class Quantize:
     """Make a bundle in int8 for ``runtime``. No step can follow.
 
-    ``mode`` *dynamic* scales what weights are multiplied with as it comes, *static* by ranges of train sentences. F1 (of 1)
+    ``mode`` *static* scales what weights are multiplied with by ranges of train sentences, *dynamic* by those of the batch
+    that it comes in, so that what onnxruntime answers to a sentence depends a little on which others are beside it. F1 (of 1)
     on dev may fall by ``tolerance``, else layers stay in float32, and the step fails where that isn't enough; with 1 all
     layers are int8, whatever it costs.
     """
 
     runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
-    mode: Literal["static", "dynamic"] = "dynamic"
+    mode: Literal["static", "dynamic"] = "static"
     tolerance: float = 0.005
 
     version: ClassVar[int] = 2
