@@ -7,8 +7,8 @@ and in batches. Ratios are to the pipeline at its best batch, and for one senten
 
 ``--optimum PYTHON`` adds what optimum makes of the weights, the same pipeline over an int8 file for onnxruntime. It wants
 transformers 4, and so an environment of its own, of which that is the interpreter: `pip install "optimum-onnx[onnxruntime]"`
-and dinku without extras. With ``--shape afriberta_base`` (or ``_small``, ``_large``) the layers are of that shape, drawn at random, and only the
-tokenizer is MODEL's; the head answers O, as taggers mostly do. A bundle of it is made besides, by `Quantize`.
+and dinku without extras. With ``--shape afriberta_base`` (or ``_small``, ``_large``) the layers are of that shape, drawn at
+random, and only the tokenizer is MODEL's; the head answers O, as taggers mostly do, and bundles of it are made and measured.
 """
 
 from __future__ import annotations
