@@ -47,6 +47,7 @@ ORDER = (
     *(
         "run",
         "processes",
+        "cluster",
         "claims",
         "questions",
         "query",
@@ -135,6 +136,7 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
         "store",
         "run",
         "processes",
+        "cluster",
         "claims",
         "query",
         "report",

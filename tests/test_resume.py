@@ -120,7 +120,7 @@ def test_complete_rows_are_enough_and_lost_counts_are_made_again(
     runner(home).run(["dense"])
     before = facts(Path("results/small"))
     shutil.rmtree(home / "store")
-    monkeypatch.setattr(Runner, "_make", lambda *_, **__: pytest.fail("a step was made though its rows are complete"))
+    monkeypatch.setattr(Runner, "make", lambda *_, **__: pytest.fail("a step was made though its rows are complete"))
     runner(home).run(["dense"])
     monkeypatch.undo()
     monkeypatch.chdir(place)

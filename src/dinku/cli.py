@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from typer.exceptions import TyperException
@@ -63,7 +63,13 @@ ResultsFolder = Annotated[
 
 
 _COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript")
-_EXTRAS = {**dict.fromkeys(_COMPRESS, "compress"), "openvino": "openvino", "nncf": "openvino", "pyarrow": "parquet"}
+_EXTRAS = {
+    **dict.fromkeys(_COMPRESS, "compress"),
+    "openvino": "openvino",
+    "nncf": "openvino",
+    "pyarrow": "parquet",
+    "ray": "ray",
+}
 
 
 def main() -> None:
@@ -713,22 +719,39 @@ def run(
         int,
         typer.Option("--processes", help="How many share the work here; more may, on any machine that sees the store."),
     ] = 1,
-    threads: Annotated[int | None, typer.Option(help="Of each process, where the study doesn't say.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Of each process, where the study doesn't say; all there are, or one on Ray."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where steps are made: by this process, or on a Ray cluster that sees the same folders."),
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="The Ray cluster's, or auto; without it, Ray runs on this machine alone.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
     from dataclasses import replace
 
+    from dinku import cluster
     from dinku.processes import run as run_together
     from dinku.results import documents
 
     for name, number in (("--processes", processes), ("--threads", threads)):
         if number is not None and number < 1:
             raise DinkuError(f"{number} is too few", where=name, remedy="give 1 or more")
+    if engine == "ray" and processes > 1:
+        raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
+    if engine == "local" and address:
+        raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
     with _progress() as report:
-        runner = replace(_runner(study, results, store, report), cores=threads)
+        runner = replace(_runner(study, results, store, report), cores=threads or (1 if engine == "ray" else None))
         _warn(runner.warnings)
-        if processes == 1:
+        if engine == "ray":
+            cluster.run(runner, address, only or ())
+        elif processes == 1:
             runner.run(only or ())
         else:
             arguments = [str(study), "--results", str(results), "--store", str(runner.store.root)]

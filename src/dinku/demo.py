@@ -50,7 +50,7 @@ def demo(folder: Path, progress: Report) -> Told:
     runner.run()
     dense = next(p for p in runner.prepared if p.entry.arm == "dense")
     for i in range(1, len(dense.addresses)):  # a store may be thrown away; the rows are then complete without it
-        runner._make(dense, i, wait=True)
+        runner.make(dense, i, wait=True)
     made = runner.store.tagger(dense.address)
     tagger, test = Tagger.load(made), sources.load(study.corpus, study.split)
     target = folder / f"bundle-{dense.address[:8]}"  # another version of dinku makes another tagger

@@ -190,8 +190,8 @@ def _foreign(step: Method, data: Data) -> str:
     return f"{type(step).__name__} reads text in {there}, as {text.name} has none in the train split's {wanted}"
 
 
-class _Failed(Exception):
-    """A step failed, and that was kept."""
+class Failed(Exception):
+    """A step failed, and that was kept as a row of its own."""
 
 
 def memory_needed(step: Method, before: Shape, after: Shape) -> int:
@@ -347,7 +347,7 @@ class Runner:
         Raises `DinkuError`, of status 1, at once where the system refuses, and at the end where steps failed.
         """
         chosen = self.chosen(only)
-        _threads(self.threads)
+        use_threads(self.threads)
         self.results.check_writable()
         self.begin(chosen)
         waiting = deque(p for p in chosen if self.missing(p))
@@ -357,12 +357,16 @@ class Runner:
             if self.failed([prepared]):
                 continue
             self.report(f"{self.study.name}: {len(waiting) + 1} recipes to go, {prepared.title}", 0, 0)
-            with suppress(_Failed):
-                if not self._finish(prepared, wait=passed > len(waiting)):
+            with suppress(Failed):
+                if not self.finish(prepared, wait=passed > len(waiting)):
                     passed += 1
                     waiting.append(prepared)
                     continue
             passed = 0
+        self.conclude(chosen)
+
+    def conclude(self, chosen: Sequence[Prepared]) -> None:
+        """Time what is to be timed, here, and raise as `run` does where steps failed."""
         if self.study.latency:
             self._time(chosen)
         self._describe()
@@ -407,7 +411,7 @@ class Runner:
         """What fails within the block is kept as a row of its own, unless the system refused."""
         try:
             yield
-        except _Failed:
+        except Failed:
             raise
         except Exception as error:
             if _of_the_system(error):
@@ -417,19 +421,23 @@ class Runner:
                 remedy = "free some space, then run the same command again"
                 raise DinkuError(problem, where=str(self.store.root), remedy=remedy, status=1) from error
             reason = str(error) if isinstance(error, DinkuError) else f"{type(error).__name__}: {error}"
-            failure = Failure(
-                study=self.study.name,
-                recipe=prepared.title,
-                address=address,
-                step=step if isinstance(step, str) else to_json(step),
-                reason=" ".join(reason.split())[:1000],
-                environment=environment(self.threads),
-            )
-            self._describe()
-            self.results.fail(failure)
-            self.report(f"failed: {failure.told}", 0, 0)
-            raise _Failed from error
+            self.fail(prepared, address, step, reason)
+            raise Failed from error
         self.results.mend([address])
+
+    def fail(self, prepared: Prepared, address: str, step: Method | str, reason: str) -> None:
+        """Keep that a step, or *tagging* or *timing*, failed for this reason."""
+        failure = Failure(
+            study=self.study.name,
+            recipe=prepared.title,
+            address=address,
+            step=step if isinstance(step, str) else to_json(step),
+            reason=" ".join(reason.split())[:1000],
+            environment=environment(self.threads),
+        )
+        self._describe()
+        self.results.fail(failure)
+        self.report(f"failed: {failure.told}", 0, 0)
 
     def _describe(self) -> None:
         self.results.describe(self.study.document())
@@ -439,11 +447,14 @@ class Runner:
         self._describe()
         self.results.add(row, counts, answers)
 
-    def _finish(self, prepared: Prepared, *, wait: bool) -> bool:
-        """Write the missing rows of one recipe; False where another process holds a step of it."""
+    def finish(self, prepared: Prepared, *, wait: bool) -> bool:
+        """Write the missing rows of one recipe; False where another process holds a step of it.
+
+        Raises `Failed` where a step of it failed, and what the system refuses, as `make` does.
+        """
         if not self.missing(prepared):
             return True
-        if not all(self._make(prepared, i, wait=wait) for i in range(1, len(prepared.addresses))):
+        if not all(self.make(prepared, i, wait=wait) for i in range(1, len(prepared.addresses))):
             return False
         with self.store.lock(f"{prepared.address}.rows", wait=wait) as held:
             if not held:
@@ -454,7 +465,7 @@ class Runner:
                     self._evaluate(prepared, missing)
         return True
 
-    def _make(self, prepared: Prepared, i: int, *, wait: bool) -> bool:
+    def make(self, prepared: Prepared, i: int, *, wait: bool) -> bool:
         """Have the tagger after the i-th step in the store; False where another process is making it."""
         address, step = prepared.addresses[i], prepared.recipe.steps[i - 1]
         if self.store.has(address):
@@ -465,7 +476,7 @@ class Runner:
             if self.store.has(address):
                 return True
             if self.failed([prepared]):  # in the process that held it
-                raise _Failed
+                raise Failed
             with self._kept(prepared, address, step):
                 self._check_memory(prepared, i)
                 tagger = self._tagger(prepared, i - 1)
@@ -607,10 +618,10 @@ class Runner:
             assert reference is not None
             if self.failed([reference, prepared]) or not self._untimed(prepared, reference, samples):
                 continue
-            with suppress(_Failed), self._kept(prepared, prepared.address, "timing"):
+            with suppress(Failed), self._kept(prepared, prepared.address, "timing"):
                 for p in (reference, prepared):
                     for i in range(1, len(p.addresses)):
-                        self._make(p, i, wait=True)
+                        self.make(p, i, wait=True)
                 with self.store.lock("clock", wait=True):  # one measurement at a time on a store
                     todo = self._untimed(prepared, reference, samples)  # another process may have made some
                     if not todo:
@@ -725,7 +736,8 @@ def time_taggers(
     return Latency(reference=reference, sentences=len(corpus), **{name: tuple(s) for name, s in seconds.items()})
 
 
-def _threads(n: int) -> None:
+def use_threads(n: int) -> None:
+    """Have torch work with so many threads in this process."""
     import torch
 
     torch.set_num_threads(n)

@@ -1,0 +1,296 @@
+"""A study on Ray: a task for every step of its tree, then one for the rows of every recipe, wherever there is room.
+
+Nodes share one POSIX file system with the driver, on which lie the store, the results, ``DINKU_HOME`` and the folder that the
+driver runs in. Locks hold as ever, so that runs of either engine may work on one store at once.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dinku.errors import DinkuError
+from dinku.measure import available_threads
+from dinku.method import Method
+from dinku.results import Results
+from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads
+from dinku.store import Store
+from dinku.study import Study
+
+RETRIES = 3  # of a task whose process or node was lost
+POLL = 0.5  # seconds between two looks at what is done
+LOOK = 10.0  # seconds between two looks at which nodes are left
+# What else lies in the environment of the driver and says where things are; the nodes may have been started without it.
+_CARRIED = ("DINKU_", "HF_")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What runs in a process of a node, for as long as the process lives: the study is read there once, not for every task."""
+
+    study: Study
+    store: Path
+    results: Path
+    cores: int
+    before: dict[str, int]
+    folder: str
+    environment: dict[str, str]
+    board: Any
+
+    @cached_property
+    def runner(self) -> Runner:
+        """The driver's, in this process. Raises `DinkuError` where its folder isn't here."""
+        os.environ.update(self.environment)
+        try:
+            os.chdir(self.folder)  # a study's paths are relative to it
+        except OSError as error:
+            problem = f"isn't there on {socket.gethostname()} ({error.strerror})"
+            remedy = "run where all nodes see the same folder"
+            raise DinkuError(problem, where=self.folder, remedy=remedy, status=1) from None
+        me = f"{socket.gethostname()} {os.getpid()}"
+        told: list[str] = []
+
+        def tell(what: str, done: int, total: int) -> None:
+            if [what] != told:
+                told[:] = [what]
+                self.board.tell.remote(f"[{me}] {what}")
+
+        use_threads(self.cores)
+        runner = Runner(self.study, Store(self.store), Results(self.results), tell, self.cores)
+        runner.before.update(self.before)
+        return runner
+
+    def do(self, number: int, i: int, address: str, ready: bool) -> bool:
+        """Make the i-th step of a recipe, or its rows where it has no such step; False where that or what it needs failed.
+
+        Raises `DinkuError` where this node reads other files than the driver, and what the system refuses.
+        """
+        if not ready:
+            return False
+        prepared = self.runner.prepared[number]
+        if address not in prepared.addresses:
+            problem = f"{socket.gethostname()} has another base or corpus than the driver"
+            remedy = "let all nodes see the same files"
+            raise DinkuError(problem, where=prepared.title, remedy=remedy, status=1)
+        try:
+            if i < len(prepared.addresses):
+                return self.runner.make(prepared, i, wait=True)
+            return self.runner.finish(prepared, wait=True)
+        except Failed:
+            return False
+
+
+class Board:
+    """Where the workers write what they do, for the driver to read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def tell(self, line: str) -> None:
+        self.lines.append(line)
+
+    def told(self) -> list[str]:
+        """The lines since this was asked last."""
+        lines, self.lines = self.lines, []
+        return lines
+
+
+@dataclass(frozen=True)
+class Task:
+    """The i-th step of a recipe, or its rows where it has no such step, and what of a node it takes."""
+
+    prepared: Prepared
+    number: int
+    i: int
+    takes: Mapping[str, float]
+
+    @property
+    def rows(self) -> bool:
+        return self.i == len(self.prepared.addresses)
+
+    @property
+    def address(self) -> str:
+        return self.prepared.addresses[min(self.i, len(self.prepared.addresses) - 1)]
+
+    @property
+    def step(self) -> Method | str:
+        return "tagging" if self.rows else self.prepared.recipe.steps[self.i - 1]
+
+
+def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
+    """What is to be done for recipes, what comes before first, and no step twice."""
+    wanted, begun = {id(p) for p in chosen}, set[str]()
+    for number, prepared in enumerate(runner.prepared):
+        if id(prepared) not in wanted or not runner.missing(prepared):
+            continue
+        shapes = prepared.shapes
+        for i, address in enumerate(prepared.addresses[1:], 1):
+            if address not in begun and not runner.store.has(address):
+                begun.add(address)
+                needed = memory_needed(prepared.recipe.steps[i - 1], shapes[i - 1], shapes[i])
+                yield Task(prepared, number, i, {"CPU": runner.threads, "memory": needed})
+        takes = {"CPU": runner.threads, "memory": shapes[-1].bytes}
+        yield Task(prepared, number, len(prepared.addresses), takes)
+
+
+def run(runner: Runner, address: str | None, only: Sequence[str] = ()) -> None:
+    """Carry out a study on the Ray cluster at ``address``, or on one of this machine's own that nothing outside it can reach.
+
+    What is lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as
+    `Runner.run` does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
+    """
+    chosen = runner.chosen(only)
+    runner.results.check_writable()
+    runner.begin(chosen)
+    todo = list(tasks(runner, chosen))
+    if todo:
+        with _connected(address):
+            _carry_out(runner, todo)
+    use_threads(runner.threads)
+    runner.conclude(chosen)  # time is told by one machine's clock: the driver's
+
+
+def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
+    store, results = runner.store.root.absolute(), runner.results.folder.absolute()
+    worker = Worker(runner.study, store, results, runner.threads, dict(runner.before), os.getcwd(), carried, board)
+
+    def do(number: int, i: int, address: str, ready: bool) -> bool:
+        return worker.do(number, i, address, ready)
+
+    remote = ray.remote(do)
+    running: dict[Any, Task] = {}
+    made: dict[str, Any] = {}  # what is being made at an address, for what comes after it to wait for
+    for task in todo:
+        given = _given(task.takes)
+        asked = remote.options(
+            num_cpus=given["CPU"], memory=int(given["memory"]), max_retries=RETRIES, name=task.prepared.title
+        )
+        needed = next((made[a] for a in reversed(task.prepared.addresses[: task.i]) if a in made), True)
+        ref = asked.remote(task.number, task.i, task.address, needed)
+        running[ref] = replace(task, takes=given)
+        if not task.rows:
+            made[task.address] = ref
+    recipes = left = sum(task.rows for task in todo)
+    lost: set[str] = set()
+    looked = time.monotonic()
+    runner.report(f"{runner.study.name}: {left} recipes to go", 0, recipes)
+    while running:
+        done, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL, fetch_local=False)
+        for line in ray.get(board.told.remote()):
+            runner.report(line, recipes - left, recipes)
+        before = left
+        for ref in done:
+            task = running.pop(ref)
+            left -= task.rows
+            try:
+                ray.get(ref)
+            except RayTaskError as error:
+                raise _told(error.cause) from None
+            except RayError as error:
+                if lost.isdisjoint(task.prepared.addresses[: task.i]):
+                    runner.fail(task.prepared, task.address, task.step, _reason(error))
+                lost.add(task.address)
+        if left < before:
+            runner.report(f"{runner.study.name}: {left} recipes to go", recipes - left, recipes)
+        if time.monotonic() - looked > LOOK:
+            looked = time.monotonic()
+            for takes in {tuple(task.takes.items()) for task in running.values()}:
+                _check(dict(takes), _nodes())
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each node that is up has."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _given(takes: Mapping[str, float]) -> dict[str, float]:
+    """What Ray shall keep for a task: what it takes, but no more memory than a node has, which refuses it with its reason."""
+    nodes = _nodes()
+    rest = {**takes, "memory": 0.0}
+    _check(rest, nodes)
+    return {**takes, "memory": min(takes["memory"], max(n.get("memory", 0.0) for n in nodes if _fits(rest, n)))}
+
+
+def _fits(takes: Mapping[str, float], node: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0) >= number for name, number in takes.items())
+
+
+def _check(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise `DinkuError` where no node has room for a task even when it is idle: Ray would wait for one without a word."""
+    if not any(_fits(takes, node) for node in nodes):
+        there = ", ".join(dict.fromkeys(map(_resources, nodes)))
+        problem = f"a step takes {_resources(takes)}, and nodes have {there or 'nothing'}"
+        raise DinkuError(problem, where="--engine ray", remedy="give fewer --threads, or add a node that has more")
+
+
+def _resources(of: Mapping[str, float]) -> str:
+    gpus = f", {of['GPU']:.0f} GPUs" if of.get("GPU") else ""
+    return f"{of.get('CPU', 0):.0f} CPUs{gpus} and {of.get('memory', 0) / 1e9:.1f} GB"
+
+
+def _reason(error: Exception) -> str:
+    """Why Ray gave a task up, in a line."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}: its process or node was lost {RETRIES + 1} times; {first}"
+
+
+def _told(error: BaseException) -> Exception:
+    """What stopped a task, as it would stop a local run."""
+    if isinstance(error, DinkuError | OSError):
+        return error
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return DinkuError(reason, where="a Ray worker", remedy="install dinku alike on all nodes", status=1)
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """Within the block this process is a driver of a Ray cluster; what it began ends with it."""
+    # Ray reads these as it is imported.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
+    if address is None:
+        # So named, it makes a node's address 127.0.0.1 on any system: Ray would listen on all of the machine's otherwise.
+        os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # and others may log in here
+    import ray
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    with ExitStack() as stack:
+        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        try:
+            if address is None:
+                logs = stack.enter_context(tempfile.TemporaryDirectory(prefix="dinku-ray-", ignore_cleanup_errors=True))
+                own = {"num_cpus": available_threads(), "object_store_memory": 128 << 20, "_temp_dir": logs}
+                ray.init("local", **quiet, **own)
+            else:
+                ray.init(address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            remedy = "start a node of the cluster on this machine, or leave --address out"
+            raise DinkuError(
+                f"no Ray cluster can be joined ({reason})", where=address or "ray", remedy=remedy
+            ) from None
+        stack.callback(ray.shutdown)
+        signal.signal(signal.SIGTERM, interrupt)  # Ray has put its own there
+        yield
