@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from test_resume import STUDY, facts, place, runner  # noqa: F401
 from dinku import cluster
 from dinku.errors import DinkuError
 from dinku.results import Results
+from dinku.store import Store
 
 pytestmark = pytest.mark.usefixtures("place")
 COMMAND = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", "run", "small.yaml"]
@@ -96,7 +98,7 @@ def test_what_asks_for_more_than_any_node_has_is_refused(two_nodes: Any) -> None
     process = start("--engine", "ray", "--address", two_nodes.address, "--threads", "64")
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert re.fullmatch(r"dinku: --engine ray: a step takes 64 CPUs and \S+ GB, and nodes have 1 CPUs and .*\n", said)
+    assert re.fullmatch(r"dinku: --engine ray: a step takes 64 CPUs, \S+ GB, where nodes have 1 CPU, .*\n", said)
 
 
 def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nodes: Any) -> None:
@@ -111,7 +113,7 @@ def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nod
     on_ray = facts(Path("results/small"))
     assert len(on_ray) == 10
     Path("results").rename("on ray")
-    start("--threads", "1", "--store", "another").communicate(timeout=120)
+    replace(runner(home), store=Store(Path("another")), cores=1).run()
     assert facts(Path("results/small")) == on_ray
 
 
@@ -170,5 +172,5 @@ def test_memory_that_no_node_has_is_asked_for_as_far_as_there_is_any(monkeypatch
     assert cluster._given({"CPU": 1, "memory": 2e9}) == {"CPU": 1, "memory": 2e9}
     assert cluster._given({"CPU": 1, "memory": 1e12}) == {"CPU": 1, "memory": 9e9}
     assert cluster._given({"CPU": 2, "memory": 1e12}) == {"CPU": 2, "memory": 5e9}
-    with pytest.raises(DinkuError, match="a step takes 8 CPUs and 1.0 GB, and nodes have 1 CPUs and 9.0 GB, 4 CPUs"):
+    with pytest.raises(DinkuError, match=r"a step takes 8 CPUs, 1\.0 GB, where nodes have 1 CPU, 9\.0 GB; 4 CPUs"):
         cluster._given({"CPU": 8, "memory": 1e9})

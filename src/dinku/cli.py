@@ -728,7 +728,7 @@ def run(
         typer.Option(help="Where steps are made: by this process, or on a Ray cluster that sees the same folders."),
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="The Ray cluster's, or auto; without it, Ray runs on this machine alone.")
+        str | None, typer.Option(help="The Ray cluster's, as HOST:PORT; without it, Ray runs on this machine alone.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

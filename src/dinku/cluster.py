@@ -13,7 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from dinku.study import Study
 
 RETRIES = 3  # of a task whose process or node was lost
 POLL = 0.5  # seconds between two looks at what is done
+PATIENCE = 10.0  # seconds in which a cluster has to answer
 LOOK = 10.0  # seconds between two looks at which nodes are left
 # What else lies in the environment of the driver and says where things are; the nodes may have been started without it.
 _CARRIED = ("DINKU_", "HF_")
@@ -188,7 +189,6 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
         if not task.rows:
             made[task.address] = ref
     recipes = left = sum(task.rows for task in todo)
-    lost: set[str] = set()
     looked = time.monotonic()
     runner.report(f"{runner.study.name}: {left} recipes to go", 0, recipes)
     while running:
@@ -202,17 +202,18 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
             try:
                 ray.get(ref)
             except RayTaskError as error:
-                raise _told(error.cause) from None
+                if not isinstance(error.cause, RayError):  # else what it needs was lost, which is told of that
+                    raise _told(error.cause) from None
             except RayError as error:
-                if lost.isdisjoint(task.prepared.addresses[: task.i]):
-                    runner.fail(task.prepared, task.address, task.step, _reason(error))
-                lost.add(task.address)
+                runner.fail(task.prepared, task.address, task.step, _reason(error))
         if left < before:
             runner.report(f"{runner.study.name}: {left} recipes to go", recipes - left, recipes)
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
-            for takes in {tuple(task.takes.items()) for task in running.values()}:
-                _check(dict(takes), _nodes())
+            nodes = _nodes()
+            for task in running.values():
+                if not any(_fits(task.takes, node) for node in nodes):
+                    raise _too_much(task.takes, nodes)
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -224,33 +225,36 @@ def _nodes() -> list[dict[str, float]]:
 
 def _given(takes: Mapping[str, float]) -> dict[str, float]:
     """What Ray shall keep for a task: what it takes, but no more memory than a node has, which refuses it with its reason."""
-    nodes = _nodes()
-    rest = {**takes, "memory": 0.0}
-    _check(rest, nodes)
-    return {**takes, "memory": min(takes["memory"], max(n.get("memory", 0.0) for n in nodes if _fits(rest, n)))}
+    nodes, rest = _nodes(), {**takes, "memory": 0.0}
+    there = [node.get("memory", 0.0) for node in nodes if _fits(rest, node)]
+    if not there:
+        raise _too_much(takes, nodes)
+    return {**takes, "memory": min(takes["memory"], max(there))}
 
 
 def _fits(takes: Mapping[str, float], node: Mapping[str, float]) -> bool:
+    """Whether a node, when it is idle, has room for a task."""
     return all(node.get(name, 0) >= number for name, number in takes.items())
 
 
-def _check(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> None:
-    """Raise `DinkuError` where no node has room for a task even when it is idle: Ray would wait for one without a word."""
-    if not any(_fits(takes, node) for node in nodes):
-        there = ", ".join(dict.fromkeys(map(_resources, nodes)))
-        problem = f"a step takes {_resources(takes)}, and nodes have {there or 'nothing'}"
-        raise DinkuError(problem, where="--engine ray", remedy="give fewer --threads, or add a node that has more")
+def _too_much(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> DinkuError:
+    """What is said where no node has room, as Ray would wait for one without a word."""
+    there = "; ".join(dict.fromkeys(map(_resources, nodes)))
+    problem = f"a step takes {_resources(takes)}, where nodes have {there}"
+    remedy = "have it take fewer threads, in the study or by --threads, or add a node that has more"
+    return DinkuError(problem, where="--engine ray", remedy=remedy)
 
 
 def _resources(of: Mapping[str, float]) -> str:
-    gpus = f", {of['GPU']:.0f} GPUs" if of.get("GPU") else ""
-    return f"{of.get('CPU', 0):.0f} CPUs{gpus} and {of.get('memory', 0) / 1e9:.1f} GB"
+    cpus, gpus = round(of.get("CPU", 0)), round(of.get("GPU", 0))
+    told = [f"{cpus} CPU{'s' * (cpus != 1)}", *([f"{gpus} GPU{'s' * (gpus != 1)}"] if gpus else [])]
+    return ", ".join([*told, f"{of.get('memory', 0) / 1e9:.1f} GB"])
 
 
 def _reason(error: Exception) -> str:
     """Why Ray gave a task up, in a line."""
     first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: its process or node was lost {RETRIES + 1} times; {first}"
+    return f"its process or node was lost {RETRIES + 1} times ({type(error).__name__}: {first})"
 
 
 def _told(error: BaseException) -> Exception:
@@ -284,13 +288,18 @@ def _connected(address: str | None) -> Iterator[None]:
                 own = {"num_cpus": available_threads(), "object_store_memory": 128 << 20, "_temp_dir": logs}
                 ray.init("local", **quiet, **own)
             else:
+                host, _, port = address.rpartition(":")
+                if host and port.isdecimal():  # Ray would try again for minutes
+                    socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
                 ray.init(address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:
+            reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
             remedy = "start a node of the cluster on this machine, or leave --address out"
             raise DinkuError(
                 f"no Ray cluster can be joined ({reason})", where=address or "ray", remedy=remedy
             ) from None
         stack.callback(ray.shutdown)
+        # Ray tells there of every process that it loses, in many lines.
+        stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
         signal.signal(signal.SIGTERM, interrupt)  # Ray has put its own there
         yield
