@@ -138,7 +138,11 @@ def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--address", "auto"], "--address: is a Ray cluster's; add --engine ray"),
+        (["--address", "127.0.0.1:6379"], "--address: is a Ray cluster's; add --engine ray"),
+        (
+            ["--engine", "ray", "--device", "cuda:1"],
+            "--device: there is no device 'cuda:1' on Ray; choose cpu, cuda or auto",
+        ),
         (["--engine", "ray", "--processes", "2"], "--processes: Ray starts them itself; leave it out"),
     ],
 )

@@ -148,12 +148,12 @@ def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytes
     runner(home).run()
     assert made == []  # timed here already
     elsewhere = environment(1).model_copy(update={"cpu": "another"})
-    monkeypatch.setattr("dinku.run.environment", lambda threads: elsewhere)
+    monkeypatch.setattr("dinku.run.environment", lambda *_: elsewhere)
     runner(home).run()
     assert len(made) == 3 * 2  # another machine's clock, the taggers at hand
     made.clear()
     shutil.rmtree(home / "store")
-    monkeypatch.setattr("dinku.run.environment", lambda threads: environment(1).model_copy(update={"cpu": "a third"}))
+    monkeypatch.setattr("dinku.run.environment", lambda *_: environment(1).model_copy(update={"cpu": "a third"}))
     runner(home).run()
     assert made == []  # a third machine, and no tagger: nothing is trained for its clock
     assert not (home / "store").exists() or not list((home / "store").glob("*/*/step.json"))

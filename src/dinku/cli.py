@@ -46,6 +46,7 @@ Precision = Annotated[
     str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
 ]
 Threads = Annotated[int | None, typer.Option(help="All cores unless told otherwise.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU where there is one.")]
 StudyFile = Annotated[
     Path,
     typer.Argument(
@@ -375,6 +376,7 @@ def evaluate(
         typer.Option(metavar="NAME[:RATE],…", help="Also on perturbed text: all, or some of slips, diacritics, ocr …"),
     ] = None,
     worst_of: Annotated[int, typer.Option(help="Perturb so many times, and count the worst for each sentence.")] = 1,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
@@ -396,10 +398,11 @@ def evaluate(
     names = unseen_names(train, others.values()) if train else None
     for each in perturbations:
         each.check(names)
-    opened = reader.open(model, precision=precision)
+    device = _device(device)
+    opened = reader.open(model, precision=precision, device=device)
     tagger, options = opened.tagger, opened.options
     if against:
-        other = reader.open(against, precision=precision)
+        other = reader.open(against, precision=precision, device=device)
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
@@ -446,6 +449,7 @@ def predict(
     form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
     threads: Threads = None,
     precision: Precision = None,
+    device: Device = "cpu",
 ) -> None:
     """Find entities in text, of any length: lines are read as they are tagged, and answered in order."""
     from dinku import lines, reader
@@ -456,7 +460,7 @@ def predict(
         raise DinkuError("a file is either", where="--conll --jsonl", remedy="give one of them")
     with lines.opened(file) as source, _reading(source) as told:
         given = (lines.conll if conll else lines.jsonl if jsonl else lines.typed)(told)
-        opened = reader.open(model, threads=threads, precision=precision)
+        opened = reader.open(model, threads=threads, precision=precision, device=_device(device))
         for line, found in opened.stream(given):
             if form == "jsonl":
                 _print_json(line.answer(found))
@@ -730,6 +734,9 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="The Ray cluster's, as HOST:PORT; without it, Ray runs on this machine alone.")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="What trains, and tags in floating point: cpu, cuda, cuda:N, or auto; on Ray no N.")
+    ] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
@@ -750,11 +757,11 @@ def run(
         runner = replace(_runner(study, results, store, report), cores=threads or (1 if engine == "ray" else None))
         _warn(runner.warnings)
         if engine == "ray":
-            cluster.run(runner, address, only or ())
+            cluster.run(runner, address, only or (), device=device)
         elif processes == 1:
-            runner.run(only or ())
+            replace(runner, device=_device(device)).run(only or ())
         else:
-            arguments = [str(study), "--results", str(results), "--store", str(runner.store.root)]
+            arguments = [str(study), "--results", str(results), "--store", str(runner.store.root), "--device", device]
             arguments += [part for arm in only or () for part in ("--only", arm)]
             run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
@@ -922,6 +929,15 @@ def _results(study: Any, folder: Path) -> Any:
     from dinku.results import Results
 
     return Results(folder / study.name)
+
+
+def _device(asked: str) -> str:
+    """Where torch shall work, which it is asked for only where that isn't plain."""
+    if asked == "cpu":
+        return asked
+    from dinku.runtime.torch import device
+
+    return device(asked)
 
 
 def _print_json(value: Any) -> None:

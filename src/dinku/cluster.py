@@ -21,7 +21,7 @@ from typing import Any
 
 from dinku.errors import DinkuError
 from dinku.measure import available_threads
-from dinku.method import Method
+from dinku.method import Method, Trained
 from dinku.results import Results
 from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads
 from dinku.store import Store
@@ -71,13 +71,18 @@ class Worker:
         runner.before.update(self.before)
         return runner
 
-    def do(self, number: int, i: int, address: str, ready: bool) -> bool:
+    def do(self, number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
         """Make the i-th step of a recipe, or its rows where it has no such step; False where that or what it needs failed.
 
         Raises `DinkuError` where this node reads other files than the driver, and what the system refuses.
         """
         if not ready:
             return False
+        runner = self.runner
+        if on_gpu:
+            from dinku.runtime.torch import device
+
+            runner = replace(runner, device=device("cuda"))
         prepared = self.runner.prepared[number]
         if address not in prepared.addresses:
             problem = f"{socket.gethostname()} has another base or corpus than the driver"
@@ -85,8 +90,8 @@ class Worker:
             raise DinkuError(problem, where=prepared.title, remedy=remedy, status=1)
         try:
             if i < len(prepared.addresses):
-                return self.runner.make(prepared, i, wait=True)
-            return self.runner.finish(prepared, wait=True)
+                return runner.make(prepared, i, wait=True)
+            return runner.finish(prepared, wait=True)
         except Failed:
             return False
 
@@ -108,7 +113,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Task:
-    """The i-th step of a recipe, or its rows where it has no such step, and what of a node it takes."""
+    """The i-th step of a recipe, or its rows where it has no such step, and what of a node it takes, were there GPUs for all."""
 
     prepared: Prepared
     number: int
@@ -138,25 +143,30 @@ def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
         for i, address in enumerate(prepared.addresses[1:], 1):
             if address not in begun and not runner.store.has(address):
                 begun.add(address)
-                needed = memory_needed(prepared.recipe.steps[i - 1], shapes[i - 1], shapes[i])
-                yield Task(prepared, number, i, {"CPU": runner.threads, "memory": needed})
-        takes = {"CPU": runner.threads, "memory": shapes[-1].bytes}
+                step = prepared.recipe.steps[i - 1]
+                needed = memory_needed(step, shapes[i - 1], shapes[i])
+                takes = {"CPU": runner.threads, "memory": needed, "GPU": int(isinstance(step, Trained))}
+                yield Task(prepared, number, i, takes)
+        takes = {"CPU": runner.threads, "memory": shapes[-1].bytes, "GPU": int(not shapes[-1].scheme.terminal)}
         yield Task(prepared, number, len(prepared.addresses), takes)
 
 
-def run(runner: Runner, address: str | None, only: Sequence[str] = ()) -> None:
+def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device: str = "cpu") -> None:
     """Carry out a study on the Ray cluster at ``address``, or on one of this machine's own that nothing outside it can reach.
 
-    What is lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as
-    `Runner.run` does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
+    With ``device="cuda"``, or *auto* where a node has a GPU, what trains or tags in floating point gets one to itself. What is
+    lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as `Runner.run`
+    does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
     """
     chosen = runner.chosen(only)
     runner.results.check_writable()
     runner.begin(chosen)
-    todo = list(tasks(runner, chosen))
-    if todo:
+    if device not in ("cpu", "cuda", "auto"):
+        raise DinkuError(f"there is no device {device!r} on Ray", where="--device", remedy="choose cpu, cuda or auto")
+    if todo := list(tasks(runner, chosen)):
         with _connected(address):
-            _carry_out(runner, todo)
+            gpus = device == "cuda" or (device == "auto" and any(node.get("GPU") for node in _nodes()))
+            _carry_out(runner, todo if gpus else [replace(t, takes={**t.takes, "GPU": 0}) for t in todo])
     use_threads(runner.threads)
     runner.conclude(chosen)  # time is told by one machine's clock: the driver's
 
@@ -172,8 +182,8 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
     store, results = runner.store.root.absolute(), runner.results.folder.absolute()
     worker = Worker(runner.study, store, results, runner.threads, dict(runner.before), os.getcwd(), carried, board)
 
-    def do(number: int, i: int, address: str, ready: bool) -> bool:
-        return worker.do(number, i, address, ready)
+    def do(number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
+        return worker.do(number, i, address, on_gpu, ready)
 
     remote = ray.remote(do)
     running: dict[Any, Task] = {}
@@ -181,10 +191,14 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
     for task in todo:
         given = _given(task.takes)
         asked = remote.options(
-            num_cpus=given["CPU"], memory=int(given["memory"]), max_retries=RETRIES, name=task.prepared.title
+            num_cpus=given["CPU"],
+            num_gpus=given["GPU"],
+            memory=int(given["memory"]),
+            max_retries=RETRIES,
+            name=task.prepared.title,
         )
         needed = next((made[a] for a in reversed(task.prepared.addresses[: task.i]) if a in made), True)
-        ref = asked.remote(task.number, task.i, task.address, needed)
+        ref = asked.remote(task.number, task.i, task.address, bool(given["GPU"]), needed)
         running[ref] = replace(task, takes=given)
         if not task.rows:
             made[task.address] = ref
@@ -241,7 +255,7 @@ def _too_much(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) 
     """What is said where no node has room, as Ray would wait for one without a word."""
     there = "; ".join(dict.fromkeys(map(_resources, nodes)))
     problem = f"a step takes {_resources(takes)}, where nodes have {there}"
-    remedy = "have it take fewer threads, in the study or by --threads, or add a node that has more"
+    remedy = "let it take less, by --threads or --device, or add a node that has more"
     return DinkuError(problem, where="--engine ray", remedy=remedy)
 
 

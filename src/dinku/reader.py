@@ -49,17 +49,21 @@ class Reader:
         return line.entities(self.tag([line])[0])
 
 
-def open(model: str, *, threads: int | None = None, precision: str | None = None) -> Reader:
+def open(model: str, *, threads: int | None = None, precision: str | None = None, device: str = "cpu") -> Reader:
     """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
 
-    Raises `DinkuError` where it is neither, gives no tags, or can't run in ``precision`` (*float32* or *bfloat16*).
+    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, gives no tags, or can't
+    run in ``precision`` (*float32* or *bfloat16*) or on ``device``.
     """
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
         raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
     if threads is not None and threads < 1:
         raise DinkuError(f"{threads} is no number of threads", where="--threads", remedy="give 1 or more")
+    elsewhere = DinkuError(f"{model} runs on a CPU alone", where="--device", remedy="leave it out")
     if is_bundle(model_folder(model)):
+        if device != "cpu":
+            raise elsewhere
         if precision:
             raise DinkuError(
                 "a bundle has one precision", where="--precision", remedy="leave it out, or export another"
@@ -71,4 +75,8 @@ def open(model: str, *, threads: int | None = None, precision: str | None = None
         import torch
 
         torch.set_num_threads(threads)
-    return Reader(Tagger.load(model), {"precision": precision or "float32"})
+    tagger = Tagger.load(model)
+    if device != "cpu" and tagger.scheme.terminal:
+        raise elsewhere
+    tagger.model.to(device)
+    return Reader(tagger, {"precision": precision or "float32"})

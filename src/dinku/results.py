@@ -37,10 +37,11 @@ class _Record(BaseModel):
 
 
 class Environment(_Record):
-    """Where something was measured."""
+    """Where something was measured. ``gpu`` is the name of the one that the tagger was on, if it was on one."""
 
     system: str
     cpu: str
+    gpu: str | None = None
     instructions: tuple[str, ...]
     cores: int
     threads: int
@@ -52,7 +53,8 @@ class Environment(_Record):
     @property
     def machine(self) -> str:
         """What must be equal for two times to be comparable."""
-        return "|".join([self.system, self.cpu, str(self.threads), self.packages.get("torch", "")])
+        parts = [self.system, self.cpu, str(self.threads), self.packages.get("torch", ""), self.gpu]
+        return "|".join(part for part in parts if part is not None)
 
 
 class Size(_Record):
@@ -409,8 +411,13 @@ def documents(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 @cache
-def environment(threads: int) -> Environment:
+def environment(threads: int, device: str = "cpu") -> Environment:
     """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
+    gpu = None
+    if device != "cpu":
+        import torch
+
+        gpu = torch.cuda.get_device_name(device)
     packages = {}
     for package in _PACKAGES:
         try:
@@ -421,6 +428,7 @@ def environment(threads: int) -> Environment:
     return Environment(
         system=f"{platform.system()} {platform.machine()}",
         cpu=cpu()[0],
+        gpu=gpu,
         instructions=instructions(),
         cores=os.cpu_count() or 1,
         threads=threads,

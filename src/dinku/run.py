@@ -217,8 +217,9 @@ def _of_the_system(error: BaseException | None) -> bool:
 class Runner:
     """A study, the store its taggers go to, and the results its rows go to.
 
-    ``cores`` is how many threads work where the study doesn't say; all that there are unless told. ``planning`` does without
-    bases of published shape and text that aren't here. ``before`` counts how often steps had failed when a run began.
+    ``cores`` is how many threads work where the study doesn't say; all that there are unless told. Steps that train, and tagging
+    in floating point, work on ``device`` (*cpu* or *cuda*), and what else there is on the CPU, clocks included. ``planning`` does
+    without bases of published shape and text that aren't here. ``before`` counts how often steps had failed when a run began.
     """
 
     study: Study
@@ -227,6 +228,7 @@ class Runner:
     report: Report = lambda what, done, total: None
     cores: int | None = None
     planning: bool = False
+    device: str = "cpu"
     before: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -492,6 +494,7 @@ class Runner:
                 work = Work(
                     seed=prepared.recipe.seed,
                     threads=self.threads,
+                    device=self.device if isinstance(step, Trained) else "cpu",
                     folder=folder,
                     cache=self.store.answers,
                     progress=progress,
@@ -509,7 +512,7 @@ class Runner:
                     "consumes": data.fingerprints(),
                     "warning": _foreign(step, prepared.data),
                     "seconds": round(clock.seconds, 3),
-                    "environment": environment(self.threads).model_dump(mode="json"),
+                    "environment": environment(self.threads, work.device).model_dump(mode="json"),
                 }
                 self.store.finish(address, made)
         return True
@@ -533,7 +536,10 @@ class Runner:
     def _evaluate(self, prepared: Prepared, missing: Sequence[Subject]) -> None:
         tagger = self._tagger(prepared, len(prepared.recipe.steps))
         folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder
-        size = size_of(tagger, folder)
+        size, device = size_of(tagger, folder), "cpu"
+        if not tagger.scheme.terminal:
+            device = self.device
+            tagger.model.to(device)
         names = frozenset(name for _, name in known(prepared.train))
         for subject in missing:
             corpus = subject.corpus
@@ -548,9 +554,9 @@ class Runner:
             elif tagger.scheme.terminal:
                 measured["numerics"] = tagger.numerics(corpus.sample(NUMERICS, seed=0).sentences)
             answers = Answers.of(gold, tags, [t.scores for t in found])
-            self._add(self._row(prepared, corpus, len(subject.whole), **measured), counts, answers)
+            self._add(self._row(prepared, corpus, len(subject.whole), device=device, **measured), counts, answers)
 
-    def _row(self, prepared: Prepared, corpus: Corpus, total: int, **measured: Any) -> Row:
+    def _row(self, prepared: Prepared, corpus: Corpus, total: int, device: str = "cpu", **measured: Any) -> Row:
         return Row(
             kind="latency" if "latency" in measured else "quality",
             study=self.study.name,
@@ -567,7 +573,7 @@ class Runner:
             sentences=len(corpus),
             sentences_in_split=total,
             trainings=self._trainings(prepared),
-            environment=environment(self.threads),
+            environment=environment(self.threads, device),
             **measured,
         )
 
@@ -578,7 +584,7 @@ class Runner:
                 made = self.store.step(address)
                 where = Environment.model_validate(made["environment"])
                 asked = getattr(step, "precision", "float32")
-                has_bfloat16 = not set(BFLOAT16).isdisjoint(where.instructions)
+                has_bfloat16 = bool(where.gpu) or not set(BFLOAT16).isdisjoint(where.instructions)
                 precision = ("bfloat16" if has_bfloat16 else "float32") if asked == "auto" else asked
                 out.append(
                     Training(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from contextlib import nullcontext
 from importlib.metadata import version
@@ -13,7 +15,32 @@ from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.encode import Batch
+from dinku.errors import DinkuError
 from dinku.runtime import held
+
+
+def device(asked: str) -> str:
+    """*cpu* or *cuda*, by what was asked: one of these, *cuda:N*, or *auto* for a GPU where there is one.
+
+    One GPU alone is left in sight of this process, as transformers' Trainer would spread over all: call it once, before CUDA is
+    used. Raises `DinkuError` where there is no such device.
+    """
+    if asked == "cpu":
+        return asked
+    found = re.fullmatch(r"auto|cuda(?::(\d+))?", asked)
+    if not found:
+        raise DinkuError(f"there is no device {asked!r}", where="--device", remedy="choose cpu, cuda, cuda:N or auto")
+    number, visible = int(found[1] or 0), os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = [str(number)] if visible is None else visible.split(",")[number : number + 1]
+    os.environ["CUDA_VISIBLE_DEVICES"] = "".join(there)
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "auto":
+        return "cpu"
+    problem = f"torch {torch.__version__} finds no GPU" + (f" {number}" if found[1] else "")
+    raise DinkuError(
+        problem, where="--device", remedy="leave it out, or install torch with CUDA on a machine that has one"
+    )
 
 
 class TorchEngine:
