@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_resume import STUDY, facts, place, runner  # noqa: F401
+from test_resume import STUDY, place, runner  # noqa: F401
 
 from dinku import reader
 from dinku.errors import DinkuError
@@ -41,8 +43,6 @@ def test_one_gpu_is_left_in_sight(visible: str | None, asked: str, left: str, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    import os
-
     monkeypatch.setattr(torch.cuda, "is_available", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]) or True)
     assert device(asked) == "cuda"
     assert seen == [left]
@@ -72,12 +72,16 @@ def test_bundles_and_quantized_taggers_stay_on_the_cpu(tmp_path: Path) -> None:
 
 
 def test_training_and_tagging_get_the_device_and_rows_name_it(
-    place: Path, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811
+    place: Path,  # noqa: F811
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The CPU by another name stands for a GPU, as what is asked here is who is told of it."""
-    from dataclasses import replace
-
-    (place / "small.yaml").write_text(STUDY[: STUDY.index("  - arm: before")].replace("seeds: [0, 1]", "seeds: [0]"))
+    short = (
+        STUDY[: STUDY.index("  - arm: before")].replace("seeds: [0, 1]", "seeds: [0]").replace("epochs: 4", "epochs: 1")
+    )
+    short = short.replace("steps: [", "steps: [Sparsify: {sparsity: 0.5}, ")
+    (place / "small.yaml").write_text(short, encoding="utf-8")
     told: dict[str, str] = {}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
     for method in (FineTune, Sparsify):
@@ -91,8 +95,8 @@ def test_training_and_tagging_get_the_device_and_rows_name_it(
     moved: list[str] = []
     to = torch.nn.Module.to
     monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: moved.append(where) or to(self, "cpu"))
-    replace(runner(home), device="cuda").run()
-    assert told == {"FineTune": "cuda"}
+    replace(runner(home), cores=1, device="cuda").run()
+    assert told == {"FineTune": "cuda", "Sparsify": "cpu"}
     assert "cuda" in moved
     rows = Results(Path("results/small")).rows()
     assert [row.environment.gpu for row in rows] == ["GPU cuda"] * 2

@@ -155,8 +155,8 @@ def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device
     """Carry out a study on the Ray cluster at ``address``, or on one of this machine's own that nothing outside it can reach.
 
     With ``device="cuda"``, or *auto* where a node has a GPU, what trains or tags in floating point gets one to itself. What is
-    lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as `Runner.run`
-    does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
+    lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as
+    `Runner.run` does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
     """
     chosen = runner.chosen(only)
     runner.results.check_writable()

@@ -52,8 +52,8 @@ class Reader:
 def open(model: str, *, threads: int | None = None, precision: str | None = None, device: str = "cpu") -> Reader:
     """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
 
-    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, gives no tags, or can't
-    run in ``precision`` (*float32* or *bfloat16*) or on ``device``.
+    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, gives no tags, or
+    can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``.
     """
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
