@@ -88,7 +88,7 @@ def test_a_failed_step_is_a_row_and_the_rest_goes_on(place: Path, two_nodes: Any
     )
     (place / "small.yaml").write_text(STUDY[: STUDY.index("  - arm: before")] + broken, encoding="utf-8")
     process = start("--engine", "ray", "--address", two_nodes.address)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 1
     assert re.match(r"dinku: \S*results/small: 1 step failed, and 1 recipe lacks", said.splitlines()[-1]), said
     assert len(Results(Path("results/small")).rows()) == 4
@@ -96,7 +96,7 @@ def test_a_failed_step_is_a_row_and_the_rest_goes_on(place: Path, two_nodes: Any
 
 def test_what_asks_for_more_than_any_node_has_is_refused(two_nodes: Any) -> None:
     process = start("--engine", "ray", "--address", two_nodes.address, "--threads", "64")
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert re.fullmatch(r"dinku: --engine ray: a step takes 64 CPUs, \S+ GB, where nodes have 1 CPU, .*\n", said)
 
@@ -106,7 +106,7 @@ def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nod
     pids = working(process, 2)
     done = {file: file.stat().st_mtime_ns for file in (home / "store").glob("*/*/step.json")}
     two_nodes.remove_node(two_nodes.other, allow_graceful=False)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert sum(Path(f"/proc/{pid}").exists() for pid in pids) <= 1
     assert {file: file.stat().st_mtime_ns for file in done} == done
@@ -129,7 +129,7 @@ def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(
     assert heard
     assert heard <= {*LOOPBACK}
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "dinku: interrupted; run the same command again to go on"
     assert gone(started)
@@ -148,14 +148,14 @@ def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(
 )
 def test_options_that_contradict_one_another_are_refused(options: list[str], told: str) -> None:
     process = start(*options)
-    assert process.communicate(timeout=60)[1] == f"dinku: {told}\n"
+    assert process.communicate(timeout=120)[1] == f"dinku: {told}\n"
     assert process.returncode == 2
 
 
 def test_without_ray_it_says_how_to_install_it() -> None:
     code = "import sys; sys.modules['ray'] = None; from dinku.cli import main; main()"
     command = [sys.executable, "-P", "-c", code, "run", "small.yaml", "--engine", "ray"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.stderr == "dinku: this command needs ray; install it with: pip install 'dinku[ray]'\n"
     assert done.returncode == 2
 
