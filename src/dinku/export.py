@@ -84,11 +84,11 @@ def export(
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
 
-    ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*static* unless told
-    otherwise), ranges are measured on sentences of ``calibration``, whose tags aren't looked at: give a train split. Where that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag
-    in a hundred, the linear layers that cost most stay in float32, the fewest that do. Nothing is written where the gate
-    refuses or the process is killed: the folder takes its place last. Raises `DinkuError` where it is there already, the
-    runtime doesn't know the precision, or the gate refuses.
+    ``corpus`` is for comparing and choosing: give a dev split, never the test split. For int8, in ``mode`` (*static* unless
+    told otherwise), ranges are measured on sentences of ``calibration``, whose tags aren't looked at: give a train split. Where
+    that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag in a hundred, the linear layers that cost most stay
+    in float32, the fewest that do. Nothing is written where the gate refuses or the process is killed: the folder takes its
+    place last. Raises `DinkuError` where it is there already, the runtime doesn't know the precision, or the gate refuses.
     """
     about, target, threads = about or About(), Path(folder), threads or available_threads()
     _check_asked(runtime, precision, mode, tolerance)
