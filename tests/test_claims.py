@@ -310,6 +310,17 @@ def test_other_bases_and_other_training_are_not_mixed_in(made: Made) -> None:
     assert "12 rows of other bases" in found.found
 
 
+def test_an_encoder_may_be_cut_first_and_is_then_the_dense_one(made: Made) -> None:
+    """Of the base whole, of which there are fewer rows, nothing is said."""
+    shape: list[dict[str, Any]] = [{"TrimVocabulary": {"size": 60_000}}, {"KeepLayers": {"keep": [0, 1]}}]
+    made.quality("dense", 0, 95, arm="whole")
+    made.quality("dense", 0, 80, steps=[*shape, *steps_of("dense", 0)], arm="cut")
+    made.quality("before", 0.6, 80, steps=[*shape, *steps_of("before", 0.6)], arm="cut, before")
+    found = made.verdict("C1")
+    assert (found.verdict, found.measured) == ("holds", 0)
+    assert "after TrimVocabulary, KeepLayers, another encoder" in found.found
+
+
 def test_a_run_that_is_not_measured_on_every_language_is_left_out(made: Made) -> None:
     made.quality("dense", 0, 80)
     made.quality("before", 0.6, 80)

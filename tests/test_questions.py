@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_claims import SENTENCES, TUNE, Made, counts_of, distil
 
 from dinku.claims import Verdict, whole_runs
 from dinku.questions import FAMILY, _rewarded, ledger
-from dinku.results import Target, totals
+from dinku.results import Size, Target, totals
 from dinku.score import Counts
 
 HOME = ("hau", "swa")
@@ -32,6 +33,7 @@ class Tagged(Made):
         labels: tuple[str, ...] = ("LOC", "PER"),
         features: Mapping[str, Mapping[str, int]] | None = None,
         changed: int | None = None,
+        **more: Any,
     ) -> None:
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             for language, value in f1.items():
@@ -48,7 +50,9 @@ class Tagged(Made):
                 }
                 target |= {"train_sentences": 1000 * (language in HOME)} | dict((features or {}).get(language, {}))
                 name = corpus or self.corpus
-                row = self.row(order, sparsity, seed, language, kind="quality", spans=totals(counts)).model_copy(
+                row = self.row(
+                    order, sparsity, seed, language, kind="quality", spans=totals(counts), **more
+                ).model_copy(
                     update={
                         "corpus": f"{name} ({language})",
                         "fingerprint": f"{name} {language} {perturbation}".encode().hex().ljust(64, "0")[-64:],
@@ -265,6 +269,24 @@ def test_n3(made: Tagged, slips: int, news: int, verdict: str) -> None:
     assert found.measured == pytest.approx(min(slips - 60, news - 60) / 0.6)
     assert "unseen" not in found.found
     assert "3 comparisons, Bonferroni" in found.found
+
+
+def test_n3_measures_against_the_dense_tagger_with_most_seeds_and_leaves_larger_ones_out(made: Tagged) -> None:
+    """A student is a version of it, whatever it was distilled from; its teacher, which is larger, isn't."""
+    cut: list[dict[str, Any]] = [{"KeepLayers": {"keep": [0]}}]
+    for perturbation in ("", "slips:0.15"):
+        for arm, steps, bytes_disk, seeds in (
+            ("cut", [*cut, TUNE], 100, 3),
+            ("whole", [TUNE], 200, 1),
+            ("student", [TUNE, distil()], 100, 3),
+        ):
+            size = Size(parameters=9, nonzero=9, linear=5, linear_nonzero=5, bytes_disk=bytes_disk, bytes_download=9)
+            f1 = dict.fromkeys(HOME, 80)
+            made.on("dense", 0, f1, perturbation=perturbation, seeds=seeds, arm=arm, steps=steps, size=size)
+    found = made.verdict("N3")
+    assert found.verdict == "holds"
+    assert "slips:0.15: student +0.00 [+0.00, +0.00] (3 seeds)." in found.found
+    assert "whole" not in found.found
 
 
 def test_perturbed_rows_and_unseen_languages_judge_no_claim_about_clean_text(made: Tagged) -> None:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from operator import itemgetter
 from statistics import median, stdev
 from typing import Any, Literal
@@ -41,6 +42,18 @@ MARGIN = 2.0  # F1 points: what "fairly consistent" is taken to mean
 SEEDS = 3  # fewer say nothing about another seed, so nothing is judged by them
 _ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
 DENSE: Place = ("dense", 0.0)
+# What is done to an encoder before anything is trained or pruned makes another encoder of it, which is then the dense one.
+_SHAPING = frozenset(
+    [
+        "TrimVocabulary",
+        "FactorizeEmbeddings",
+        "KeepLayers",
+        "PruneHeads",
+        "RegroupHeads",
+        "NarrowFeedForward",
+        "NarrowHidden",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -113,14 +126,12 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
     groups = []
     for group in _grouped(rows, _setting):
         clashing = any(len({r.address for r in named}) > 1 for named in _grouped(group, _name))
-        groups += _grouped(group, _training) if clashing else [group]
+        groups += _grouped(group, training) if clashing else [group]
     kept = []
     for group in groups:
-        group = [
-            r for named in _grouped(group, lambda r: (r.arm, canonical(r.values))) for r in _most(named, _protocol)
-        ]
+        group = [r for named in _grouped(group, lambda r: (r.arm, canonical(r.values))) for r in most(named, _protocol)]
         spoken = _grouped(group, lambda r: (r.kind, r.language))
-        kept.append([r for same in spoken for r in _most(same, lambda r: r.fingerprint)])
+        kept.append([r for same in spoken for r in most(same, lambda r: r.fingerprint)])
     return sorted(kept, key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
 
 
@@ -172,9 +183,10 @@ def is_sample(rows: Iterable[Row]) -> bool:
 def order(recipe: dict[str, Any]) -> Place | None:
     """When a recipe prunes, and to what sparsity; ``None`` for recipes that do anything else as well.
 
-    Zeros that a later fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
+    Steps that make another encoder of the base come first, if at all, and are no matter here (`shaping`). Zeros that a later
+    fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
     """
-    steps = [next(iter(step.items())) for step in recipe["steps"]]
+    steps = [next(iter(step.items())) for step in recipe["steps"][len(shaping(recipe)) :]]
     plain = {"FineTune": "F", "Sparsify": "S"}
     word = "".join(
         "?" if name == "FineTune" and fields.get("sparsity") else plain.get(name, "?") for name, fields in steps
@@ -183,6 +195,11 @@ def order(recipe: dict[str, Any]) -> Place | None:
     kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
     found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
     return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
+
+
+def shaping(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps that a recipe begins with and that make another encoder of its base."""
+    return list(takewhile(lambda step: next(iter(step)) in _SHAPING, recipe["steps"]))
 
 
 @dataclass(frozen=True)
@@ -211,11 +228,11 @@ class Evidence:
         """The largest set with one training; of each order its commonest recipe, all pruned in one way."""
         quality = [r for r in rows if r.kind == "quality"]
         known = [r for part in parts(quality)[:1] for r in part if order(r.recipe)]
-        trained = _most(known, _training)
-        way = {_pruning(r) for r in _most([r for r in trained if _pruning(r)], _pruning)}
+        trained = most(known, training)
+        way = {_pruning(r) for r in most([r for r in trained if _pruning(r)], _pruning)}
         chosen = []
         for same in _grouped([r for r in trained if _pruning(r) in {"", *way}], _when):
-            chosen += _most(same, _protocol)
+            chosen += most(same, _protocol)
         runs: dict[Place, dict[int, Run]] = defaultdict(dict)
         for run in whole_runs(chosen, results):
             if place := order(run.rows[0].recipe):
@@ -680,7 +697,7 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     saved = min((1 - b / a for a, b in sizes if a and b), default=None)
     made = {(b.address, a.address) for a, b in zip(pair.first, pair.second, strict=True)}
     timed = [r for r in rows if r.latency and (r.address, r.latency.reference) in made]
-    timed = _most(timed, lambda r: r.environment.machine)
+    timed = most(timed, lambda r: r.environment.machine)
     time, (low, high) = _median(np.array([ratio(r) for r in timed])) if timed else (None, (0.0, 1.0))
     bad = saved is not None and saved < SAVED, time is not None and low > FASTER, enough and at.high < limit
     good = saved is not None and saved >= SAVED, time is not None and high <= FASTER, enough and at.low > limit
@@ -830,7 +847,7 @@ def _faster(rows: Sequence[Row]) -> Verdict | None:
     timed = [r for r in rows if r.latency and (place := order(r.recipe)) and place[0] != "dense"]
     if not timed:
         return None
-    here = _most(parts(timed)[0], lambda r: r.environment.machine)
+    here = most(parts(timed)[0], lambda r: r.environment.machine)
     measured = {r.address: r.size.sparsity for r in rows if r.size}
     x = np.array([measured.get(r.address, pruned_to(r)) for r in here])
     y = np.array([ratio(r) for r in here])
@@ -854,9 +871,9 @@ def _faster(rows: Sequence[Row]) -> Verdict | None:
             name: float(np.median([v for v, at, r in zip(y, sparse, here, strict=True) if at and r.language == name]))
             for name in sorted({r.language for r, at in zip(here, sparse, strict=True) if at})
         }
-        least, most = min(by, key=by.__getitem__), max(by, key=by.__getitem__)
+        least, highest = min(by, key=by.__getitem__), max(by, key=by.__getitem__)
         told.append(
-            f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[most]:.3f} ({most})."
+            f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[highest]:.3f} ({highest})."
         )
     environment = here[0].environment
     told.append(f"{len(here)} points on one machine ({environment.cpu}, {number(environment.threads, 'thread')}).")
@@ -935,11 +952,14 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     """On what encoder, corpus, languages and seeds."""
     first = min(rows, key=lambda r: r.address)
     languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
-    base = str(first.recipe["base"])
+    base, shapes = str(first.recipe["base"]), [shaping(row.recipe) for row in rows]
+    # What all begin with is the encoder they are about; what only some do is what they are compared in.
+    made = ", ".join(next(iter(step)) for step in shapes[0] if all(step in shape for shape in shapes))
     other = "" if "afriberta" in base.lower() else ", another encoder than the paper's AfriBERTa"
     evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
     said = (
-        f"Measured on {base} (sha256 {first.base_digest[:12]}){other}, trained on {trained_on(first)}{evaluated}: "
+        f"Measured on {base} (sha256 {first.base_digest[:12]}){made and f' after {made}'}{other}, "
+        f"trained on {trained_on(first)}{evaluated}: "
         f"{', '.join(languages)}; {scope(rows)}; {number(seeds, 'seed')}."
     )
     if left_out:
@@ -959,7 +979,7 @@ def _grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[R
     return [groups[k] for k in sorted(groups, key=str)]
 
 
-def _most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
+def most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
     """The rows of the commonest key."""
     return max(_grouped(rows, key), key=len, default=[])
 
@@ -982,11 +1002,11 @@ def _fields(row: Row, method: str) -> list[dict[str, Any]]:
     return [fields for step in row.recipe["steps"] for name, fields in step.items() if name == method]
 
 
-def _training(row: Row) -> str:
-    """How the first fine-tuning was done, and the epochs of all of them."""
+def training(row: Row) -> str:
+    """Of what encoder, how the first fine-tuning was done, and the epochs of all of them."""
     trainings = _fields(row, "FineTune")
     first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
-    return canonical([first, sum(fields.get("epochs", 0) for fields in trainings)])
+    return canonical([shaping(row.recipe), first, sum(fields.get("epochs", 0) for fields in trainings)])
 
 
 def _pruning(row: Row) -> str:

@@ -7,7 +7,7 @@ rows can say whether it holds. A target's labels that its gold lacks are left ou
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import get_args
@@ -28,6 +28,7 @@ from dinku.claims import (
     judged,
     levels_told,
     mean_f1,
+    most,
     number,
     order,
     parts,
@@ -36,6 +37,7 @@ from dinku.claims import (
     rivals,
     spread_told,
     title,
+    training,
     unmeasured,
     whole_runs,
 )
@@ -310,13 +312,20 @@ class Versions:
 
     @classmethod
     def of(cls, rows: Sequence[Row], results: Results) -> Versions | None:
-        """The rows of one setting; ``None`` where nothing was done to no tagger but training."""
+        """The rows of one setting; ``None`` where nothing was done to no tagger but training.
+
+        Of several such taggers the one with most seeds is the dense one, and the larger of two that have as many; those
+        that aren't smaller than it are no versions of it.
+        """
         by: dict[str, dict[int, Run]] = defaultdict(dict)
         for run in whole_runs(rows, results):
             by[title(run.rows[0])][run.rows[0].seed] = _rewarded(run)
         dense = {name: of for name, of in by.items() if _dense(next(iter(of.values())).rows[0])}
-        name = max(dense, key=lambda name: len(dense[name]), default=None)
-        return cls(by[name], {k: of for k, of in by.items() if k not in dense}) if name else None
+        name = max(dense, key=lambda name: (len(dense[name]), _bytes(dense[name])), default=None)
+        if name is None:
+            return None
+        larger = {k for k, of in dense.items() if _bytes(of) >= _bytes(dense[name])}
+        return cls(by[name], {k: of for k, of in by.items() if k not in larger})
 
     def alive(self) -> list[str]:
         """Those that keep half of the dense tagger's F1, so that there is something to lose."""
@@ -338,6 +347,10 @@ class Versions:
         a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
         found = kept((a, b), (c, d), level=level, draws=4000, average="languages")
         return Compared(len(seeds), *(100 * value for value in found[:3]))
+
+
+def _bytes(of: Mapping[int, Run]) -> int:
+    return max(row.size.bytes_disk if row.size else 0 for run in of.values() for row in run.rows)
 
 
 def _dense(row: Row) -> bool:
@@ -415,9 +428,8 @@ def _fragile(rows: Sequence[Row], results: Results) -> Verdict | None:
 def _with_something_to_lose(rows: Sequence[Row], results: Results) -> tuple[list[Row], str]:
     """The rows without the languages in which the dense tagger finds next to nothing, and which those are."""
     found: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if _dense(row):
-            found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
+    for row in most([row for row in rows if _dense(row)], training):
+        found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
     low = sorted(language for language, f1 in found.items() if mean(f1) < FLOOR)
     told = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""
     return [row for row in rows if row.language not in low], told
