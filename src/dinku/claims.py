@@ -132,7 +132,7 @@ def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
     for group in _grouped(quality, lambda r: r.address):
         if {r.language for r in group} == languages:
             group = sorted(group, key=lambda r: r.language)
-            runs.append(Run(tuple(group), Counts.total([results.counts(row) for row in group])))
+            runs.append(Run(tuple(group), results.total(group)))
     return runs
 
 

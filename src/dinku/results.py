@@ -363,21 +363,33 @@ class Results:
 
     def counts(self, row: Row) -> Counts:
         """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""
-        path = self.folder / "counts" / row.counts_file
-        state = path.stat() if path.exists() else None
-        version = (state.st_mtime_ns, state.st_size, row.spans) if state else None
-        kept = self._counted.get(path.name)
-        if kept and kept[0] == version:
-            return kept[1].widened()
+        name = row.counts_file
+        kept = self._counted.get(name)
+        if kept and kept[0] == row.spans:
+            return kept[1]
+        path = self.folder / "counts" / name
         counts = Counts.load(path)
         if totals(counts) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
-        self._counted[path.name] = version, counts.narrowed()
+        self._counted[name] = row.spans, counts
         return counts
+
+    def total(self, rows: Sequence[Row]) -> Counts:
+        """The counts behind several quality rows as one, in their order; the same object for the same rows."""
+        parts = tuple(self.counts(row) for row in rows)
+        key = tuple(map(id, parts))
+        if key not in self._added:
+            self._added[key] = parts, Counts.total(parts)
+        return self._added[key][1]
 
     @cached_property
     def _counted(self) -> dict[str, tuple[Any, Counts]]:
-        """The counts that were read, which a report asks for time and again, with the versions of their files."""
+        """The counts that were read, which a report asks for time and again, with the totals of their rows."""
+        return {}
+
+    @cached_property
+    def _added(self) -> dict[tuple[int, ...], tuple[tuple[Counts, ...], Counts]]:
+        """What `total` added up, and of what: as long as these are held no others can have their place in memory."""
         return {}
 
     def answers(self, row: Row) -> Answers | None:
