@@ -100,7 +100,7 @@ class Counts:
         labels = tuple(sorted({label for c in parts for label in c.labels}))
         return cls(
             labels,
-            tuple(language for c in parts for language in c.languages),
+            tuple(chain.from_iterable(c.languages for c in parts)),
             np.concatenate([c.words for c in parts]),
             np.concatenate([_widened(c.default, c.labels, labels) for c in parts]),
             np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
@@ -140,13 +140,19 @@ class Counts:
         return _places(self.languages)
 
     @cached_property
-    def _totals(self) -> tuple[dict[str, Ints], dict[str, Ints]]:
+    def _totals(self) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """[3] over the sentences of each language and all labels, in the default reading and strictly."""
         default, strict = (
-            {name: table[rows].sum(0).sum(0) for name, rows in self._by_language.items()}
-            for table in (self.default, self.strict)
+            {name: np.ones(len(rows)) @ spans[rows] for name, rows in self._by_language.items()}
+            for spans in (self._spans(strict=False), self._spans(strict=True))
         )
         return default, strict
+
+    def _spans(self, *, strict: bool) -> Floats:
+        """[sentence, 3] over all labels, as a product, which is ten times as fast as a sum over so few."""
+        table = self.table(strict=strict)
+        over = np.tile(np.eye(3), (len(self.labels), 1))
+        return table.reshape(len(table), len(over)).astype(np.float64) @ over
 
     @cached_property
     def _sentences(self) -> tuple[Hashable, ...]:
@@ -191,7 +197,7 @@ class Counts:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
             stored = arrays(Path(path).read_bytes())
-            labels, languages = (tuple(stored[name].astype(np.str_).tolist()) for name in ("labels", "languages"))
+            labels, languages = (_names(stored[name].astype(np.str_)) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
@@ -579,14 +585,12 @@ def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Aver
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
     if new:
         groups = runs[0]._by_language.values()
-        tables = np.stack([run.table(strict=strict).sum(1) for run in new], axis=1)  # [sentence, seed, 3]
+        tables = np.concatenate([run._spans(strict=strict) for run in new], axis=1)  # [sentence, seed × 3]
         # Sums of whole numbers are exact in single precision, too, as long as they stay below 2^24.
         kind = np.float32 if len(tables) * tables.max(initial=0) < 2**24 else np.float64
+        tables = tables.astype(kind)
         # All seeds in one product: reading the weights is what takes the time.
-        totals = [
-            w.astype(kind) @ tables[rows].reshape(len(rows), -1).astype(kind)
-            for w, rows in zip(drawn.weights, groups, strict=True)
-        ]
+        totals = [w.astype(kind) @ tables[rows] for w, rows in zip(drawn.weights, groups, strict=True)]
         found = _f1([each.reshape(len(each), len(new), 3) for each in totals], average)
         for run, f1 in zip(new, np.ascontiguousarray(found.T), strict=True):
             run._f1_of[key] = f1
@@ -663,6 +667,16 @@ def _small(values: NDArray[Any]) -> NDArray[Any]:
 def _places(languages: tuple[str, ...]) -> dict[str, Ints]:
     names = np.array(languages, dtype=object)
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(languages)}
+
+
+def _names(names: NDArray[np.str_]) -> tuple[str, ...]:
+    """As text; thousands of files have the same."""
+    return _texts(names.tobytes(), names.dtype.str)
+
+
+@lru_cache(maxsize=256)
+def _texts(held: bytes, kind: str) -> tuple[str, ...]:
+    return tuple(np.frombuffer(held, kind).tolist()) if held else ()
 
 
 def _signed(values: NDArray[Any]) -> Ints:
