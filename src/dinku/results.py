@@ -409,10 +409,9 @@ def _line(row: Row | Failure) -> bytes:
 
 def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
     """Gold, predicted and correct spans by reading and label, over all sentences."""
-    readings = {"default": counts.default, "strict": counts.strict}
     return {
-        reading: {label: (n[0], n[1], n[2]) for label, n in zip(counts.labels, table.sum(0).tolist(), strict=True)}
-        for reading, table in readings.items()
+        reading: {label: (n[0], n[1], n[2]) for label, n in zip(counts.labels, table, strict=True)}
+        for reading, table in (("default", counts.totals()), ("strict", counts.totals(strict=True)))
     }
 
 

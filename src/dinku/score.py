@@ -106,6 +106,12 @@ class Counts:
             np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
         )
 
+    def totals(self, *, strict: bool = False) -> list[list[int]]:
+        """[label, 3] over all sentences, as a product, which is several times as fast as a sum over narrow integers."""
+        table = self.table(strict=strict)
+        over = np.ones(len(table)) @ table.reshape(len(table), 3 * len(self.labels)).astype(np.float64)
+        return over.astype(np.int64).reshape(-1, 3).tolist()
+
     def table(self, *, strict: bool = False) -> Ints:
         """[sentence, label, 3] in one reading."""
         return self.strict if strict else self.default
@@ -197,7 +203,7 @@ class Counts:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
             stored = arrays(Path(path).read_bytes())
-            labels, languages = (_names(stored[name].astype(np.str_)) for name in ("labels", "languages"))
+            labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
@@ -285,7 +291,7 @@ def _tally(
     return table
 
 
-def _scores(totals: Ints) -> Scores:
+def _scores(totals: Ints | Floats) -> Scores:
     """seqeval's own arithmetic, in its order, so that floats are equal to the last bit; 0/0 is 0."""
     gold, predicted, correct = (int(n) for n in totals)
     precision = correct / predicted if predicted else 0.0
@@ -575,7 +581,7 @@ def _weights_from(
     random = np.random.default_rng()
     random.bit_generator.state = {**random.bit_generator.state, "state": {"state": state, "inc": inc}}
     weights = tuple(_small(_weights(random, n, draws)) for n in sizes)
-    return weights, cast("dict[str, Any]", random.bit_generator.state)
+    return weights, dict(random.bit_generator.state)
 
 
 def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
@@ -669,8 +675,10 @@ def _places(languages: tuple[str, ...]) -> dict[str, Ints]:
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(languages)}
 
 
-def _names(names: NDArray[np.str_]) -> tuple[str, ...]:
-    """As text; thousands of files have the same."""
+def _names(names: NDArray[Any]) -> tuple[str, ...]:
+    """As text; thousands of files have the same. Raises `ValueError` for anything but a list of text."""
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise ValueError("no text")
     return _texts(names.tobytes(), names.dtype.str)
 
 

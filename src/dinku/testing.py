@@ -105,7 +105,10 @@ recipes:
     grid: {{sparsity: [0.5, 0.9]}}
     steps: [Sparsify: {{sparsity: $sparsity}}, FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}]
   - arm: after with recovery
-    steps: [FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}, Sparsify: {{sparsity: 0.7}}, FineTune: {{epochs: 2, batch: 4}}]
+    steps:
+      - FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}
+      - Sparsify: {{sparsity: 0.7}}
+      - FineTune: {{epochs: 2, batch: 4}}
 """
 
 
