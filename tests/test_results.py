@@ -144,7 +144,7 @@ def test_a_bit_that_flips_in_counts_is_told(results: Results) -> None:
     file = results.folder / "counts" / row().counts_file
     whole = file.read_bytes()
     expected = Counts.load(file)
-    for at in range(len(whole)):
+    for at in range(0, len(whole), 3):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << at % 8
         file.write_bytes(damaged)
