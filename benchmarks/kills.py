@@ -26,9 +26,9 @@ from dinku.results import Results
 from dinku.testing import facts, tiny_study
 
 MOMENTS = [
-    *[("training", "worker"), ("rename", "worker"), ("any time", "driver")],
+    *[("training", "worker"), ("any time", "driver"), ("rename", "worker")],
     *[("training", "all"), ("rename", "all"), ("training", "driver")],
-]
+]  # no two workers in a row, after which there would be none left
 NEAR = 0.1  # seconds around a rename
 # Comes into every process: checkpoints are frequent, as what is killed is short, and renames are announced and take a while.
 HOOK = f"""
