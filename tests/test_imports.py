@@ -20,7 +20,21 @@ from dinku.testing import tiny_corpus, tiny_tagger
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 FREE = (
-    *("errors", "files", "spans", "corpus", "words", "text", "sample", "fetch", "sources", "perturb", "score", "shape"),
+    *(
+        "errors",
+        "files",
+        "npz",
+        "spans",
+        "corpus",
+        "words",
+        "text",
+        "sample",
+        "fetch",
+        "sources",
+        "perturb",
+        "score",
+        "shape",
+    ),
     *("encode", "answers", "results", "runtime", "predict", "damage", "measure", "packing", "bundle", "lines"),
 )
 ORDER = (

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from test_resume import STUDY, facts, place, runner  # noqa: F401
+from test_resume import place, runner  # noqa: F401
 
 from dinku.results import Results
+from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")
 COMMAND = [sys.executable, "-c", "from dinku.cli import main; main()", "run", "small.yaml"]
@@ -47,13 +48,13 @@ def test_one_that_is_killed_loses_nothing(home: Path) -> None:
     assert process.returncode == 0, said
     rows = Results(Path("results/small")).rows()
     assert len(rows) == len({row.key for row in rows}) == 10
-    together = facts(Path("results/small"))
+    together = facts(Results(Path("results/small")))
     Path("results").rename("together")
     for prepared in runner(home).prepared:
         assert all(runner(home).store.has(address) for address in prepared.addresses[1:])
     alone = start()
     alone.communicate(timeout=120)
-    assert facts(Path("results/small")) == together
+    assert facts(Results(Path("results/small"))) == together
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find processes")
@@ -75,7 +76,8 @@ def test_what_is_told_to_stop_stops_its_processes_and_goes_on_when_run_again() -
 
 def test_a_failed_step_is_told_once(place: Path) -> None:  # noqa: F811
     broken = "  - arm: broken\n    steps: [FineTune: {epochs: 1}, TrimVocabulary: {size: 8}]\n"
-    (place / "small.yaml").write_text(STUDY[: STUDY.index("  - arm: before")] + broken, encoding="utf-8")
+    whole = (place / "small.yaml").read_text(encoding="utf-8")
+    (place / "small.yaml").write_text(whole[: whole.index("  - arm: before")] + broken, encoding="utf-8")
     out, said = start("--processes", "2").communicate(timeout=120)
     assert out == ""
     last = said.splitlines()[-1]

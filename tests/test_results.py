@@ -113,3 +113,46 @@ def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:
     installed = environment(1).model_copy(update={"commit": None})
     results.add(row(environment=installed), COUNTS)
     assert results.rows()[0].environment.commit is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"schema_version":1', b'"schema_version":2'),
+        (b'"kind":"quality"', b'"kind":"quantity"'),
+        (b'"seed":0', b'"sged":0'),
+        (b'"study"', b'"stud\xf9"'),
+    ],
+)
+def test_a_row_of_another_schema_or_damaged_is_told_and_left(results: Results, before: bytes, after: bytes) -> None:
+    results.add(row(), COUNTS)
+    results.add(row("b" * 64), COUNTS)
+    file = results.folder / "rows.jsonl"
+    damaged = file.read_bytes().replace(before, after)
+    file.write_bytes(damaged)
+    for act in (results.rows, lambda: Results(results.folder).add(row("c" * 64), COUNTS)):
+        with pytest.raises(
+            DinkuError, match=r"rows\.jsonl:1: is no row of this version of dinku .*; read it with"
+        ) as told:
+            act()
+        assert "\n" not in str(told.value)
+    assert file.read_bytes() == damaged
+
+
+def test_a_bit_that_flips_in_counts_is_told(results: Results) -> None:
+    results.add(row(), COUNTS)
+    file = results.folder / "counts" / row().counts_file
+    whole = file.read_bytes()
+    expected = Counts.load(file)
+    for at in range(0, len(whole), 3):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << at % 8
+        file.write_bytes(damaged)
+        try:
+            found = Results(results.folder).counts(row())
+        except DinkuError as error:
+            assert str(file) == error.where  # noqa: PT017
+        else:  # a date, or another field that says nothing of what is held
+            assert np.array_equal(found.default, expected.default)
+            assert np.array_equal(found.strict, expected.strict)
+            assert found.languages == expected.languages

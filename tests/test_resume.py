@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -14,29 +13,13 @@ from typing import Any
 
 import pytest
 
-from dinku.corpus import write
 from dinku.errors import DinkuError
 from dinku.results import Results, Row, environment
 from dinku.run import Prepared, Runner
 from dinku.store import Store
 from dinku.study import Study
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.testing import facts, tiny_study
 
-STUDY = """
-name: small
-title: Pruning, killed and continued
-base: encoder
-corpus: corpus
-recipes:
-  - arm: dense
-    seeds: [0, 1]
-    steps: [FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}]
-  - arm: before
-    grid: {sparsity: [0.5, 0.9]}
-    steps: [Sparsify: {sparsity: $sparsity}, FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}]
-  - arm: after with recovery
-    steps: [FineTune: {epochs: 4, batch: 4, rate: 1.0e-3}, Sparsify: {sparsity: 0.7}, FineTune: {epochs: 2, batch: 4}]
-"""
 # Every step that is finished leaves a line, so that a step done twice can be told.
 DRIVER = """
 import sys
@@ -57,13 +40,7 @@ cli.main()
 @pytest.fixture
 def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    tiny_tagger(tags=()).save(home / "models" / "encoder")
-    for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
-        made = tiny_corpus(40, seed=seed)
-        for language in made.languages:
-            (tmp_path / "corpus" / language).mkdir(parents=True, exist_ok=True)
-            write(made.only(language), tmp_path / "corpus" / language / f"{split}.txt")
-    (tmp_path / "small.yaml").write_text(STUDY, encoding="utf-8")
+    tiny_study(tmp_path, home)
     return tmp_path
 
 
@@ -72,19 +49,13 @@ def start() -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.DEVNULL)
 
 
-def facts(folder: Path) -> list[tuple[object, ...]]:
-    """What must be equal however the rows came about: everything but where and when they were measured."""
-    results = Results(folder)
-    return [(row.key, json.dumps(row.spans), row.size, results.counts(row).default.tobytes()) for row in results.rows()]
-
-
 def runner(home: Path) -> Runner:
     return Runner(Study.read("small.yaml"), Store(home / "store"), Results(Path("results/small")))
 
 
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_rows(place: Path, home: Path) -> None:
     assert start().wait(timeout=120) == 0
-    expected = facts(Path("results/small"))
+    expected = facts(Results(Path("results/small")))
     assert len(expected) == 5 * 2
     shutil.move("results", "undisturbed")
     shutil.rmtree(home / "store")
@@ -99,7 +70,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_rows(place: Path, h
         process.wait()
     assert start().wait(timeout=120) == 0
     assert kills >= 2
-    assert facts(Path("results/small")) == expected
+    assert facts(Results(Path("results/small"))) == expected
     finished = Path("finished").read_text().split()
     assert len(finished) == len(set(finished)), "a step that was done was done again"
 
@@ -118,7 +89,7 @@ def test_complete_rows_are_enough_and_lost_counts_are_made_again(
     place: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner(home).run(["dense"])
-    before = facts(Path("results/small"))
+    before = facts(Results(Path("results/small")))
     shutil.rmtree(home / "store")
     monkeypatch.setattr(Runner, "make", lambda *_, **__: pytest.fail("a step was made though its rows are complete"))
     runner(home).run(["dense"])
@@ -127,11 +98,11 @@ def test_complete_rows_are_enough_and_lost_counts_are_made_again(
     monkeypatch.setenv("DINKU_HOME", str(home))
     next(Path("results/small/counts").iterdir()).unlink()
     runner(home).run(["dense"])
-    assert facts(Path("results/small")) == before
+    assert facts(Results(Path("results/small"))) == before
 
 
 def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    timed = STUDY + "latency: {reference: dense, sentences: 2, rounds: 2}\n"
+    timed = (place / "small.yaml").read_text() + "latency: {reference: dense, sentences: 2, rounds: 2}\n"
     (place / "small.yaml").write_text(timed, encoding="utf-8")
     runner(home).run()
     latencies = [row for row in Results(Path("results/small")).rows() if row.kind == "latency"]
@@ -162,12 +133,12 @@ def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytes
 def test_a_line_cut_short_is_no_row_and_is_repaired(place: Path, home: Path) -> None:
     runner(home).run(["dense"])
     file = Path("results/small/rows.jsonl")
-    whole, expected = file.read_bytes(), facts(Path("results/small"))
+    whole, expected = file.read_bytes(), facts(Results(Path("results/small")))
     for cut in (1, 2, 40):
         file.write_bytes(whole[:-cut])
         assert len(Results(Path("results/small")).rows()) == len(expected) - 1
         runner(home).run(["dense"])
-        assert facts(Path("results/small")) == expected
+        assert facts(Results(Path("results/small"))) == expected
         file.write_bytes(whole)
     file.write_bytes(whole.replace(b'"kind":"quality"', b'"kind":"other"', 1))
     with pytest.raises(DinkuError, match=r"rows\.jsonl:1: is no row of this version"):

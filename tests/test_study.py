@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from dinku import cli
 from dinku.errors import DinkuError
 from dinku.methods.distil import Distil
 from dinku.methods.finetune import FineTune
@@ -166,3 +168,67 @@ def test_the_papers_grid_is_all_there() -> None:
 def test_no_mapping_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="holds no study"):
         read(tmp_path, "- a\n")
+
+
+BOMB = "x-a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"x-{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (HEAD + "recipe: []\nrecipes: [{arm: a, steps: [FineTune]}]", "there is no field recipe; correct its name"),
+        (HEAD + "recipes: {arm: a}", r"recipes is \{'arm': 'a'\}; give a list"),
+        (HEAD + "recipes: [{arm: a, steps: [Shrink]}]", r"steps\.0: there is no method 'Shrink'"),
+        (
+            HEAD + "recipes: [{arm: a, grid: {p: [1]}, steps: [Sparsify: {sparsity: $s}]}]",
+            r"\$s isn't in the grid; add s",
+        ),
+        ("name: s\ntitle: T\ncorpus: c\nrecipes: [{arm: a, steps: []}]", "base is missing; add it"),
+        (HEAD + "recipes: []", r"recipes is \[\]; give at least 1"),
+        (
+            HEAD + "recipes: [{arm: a, seeds: [0, 0], steps: [FineTune]}]",
+            "is the same recipe as one of 'a'; remove one",
+        ),
+        (HEAD + "recipes: *nowhere", r":5: isn't YAML \(found undefined alias 'nowhere'\)"),
+        (HEAD + "recipes: &r [{arm: a, steps: *r}]", "is nested too deeply, or within itself"),
+        (HEAD + "recipes: [{arm: a, steps: [&s {FineTune: *s}]}]", "is nested too deeply, or within itself"),
+        (HEAD + f"recipes: [{{arm: a, steps: {'[' * 40}{']' * 40}}}]", "is nested too deeply, or within itself"),
+        (BOMB + HEAD + "recipes: [{arm: a, steps: *i}]", r"holds [\d,]+ values, .*; write at most 100,000"),
+        (HEAD + "recipes: !!python/object/apply:os.getcwd []", r":5: isn't YAML \(could not determine a constructor"),
+        ("\0\1\2", "isn't YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_in_a_line_with_what_to_do(
+    tmp_path: Path, text: str, problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    assert refused(tmp_path, capsys, monkeypatch, problem) == ["s.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "binary"])
+def test_what_is_no_text_is_told_so(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "s.yaml"
+    file.mkdir() if kind == "folder" else file.write_bytes(b"\xff\xfe\0\1")
+    assert refused(tmp_path, capsys, monkeypatch, r"can't be read .*; name a YAML file") == ["s.yaml"]
+
+
+def refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, problem: str
+) -> list[str]:
+    """Have ``dinku run`` refuse ``s.yaml``; what there is in the folder afterwards."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", ["dinku", "run", "s.yaml"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    out, told = capsys.readouterr()
+    assert out == ""
+    assert re.search(problem, told)
+    assert "s.yaml" in told
+    assert told.count("\n") == 1
+    assert len(told) < 400
+    return sorted(path.name for path in folder.iterdir())

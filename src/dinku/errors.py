@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reprlib import repr as brief
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ _WANTED = {
     "too_short": "give at least {min_length}",
     "value": "give {wanted}",
 }
+
+
+def brief(value: Any) -> str:
+    """A value as a message shows it, however large it is."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:

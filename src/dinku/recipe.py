@@ -87,7 +87,10 @@ def _versions(step: Method) -> Any:
 
 def canonical(value: Any) -> str:
     """JSON that is equal for equal values: keys sorted, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _sha256(value: Any) -> str:

@@ -365,21 +365,33 @@ class Results:
 
     def counts(self, row: Row) -> Counts:
         """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""
-        path = self.folder / "counts" / row.counts_file
-        state = path.stat() if path.exists() else None
-        version = (state.st_mtime_ns, state.st_size, row.spans) if state else None
-        kept = self._counted.get(path.name)
-        if kept and kept[0] == version:
-            return kept[1].widened()
+        name = row.counts_file
+        kept = self._counted.get(name)
+        if kept and kept[0] == row.spans:
+            return kept[1]
+        path = self.folder / "counts" / name
         counts = Counts.load(path)
         if totals(counts) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
-        self._counted[path.name] = version, counts.narrowed()
+        self._counted[name] = row.spans, counts
         return counts
+
+    def total(self, rows: Sequence[Row]) -> Counts:
+        """The counts behind several quality rows as one, in their order; the same object for the same rows."""
+        parts = tuple(self.counts(row) for row in rows)
+        key = tuple(map(id, parts))
+        if key not in self._added:
+            self._added[key] = parts, Counts.total(parts)
+        return self._added[key][1]
 
     @cached_property
     def _counted(self) -> dict[str, tuple[Any, Counts]]:
-        """The counts that were read, which a report asks for time and again, with the versions of their files."""
+        """The counts that were read, which a report asks for time and again, with the totals of their rows."""
+        return {}
+
+    @cached_property
+    def _added(self) -> dict[tuple[int, ...], tuple[tuple[Counts, ...], Counts]]:
+        """What `total` added up, and of what: as long as these are held no others can have their place in memory."""
         return {}
 
     def answers(self, row: Row) -> Answers | None:
@@ -399,10 +411,9 @@ def _line(row: Row | Failure) -> bytes:
 
 def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
     """Gold, predicted and correct spans by reading and label, over all sentences."""
-    readings = {"default": counts.default.sum(0), "strict": counts.strict.sum(0)}
     return {
-        reading: {label: (int(n[0]), int(n[1]), int(n[2])) for label, n in zip(counts.labels, table, strict=True)}
-        for reading, table in readings.items()
+        reading: {label: (n[0], n[1], n[2]) for label, n in zip(counts.labels, table, strict=True)}
+        for reading, table in (("default", counts.totals()), ("strict", counts.totals(strict=True)))
     }
 
 

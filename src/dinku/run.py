@@ -528,7 +528,7 @@ class Runner:
         """The tagger after the i-th step: a bundle where that is one, and then the last."""
         from dinku.tagger import Tagger
 
-        folder = self.store.tagger(prepared.addresses[i]) if i else prepared.base.folder
+        folder = self.store.checked(prepared.addresses[i]) if i else prepared.base.folder
         if is_bundle(folder):
             return Bundle.open(str(folder), threads=self.threads)
         return Tagger.load(folder, label_on=prepared.recipe.label_on)

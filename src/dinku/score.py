@@ -7,11 +7,12 @@ same sentences can be compared later.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any, Literal, NamedTuple, Self, get_args
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,10 @@ from numpy.typing import NDArray
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.files import written
+from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
 Average = Literal["micro", "languages"]
 
@@ -76,7 +78,8 @@ class Correlation(NamedTuple):
 class Counts:
     """Spans of each sentence and label: ``default`` and ``strict`` are [sentence, label, 3], gold, predicted, correct.
 
-    ``languages`` and ``words`` hold one value a sentence. Counts of two corpora add up.
+    ``languages`` and ``words`` hold one value a sentence. Counts of two corpora add up. Those that were read are in the
+    narrowest signed integers that hold them, so that a report may hold thousands: sums are wide, products need not be.
     """
 
     labels: tuple[str, ...]
@@ -97,19 +100,17 @@ class Counts:
         labels = tuple(sorted({label for c in parts for label in c.labels}))
         return cls(
             labels,
-            tuple(language for c in parts for language in c.languages),
+            tuple(chain.from_iterable(c.languages for c in parts)),
             np.concatenate([c.words for c in parts]),
             np.concatenate([_widened(c.default, c.labels, labels) for c in parts]),
             np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
         )
 
-    def narrowed(self) -> Self:
-        """The same numbers in the narrowest integers, to be kept; `widened` again before anything is made of them."""
-        return replace(self, words=_small(self.words), default=_small(self.default), strict=_small(self.strict))
-
-    def widened(self) -> Self:
-        wide = (table.astype(np.int64) for table in (self.words, self.default, self.strict))
-        return type(self)(self.labels, self.languages, *wide)
+    def totals(self, *, strict: bool = False) -> list[list[int]]:
+        """[label, 3] over all sentences, as a product, which is several times as fast as a sum over narrow integers."""
+        table = self.table(strict=strict)
+        over = np.ones(len(table)) @ table.reshape(len(table), 3 * len(self.labels)).astype(np.float64)
+        return over.astype(np.int64).reshape(-1, 3).tolist()
 
     def table(self, *, strict: bool = False) -> Ints:
         """[sentence, label, 3] in one reading."""
@@ -134,8 +135,7 @@ class Counts:
         return {label: _scores(totals[i]) for i, label in enumerate(self.labels)}
 
     def by_language(self, *, strict: bool = False) -> dict[str, Scores]:
-        totals = self.table(strict=strict).sum(1)
-        return {name: _scores(totals[rows].sum(0)) for name, rows in self._by_language.items()}
+        return {name: _scores(totals) for name, totals in self._totals[strict].items()}
 
     def by_sentence(self, *, strict: bool = False) -> list[Scores]:
         return [_scores(row) for row in self.table(strict=strict).sum(1)]
@@ -143,8 +143,38 @@ class Counts:
     @cached_property
     def _by_language(self) -> dict[str, Ints]:
         """The numbers of the sentences of each language, languages in the order in which they come."""
-        names = np.array(self.languages, dtype=object)
-        return {name: np.flatnonzero(names == name) for name in dict.fromkeys(self.languages)}
+        return _places(self.languages)
+
+    @cached_property
+    def _totals(self) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """[3] over the sentences of each language and all labels, in the default reading and strictly."""
+        default, strict = (
+            {name: np.ones(len(rows)) @ spans[rows] for name, rows in self._by_language.items()}
+            for spans in (self._spans(strict=False), self._spans(strict=True))
+        )
+        return default, strict
+
+    def _spans(self, *, strict: bool) -> Floats:
+        """[sentence, 3] over all labels, as a product, which is ten times as fast as a sum over so few."""
+        table = self.table(strict=strict)
+        over = np.tile(np.eye(3), (len(self.labels), 1))
+        return table.reshape(len(table), len(over)).astype(np.float64) @ over
+
+    @cached_property
+    def _sentences(self) -> tuple[Hashable, ...]:
+        """What is equal where two runs were scored on the same sentences with the same gold spans, whatever else they found."""
+        gold = [
+            (label, column.tobytes())
+            for table in (self.default, self.strict)
+            for label, column in zip(self.labels, table[..., 0].astype(np.int64).T, strict=True)
+            if column.any()
+        ]
+        return self.languages, self.words.astype(np.int64).tobytes(), *gold
+
+    @cached_property
+    def _f1_of(self) -> dict[Hashable, Floats]:
+        """[draw] what F1 is in draws that were asked for before: a report compares each run with several others."""
+        return {}
 
     def _rows(self, rows: NDArray[Any]) -> Counts:
         kept = np.arange(len(self))[rows]
@@ -172,13 +202,12 @@ class Counts:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            # numpy leaves a file that it opened itself open where the archive in it is damaged.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                labels, languages = (tuple(map(str, stored[name].tolist())) for name in ("labels", "languages"))
-                words, default, strict = (stored[name].astype(np.int64) for name in ("words", "default", "strict"))
+            stored = arrays(Path(path).read_bytes())
+            labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
+            words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
-        except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
+        except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no counts ({type(error).__name__})"
             raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
         shape = (len(languages), len(labels), 3)
@@ -262,7 +291,7 @@ def _tally(
     return table
 
 
-def _scores(totals: Ints) -> Scores:
+def _scores(totals: Ints | Floats) -> Scores:
     """seqeval's own arithmetic, in its order, so that floats are equal to the last bit; 0/0 is 0."""
     gold, predicted, correct = (int(n) for n in totals)
     precision = correct / predicted if predicted else 0.0
@@ -419,7 +448,7 @@ def kept(
         problem = f"there are {', '.join(str(len(side)) for side in sides)} seeds"
         raise DinkuError(problem, where="kept", remedy="give as many runs of each, one or more")
     random = np.random.default_rng(seed)
-    texts: list[tuple[Counts, list[Floats]]] = []
+    texts: list[tuple[Counts, _Draws]] = []
     values, drawn = [], []
     for side in sides:
         for run in side:
@@ -430,7 +459,7 @@ def kept(
                 )
         weights = next((w for text, w in texts if _same_gold(text, side[0])), None)
         if weights is None:
-            texts.append((side[0], weights := _drawn(random, side[0], draws)))
+            texts.append((side[0], weights := _Draws.of(random, side[0], draws)))
         whole, f1 = _f1_drawn(side, weights, False, average)
         values.append(whole.mean())
         drawn.append(f1)
@@ -519,8 +548,8 @@ def _differences(
         _check_same(a[0], other)
     _check_draws(a[0], draws, level, average)
     random = np.random.default_rng(seed)
-    weights = _drawn(random, a[0], draws)
-    whole, f1 = zip(*(_f1_drawn(runs, weights, strict, average) for runs in (a, b)), strict=True)
+    drawn = _Draws.of(random, a[0], draws)
+    whole, f1 = zip(*(_f1_drawn(runs, drawn, strict, average) for runs in (a, b)), strict=True)
     chosen_a = random.integers(0, len(a), (draws, len(a)))
     chosen_b = chosen_a if len(a) == len(b) else random.integers(0, len(b), (draws, len(b)))
     at = np.arange(draws)[:, None]
@@ -528,31 +557,57 @@ def _differences(
     return float(np.mean(whole[1]) - np.mean(whole[0])), differences
 
 
-def _drawn(random: np.random.Generator, counts: Counts, draws: int) -> list[Floats]:
-    """[draw, sentence] for each language, how often each of its sentences is taken."""
-    return [_weights(random, len(rows), draws) for rows in counts._by_language.values()]
+class _Draws(NamedTuple):
+    """[draw, sentence] for each language, how often each of its sentences is taken; ``key`` says which draws these are."""
+
+    key: Hashable
+    weights: tuple[NDArray[Any], ...]
+
+    @classmethod
+    def of(cls, random: np.random.Generator, counts: Counts, draws: int) -> Self:
+        """Those that a generator brings next. They are made once for all runs over as many sentences that start from one seed."""
+        state = random.bit_generator.state
+        key = (*state["state"].values(), tuple(map(len, counts._by_language.values())), draws)
+        weights, after = _weights_from(*key)
+        random.bit_generator.state = after
+        return cls(key, weights)
 
 
-def _f1_drawn(
-    runs: Sequence[Counts], weights: Sequence[Floats], strict: bool, average: Average
-) -> tuple[Floats, Floats]:
+@lru_cache(maxsize=8)  # some 5 MB each: a thousand draws of five thousand sentences, a byte a number
+def _weights_from(
+    state: int, inc: int, sizes: tuple[int, ...], draws: int
+) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
+    """The weights of so many sentences a language that a generator in this state brings, and the state that it is in then."""
+    random = np.random.default_rng()
+    random.bit_generator.state = {**random.bit_generator.state, "state": {"state": state, "inc": inc}}
+    weights = tuple(_small(_weights(random, n, draws)) for n in sizes)
+    return weights, dict(random.bit_generator.state)
+
+
+def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
     """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
-    groups = list(runs[0]._by_language.values())
-    tables = np.stack([run.table(strict=strict).sum(1) for run in runs], axis=1)  # [sentence, seed, 3]
-    whole = _f1([tables[rows].sum(0) for rows in groups], average)
-    # All seeds in one product: reading the weights is what takes the time, and sums of whole numbers are exact.
-    totals = [
-        w @ tables[rows].reshape(len(rows), -1).astype(np.float64) for w, rows in zip(weights, groups, strict=True)
-    ]
-    drawn = _f1([each.reshape(len(each), len(runs), 3) for each in totals], average)
-    return whole, drawn.T
+    whole = _f1([np.stack(of) for of in zip(*(run._totals[strict].values() for run in runs), strict=True)], average)
+    key = (drawn.key, strict, average)
+    new = list({id(run): run for run in runs if key not in run._f1_of}.values())
+    if new:
+        groups = runs[0]._by_language.values()
+        tables = np.concatenate([run._spans(strict=strict) for run in new], axis=1)  # [sentence, seed × 3]
+        # Sums of whole numbers are exact in single precision, too, as long as they stay below 2^24.
+        kind = np.float32 if len(tables) * tables.max(initial=0) < 2**24 else np.float64
+        tables = tables.astype(kind)
+        # All seeds in one product: reading the weights is what takes the time.
+        totals = [w.astype(kind) @ tables[rows] for w, rows in zip(drawn.weights, groups, strict=True)]
+        found = _f1([each.reshape(len(each), len(new), 3) for each in totals], average)
+        for run, f1 in zip(new, np.ascontiguousarray(found.T), strict=True):
+            run._f1_of[key] = f1
+    return whole, np.stack([run._f1_of[key] for run in runs])
 
 
-def _weights(random: np.random.Generator, n: int, draws: int) -> Floats:
+def _weights(random: np.random.Generator, n: int, draws: int) -> Ints:
     """[draw, sentence] how often each of ``n`` sentences is taken."""
     # Counting what was drawn is several times as fast as drawing the multinomial numbers themselves.
     taken = random.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
-    return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)
+    return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n)
 
 
 def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
@@ -588,10 +643,7 @@ def _check_draws(counts: Counts, draws: int, level: float, average: str) -> None
 
 def _check_same(a: Counts, b: Counts) -> None:
     """Whether two runs were scored on the same sentences with the same gold spans."""
-    labels = tuple(sorted({*a.labels, *b.labels}))
-    same = a.languages == b.languages and np.array_equal(a.words, b.words)
-    gold_a, gold_b = ([_widened(table, c.labels, labels)[..., 0] for table in (c.default, c.strict)] for c in (a, b))
-    if not same or not np.array_equal(gold_a, gold_b):
+    if a._sentences != b._sentences:
         raise DinkuError(
             "the runs aren't over the same sentences", where="paired", remedy="compare runs on one test set"
         )
@@ -607,11 +659,34 @@ def _widened(table: Ints, labels: tuple[str, ...], to: tuple[str, ...]) -> Ints:
     """The same counts over more labels."""
     if labels == to:
         return table
-    out = np.zeros((len(table), len(to), 3), np.int64)
+    out = np.zeros((len(table), len(to), 3), table.dtype)
     out[:, [to.index(label) for label in labels]] = table
     return out
 
 
-def _small(values: Ints) -> NDArray[Any]:
+def _small(values: NDArray[Any]) -> NDArray[Any]:
     """The same numbers in the narrowest unsigned integers that hold them."""
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
+
+
+@lru_cache(maxsize=64)  # as many runs are over the same sentences
+def _places(languages: tuple[str, ...]) -> dict[str, Ints]:
+    names = np.array(languages, dtype=object)
+    return {name: np.flatnonzero(names == name) for name in dict.fromkeys(languages)}
+
+
+def _names(names: NDArray[Any]) -> tuple[str, ...]:
+    """As text; thousands of files have the same. Raises `ValueError` for anything but a list of text."""
+    if names.dtype.kind != "U" or names.ndim != 1:
+        raise ValueError("no text")
+    return _texts(names.tobytes(), names.dtype.str)
+
+
+@lru_cache(maxsize=256)
+def _texts(held: bytes, kind: str) -> tuple[str, ...]:
+    return tuple(np.frombuffer(held, kind).tolist()) if held else ()
+
+
+def _signed(values: NDArray[Any]) -> Ints:
+    """The same numbers in the narrowest signed integers that hold them, so that differences don't wrap around."""
+    return cast("Ints", values.astype(np.min_scalar_type(-1 - int(values.max(initial=0)))))

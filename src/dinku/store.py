@@ -1,11 +1,13 @@
 """Store: address → folder. What is there is whole, and is made by one process at a time.
 
 ``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` while a step may have to be resumed, and
-``step.json``, written last by a rename: without it there is nothing at the address. ``<root>/answers/`` is a cache.
+``step.json``, written last by a rename: without it there is nothing at the address. It holds the sha256 of every file of
+``tagger/``, and of itself, so that what a disk changed is never used. ``<root>/answers/`` is a cache.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from contextlib import AbstractContextManager
@@ -15,6 +17,7 @@ from typing import Any
 
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
+from dinku.recipe import canonical
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,47 @@ class Store:
     def finish(self, address: str, step: dict[str, Any]) -> None:
         """Mark an address as whole. ``step`` says how it was made."""
         folder = self.folder(address)
+        whole = {**step, "files": _digests(self.tagger(address))}
         with written(folder / "step.json") as file:
-            file.write(json.dumps(step, indent=1).encode())
+            file.write(json.dumps({**whole, "sha256": _sha256(whole)}, indent=1).encode())
         shutil.rmtree(self.work(address), ignore_errors=True)
 
     def step(self, address: str) -> dict[str, Any]:
+        """How an address was made; raises `DinkuError` where that isn't as it was written."""
         path = self.folder(address) / "step.json"
+        remedy = f"remove {path.parent} and run again"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise DinkuError("isn't readable", where=str(path), remedy="remove its folder and run again") from None
+            step = json.loads(path.read_text(encoding="utf-8"))
+            digest = step.pop("sha256", None)  # steps made before it was kept have none
+        except (OSError, ValueError, AttributeError, RecursionError):
+            raise DinkuError("isn't readable", where=str(path), remedy=remedy) from None
+        if digest is not None and digest != _sha256(step):
+            raise DinkuError("isn't as it was written", where=str(path), remedy=remedy)
+        return step
+
+    def checked(self, address: str) -> Path:
+        """Where the tagger of an address is; raises `DinkuError` naming a file of it that isn't as it was written."""
+        folder, known = self.tagger(address), self.step(address).get("files")
+        if known is not None and known != (found := _digests(folder)):
+            name = min(name for name in {*known, *found} if known.get(name) != found.get(name))
+            remedy = f"remove {folder.parent} and run again"
+            raise DinkuError("isn't as it was written", where=str(folder / name), remedy=remedy, status=1)
+        return folder
 
     def lock(self, address: str, *, wait: bool) -> AbstractContextManager[bool]:
         """Hold an address against other processes; says whether it was had. A kill lets it go."""
         return locked(self.folder(address) / ".lock", wait=wait)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder, by its path there."""
+    out = {}
+    with told(folder, reading=True):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with open(path, "rb") as file:
+                out[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return out
+
+
+def _sha256(document: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical(document).encode()).hexdigest()

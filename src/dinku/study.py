@@ -140,6 +140,9 @@ class Study(_Part):
             path = _FOLDER / f"{path}.yaml"
         try:
             document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            values, depth = _extent(document, {})
+            if depth > _DEPTH:
+                raise RecursionError
         except FileNotFoundError:
             remedy = f"name a YAML file, or one of the built-in {', '.join(BUILT_IN)}"
             raise DinkuError("no such study", where=where, remedy=remedy) from None
@@ -147,7 +150,9 @@ class Study(_Part):
             raise DinkuError(f"can't be read ({error})", where=where, remedy="name a YAML file") from None
         except RecursionError:
             raise DinkuError(
-                "is nested too deeply", where=where, remedy="write name, title, base, corpus and recipes"
+                "is nested too deeply, or within itself",
+                where=where,
+                remedy="write name, title, base, corpus and recipes",
             ) from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -155,6 +160,9 @@ class Study(_Part):
             raise DinkuError(
                 f"isn't YAML ({getattr(error, 'problem', error)})", where=place, remedy="correct it"
             ) from None
+        if values > _VALUES:
+            problem = f"holds {values:,} values, those that aliases repeat counted each time"
+            raise DinkuError(problem, where=where, remedy=f"write at most {_VALUES:,}")
         if not isinstance(document, dict):
             raise DinkuError("holds no study", where=where, remedy="write name, title, base, corpus and recipes")
         document = {key: value for key, value in document.items() if not str(key).startswith("x-")}
@@ -192,6 +200,19 @@ class Study(_Part):
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm
                 yield Entry(block.arm, values, recipe)
+
+
+_DEPTH, _VALUES = 30, 100_000  # of a study's YAML, whose aliases may stand for more than any memory holds
+
+
+def _extent(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values there are, an alias's as often as it stands, and how deep; `RecursionError` for one within itself."""
+    if not isinstance(value, dict | list | tuple | set):
+        return 1, 0
+    if id(value) not in known:
+        inner = [_extent(each, known) for each in (value.values() if isinstance(value, dict) else value)]
+        known[id(value)] = 1 + sum(n for n, _ in inner), 1 + max((depth for _, depth in inner), default=0)
+    return known[id(value)]
 
 
 def _step(step: Any, values: dict[str, Value], where: str) -> Method:

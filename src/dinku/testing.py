@@ -24,11 +24,12 @@ from transformers import (
 
 from dinku import surgery
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, Sentence
+from dinku.corpus import Corpus, Sentence, write
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
 from dinku.recipe import Recipe
+from dinku.results import Results, Row
 from dinku.runtime.torch import TorchEngine
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
@@ -89,6 +90,51 @@ def tiny_text(folder: Path) -> Text:
         lines = [" ".join(sentence.words) for sentence in tiny_corpus(60, seed=seed)]
         (folder / f"{language}.txt").write_text("\n".join(lines), encoding="utf-8")
     return Text.open(str(folder))
+
+
+_STUDY = """
+name: small
+title: Pruning, killed and continued
+base: encoder
+corpus: corpus
+recipes:
+  - arm: dense
+    seeds: [0, 1]
+    steps: [FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}]
+  - arm: before
+    grid: {{sparsity: [0.5, 0.9]}}
+    steps: [Sparsify: {{sparsity: $sparsity}}, FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}]
+  - arm: after with recovery
+    steps:
+      - FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}
+      - Sparsify: {{sparsity: 0.7}}
+      - FineTune: {{epochs: 2, batch: 4}}
+"""
+
+
+def tiny_study(folder: Path, home: Path, *, epochs: int = 4) -> Path:
+    """``small.yaml`` in a folder, to be run from there, with its corpus beside it and its encoder in a DINKU_HOME.
+
+    Five recipes and two languages: ten rows.
+    """
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
+        made = tiny_corpus(40, seed=seed)
+        for language in made.languages:
+            (folder / "corpus" / language).mkdir(parents=True, exist_ok=True)
+            write(made.only(language), folder / "corpus" / language / f"{split}.txt")
+    file = folder / "small.yaml"
+    file.write_text(_STUDY.format(epochs=epochs), encoding="utf-8")
+    return file
+
+
+def facts(results: Results) -> list[tuple[object, ...]]:
+    """What must be equal however rows came about: everything but where and when they were measured."""
+
+    def counts(row: Row) -> list[Any]:
+        return results.counts(row).default.tolist() if row.kind == "quality" else []
+
+    return [(row.key, row.recipe, row.spans, row.size, counts(row)) for row in results.rows()]
 
 
 def tiny_data() -> Data:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from dinku.errors import DinkuError, of_validation
+from dinku.errors import DinkuError, brief, of_validation
 from dinku.method import Method
 
 MODULES = {
@@ -38,7 +38,9 @@ def from_json(step: Any, *, where: str = "step") -> Method:
         step = {step: {}}
     if not isinstance(step, dict) or len(step) != 1:
         raise DinkuError(
-            f"{step!r} isn't one method with its fields", where=where, remedy="write e.g. Sparsify: {sparsity: 0.6}"
+            f"{brief(step)} isn't one method with its fields",
+            where=where,
+            remedy="write e.g. Sparsify: {sparsity: 0.6}",
         )
     ((name, given),) = step.items()
     if name not in MODULES:

@@ -1,0 +1,68 @@
+"""Arrays out of an ``.npz`` as numpy writes them, many times as fast as `numpy.load`: a report reads thousands.
+
+Nothing is unpickled, and an entry can't grow beyond the size that it says: what isn't whole, or isn't such a file, raises.
+"""
+
+from __future__ import annotations
+
+import ast
+import struct
+import zlib
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_END = struct.Struct("<4s4H2LH")  # of the archive
+_ENTRY = struct.Struct("<4s6H3L5H2L")  # in the archive's directory
+_LOCAL = struct.Struct("<4s5H3L2H")  # before an entry's own bytes
+_STORED, _DEFLATED = 0, 8
+
+
+def arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive by name, read-only; raises `ValueError`, `struct.error` or `zlib.error` for anything else."""
+    magic, *_, entries, _, at, _ = _END.unpack_from(data, len(data) - _END.size)
+    if magic != b"PK\5\6":
+        raise ValueError("the archive's end is missing")
+    out = {}
+    for _ in range(entries):
+        found = _ENTRY.unpack_from(data, at)
+        magic, method, (crc, packed, size), (name, extra, comment), start = (
+            found[0],
+            found[4],
+            found[7:10],
+            found[10:13],
+            found[16],
+        )
+        if magic != b"PK\1\2" or method not in (_STORED, _DEFLATED):
+            raise ValueError("the archive's directory is damaged")
+        here, at = at + _ENTRY.size, at + _ENTRY.size + name + extra + comment
+        local = _LOCAL.unpack_from(data, start)
+        start += _LOCAL.size + local[9] + local[10]
+        held = data[start : start + packed]
+        if method == _DEFLATED:
+            held = zlib.decompressobj(-zlib.MAX_WBITS).decompress(held, size + 1)
+        if local[0] != b"PK\3\4" or len(held) != size or zlib.crc32(held) != crc:
+            raise ValueError("an entry is damaged")
+        out[data[here : here + name].decode().removesuffix(".npy")] = _array(held)
+    return out
+
+
+def _array(held: bytes) -> NDArray[Any]:
+    """An ``.npy`` (version 1.0): its header, then its bytes."""
+    if held[:8] != b"\x93NUMPY\1\0":
+        raise ValueError("an entry is no array")
+    end = 10 + int.from_bytes(held[8:10], "little")
+    kind, shape = _header(held[10:end])
+    return np.frombuffer(held, kind, offset=end).reshape(shape)
+
+
+@lru_cache(maxsize=256)
+def _header(text: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """An array's type and shape; many arrays have one header."""
+    header = ast.literal_eval(text.decode("latin1"))
+    kind = np.dtype(header["descr"])
+    if kind.hasobject or header["fortran_order"]:
+        raise ValueError("an array of objects, or in another order")
+    return kind, header["shape"]
