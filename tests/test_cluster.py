@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import STUDY, facts, place, runner  # noqa: F401
+from test_resume import place, runner  # noqa: F401
 
 from dinku import cluster
 from dinku.errors import DinkuError
 from dinku.results import Results
 from dinku.store import Store
+from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")
 COMMAND = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", "run", "small.yaml"]
@@ -86,7 +87,8 @@ def test_a_failed_step_is_a_row_and_the_rest_goes_on(place: Path, two_nodes: Any
     broken = (
         "  - arm: broken\n    steps: [FineTune: {epochs: 1}, TrimVocabulary: {size: 8}, Sparsify: {sparsity: 0.5}]\n"
     )
-    (place / "small.yaml").write_text(STUDY[: STUDY.index("  - arm: before")] + broken, encoding="utf-8")
+    study = (place / "small.yaml").read_text(encoding="utf-8")
+    (place / "small.yaml").write_text(study[: study.index("  - arm: before")] + broken, encoding="utf-8")
     process = start("--engine", "ray", "--address", two_nodes.address)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 1
@@ -110,11 +112,11 @@ def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nod
     assert process.returncode == 0, said
     assert sum(Path(f"/proc/{pid}").exists() for pid in pids) <= 1
     assert {file: file.stat().st_mtime_ns for file in done} == done
-    on_ray = facts(Path("results/small"))
+    on_ray = facts(Results(Path("results/small")))
     assert len(on_ray) == 10
     Path("results").rename("on ray")
     replace(runner(home), store=Store(Path("another")), cores=1).run()
-    assert facts(Path("results/small")) == on_ray
+    assert facts(Results(Path("results/small"))) == on_ray
 
 
 def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(

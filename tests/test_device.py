@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_resume import STUDY, place, runner  # noqa: F401
+from test_resume import place, runner  # noqa: F401
 
 from dinku import reader
 from dinku.errors import DinkuError
@@ -77,10 +77,9 @@ def test_training_and_tagging_get_the_device_and_rows_name_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The CPU by another name stands for a GPU, as what is asked here is who is told of it."""
-    short = (
-        STUDY[: STUDY.index("  - arm: before")].replace("seeds: [0, 1]", "seeds: [0]").replace("epochs: 4", "epochs: 1")
-    )
-    short = short.replace("steps: [", "steps: [Sparsify: {sparsity: 0.5}, ")
+    study = (place / "small.yaml").read_text(encoding="utf-8")
+    short = study[: study.index("  - arm: before")].replace("seeds: [0, 1]", "seeds: [0]")
+    short = short.replace("epochs: 4", "epochs: 1").replace("steps: [", "steps: [Sparsify: {sparsity: 0.5}, ")
     (place / "small.yaml").write_text(short, encoding="utf-8")
     told: dict[str, str] = {}
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device}")
