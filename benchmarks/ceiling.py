@@ -134,16 +134,14 @@ def whole_path(reader: Any, texts: list[str], batch: int) -> dict[str, float]:
 
 def kernels(bundle: Bundle, texts: list[str], batch: int) -> dict[str, float]:
     """Share of the engine's time by onnxruntime's kernels."""
-    import onnxruntime
-
-    from dinku.runtime.onnxruntime import OnnxEngine, _options
+    from dinku.runtime.onnxruntime import OnnxEngine, _options, session
 
     class Profiled(OnnxEngine):
         def __init__(self, folder: str) -> None:
             super().__init__(bundle.folder / bundle.manifest.model, threads=bundle.threads)
             options = _options(bundle.threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
-            self._session = onnxruntime.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
+            self._session = session(self._model, options)
 
     with tempfile.TemporaryDirectory() as scratch:
         profiled = Profiled(scratch)
