@@ -1,8 +1,6 @@
 """Text as typed is set apart as annotators do; nothing visible is lost, and offsets are right."""
 
-import re
 import unicodedata
-from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinku import sources
+from dinku.testing import detokenized
 from dinku.words import words
 
 
@@ -49,22 +48,6 @@ def test_nothing_visible_lies_outside_of_words(text: str) -> None:
 def test_joined_words_come_apart_again(given_words: list[str]) -> None:
     text = " ".join(given_words)
     assert [text[a:b] for a, b in words(text)] == given_words
-
-
-def detokenized(given_words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Words as one would type them, and where each is: no blank before closing punctuation, after opening, around hyphens,
-    within numbers and initials."""
-    text, spans, glue, quoted = "", [], True, False
-    for before, word, after in zip(("", *given_words), given_words, (*given_words[1:], ""), strict=False):
-        closes = re.fullmatch(r"[.,;:!?)\]%…”»።፣፤፥፦፡/–-]+", word) or (word == '""""' and quoted)
-        text += "" if closes or glue else " "
-        spans.append((len(text), len(text) + len(word)))
-        text += word
-        quoted ^= word == '""""'
-        numbers = word in ".,:" and before[-1:].isdigit() and after[:1].isdigit()
-        initials = word == "." and len(before) == len(after) == 1 and (before + after).isupper()
-        glue = word in "([“«-–/" or (word == '""""' and quoted) or numbers or initials
-    return text, spans
 
 
 @pytest.mark.shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -135,6 +136,22 @@ def facts(results: Results) -> list[tuple[object, ...]]:
         return results.counts(row).default.tolist() if row.kind == "quality" else []
 
     return [(row.key, row.recipe, row.spans, row.size, counts(row)) for row in results.rows()]
+
+
+def detokenized(given_words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Words as one would type them, and where each is: no blank before closing punctuation, after opening, around hyphens,
+    within numbers and initials."""
+    text, spans, glue, quoted = "", [], True, False
+    for before, word, after in zip(("", *given_words), given_words, (*given_words[1:], ""), strict=False):
+        closes = re.fullmatch(r"[.,;:!?)\]%…”»።፣፤፥፦፡/–-]+", word) or (word == '""""' and quoted)
+        text += "" if closes or glue else " "
+        spans.append((len(text), len(text) + len(word)))
+        text += word
+        quoted ^= word == '""""'
+        numbers = word in ".,:" and before[-1:].isdigit() and after[:1].isdigit()
+        initials = word == "." and len(before) == len(after) == 1 and (before + after).isupper()
+        glue = word in "([“«-–/" or (word == '""""' and quoted) or numbers or initials
+    return text, spans
 
 
 def tiny_data() -> Data:
