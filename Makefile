@@ -6,12 +6,15 @@ BIN := .venv/bin
 
 venv: $(BIN)/.installed
 
-$(BIN)/.installed: pyproject.toml constraints.txt
+# The demo needs far less than the tests, which is for whoever pays for what is downloaded.
+$(BIN)/.demo: EXTRAS := compress
+$(BIN)/.installed: EXTRAS := compress,openvino,ray,test
+$(BIN)/.demo $(BIN)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[compress,openvino,ray,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-demo: venv
+demo: $(BIN)/.demo
 	$(BIN)/dinku demo
 
 test: venv lint
