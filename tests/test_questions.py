@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from test_claims import SENTENCES, TUNE, Made, counts_of, distil
 
-from dinku.claims import Verdict, whole_runs
+from dinku.claims import Verdict
+from dinku.compare import whole_runs
 from dinku.questions import FAMILY, _rewarded, ledger
 from dinku.results import Size, Target, totals
 from dinku.score import Counts

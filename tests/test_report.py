@@ -12,7 +12,7 @@ import pytest
 from test_claims import Made, steps_of
 
 from dinku import report
-from dinku.claims import parts
+from dinku.compare import parts
 from dinku.errors import DinkuError
 from dinku.results import Failure, Results, Row
 from dinku.study import Study, Timing

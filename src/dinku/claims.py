@@ -1,33 +1,46 @@
 """The paper's claims C1 to C7 (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
 
-They are about text as it is in languages that were trained on; `dinku.questions` has the others.
-
-A claim is judged by what recipes did, not by what their arms are called, so any study can be judged. Rows of different
-bases, corpora or training aren't mixed: the largest set of rows that may be compared is judged, and named.
+They are about text as it is in languages that were trained on; `dinku.questions` has the others. The largest set of rows that
+may be compared (`dinku.compare`) is judged, and named.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import takewhile
-from operator import is_, itemgetter
-from statistics import median, stdev
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import stdev
 from typing import Any, Literal
 
 import numpy as np
 
+from dinku.compare import (
+    DENSE,
+    Compared,
+    Evidence,
+    Place,
+    Run,
+    contrast,
+    evaluated_on,
+    most,
+    noise,
+    number,
+    order,
+    parts,
+    percent,
+    pruned_to,
+    ratio,
+    scope,
+    shaping,
+    trained_on,
+    whole_runs,
+)
+from dinku.lessons import Left, Lesson, Rivals, rivals
 from dinku.recipe import canonical
 from dinku.results import Results, Row
-from dinku.score import Counts, Floats, Interval, paired
+from dinku.score import Floats, paired
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
-Order = Literal["dense", "before", "after", "after with recovery"]
-Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity
-
 SAID = {
     "C1": 'Pruned before fine-tuning, a model is "fairly consistent with the dense model up to 60 %" sparsity.',
     "C2": "At high sparsity, pruning before fine-tuning is more stable and predictable than pruning after it.",
@@ -40,20 +53,6 @@ SAID = {
 SAVED, FASTER, LOST = 0.62, 0.5, 0.047  # of size, time and F1: what C5 asks; the paper's are 0.6408, 0.477 and 0.047
 MARGIN = 2.0  # F1 points: what "fairly consistent" is taken to mean
 SEEDS = 3  # fewer say nothing about another seed, so nothing is judged by them
-_ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
-DENSE: Place = ("dense", 0.0)
-# What is done to an encoder before anything is trained or pruned makes another encoder of it, which is then the dense one.
-_SHAPING = frozenset(
-    [
-        "TrimVocabulary",
-        "FactorizeEmbeddings",
-        "KeepLayers",
-        "PruneHeads",
-        "RegroupHeads",
-        "NarrowFeedForward",
-        "NarrowHidden",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -98,407 +97,6 @@ def judged(results: Results) -> list[Verdict]:
     return [found.get(claim) or unmeasured(claim, SAID[claim]) for claim in SAID]
 
 
-@dataclass(frozen=True)
-class Run:
-    """One recipe with one seed, measured on every language."""
-
-    rows: tuple[Row, ...]
-    counts: Counts
-
-    @property
-    def address(self) -> str:
-        return self.rows[0].address
-
-    @cached_property
-    def f1(self) -> dict[str, float]:
-        """F1 in points, by language."""
-        return {language: 100 * s.f1 for language, s in self.counts.by_language().items()}
-
-
-_PARTED: deque[tuple[list[Row], list[list[Row]]]] = deque(maxlen=4)  # claims ask for the parts of the very same rows
-
-
-def parts(rows: Iterable[Row]) -> list[list[Row]]:
-    """Rows that may be compared: of one base, one corpus to train on, one to evaluate on, one split, perturbed alike.
-
-    Those evaluated on what they were trained on come first, then the most.
-
-    Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
-    commoner one is kept. Of each language the sentences that most rows are about are kept.
-    """
-    rows = list(rows)
-    for known, found in _PARTED:
-        if len(known) == len(rows) and all(map(is_, known, rows)):
-            return [[*group] for group in found]
-    groups = []
-    for group in _grouped(rows, _setting):
-        clashing = any(len({r.address for r in named}) > 1 for named in _grouped(group, _name))
-        groups += _grouped(group, training) if clashing else [group]
-    kept = []
-    for group in groups:
-        group = [r for named in _grouped(group, lambda r: (r.arm, canonical(r.values))) for r in most(named, _protocol)]
-        spoken = _grouped(group, lambda r: (r.kind, r.language))
-        kept.append([r for same in spoken for r in most(same, lambda r: r.fingerprint)])
-    kept.sort(key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
-    _PARTED.append((rows, [[*group] for group in kept]))
-    return kept
-
-
-def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
-    """The runs that have been measured on every language that there are quality rows of."""
-    quality = [r for r in rows if r.kind == "quality"]
-    languages = {r.language for r in quality}
-    runs = []
-    for group in _grouped(quality, lambda r: r.address):
-        if {r.language for r in group} == languages:
-            group = sorted(group, key=lambda r: r.language)
-            runs.append(Run(tuple(group), results.total(group)))
-    return runs
-
-
-def mean_f1(runs: Sequence[Run]) -> Interval:
-    """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference from finding
-    nothing."""
-    counts = [run.counts for run in runs]
-    gold = np.array([1, 0, 0])
-    nothing = replace(counts[0], default=counts[0].default * gold, strict=counts[0].strict * gold)
-    found = paired([nothing], counts, average="languages")
-    return Interval(*(100 * value for value in found[:3]))
-
-
-def trained_on(row: Row) -> str:
-    return str(row.recipe["corpus"])
-
-
-def evaluated_on(row: Row) -> str:
-    """The corpus that a row's sentences come from, without the notes on which of them they are."""
-    return re.sub(r"( \(\d+ of \d+\))+$", "", row.corpus).removesuffix(f" ({row.language})")
-
-
-def scope(rows: Iterable[Row]) -> str:
-    """Sentences, never hiding that they are n of N, nor that they are the embedded sample's."""
-    told = {(r.language, r.fingerprint): r for r in rows}.values()
-    some, all_ = sum(r.sentences for r in told), sum(r.sentences_in_split for r in told)
-    number = f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
-    sample = " (the embedded sample, no real corpus)" if is_sample(told) else ""
-    return f"{number} {' and '.join(sorted({r.split for r in told}))} sentences{sample}"
-
-
-def is_sample(rows: Iterable[Row]) -> bool:
-    """Whether the embedded sample was trained or evaluated on."""
-    return any(name.startswith("sample:") for r in rows for name in (trained_on(r), evaluated_on(r)))
-
-
-def order(recipe: dict[str, Any]) -> Place | None:
-    """When a recipe prunes, and to what sparsity; ``None`` for recipes that do anything else as well.
-
-    Steps that make another encoder of the base come first, if at all, and are no matter here (`shaping`). Zeros that a later
-    fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
-    """
-    steps = [next(iter(step.items())) for step in recipe["steps"][len(shaping(recipe)) :]]
-    plain = {"FineTune": "F", "Sparsify": "S"}
-    word = "".join(
-        "?" if name == "FineTune" and fields.get("sparsity") else plain.get(name, "?") for name, fields in steps
-    )
-    sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
-    kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
-    found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
-    return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
-
-
-def shaping(recipe: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps that a recipe begins with and that make another encoder of its base."""
-    return list(takewhile(lambda step: next(iter(step)) in _SHAPING, recipe["steps"]))
-
-
-@dataclass(frozen=True)
-class Compared:
-    """F1 of one set of runs minus that of another, in points, over the seeds that both have."""
-
-    seeds: int
-    difference: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({seeds})"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The runs that may be compared, by when they prune, to what sparsity, and seed; and how many rows that leaves out."""
-
-    runs: dict[Place, dict[int, Run]]
-    left_out: int
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], results: Results) -> Evidence:
-        """The largest set with one training; of each order its commonest recipe, all pruned in one way."""
-        quality = [r for r in rows if r.kind == "quality"]
-        known = [r for part in parts(quality)[:1] for r in part if order(r.recipe)]
-        trained = most(known, training)
-        way = {_pruning(r) for r in most([r for r in trained if _pruning(r)], _pruning)}
-        chosen = []
-        for same in _grouped([r for r in trained if _pruning(r) in {"", *way}], _when):
-            chosen += most(same, _protocol)
-        runs: dict[Place, dict[int, Run]] = defaultdict(dict)
-        for run in whole_runs(chosen, results):
-            if place := order(run.rows[0].recipe):
-                runs[place][run.rows[0].seed] = run
-        used = sum(len(run.rows) for seeds in runs.values() for run in seeds.values())
-        return cls(dict(runs), len(quality) - used)
-
-    def levels(self, which: Order) -> list[float]:
-        return sorted(level for name, level in self.runs if name == which)
-
-    def both(self, a: Place, b: Place) -> list[tuple[Run, Run]]:
-        """The runs of both with the same seed."""
-        left, right = self.runs.get(a, {}), self.runs.get(b, {})
-        return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
-
-    def compare(self, a: Place, b: Place) -> Compared | None:
-        """``b`` minus ``a`` over seeds that both have, drawn again along with the sentences."""
-        pairs = self.both(a, b)
-        if not pairs:
-            return None
-        found = paired([x.counts for x, _ in pairs], [y.counts for _, y in pairs], average="languages")
-        return Compared(len(pairs), *(100 * value for value in (found.difference, found.low, found.high)))
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A student and what it was distilled from, run by run with the same seed.
-
-    The teacher of a recipe is the recipe up to its distillation: what was fine-tuned before, or where the student was
-    distilled on text and then fine-tuned, the whole encoder fine-tuned.
-    """
-
-    method: str
-    how: str  # the distillation but for its student, and what is trained after it, canonical
-    student: tuple[Run, ...]
-    teacher: tuple[Run, ...]
-    untaught: tuple[Run, ...]  # what else was fine-tuned in the same setting, without a teacher
-
-    @classmethod
-    def all(cls, rows: Iterable[Row], results: Results) -> tuple[list[Lesson], Left]:
-        """Every distillation whose teacher has been measured, too, in the order of their addresses; and what is left out."""
-        found, left = [], Left()
-        quality = [r for r in rows if r.kind == "quality"]
-        compared = parts(quality)
-        for row in quality:
-            if _taught(row) and not any(row in group for group in compared):
-                left.add("another recipe goes by its name, or it was measured on other sentences", title(row))
-        for group in compared:
-            runs = whole_runs(group, results)
-            whole = {run.address for run in runs}
-            for row in group:
-                if _taught(row) and row.address not in whole:
-                    left.add("not measured on every language", title(row), [row.seed])
-            untaught = [r for r in runs if not _distillations(r)]
-            for same in _by_steps([r for r in runs if _distillations(r)]):
-                name = title(same[0].rows[0])
-                if len(_distillations(same[0])) > 1:
-                    left.add("distilled more than once", name)
-                    continue
-                ((at, method, fields),) = _distillations(same[0])
-                own = {run.rows[0].seed: run for run in same}
-                if len(own) < len(same):
-                    left.add("several runs of one seed, of which one is judged", name)
-                # Of task-agnostic distillation the teacher has yet to be fine-tuned, as its student is.
-                rest = _steps(same[0])[at + 1 :] if method == "DistilText" else []
-                teachers = _teachers(own, _steps(same[0])[:at] + rest, untaught)
-                if lone := own.keys() - teachers.keys():
-                    left.add("no teacher measured with the same seed, data and text", name, sorted(lone))
-                if seeds := sorted(own.keys() & teachers.keys()):
-                    how = {k: v for k, v in fields.items() if k not in ("student", "layers")}
-                    student, teacher = (tuple(of[seed] for seed in seeds) for of in (own, teachers))
-                    alike = canonical([how, _steps(same[0])[at + 1 :]])
-                    found.append(cls(method, alike, student, teacher, tuple(untaught)))
-        return sorted(found, key=lambda lesson: lesson.student[0].address), left
-
-    @property
-    def parameters(self) -> tuple[int, int]:
-        """Of the student and of the teacher."""
-        return _parameters(self.student[0]), _parameters(self.teacher[0])
-
-    @property
-    def smaller(self) -> float:
-        """The fraction of parameters that the student lacks."""
-        student, teacher = self.parameters
-        return 1 - student / teacher
-
-    @property
-    def kept(self) -> float:
-        """The student's F1 over its teacher's, the mean over seeds."""
-        return float(np.mean([_mean(s) / max(_mean(t), 1e-9) for s, t in zip(self.student, self.teacher, strict=True)]))
-
-    @property
-    def title(self) -> str:
-        return title(self.student[0].rows[0])
-
-    def loss(self) -> Compared:
-        """The student minus its teacher."""
-        return contrast(self.teacher, self.student)
-
-    @property
-    def weak(self) -> str:
-        """Why the teacher is none to be measured by; empty where it is one."""
-        teacher = _average(self.teacher)
-        if teacher < _average(self.student):
-            return "its teacher does worse than it"
-        seeds = {run.rows[0].seed for run in self.teacher}
-        for same in _by_steps(r for r in self.untaught if _linear(r) < _linear(self.teacher[0])):
-            if {r.rows[0].seed for r in same} >= seeds and _average(same) > teacher:
-                return "a smaller encoder without a teacher does better than its teacher"
-        return ""
-
-    @property
-    def other(self) -> str:
-        """Why the student isn't the teacher with less in its layers; empty where it is."""
-        inner = [each for step in _inner(self.student[0]) for each in step.items()]
-        if any(name == "TrimVocabulary" or fields.get("vocabulary") for name, fields in inner):
-            return "it has another vocabulary than its teacher"
-        return "" if _linear(self.student[0]) < _linear(self.teacher[0]) else "its layers are as large as its teacher's"
-
-
-@dataclass(frozen=True)
-class Left:
-    """What isn't judged, by the reason why: titles, and where it is but some of its seeds, which."""
-
-    reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, reason: str, name: str, seeds: Sequence[int] = ()) -> None:
-        told = f"{name}, seed {' '.join(map(str, seeds))}" if seeds else name
-        if told not in self.reasons[reason]:
-            self.reasons[reason].append(told)
-
-    def copy(self) -> Left:
-        return Left(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
-
-    def __str__(self) -> str:
-        told = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
-        return f"Left out: {'; '.join(told)}." if self.reasons else ""
-
-
-def title(row: Row) -> str:
-    """The arm, and the grid's values."""
-    values = " ".join(f"{key}={value}" for key, value in row.values.items())
-    return f"{row.arm} {values}".strip()
-
-
-def _steps(run: Run) -> list[dict[str, Any]]:
-    return list(run.rows[0].recipe["steps"])
-
-
-def _by_steps(runs: Iterable[Run]) -> list[list[Run]]:
-    """Runs of equal steps together, in the order of their addresses."""
-    groups: dict[str, list[Run]] = defaultdict(list)
-    for run in sorted(runs, key=lambda r: r.address, reverse=True):
-        groups[canonical([_steps(run), run.rows[0].recipe.get("text")])].append(run)
-    return [groups[key] for key in sorted(groups)]
-
-
-def _distillations(run: Run) -> list[tuple[int, str, dict[str, Any]]]:
-    """Where a recipe distils, by what method, and its fields."""
-    names = ("Distil", "DistilText")
-    return [(i, name, given) for i, step in enumerate(_steps(run)) for name, given in step.items() if name in names]
-
-
-def _taught(row: Row) -> bool:
-    return bool(_fields(row, "Distil") or _fields(row, "DistilText"))
-
-
-def _inner(run: Run) -> list[dict[str, Any]]:
-    """The methods that make a student."""
-    return [each for _, _, fields in _distillations(run) for each in fields.get("student", ())]
-
-
-def _teachers(students: Mapping[int, Run], rest: list[dict[str, Any]], untaught: Iterable[Run]) -> dict[int, Run]:
-    """The run of each student's seed whose steps are ``rest``, the student's without the distillation; its training may differ.
-
-    All are of one recipe: that with just the same training, or else the one with most seeds, and of these the best.
-    """
-    text = next(iter(students.values())).rows[0].recipe.get("text") if _reads_text(rest) else None
-    found = []
-    for same in _by_steps(untaught):
-        own = {
-            seed: run
-            for run in same
-            if (seed := run.rows[0].seed) in students and not _mixed(run, students[seed], ("train", "dev"))
-        }
-        read = same[0].rows[0].recipe.get("text")
-        if own and _surgery(_steps(same[0])) == _surgery(rest) and (text is None or read == text):
-            exact = canonical(_steps(same[0])) == canonical(rest)
-            found.append(((exact, len(own), _average([*own.values()])), own))
-    return max(found, key=itemgetter(0), default=(None, {}))[1]
-
-
-def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
-    each = [pair for step in steps for pair in step.items()]
-    return any(name in ("Pretrain", "DistilText") or f.get("transfer") or f.get("vocabulary") for name, f in each)
-
-
-def _consumed(run: Run, part: str) -> set[str]:
-    """The fingerprints of what a run's trainings read as *train*, *dev* or *text*; none in rows that don't tell."""
-    return {t.consumes[part] for row in run.rows for t in row.trainings if part in t.consumes}
-
-
-def _mixed(a: Run, b: Run, read: Iterable[str]) -> bool:
-    """Whether two runs are known to have read other content under one name."""
-    both = [(_consumed(a, part), _consumed(b, part)) for part in read]
-    return any(mine and theirs and mine.isdisjoint(theirs) for mine, theirs in both)
-
-
-def _surgery(steps: Iterable[dict[str, Any]]) -> str:
-    """Steps in order, those that train by their names alone."""
-    return canonical(
-        [name if name == "FineTune" else {name: fields} for step in steps for name, fields in step.items()]
-    )
-
-
-def _build(run: Run) -> str:
-    """How a student is built, as far as its recipe and size tell: layers, heads, what else was done, and its weights."""
-    layers, heads, other = 0, 0, list[Any]()
-    steps = _steps(run)
-    at = next((i for i, _, _ in _distillations(run)), len(steps))
-    for name, fields in (pair for step in [*steps[:at], *_inner(run)] for pair in step.items()):
-        if name == "KeepLayers":
-            layers = len(fields["keep"])
-        elif name == "RegroupHeads":
-            heads = fields["heads"]
-        elif name in ("StartFresh", "StartFrom"):
-            layers, heads, other = fields.get("layers", 0), fields.get("heads", 0), [{name: fields}]
-        elif name not in ("FineTune", "Pretrain"):
-            other.append({name: fields})
-    return canonical([layers, heads, other, _parameters(run), _linear(run)])
-
-
-def _linear(run: Run) -> int:
-    """The weights in the layers' matrices, whatever the vocabulary."""
-    size = next((r.size for r in run.rows if r.size), None)
-    return size.linear if size else 0
-
-
-def _average(runs: Iterable[Run]) -> float:
-    """Mean F1 over runs and languages."""
-    return float(np.mean([_mean(run) for run in runs]))
-
-
-def _parameters(run: Run) -> int:
-    size = next((r.size for r in run.rows if r.size), None)
-    return size.parameters if size else 0
-
-
-def _mean(run: Run) -> float:
-    return float(np.mean(list(run.f1.values())))
-
-
-def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:
-    found = paired([r.counts for r in first], [r.counts for r in second], average="languages")
-    return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
-
-
 def _nothing(claim: str, left: Left) -> Verdict | None:
     """Not measured, though there are rows that one might have taken for it."""
     if not left.reasons:
@@ -540,70 +138,6 @@ def _cheap(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     return _told("C3", verdict, at, told, [lesson for lesson, _ in small], left)
 
 
-@dataclass(frozen=True)
-class Rivals:
-    """Students built alike, distilled and trained on alike, of a larger teacher and of a smaller one, with the same seeds."""
-
-    large: Lesson
-    base: Lesson
-    at: Compared
-
-    @classmethod
-    def of(cls, large: Lesson, base: Lesson) -> Rivals | None:
-        """None where no seed is common to both, or they are known to have read other content."""
-        ours, theirs = ({run.rows[0].seed: i for i, run in enumerate(lesson.student)} for lesson in (large, base))
-        seeds = [
-            seed
-            for seed in sorted(ours.keys() & theirs.keys())
-            if not _mixed(large.student[ours[seed]], base.student[theirs[seed]], ("train", "dev", "text"))
-        ]
-        if not seeds:
-            return None
-        one, other = (
-            replace(lesson, student=tuple(lesson.student[i] for i in at), teacher=tuple(lesson.teacher[i] for i in at))
-            for lesson, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
-        )
-        return cls(one, other, contrast(other.student, one.student))
-
-    @property
-    def verdict(self) -> Judgement:
-        more = self.base.kept > self.large.kept
-        if self.at.seeds < SEEDS:
-            return "undecided"
-        if self.at.low > 0 and more:
-            return "holds"
-        return "fails" if self.at.high < 0 or (self.at.low > 0 and not more) else "undecided"
-
-    def __str__(self) -> str:
-        return (
-            f"The student of the teacher with {self.large.parameters[1] / 1e6:.1f} M parameters ({self.large.title}) minus that "
-            f"of the one with {self.base.parameters[1] / 1e6:.1f} M ({self.base.title}): {self.at}. They keep "
-            f"{100 * self.large.kept:.1f} % and {100 * self.base.kept:.1f} % of their teachers' F1."
-        )
-
-
-def rivals(lessons: Sequence[Lesson], left: Left) -> list[Rivals]:
-    """Every pair of students built alike, of the largest teacher and of the smallest, those with most seeds first; what makes
-    no pair is added to ``left``."""
-    groups: dict[Hashable, list[Lesson]] = defaultdict(list)
-    for lesson in lessons:
-        groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
-    found = []
-    for group in groups.values():
-        # Of several students of one teacher the one with most seeds, whatever its F1.
-        group.sort(key=lambda lesson: (-len(lesson.student), lesson.title, lesson.student[0].address))
-        large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
-        pair = Rivals.of(large, base) if large.parameters[1] > base.parameters[1] else None
-        if pair:
-            found.append(pair)
-        for lesson in group:
-            if pair is None:
-                left.add("no such student of another teacher with the same seed, data and text", lesson.title)
-            elif lesson not in (large, base):
-                left.add("another such student is judged", lesson.title)
-    return sorted(found, key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
-
-
 def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
 
@@ -618,7 +152,7 @@ def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     if not found:
         return _nothing("C4", left)
     judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
-    verdicts = {pair.verdict for pair in judged}
+    verdicts = {_of_rivals(pair) for pair in judged}
     told = [" ".join(map(str, found)), spread_told(pair.at for pair in found)]
     if found[0].at.seeds < SEEDS:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
@@ -628,11 +162,13 @@ def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     )
 
 
-def _sight(lesson: Lesson) -> tuple[Hashable, ...]:
-    """What a student was trained and evaluated on, whatever its base."""
-    run = lesson.student[0]
-    text = run.rows[0].recipe.get("text") if _reads_text(_steps(run)) else None
-    return (*_setting(run.rows[0])[1:], text, tuple((row.language, row.fingerprint) for row in run.rows))
+def _of_rivals(pair: Rivals) -> Judgement:
+    more = pair.base.kept > pair.large.kept
+    if pair.at.seeds < SEEDS:
+        return "undecided"
+    if pair.at.low > 0 and more:
+        return "holds"
+    return "fails" if pair.at.high < 0 or (pair.at.low > 0 and not more) else "undecided"
 
 
 def _told(
@@ -664,15 +200,13 @@ class Quantized:
             known: dict[tuple[str, int], list[Run]] = defaultdict(list)
             for run in runs:
                 if other is None or _last(run) == other:
-                    known[canonical(_steps(run)[: len(_steps(run)) - (other is not None)]), run.rows[0].seed].append(
-                        run
-                    )
+                    known[canonical(run.steps[: len(run.steps) - (other is not None)]), run.seed].append(run)
             for run in runs:
-                before = canonical(_steps(run)[:-1])
-                if _last(run) == method and (beside := known.get((before, run.rows[0].seed))):
-                    found[before, canonical(_steps(run)[-1])].append((beside[0], run))
+                before = canonical(run.steps[:-1])
+                if _last(run) == method and (beside := known.get((before, run.seed))):
+                    found[before, canonical(run.steps[-1])].append((beside[0], run))
         pairs = [cls(tuple(a for a, _ in p), tuple(b for _, b in p)) for _, p in sorted(found.items())]
-        return sorted(pairs, key=lambda q: (-len(q.second), len(_steps(q.second[0]))))
+        return sorted(pairs, key=lambda q: (-len(q.second), len(q.second[0].steps)))
 
     def difference(self) -> Compared:
         return contrast(self.first, self.second)
@@ -686,7 +220,7 @@ class Quantized:
 
 
 def _last(run: Run) -> str:
-    return next(iter(_steps(run)[-1])) if _steps(run) else ""
+    return next(iter(run.steps[-1])) if run.steps else ""
 
 
 def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | None:
@@ -700,9 +234,9 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     if not quantized:
         return None
     pair = quantized[0]
-    at, dense = pair.difference(), float(np.mean([_mean(run) for run in pair.first]))
+    at, dense = pair.difference(), float(np.mean([run.mean for run in pair.first]))
     limit, enough = -LOST * dense, at.seeds >= SEEDS
-    sizes = [(_bytes(a), _bytes(b)) for a, b in zip(pair.first, pair.second, strict=True)]
+    sizes = [(a.bytes_disk, b.bytes_disk) for a, b in zip(pair.first, pair.second, strict=True)]
     saved = min((1 - b / a for a, b in sizes if a and b), default=None)
     made = {(b.address, a.address) for a, b in zip(pair.first, pair.second, strict=True)}
     timed = [r for r in rows if r.latency and (r.address, r.latency.reference) in made]
@@ -726,10 +260,6 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     if not enough:
         told.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
     return pair.verdict("C5", verdict, told)
-
-
-def _bytes(run: Run) -> int:
-    return next((r.size.bytes_disk for r in run.rows if r.size), 0)
 
 
 def _median(points: Floats) -> tuple[float, tuple[float, float]]:
@@ -903,29 +433,6 @@ def _slope(x: Floats, y: Floats) -> tuple[float | None, tuple[float, float] | No
     return float(slopes[0]), (float(low), float(high))
 
 
-def ratio(row: Row) -> float:
-    """The median over rounds of time over the dense tagger's time."""
-    assert row.latency is not None
-    return median(a / b for a, b in zip(row.latency.subject, row.latency.dense, strict=True))
-
-
-def noise(rows: Iterable[Row]) -> tuple[float, float]:
-    """The band that holds 95 % of the ratios of the dense tagger's time to its own."""
-    ratios = [a / b for r in rows if r.latency for a, b in zip(r.latency.again, r.latency.dense, strict=True)]
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def pruned_to(row: Row) -> float:
-    """The sparsity that a recipe asks for."""
-    place = order(row.recipe)
-    return place[1] if place else 0.0
-
-
-def percent(sparsity: float) -> str:
-    return f"{100 * sparsity:.4g} %"
-
-
 def unmeasured(claim: str, said: str) -> Verdict:
     return Verdict(claim, said, "not measured", None, None, (), "No row here measures it.")
 
@@ -974,62 +481,3 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     if left_out:
         said += f" {number(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
     return said
-
-
-def number(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
-
-
-def _grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:
-    """Rows of one key together, keys in the order of their text, whatever the order of rows."""
-    groups: dict[Hashable, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[key(row)].append(row)
-    return [groups[k] for k in sorted(groups, key=str)]
-
-
-def most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
-    """The rows of the commonest key."""
-    return max(_grouped(rows, key), key=len, default=[])
-
-
-def _setting(row: Row) -> tuple[str, ...]:
-    label_on = str(row.recipe.get("label_on", "first"))
-    return row.base_digest, trained_on(row), evaluated_on(row), row.split, label_on, row.perturbation
-
-
-def _when(row: Row) -> Hashable:
-    place = order(row.recipe)
-    return place and place[0]
-
-
-def _name(row: Row) -> Hashable:
-    return row.arm, canonical(row.values), row.seed
-
-
-def _fields(row: Row, method: str) -> list[dict[str, Any]]:
-    return [fields for step in row.recipe["steps"] for name, fields in step.items() if name == method]
-
-
-def training(row: Row) -> str:
-    """Of what encoder, how the first fine-tuning was done, and the epochs of all of them."""
-    trainings = _fields(row, "FineTune")
-    first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
-    return canonical([shaping(row.recipe), first, sum(fields.get("epochs", 0) for fields in trainings)])
-
-
-def _pruning(row: Row) -> str:
-    """In what way weights are pruned; empty for what isn't."""
-    ways = [{k: v for k, v in fields.items() if k != "sparsity"} for fields in _fields(row, "Sparsify")]
-    return canonical(ways) if ways else ""
-
-
-def _protocol(row: Row) -> str:
-    """The steps, but for the sparsity."""
-    return canonical(
-        [
-            [name, {k: v for k, v in fields.items() if k not in ("sparsity", "tags")}]
-            for step in row.recipe["steps"]
-            for name, fields in step.items()
-        ]
-    )

@@ -8,7 +8,7 @@ from statistics import mean, pstdev
 
 import numpy as np
 
-from dinku.claims import Run, contrast, evaluated_on, trained_on, whole_runs
+from dinku.compare import Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.figures import Matrix
 from dinku.page import Grid
@@ -94,7 +94,7 @@ def _by_label(runs: Sequence[Run]) -> dict[str, float]:
 
 def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
     """The runs of both with the same seed."""
-    left, right = ({run.rows[0].seed: run for run in of.runs} for of in (dense, cell))
+    left, right = ({run.seed: run for run in of.runs} for of in (dense, cell))
     return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
 

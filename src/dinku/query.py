@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-from dinku.claims import ratio, trained_on
+from dinku.compare import ratio, trained_on
 from dinku.errors import DinkuError
 from dinku.files import written
 from dinku.results import Results, Row

@@ -12,35 +12,24 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import get_args
 
-from dinku.claims import (
+from dinku.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, provenance, spread_told, unmeasured
+from dinku.compare import (
     DENSE,
-    MARGIN,
-    SEEDS,
     Compared,
     Evidence,
-    Judgement,
-    Left,
-    Lesson,
     Order,
     Run,
-    Verdict,
     evaluated_on,
-    judged,
-    levels_told,
     mean_f1,
     most,
     number,
     order,
     parts,
     percent,
-    provenance,
-    rivals,
-    spread_told,
-    title,
     training,
-    unmeasured,
     whole_runs,
 )
+from dinku.lessons import Left, Lesson, rivals
 from dinku.results import Results, Row
 from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent
 
@@ -319,7 +308,7 @@ class Versions:
         """
         by: dict[str, dict[int, Run]] = defaultdict(dict)
         for run in whole_runs(rows, results):
-            by[title(run.rows[0])][run.rows[0].seed] = _rewarded(run)
+            by[run.title][run.seed] = _rewarded(run)
         dense = {name: of for name, of in by.items() if _dense(next(iter(of.values())).rows[0])}
         name = max(dense, key=lambda name: (len(dense[name]), _bytes(dense[name])), default=None)
         if name is None:

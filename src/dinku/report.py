@@ -8,15 +8,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from dinku import query
-from dinku.claims import (
-    evaluated_on,
-    is_sample,
-    noise,
-    parts,
-    ratio,
-    scope,
-    trained_on,
-)
+from dinku.compare import evaluated_on, is_sample, noise, parts, ratio, scope, trained_on
 from dinku.effects import damage, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError
 from dinku.figures import Matrix, curves, fronts, heat

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import mean, median
 from typing import NamedTuple
 
-from dinku.claims import Run, mean_f1, noise, order, percent, ratio, whole_runs
+from dinku.compare import Run, mean_f1, noise, order, percent, ratio, whole_runs
 from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval
@@ -155,7 +155,7 @@ class Table:
 
 
 def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
-    return tuple(sorted(runs, key=lambda run: (run.rows[0].seed, run.address)))
+    return tuple(sorted(runs, key=lambda run: (run.seed, run.address)))
 
 
 def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:

@@ -1,0 +1,340 @@
+"""Rows → runs that may be compared, and what they say of one another.
+
+Recipes are told apart by what they did, not by what their arms are called, so any study can be judged. Rows of different bases,
+corpora or training aren't mixed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import takewhile
+from operator import is_
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+
+from dinku.recipe import canonical
+from dinku.results import Results, Row, Size
+from dinku.score import Counts, Interval, paired
+
+Order = Literal["dense", "before", "after", "after with recovery"]
+Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity
+_ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
+DENSE: Place = ("dense", 0.0)
+# What is done to an encoder before anything is trained or pruned makes another encoder of it, which is then the dense one.
+_SHAPING = frozenset(
+    [
+        "TrimVocabulary",
+        "FactorizeEmbeddings",
+        "KeepLayers",
+        "PruneHeads",
+        "RegroupHeads",
+        "NarrowFeedForward",
+        "NarrowHidden",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe with one seed, measured on every language."""
+
+    rows: tuple[Row, ...]
+    counts: Counts
+
+    @property
+    def address(self) -> str:
+        return self.rows[0].address
+
+    @property
+    def seed(self) -> int:
+        return self.rows[0].seed
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        return list(self.rows[0].recipe["steps"])
+
+    @property
+    def text(self) -> str | None:
+        """The folder of text that its recipe names, whether it reads it or not."""
+        return self.rows[0].recipe.get("text")
+
+    @property
+    def title(self) -> str:
+        return title(self.rows[0])
+
+    @property
+    def parameters(self) -> int:
+        return self._size.parameters if self._size else 0
+
+    @property
+    def linear(self) -> int:
+        """The weights in the layers' matrices, whatever the vocabulary."""
+        return self._size.linear if self._size else 0
+
+    @property
+    def bytes_disk(self) -> int:
+        return self._size.bytes_disk if self._size else 0
+
+    @cached_property
+    def _size(self) -> Size | None:
+        return next((r.size for r in self.rows if r.size), None)
+
+    @cached_property
+    def f1(self) -> dict[str, float]:
+        """F1 in points, by language."""
+        return {language: 100 * s.f1 for language, s in self.counts.by_language().items()}
+
+    @property
+    def mean(self) -> float:
+        """Mean F1 over languages, in points."""
+        return float(np.mean(list(self.f1.values())))
+
+
+_PARTED: deque[tuple[list[Row], list[list[Row]]]] = deque(maxlen=4)  # claims ask for the parts of the very same rows
+
+
+def parts(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that may be compared: of one base, one corpus to train on, one to evaluate on, one split, perturbed alike.
+
+    Those evaluated on what they were trained on come first, then the most.
+
+    Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
+    commoner one is kept. Of each language the sentences that most rows are about are kept.
+    """
+    rows = list(rows)
+    for known, found in _PARTED:
+        if len(known) == len(rows) and all(map(is_, known, rows)):
+            return [[*group] for group in found]
+    groups = []
+    for group in grouped(rows, setting):
+        clashing = any(len({r.address for r in named}) > 1 for named in grouped(group, _name))
+        groups += grouped(group, training) if clashing else [group]
+    kept = []
+    for group in groups:
+        group = [r for named in grouped(group, lambda r: (r.arm, canonical(r.values))) for r in most(named, _protocol)]
+        spoken = grouped(group, lambda r: (r.kind, r.language))
+        kept.append([r for same in spoken for r in most(same, lambda r: r.fingerprint)])
+    kept.sort(key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
+    _PARTED.append((rows, [[*group] for group in kept]))
+    return kept
+
+
+def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
+    """The runs that have been measured on every language that there are quality rows of."""
+    quality = [r for r in rows if r.kind == "quality"]
+    languages = {r.language for r in quality}
+    runs = []
+    for group in grouped(quality, lambda r: r.address):
+        if {r.language for r in group} == languages:
+            group = sorted(group, key=lambda r: r.language)
+            runs.append(Run(tuple(group), results.total(group)))
+    return runs
+
+
+def mean_f1(runs: Sequence[Run]) -> Interval:
+    """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference from finding
+    nothing."""
+    counts = [run.counts for run in runs]
+    gold = np.array([1, 0, 0])
+    nothing = replace(counts[0], default=counts[0].default * gold, strict=counts[0].strict * gold)
+    found = paired([nothing], counts, average="languages")
+    return Interval(*(100 * value for value in found[:3]))
+
+
+def trained_on(row: Row) -> str:
+    return str(row.recipe["corpus"])
+
+
+def evaluated_on(row: Row) -> str:
+    """The corpus that a row's sentences come from, without the notes on which of them they are."""
+    return re.sub(r"( \(\d+ of \d+\))+$", "", row.corpus).removesuffix(f" ({row.language})")
+
+
+def scope(rows: Iterable[Row]) -> str:
+    """Sentences, never hiding that they are n of N, nor that they are the embedded sample's."""
+    told = {(r.language, r.fingerprint): r for r in rows}.values()
+    some, all_ = sum(r.sentences for r in told), sum(r.sentences_in_split for r in told)
+    number = f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
+    sample = " (the embedded sample, no real corpus)" if is_sample(told) else ""
+    return f"{number} {' and '.join(sorted({r.split for r in told}))} sentences{sample}"
+
+
+def is_sample(rows: Iterable[Row]) -> bool:
+    """Whether the embedded sample was trained or evaluated on."""
+    return any(name.startswith("sample:") for r in rows for name in (trained_on(r), evaluated_on(r)))
+
+
+def order(recipe: dict[str, Any]) -> Place | None:
+    """When a recipe prunes, and to what sparsity; ``None`` for recipes that do anything else as well.
+
+    Steps that make another encoder of the base come first, if at all, and are no matter here (`shaping`). Zeros that a later
+    fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
+    """
+    steps = [next(iter(step.items())) for step in recipe["steps"][len(shaping(recipe)) :]]
+    plain = {"FineTune": "F", "Sparsify": "S"}
+    word = "".join(
+        "?" if name == "FineTune" and fields.get("sparsity") else plain.get(name, "?") for name, fields in steps
+    )
+    sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
+    kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
+    found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
+    return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
+
+
+def shaping(recipe: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps that a recipe begins with and that make another encoder of its base."""
+    return list(takewhile(lambda step: next(iter(step)) in _SHAPING, recipe["steps"]))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """F1 of one set of runs minus that of another, in points, over the seeds that both have."""
+
+    seeds: int
+    difference: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
+        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({seeds})"
+
+
+def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:
+    found = paired([r.counts for r in first], [r.counts for r in second], average="languages")
+    return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs that may be compared, by when they prune, to what sparsity, and seed; and how many rows that leaves out."""
+
+    runs: dict[Place, dict[int, Run]]
+    left_out: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], results: Results) -> Evidence:
+        """The largest set with one training; of each order its commonest recipe, all pruned in one way."""
+        quality = [r for r in rows if r.kind == "quality"]
+        known = [r for part in parts(quality)[:1] for r in part if order(r.recipe)]
+        trained = most(known, training)
+        way = {_pruning(r) for r in most([r for r in trained if _pruning(r)], _pruning)}
+        chosen = []
+        for same in grouped([r for r in trained if _pruning(r) in {"", *way}], _when):
+            chosen += most(same, _protocol)
+        runs: dict[Place, dict[int, Run]] = defaultdict(dict)
+        for run in whole_runs(chosen, results):
+            if place := order(run.rows[0].recipe):
+                runs[place][run.seed] = run
+        used = sum(len(run.rows) for seeds in runs.values() for run in seeds.values())
+        return cls(dict(runs), len(quality) - used)
+
+    def levels(self, which: Order) -> list[float]:
+        return sorted(level for name, level in self.runs if name == which)
+
+    def both(self, a: Place, b: Place) -> list[tuple[Run, Run]]:
+        """The runs of both with the same seed."""
+        left, right = self.runs.get(a, {}), self.runs.get(b, {})
+        return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
+
+    def compare(self, a: Place, b: Place) -> Compared | None:
+        """``b`` minus ``a`` over seeds that both have, drawn again along with the sentences."""
+        pairs = self.both(a, b)
+        if not pairs:
+            return None
+        found = paired([x.counts for x, _ in pairs], [y.counts for _, y in pairs], average="languages")
+        return Compared(len(pairs), *(100 * value for value in (found.difference, found.low, found.high)))
+
+
+def title(row: Row) -> str:
+    """The arm, and the grid's values."""
+    values = " ".join(f"{key}={value}" for key, value in row.values.items())
+    return f"{row.arm} {values}".strip()
+
+
+def ratio(row: Row) -> float:
+    """The median over rounds of time over the dense tagger's time."""
+    assert row.latency is not None
+    return median(a / b for a, b in zip(row.latency.subject, row.latency.dense, strict=True))
+
+
+def noise(rows: Iterable[Row]) -> tuple[float, float]:
+    """The band that holds 95 % of the ratios of the dense tagger's time to its own."""
+    ratios = [a / b for r in rows if r.latency for a, b in zip(r.latency.again, r.latency.dense, strict=True)]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def pruned_to(row: Row) -> float:
+    """The sparsity that a recipe asks for."""
+    place = order(row.recipe)
+    return place[1] if place else 0.0
+
+
+def percent(sparsity: float) -> str:
+    return f"{100 * sparsity:.4g} %"
+
+
+def number(n: int, thing: str) -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:
+    """Rows of one key together, keys in the order of their text, whatever the order of rows."""
+    groups: dict[Hashable, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[key(row)].append(row)
+    return [groups[k] for k in sorted(groups, key=str)]
+
+
+def most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
+    """The rows of the commonest key."""
+    return max(grouped(rows, key), key=len, default=[])
+
+
+def setting(row: Row) -> tuple[str, ...]:
+    label_on = str(row.recipe.get("label_on", "first"))
+    return row.base_digest, trained_on(row), evaluated_on(row), row.split, label_on, row.perturbation
+
+
+def _when(row: Row) -> Hashable:
+    place = order(row.recipe)
+    return place and place[0]
+
+
+def _name(row: Row) -> Hashable:
+    return row.arm, canonical(row.values), row.seed
+
+
+def fields_of(row: Row, method: str) -> list[dict[str, Any]]:
+    return [fields for step in row.recipe["steps"] for name, fields in step.items() if name == method]
+
+
+def training(row: Row) -> str:
+    """Of what encoder, how the first fine-tuning was done, and the epochs of all of them."""
+    trainings = fields_of(row, "FineTune")
+    first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
+    return canonical([shaping(row.recipe), first, sum(fields.get("epochs", 0) for fields in trainings)])
+
+
+def _pruning(row: Row) -> str:
+    """In what way weights are pruned; empty for what isn't."""
+    ways = [{k: v for k, v in fields.items() if k != "sparsity"} for fields in fields_of(row, "Sparsify")]
+    return canonical(ways) if ways else ""
+
+
+def _protocol(row: Row) -> str:
+    """The steps, but for the sparsity."""
+    return canonical(
+        [
+            [name, {k: v for k, v in fields.items() if k not in ("sparsity", "tags")}]
+            for step in row.recipe["steps"]
+            for name, fields in step.items()
+        ]
+    )

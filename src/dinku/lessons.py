@@ -1,0 +1,280 @@
+"""Which student learned of which teacher, by what recipes did; and students of two teachers that can be held side by side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from dinku.compare import Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
+from dinku.recipe import canonical
+from dinku.results import Results, Row
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A student and what it was distilled from, run by run with the same seed.
+
+    The teacher of a recipe is the recipe up to its distillation: what was fine-tuned before, or where the student was
+    distilled on text and then fine-tuned, the whole encoder fine-tuned.
+    """
+
+    method: str
+    how: str  # the distillation but for its student, and what is trained after it, canonical
+    student: tuple[Run, ...]
+    teacher: tuple[Run, ...]
+    untaught: tuple[Run, ...]  # what else was fine-tuned in the same setting, without a teacher
+
+    @classmethod
+    def all(cls, rows: Iterable[Row], results: Results) -> tuple[list[Lesson], Left]:
+        """Every distillation whose teacher has been measured, too, in the order of their addresses; and what is left out."""
+        found, left = [], Left()
+        quality = [r for r in rows if r.kind == "quality"]
+        compared = parts(quality)
+        for row in quality:
+            if _taught(row) and not any(row in group for group in compared):
+                left.add("another recipe goes by its name, or it was measured on other sentences", title(row))
+        for group in compared:
+            runs = whole_runs(group, results)
+            whole = {run.address for run in runs}
+            for row in group:
+                if _taught(row) and row.address not in whole:
+                    left.add("not measured on every language", title(row), [row.seed])
+            untaught = [r for r in runs if not _distillations(r)]
+            for same in _by_steps([r for r in runs if _distillations(r)]):
+                name = same[0].title
+                if len(_distillations(same[0])) > 1:
+                    left.add("distilled more than once", name)
+                    continue
+                ((at, method, fields),) = _distillations(same[0])
+                own = {run.seed: run for run in same}
+                if len(own) < len(same):
+                    left.add("several runs of one seed, of which one is judged", name)
+                # Of task-agnostic distillation the teacher has yet to be fine-tuned, as its student is.
+                rest = same[0].steps[at + 1 :] if method == "DistilText" else []
+                teachers = _teachers(own, same[0].steps[:at] + rest, untaught)
+                if lone := own.keys() - teachers.keys():
+                    left.add("no teacher measured with the same seed, data and text", name, sorted(lone))
+                if seeds := sorted(own.keys() & teachers.keys()):
+                    how = {k: v for k, v in fields.items() if k not in ("student", "layers")}
+                    student, teacher = (tuple(of[seed] for seed in seeds) for of in (own, teachers))
+                    alike = canonical([how, same[0].steps[at + 1 :]])
+                    found.append(cls(method, alike, student, teacher, tuple(untaught)))
+        return sorted(found, key=lambda lesson: lesson.student[0].address), left
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """Of the student and of the teacher."""
+        return self.student[0].parameters, self.teacher[0].parameters
+
+    @property
+    def smaller(self) -> float:
+        """The fraction of parameters that the student lacks."""
+        student, teacher = self.parameters
+        return 1 - student / teacher
+
+    @property
+    def kept(self) -> float:
+        """The student's F1 over its teacher's, the mean over seeds."""
+        return float(np.mean([s.mean / max(t.mean, 1e-9) for s, t in zip(self.student, self.teacher, strict=True)]))
+
+    @property
+    def title(self) -> str:
+        return self.student[0].title
+
+    def loss(self) -> Compared:
+        """The student minus its teacher."""
+        return contrast(self.teacher, self.student)
+
+    @property
+    def weak(self) -> str:
+        """Why the teacher is none to be measured by; empty where it is one."""
+        teacher = _average(self.teacher)
+        if teacher < _average(self.student):
+            return "its teacher does worse than it"
+        seeds = {run.seed for run in self.teacher}
+        for same in _by_steps(r for r in self.untaught if r.linear < self.teacher[0].linear):
+            if {r.seed for r in same} >= seeds and _average(same) > teacher:
+                return "a smaller encoder without a teacher does better than its teacher"
+        return ""
+
+    @property
+    def other(self) -> str:
+        """Why the student isn't the teacher with less in its layers; empty where it is."""
+        inner = [each for step in _inner(self.student[0]) for each in step.items()]
+        if any(name == "TrimVocabulary" or fields.get("vocabulary") for name, fields in inner):
+            return "it has another vocabulary than its teacher"
+        return "" if self.student[0].linear < self.teacher[0].linear else "its layers are as large as its teacher's"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What isn't judged, by the reason why: titles, and where it is but some of its seeds, which."""
+
+    reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, reason: str, name: str, seeds: Sequence[int] = ()) -> None:
+        told = f"{name}, seed {' '.join(map(str, seeds))}" if seeds else name
+        if told not in self.reasons[reason]:
+            self.reasons[reason].append(told)
+
+    def copy(self) -> Left:
+        return Left(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
+
+    def __str__(self) -> str:
+        told = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
+        return f"Left out: {'; '.join(told)}." if self.reasons else ""
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """Students built alike, distilled and trained on alike, of a larger teacher and of a smaller one, with the same seeds."""
+
+    large: Lesson
+    base: Lesson
+    at: Compared
+
+    @classmethod
+    def of(cls, large: Lesson, base: Lesson) -> Rivals | None:
+        """None where no seed is common to both, or they are known to have read other content."""
+        ours, theirs = ({run.seed: i for i, run in enumerate(lesson.student)} for lesson in (large, base))
+        seeds = [
+            seed
+            for seed in sorted(ours.keys() & theirs.keys())
+            if not _mixed(large.student[ours[seed]], base.student[theirs[seed]], ("train", "dev", "text"))
+        ]
+        if not seeds:
+            return None
+        one, other = (
+            replace(lesson, student=tuple(lesson.student[i] for i in at), teacher=tuple(lesson.teacher[i] for i in at))
+            for lesson, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
+        )
+        return cls(one, other, contrast(other.student, one.student))
+
+    def __str__(self) -> str:
+        return (
+            f"The student of the teacher with {self.large.parameters[1] / 1e6:.1f} M parameters ({self.large.title}) minus that "
+            f"of the one with {self.base.parameters[1] / 1e6:.1f} M ({self.base.title}): {self.at}. They keep "
+            f"{100 * self.large.kept:.1f} % and {100 * self.base.kept:.1f} % of their teachers' F1."
+        )
+
+
+def rivals(lessons: Sequence[Lesson], left: Left) -> list[Rivals]:
+    """Every pair of students built alike, of the largest teacher and of the smallest, those with most seeds first; what makes
+    no pair is added to ``left``."""
+    groups: dict[Hashable, list[Lesson]] = defaultdict(list)
+    for lesson in lessons:
+        groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
+    found = []
+    for group in groups.values():
+        # Of several students of one teacher the one with most seeds, whatever its F1.
+        group.sort(key=lambda lesson: (-len(lesson.student), lesson.title, lesson.student[0].address))
+        large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
+        pair = Rivals.of(large, base) if large.parameters[1] > base.parameters[1] else None
+        if pair:
+            found.append(pair)
+        for lesson in group:
+            if pair is None:
+                left.add("no such student of another teacher with the same seed, data and text", lesson.title)
+            elif lesson not in (large, base):
+                left.add("another such student is judged", lesson.title)
+    return sorted(found, key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
+
+
+def _by_steps(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs of equal steps together, in the order of their addresses."""
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in sorted(runs, key=lambda r: r.address, reverse=True):
+        groups[canonical([run.steps, run.text])].append(run)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _distillations(run: Run) -> list[tuple[int, str, dict[str, Any]]]:
+    """Where a recipe distils, by what method, and its fields."""
+    names = ("Distil", "DistilText")
+    return [(i, name, given) for i, step in enumerate(run.steps) for name, given in step.items() if name in names]
+
+
+def _taught(row: Row) -> bool:
+    return bool(fields_of(row, "Distil") or fields_of(row, "DistilText"))
+
+
+def _inner(run: Run) -> list[dict[str, Any]]:
+    """The methods that make a student."""
+    return [each for _, _, fields in _distillations(run) for each in fields.get("student", ())]
+
+
+def _teachers(students: Mapping[int, Run], rest: list[dict[str, Any]], untaught: Iterable[Run]) -> dict[int, Run]:
+    """The run of each student's seed whose steps are ``rest``, the student's without the distillation; its training may differ.
+
+    All are of one recipe: that with just the same training, or else the one with most seeds, and of these the best.
+    """
+    text = next(iter(students.values())).text if _reads_text(rest) else None
+    found = []
+    for same in _by_steps(untaught):
+        own = {
+            seed: run
+            for run in same
+            if (seed := run.seed) in students and not _mixed(run, students[seed], ("train", "dev"))
+        }
+        read = same[0].text
+        if own and _surgery(same[0].steps) == _surgery(rest) and (text is None or read == text):
+            exact = canonical(same[0].steps) == canonical(rest)
+            found.append(((exact, len(own), _average([*own.values()])), own))
+    return max(found, key=itemgetter(0), default=(None, {}))[1]
+
+
+def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
+    each = [pair for step in steps for pair in step.items()]
+    return any(name in ("Pretrain", "DistilText") or f.get("transfer") or f.get("vocabulary") for name, f in each)
+
+
+def _consumed(run: Run, part: str) -> set[str]:
+    """The fingerprints of what a run's trainings read as *train*, *dev* or *text*; none in rows that don't tell."""
+    return {t.consumes[part] for row in run.rows for t in row.trainings if part in t.consumes}
+
+
+def _mixed(a: Run, b: Run, read: Iterable[str]) -> bool:
+    """Whether two runs are known to have read other content under one name."""
+    both = [(_consumed(a, part), _consumed(b, part)) for part in read]
+    return any(mine and theirs and mine.isdisjoint(theirs) for mine, theirs in both)
+
+
+def _surgery(steps: Iterable[dict[str, Any]]) -> str:
+    """Steps in order, those that train by their names alone."""
+    return canonical(
+        [name if name == "FineTune" else {name: fields} for step in steps for name, fields in step.items()]
+    )
+
+
+def _build(run: Run) -> str:
+    """How a student is built, as far as its recipe and size tell: layers, heads, what else was done, and its weights."""
+    layers, heads, other = 0, 0, list[Any]()
+    steps = run.steps
+    at = next((i for i, _, _ in _distillations(run)), len(steps))
+    for name, fields in (pair for step in [*steps[:at], *_inner(run)] for pair in step.items()):
+        if name == "KeepLayers":
+            layers = len(fields["keep"])
+        elif name == "RegroupHeads":
+            heads = fields["heads"]
+        elif name in ("StartFresh", "StartFrom"):
+            layers, heads, other = fields.get("layers", 0), fields.get("heads", 0), [{name: fields}]
+        elif name not in ("FineTune", "Pretrain"):
+            other.append({name: fields})
+    return canonical([layers, heads, other, run.parameters, run.linear])
+
+
+def _sight(lesson: Lesson) -> tuple[Hashable, ...]:
+    """What a student was trained and evaluated on, whatever its base."""
+    run = lesson.student[0]
+    text = run.text if _reads_text(run.steps) else None
+    return (*setting(run.rows[0])[1:], text, tuple((row.language, row.fingerprint) for row in run.rows))
+
+
+def _average(runs: Iterable[Run]) -> float:
+    """Mean F1 over runs and languages."""
+    return float(np.mean([run.mean for run in runs]))
