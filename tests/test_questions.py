@@ -157,6 +157,14 @@ def test_q1(made: Tagged, africa: tuple[int, int], elsewhere: tuple[int, int], v
     assert ("before 60 % +0.00 [+0.00, +0.00] (3 seeds), non-inferior" in found.found) == (africa[0] == 0)
 
 
+@pytest.mark.parametrize(("level", "verdict"), [(0.9, "fails"), (0.6, "undecided")])
+def test_q1_asks_for_seeds_where_an_order_loses_least(made: Tagged, level: float, verdict: str) -> None:
+    for corpus, dense in (("a", AFRICA), ("e", ELSEWHERE)):
+        made.pruned(corpus, {0: dense, 0.7: lowered(dense, 30)})
+        made.on("before", level, lowered(dense, 40), corpus=corpus, seeds=1)
+    assert made.verdict("Q1").verdict == verdict
+
+
 def test_q1_of_one_region_holds_nothing(made: Tagged) -> None:
     made.pruned("a", {0: AFRICA, 0.6: AFRICA})
     found = made.verdict("Q1")

@@ -151,31 +151,34 @@ def _farther(rows: Sequence[Row], results: Results) -> Verdict | None:
 
     A level holds where the tagger with three seeds is non-inferior to the dense one at 2 points, p-values adjusted for all
     levels, orders and regions (Holm). The question's statement holds where some level of each region does, both being
-    measured; it fails where in a region all levels have three seeds and their upper end below −2; else it is undecided.
-    What is reported is the best difference in the region where that is worse.
+    measured; it fails where in a region all levels have their upper end below −2, and the lowest of each order three seeds;
+    else it is undecided. What is reported is the best difference in the region where that is worse.
     """
     rows, few = _with_something_to_lose(rows, results)
     tests: list[tuple[str, str, Compared, float]] = []
+    lowest: dict[str, list[Compared]] = defaultdict(list)
     runs: list[Run] = []
     for region in ("Africa", "elsewhere"):
         evidence = _together(
             [r for r in rows if (FAMILY[r.language] in _ELSEWHERE) == (region == "elsewhere")], results
         )
         for which in _PRUNED:
-            for level, found in _differences(evidence, which).items():
-                if level > 0.5:
-                    pairs = evidence.both(DENSE, (which, level))
-                    sides = [[pair[i].counts for pair in pairs] for i in (0, 1)]
-                    p = non_inferior(sides[0], sides[1], MARGIN / 100, average="languages").p_value
-                    tests.append((region, f"{which} {percent(level)}", found, p))
-                    runs += [run for pair in pairs for run in pair]
+            beyond = {level: c for level, c in sorted(_differences(evidence, which).items()) if level > 0.5}
+            lowest[region] += [*beyond.values()][:1]
+            for level, found in beyond.items():
+                pairs = evidence.both(DENSE, (which, level))
+                sides = [[pair[i].counts for pair in pairs] for i in (0, 1)]
+                p = non_inferior(sides[0], sides[1], MARGIN / 100, average="languages").p_value
+                tests.append((region, f"{which} {percent(level)}", found, p))
+                runs += [run for pair in pairs for run in pair]
     if not tests:
         return None
     adjusted = holm([p for *_, p in tests])
     by: dict[str, list[tuple[str, Compared, bool]]] = defaultdict(list)
     for (region, name, found, _), p in zip(tests, adjusted, strict=True):
         by[region].append((name, found, p < 0.05 and found.seeds >= SEEDS))
-    lost = [all(c.high < -MARGIN and c.seeds >= SEEDS for _, c, _ in of) for of in by.values()]
+    enough = {region: all(c.seeds >= SEEDS for c in of) for region, of in lowest.items()}
+    lost = [enough[region] and all(c.high < -MARGIN for _, c, _ in of) for region, of in by.items()]
     verdict: Judgement = "undecided"
     if any(lost):
         verdict = "fails"
