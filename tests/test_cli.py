@@ -20,7 +20,8 @@ from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 from dinku import corpus as corpora
-from dinku.cli import main
+from dinku import sources
+from dinku.cli import _progress, main
 from dinku.corpus import Sentence, read, write
 from dinku.sources import Source
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -147,6 +148,19 @@ def test_evaluate_in_detail(dinku: Command, tagger: Path, corpus: Path, tmp_path
     assert lost["one"]["after"] == told["by_language"]["one"]["default"]["f1"]
     assert told["against"]["difference"]["difference"] == pytest.approx(told["default"]["f1"] - alone["default"]["f1"])
     assert 0 < told["against"]["agreement"]["words"] < 1
+    status, _, err = dinku("evaluate", tagger, "--corpus", corpus, "--against", other, "--changed", "changed.txt")
+    assert status == 0, err
+    blocks = [block.split("\n") for block in Path("changed.txt").read_text().strip().split("\n\n")]
+    won = [int(block[0].partition("right spans ")[2].partition(":")[0]) for block in blocks]
+    assert won == sorted(won)
+    assert len(blocks) == round((1 - told["against"]["agreement"]["sentences"]) * told["sentences"])
+    for head, *lines in blocks:
+        language, number = re.match(r"# (\w+) (\d+), right spans", head).groups()  # type: ignore[union-attr]
+        sentence = sources.load(str(corpus), "test").sentences[int(number) - 1]
+        assert sentence.language == language
+        words, gold, before, after = zip(*(line.split("\t") for line in lines), strict=True)
+        assert (words, gold) == (sentence.words, sentence.tags)
+        assert before != after
     assert [p["perturbation"] for p in told["perturbed"]] == ["slips:0.5", "upper", "entities"]
     for p in told["perturbed"]:
         assert p["changed"] > 0
@@ -304,6 +318,9 @@ def test_rows_are_filtered_grouped_and_merged(
     status, out, _ = dinku("results", "small", "--by", "arm,language")  # by its name, without its file
     assert status == 0
     assert "2 rows of small" in out
+    for asked in ((), ("--by", "arm", "--across", "language")):
+        status, out, _ = dinku("results", "small", "--where", "language=three", *asked)
+        assert (status, out) == (0, "none of 2 rows meets --where\n")
     _, out, _ = dinku("results", "small", "--csv", "rows.csv")
     assert out == "2 rows in rows.csv\n"
     assert Path("rows.csv").read_text().splitlines()[0].startswith("kind,study,arm,")
@@ -315,6 +332,40 @@ def test_rows_are_filtered_grouped_and_merged(
     status, _, err = dinku("results", "small", "--parquet", "rows.parquet")
     assert (status, err) == (2, "dinku: this command needs pyarrow; install it with: pip install 'dinku[parquet]'\n")
     assert not Path("rows.parquet").exists()
+
+
+def test_what_failed_before_there_was_a_row_is_shown(
+    dinku: Command, corpus: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dinku.methods.finetune import FineTune
+
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("[/a/path] can't be")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTune, "apply", broken)
+        status, _, err = dinku("run", "small.yaml")
+    assert (status, "see them with `dinku results`" in err) == (1, True)
+    for asked in (("small.yaml",), ()):
+        status, out, _ = dinku("results", *asked)
+        assert status == 0
+        assert out.startswith("failed ×1: dense seed 0: FineTune: RuntimeError: [/a/path] can't be")
+    dinku("run", make("other.yaml", STUDY.replace("name: small", "name: other")), "--only", "dense")
+    status, out, err = dinku("report", "--json")  # of what can be reported, with a warning about the other
+    assert (status, [*json.loads(out)]) == (0, ["other"])
+    assert "dinku: warning: small: no recipe" in err or "dinku: warning: " in err
+
+
+def test_progress_on_a_terminal_shows_what_was_said_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with _progress() as report:
+        report("[node1 42] failed at [/a/path]", 1, 2)
+    assert "[node1 42] failed at [/a/path]" in capsys.readouterr().err
 
 
 def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus: Path, home: Path) -> None:
@@ -539,6 +590,13 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("tags that are lists", lambda: ["inspect", model('{"id2label": ["O"]}')], "id2label"),
     ("a NUL byte in text", lambda: ["predict", "tagger", make("t", b"a\0b\n")], "t:1: holds a NUL byte"),
+    ("a path that leads nowhere", lambda: ["inspect", "../my-tagger"], "../my-tagger: there is no such model"),
+    ("no name of a model", lambda: ["inspect", "a--b/c..d"], "a--b/c..d: "),
+    (
+        "nothing to change from",
+        lambda: evaluated(make("g", GOOD), "--changed", "c"),
+        "--changed: there is no other tagger",
+    ),
     ("report without rows", lambda: ["report", make("s.yaml", STUDY)], "dinku run"),
 ]
 

@@ -51,7 +51,7 @@ def test_each_family_passes_on_both_engines(converted: tuple[Tagger, Path], corp
     before = tagger.digest
     openvino = convert.to_openvino(path, tmp_path / "model.xml")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
-        found = convert.gate(tagger, engine, corpus, "fp32")
+        found = convert.Reference(tagger, corpus).gate(engine, "fp32")
         assert found.logits < 1e-5
         assert found.longest == tagger.encoder.length
         assert (found.equal, found.words, found.f1) == (1.0, corpus.words, found.f1_before)
@@ -210,7 +210,7 @@ def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> 
     with pytest.raises(DinkuError, match="is quantized for torch"):
         convert.to_onnx(quantized, tmp_path / "model.onnx")
     with pytest.raises(DinkuError, match="too few to compare"):
-        convert.gate(tagger, TorchEngine(tagger.model), tiny_corpus(20), "fp32")
+        convert.Reference(tagger, tiny_corpus(20)).gate(TorchEngine(tagger.model), "fp32")
     (tmp_path / "none.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(DinkuError, match="can't be opened"):
         OnnxEngine(tmp_path / "none.onnx", threads=1)
@@ -234,7 +234,7 @@ def test_what_methods_made_converts_too(methods: tuple[Method, ...], corpus: Cor
         given = data.given(method.needs)
         tagger = method.resolve(tagger, given).apply(tagger, given, Work(threads=1))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
-    assert convert.gate(tagger, OnnxEngine(path, threads=1), corpus, "fp32").equal == 1.0
+    assert convert.Reference(tagger, corpus).gate(OnnxEngine(path, threads=1), "fp32").equal == 1.0
 
 
 @pytest.mark.shared

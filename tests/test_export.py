@@ -418,6 +418,10 @@ def test_the_command(
     assert (told["runtime"], told["precision"], told["gate"]["equal"]) == ("onnxruntime", "fp32", 1.0)
     assert told["bytes_disk"] == disk_bytes(out)
     card = (out / "README.md").read_text()
+    (out / "README.md").unlink()  # which the Hub's cache of a bundle lacks
+    copied = Bundle.open(out).save(tmp_path / "copied")
+    assert {path.name for path in copied.iterdir()} == {path.name for path in out.iterdir()}
+    (out / "README.md").write_text(card)
     assert "| mine |" in card
     assert "Licence of the weights: MIT" in card
     header = yaml.safe_load(card.split("---\n")[1])

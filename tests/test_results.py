@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from dinku.errors import DinkuError
-from dinku.results import Results, Row, Size, Training, documents, environment, totals
+from dinku.results import Results, Row, Size, Training, _processor, documents, environment, totals
 from dinku.score import Counts, count
 
 COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])
@@ -107,6 +108,29 @@ def test_the_environment_says_where(tmp_path: Path) -> None:
     assert here.cores >= 1
     assert here.packages["dinku"]
     assert "|3|" in here.machine
+
+
+def test_rows_are_complete_as_long_as_their_counts_are_there(results: Results) -> None:
+    assert results.complete() == frozenset()
+    results.add(row(), COUNTS)
+    assert results.complete() == {row().key}
+    time.sleep(0.02)  # a file system may tell times apart by milliseconds alone
+    (results.folder / "counts" / row().counts_file).unlink()
+    assert results.complete() == frozenset()
+
+
+@pytest.mark.parametrize("field", ["address", "language", "split", "fingerprint", "perturbation"])
+def test_a_row_whose_counts_would_lie_elsewhere_is_refused(results: Results, field: str) -> None:
+    for place in ("../../there", "a\\b"):
+        with pytest.raises(ValidationError, match=field):
+            row(**{field: place})
+
+
+def test_machines_are_told_apart_where_the_system_names_no_model() -> None:
+    pi = {"CPU implementer": "0x41", "CPU part": "0xd08", "processor": "3"}
+    assert "implementer 0x41 part 0xd08" in _processor(pi)
+    assert _processor(pi) != _processor(pi | {"CPU part": "0xd0b"})
+    assert _processor({})
 
 
 def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:

@@ -75,7 +75,7 @@ def test_both_engines_answer_as_torch_does(small: Tagger, data: Data, tmp_path: 
     path = convert.to_onnx(small, tmp_path / "model.onnx")
     openvino = convert.to_openvino(path, tmp_path / "model.xml")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
-        found = convert.gate(small, engine, _dev(data), "fp32")
+        found = convert.Reference(small, _dev(data)).gate(engine, "fp32")
         assert found.logits < 1e-5
         assert found.equal == 1.0
 

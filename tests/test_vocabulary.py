@@ -67,6 +67,12 @@ def trim(tagger: Tagger, size: int, text: Corpus, **named: Any) -> Tagger:
 LETTERS = ("b", "k", "##a", "##d", "##e", "##i", "##l", "##o", "a", "d", "e", "i", "l", "o", "##b", "##k")
 
 
+@pytest.mark.parametrize("fields", [{"size": "100"}, {"size": 2.5}, {"size": True}, {"size": 9, "scripts": ["Latin"]}])
+def test_fields_of_another_type_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(DinkuError, match="TrimVocabulary"):
+        TrimVocabulary(**fields)
+
+
 def test_ids_with_holes_and_rows_that_no_piece_names() -> None:
     vocab = numbered("bade", "kilo", "bamu", *LETTERS)
     holes = {piece: i + 3 * (i > 5) + 2 * (i > 9) for piece, i in vocab.items()}

@@ -26,7 +26,7 @@ from dinku.predict import Line
 from dinku.results import environment
 
 BATCHES = (1, 8, 32)
-COMMAND = (sys.executable, "-m", "dinku.bench")  # attends with a bundle or a tagger
+COMMAND = (sys.executable, "-P", "-m", "dinku.bench")  # attends with a bundle or a tagger
 WARMUP = 1
 Tag = Callable[[Sequence[str]], object]  # texts of a batch → their entities
 Opened = tuple[str, Tag]  # a precision, and what tags

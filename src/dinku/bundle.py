@@ -192,7 +192,8 @@ class Bundle:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Copy it, its card too; the copy is renamed last. Raises `DinkuError` where the folder is there already."""
         with written_folder(folder) as part:
-            for name in (*self.manifest.files, FILE, "README.md"):
+            card = ["README.md"] if (self.folder / "README.md").is_file() else []  # the Hub's cache has none
+            for name in (*self.manifest.files, FILE, *card):
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.folder / name, part / name)
         return Path(folder)

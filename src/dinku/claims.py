@@ -38,7 +38,7 @@ from dinku.compare import (
 from dinku.lessons import Left, Lesson, Rivals, rivals
 from dinku.recipe import canonical
 from dinku.results import Results, Row
-from dinku.score import Floats, paired
+from dinku.score import Floats
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
 SAID = {
@@ -281,9 +281,8 @@ def _better(quantized: Sequence[Quantized]) -> Verdict | None:
     at, enough = pair.difference(), len(pair.second) >= SEEDS
     by = {}
     for language in sorted(pair.second[0].f1):
-        alone = [[run.counts.only(language) for run in runs] for runs in (pair.first, pair.second)]
-        found = paired(*alone, average="languages")
-        by[language] = Compared(at.seeds, *(100 * value for value in (found.difference, found.low, found.high)))
+        first, second = ([run.counts.only(language) for run in runs] for runs in (pair.first, pair.second))
+        by[language] = Compared.of(first, second)
     verdict: Judgement = "undecided"
     if enough and at.low > 0 and all(c.difference > 0 for c in by.values()):
         verdict = "holds"

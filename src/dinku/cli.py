@@ -383,6 +383,10 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Also what is lost against another tagger, the worst first.")
     ] = None,
+    changed: Annotated[
+        Path | None,
+        typer.Option(help="With --against: write the sentences that the two tag otherwise, the worst first."),
+    ] = None,
     perturb: Annotated[
         str | None,
         typer.Option(metavar="NAME[:RATE],…", help="Also on perturbed text: all, or some of slips, diacritics, ocr …"),
@@ -394,6 +398,7 @@ def evaluate(
     """Span F1 of a tagger on a corpus."""
     from dinku import damage, reader, sources
     from dinku.corpus import Sentence, write
+    from dinku.files import written
     from dinku.perturb import Perturbation, unseen_names
     from dinku.score import count, document
 
@@ -401,8 +406,11 @@ def evaluate(
     if worst_of < 1 or (worst_of > 1 and not perturbations):
         problem = f"{worst_of} is no number of tries" if worst_of < 1 else "there is nothing to perturb"
         raise DinkuError(problem, where="--worst-of", remedy="give 1 or more, with --perturb")
-    if save and save.exists():
-        raise DinkuError("is there already", where=str(save), remedy="name a new file to --save")
+    for option, file in (("--save", save), ("--changed", changed)):
+        if file and file.exists():
+            raise DinkuError("is there already", where=str(file), remedy=f"name a new file to {option}")
+    if changed and not against:
+        raise DinkuError("there is no other tagger", where="--changed", remedy="name one to --against")
     data = sources.load(corpus, split)
     splits = sources.splits(corpus) if detail or perturbations else ()
     others = {name: sources.load(corpus, name) for name in splits if name != data.split}
@@ -432,6 +440,9 @@ def evaluate(
             dense = other.tagger.tag(data.sentences, progress=progress, **other.options)
         before = count([s.tags or () for s in data], [t.tags for t in dense], counts.languages)
         told["against"] = {"model": against} | damage.against(before, counts, dense, found)
+        if changed:
+            with written(changed) as out:
+                out.writelines(f"{line}\n".encode() for line in damage.disagreements(data, dense, found))
     if perturbations:
         told["perturbed"] = []
         with _progress() as report:
@@ -714,7 +725,7 @@ def plan(
         ["  " * depth + s["name"], str(s["recipes"]), f"{s['bytes'] / 1e6:.1f}", _range(s["nonzero"]), s["state"]]
         for depth, s in _tree(document["steps"])
     ]
-    _table(["step", "recipes", "MB in float32", "not zero", "state"], rows, title=document["title"])
+    _table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
     print(
         f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
@@ -794,11 +805,17 @@ def report(
     from dinku import report as reporting
     from dinku.sources import home
 
-    written = {}
+    written, unfinished = {}, list[DinkuError]()
     for described in _studies(study, results):
         folder = out or home() / "reports" / described.name
         folder = folder if study or not out else out / described.name
-        written[described.name] = reporting.write(described, _results(described, results), folder)
+        try:
+            written[described.name] = reporting.write(described, _results(described, results), folder)
+        except DinkuError as error:
+            unfinished.append(error)
+    if unfinished and not written:
+        raise unfinished[0]
+    _warn(str(error) for error in unfinished)
     if as_json:
         documents = {name: {path.suffix[1:]: str(path) for path in paths} for name, paths in written.items()}
         return _print_json(next(iter(documents.values())) if study else documents)
@@ -846,6 +863,7 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
+    from dinku.compare import number
     from dinku.results import Results
 
     places = results or [Path("results")]
@@ -864,7 +882,7 @@ def results_(
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
     found = query.chosen(query.records(rows), where or ()) if rows else []
-    shown = query.grouped(found, by.split(","), value, across) if by else found
+    shown = query.grouped(found, by.split(","), value, across) if by and found else found
     if csv:
         with files.written(csv) as file:
             file.write(query.as_csv(shown).encode())
@@ -879,9 +897,12 @@ def results_(
     there = query.columns(shown)
     head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
-    unit = query.column(found, value, where="--value") if across else ""
-    told = [[_figure(name if name in found[0] else unit, r.get(name)) for name in head] for r in shown]
-    _table([name.removeprefix("values.") for name in head], told, title=f"{len(shown)} rows of {', '.join(names)}")
+    unit = query.column(found, value, where="--value") if across and found else ""
+    if found:
+        told = [[_figure(name if name in found[0] else unit, r.get(name)) for name in head] for r in shown]
+        _table([name.removeprefix("values.") for name in head], told, title=f"{len(shown)} rows of {', '.join(names)}")
+    elif rows:
+        print(f"none of {number(len(rows), 'row')} meets --where")
     for failure in failures:
         print(f"failed ×{failure.attempts}: {failure.told}")
     return None
@@ -914,7 +935,9 @@ def _studies(study: Path | None, results: Path) -> list[Study]:
         return [Study.read(results / study / "study.json")]
     if study:
         return [Study.read(study)]
-    found = [Study.read(path) for path in sorted(results.glob("*/study.json")) if path.with_name("rows.jsonl").exists()]
+    kept = ("rows.jsonl", "failures.jsonl")
+    described = sorted(results.glob("*/study.json"))
+    found = [Study.read(path) for path in described if any(path.with_name(name).exists() for name in kept)]
     if not found:
         raise DinkuError("holds the rows of no study", where=str(results), remedy="name a study, or another --results")
     return found
@@ -1112,7 +1135,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
         yield say
         return
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}")]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}")]
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
 

@@ -201,14 +201,18 @@ class Compared:
     low: float
     high: float
 
+    @classmethod
+    def of(cls, first: Sequence[Counts], second: Sequence[Counts]) -> Compared:
+        """The second minus the first, a pair a seed, mean over languages; seeds are drawn again along with the sentences."""
+        found = paired(first, second, average="languages")
+        return cls(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
+
     def __str__(self) -> str:
-        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({seeds})"
+        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({number(self.seeds, 'seed')})"
 
 
 def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:
-    found = paired([r.counts for r in first], [r.counts for r in second], average="languages")
-    return Compared(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
+    return Compared.of([r.counts for r in first], [r.counts for r in second])
 
 
 @dataclass(frozen=True)
@@ -244,12 +248,15 @@ class Evidence:
         return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
     def compare(self, a: Place, b: Place) -> Compared | None:
-        """``b`` minus ``a`` over seeds that both have, drawn again along with the sentences."""
+        """``b`` minus ``a`` over seeds that both have."""
         pairs = self.both(a, b)
-        if not pairs:
-            return None
-        found = paired([x.counts for x, _ in pairs], [y.counts for _, y in pairs], average="languages")
-        return Compared(len(pairs), *(100 * value for value in (found.difference, found.low, found.high)))
+        return contrast(*zip(*pairs, strict=True)) if pairs else None
+
+
+def is_dense(row: Row) -> bool:
+    """Whether it is of a tagger that was fine-tuned and no more, or that nothing was done to."""
+    place = order(row.recipe)
+    return not row.recipe["steps"] or (place is not None and place[0] == "dense")
 
 
 def title(row: Row) -> str:

@@ -217,11 +217,6 @@ class Reference:
         return result
 
 
-def gate(tagger: Tagger, engine: Told, corpus: Corpus, precision: Precision, **options: Any) -> Equivalence:
-    """See `Reference.gate`."""
-    return Reference(tagger, corpus).gate(engine, precision, **options)
-
-
 def _every_length(encoder: Encoder, corpus: Corpus) -> list[Window]:
     """Windows of 1, 2, 3, 4, 6, 8, 12 … subwords up to a full one, of running real sentences; every subword is scored.
 

@@ -6,7 +6,7 @@ alone and needs no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.perturb import Names, Perturbation, changed
 from dinku.predict import Tagging
-from dinku.results import Results, Row
 from dinku.score import Counts, Paired, count, paired, worst
 from dinku.spans import Span, spans, tags
 
@@ -167,19 +166,25 @@ def tagged(answers: Answers) -> list[Tagging]:
     return [Tagging(tags, s.astype(np.float32)) for tags, s in zip(answers.found, answers.scores, strict=True)]
 
 
-def detail_of(row: Row, results: Results, corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
-    """`detail` of a row from what was kept beside it and the sentences that were tagged, without the model.
+def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tagging]) -> Iterator[str]:
+    """Lines for a reader, of the sentences that two taggers tag otherwise: each word, its gold tag and theirs, apart by tabs.
 
-    Raises `DinkuError` where ``corpus`` isn't just these sentences, perturbed as they were, or where nothing was kept.
+    Those that lost most spans which were right come first, and those that won some last.
     """
-    if corpus.fingerprint != row.fingerprint:
-        problem = f"isn't what the row is about, {row.corpus} {row.split}"
-        raise DinkuError(problem, where=corpus.name, remedy="give the row's language, split, sample and noise")
-    answers = results.answers(row)
-    if answers is None:
-        where = str(results.folder / "answers" / row.counts_file)
-        raise DinkuError("isn't there", where=where, remedy="restore it, or measure again")
-    return detail(corpus, tagged(answers), train)
+
+    def lost(i: int) -> int:
+        gold = set(spans(corpus.sentences[i].tags or ()))
+        right = [len(gold & set(spans(side[i].tags))) for side in (before, after)]
+        return right[0] - right[1]
+
+    differ = agreement([t.tags for t in before], [t.tags for t in after]).differ
+    for i in sorted(differ, key=lambda i: (-lost(i), i)):
+        sentence = corpus.sentences[i]
+        gold = sentence.tags or ("",) * len(sentence.words)
+        yield f"# {sentence.language} {i + 1}, right spans {-lost(i):+d}: word, gold, before, after"
+        for told in zip(sentence.words, gold, before[i].tags, after[i].tags, strict=True):
+            yield "\t".join(told)
+        yield ""
 
 
 def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tagging]) -> dict[str, Any]:

@@ -26,16 +26,16 @@ def targets(table: Table) -> list[Part]:
     for row in sorted(cell.runs[0].rows, key=lambda row: row.language):
         if row.target is None:
             return []
-        of = row.target
+        of = row.target.features
         parts = [without_absent(run.counts.only(row.language)) for run in cell.runs]
         dropped = mean(dropped for _, dropped in parts)
         rows.append(
             [
                 row.language,
-                f"{100 * of.unknown / max(1, of.words):.1f} %",
-                f"{of.subwords / max(1, of.words):.2f}",
-                f"{100 * of.new_names / max(1, of.names):.0f} %",
-                f"{of.train_sentences:,}",
+                f"{100 * of['unknown words']:.1f} %",
+                f"{of['subwords a word']:.2f}",
+                f"{100 * of['names not in train']:.0f} %",
+                f"{of['train sentences']:,}",
                 f"{cell.by_language[row.language]:.1f}",
                 f"{100 * mean(counts.scores().f1 for counts, _ in parts):.1f}" if dropped else "",
                 f"{dropped:.0f}" if dropped else "",

@@ -258,7 +258,8 @@ def _build(run: Run) -> str:
     at = next((i for i, _, _ in _distillations(run)), len(steps))
     for name, fields in (pair for step in [*steps[:at], *_inner(run)] for pair in step.items()):
         if name == "KeepLayers":
-            layers = len(fields["keep"])
+            layers = fields.get("layers") or len(fields["keep"])
+            other += [fields["importance"]] if fields.get("layers") else []
         elif name == "RegroupHeads":
             heads = fields["heads"]
         elif name in ("StartFresh", "StartFrom"):

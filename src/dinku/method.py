@@ -113,12 +113,23 @@ class Method(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What all methods of dinku have in common: fields of their types, and nothing that depends on data unless they say so."""
+
+    def __post_init__(self) -> None:
+        checked(self)
+
+    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+        return self
+
+
 # Of a field that came after rows were made: at its default it is left out of JSON, and so of addresses.
 LATER = {"later": True}
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Checked):
     """What methods have in common that choose what to keep by `dinku.importance`.
 
     *magnitude* needs nothing, *activation* words, *taylor* tagged ones: ``sentences`` of the train split, always the same.
@@ -128,16 +139,13 @@ class Chosen:
     sentences: int = field(default=512, kw_only=True, metadata=LATER)
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if self.sentences < 1:
             raise DinkuError(f"sentences is {self.sentences}", where=type(self).__name__, remedy="give 1 or more")
 
     @property
     def needs(self) -> frozenset[Need]:
         return _LOOKS_AT[self.importance]
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def at_least_one(self, name: str) -> None:
         """Raise `DinkuError` where the field of that name keeps nothing."""
@@ -151,7 +159,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained(Drawn):
+class Trained(Drawn, Checked):
     """How weights are trained: what methods that do so have in common, each by its name.
 
     A step reads ``batch`` windows, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
@@ -177,7 +185,7 @@ class Trained(Drawn):
     rise: float = field(default=0.5, metadata=LATER)
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         self.check(
             rate=(0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
             batch=(self.batch >= 1, "give 1 or more"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-from dinku.compare import ratio, trained_on
+from dinku.compare import ratio, title, trained_on
 from dinku.errors import DinkuError
 from dinku.files import written
 from dinku.results import Results, Row
@@ -90,8 +90,7 @@ def merge(folders: Sequence[Results], target: Results) -> int:
 
 
 def told(row: Row) -> str:
-    values = " ".join(f"{key}={value}" for key, value in row.values.items())
-    return " ".join(filter(None, (row.arm, values, f"seed {row.seed}", row.language, row.split, row.perturbation)))
+    return " ".join(filter(None, (title(row), f"seed {row.seed}", row.language, row.split, row.perturbation)))
 
 
 def chosen(found: Sequence[Record], conditions: Iterable[str]) -> list[Record]:

@@ -20,10 +20,10 @@ from dinku.compare import (
     Order,
     Run,
     evaluated_on,
+    is_dense,
     mean_f1,
     most,
     number,
-    order,
     parts,
     percent,
     training,
@@ -215,7 +215,7 @@ def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
     pairs = {level: evidence.both(DENSE, (which, level)) for level in by[which]}
     first = next(iter(pairs.values()))[0][0]
     best = {row.language: _best(row.language, pairs) for row in first.rows}
-    features = {row.language: _features(row) for row in first.rows}
+    features = {row.language: row.target.features for row in first.rows if row.target}
     found = {}
     for name in next(iter(features.values())):
         x, y = [of[name] for of in features.values()], [best[language] for language in features]
@@ -259,18 +259,6 @@ def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
     return best
 
 
-def _features(row: Row) -> dict[str, float]:
-    target = row.target
-    assert target is not None
-    return {
-        "subwords a word": target.subwords / max(1, target.words),
-        "unknown words": target.unknown / max(1, target.words),
-        "different words": target.types / max(1, target.of),
-        "names not in train": target.new_names / max(1, target.names),
-        "train sentences": target.train_sentences,
-    }
-
-
 def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
     """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
 
@@ -312,7 +300,7 @@ class Versions:
         by: dict[str, dict[int, Run]] = defaultdict(dict)
         for run in whole_runs(rows, results):
             by[run.title][run.seed] = _rewarded(run)
-        dense = {name: of for name, of in by.items() if _dense(next(iter(of.values())).rows[0])}
+        dense = {name: of for name, of in by.items() if is_dense(next(iter(of.values())).rows[0])}
         name = max(dense, key=lambda name: (len(dense[name]), _bytes(dense[name])), default=None)
         if name is None:
             return None
@@ -343,11 +331,6 @@ class Versions:
 
 def _bytes(of: Mapping[int, Run]) -> int:
     return max(row.size.bytes_disk if row.size else 0 for run in of.values() for row in run.rows)
-
-
-def _dense(row: Row) -> bool:
-    place = order(row.recipe)
-    return not row.recipe["steps"] or (place is not None and place[0] == "dense")
 
 
 def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str = "") -> Verdict | None:
@@ -420,7 +403,7 @@ def _fragile(rows: Sequence[Row], results: Results) -> Verdict | None:
 def _with_something_to_lose(rows: Sequence[Row], results: Results) -> tuple[list[Row], str]:
     """The rows without the languages in which the dense tagger finds next to nothing, and which those are."""
     found: dict[str, list[float]] = defaultdict(list)
-    for row in most([row for row in rows if _dense(row)], training):
+    for row in most([row for row in rows if is_dense(row)], training):
         found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
     low = sorted(language for language, f1 in found.items() if mean(f1) < FLOOR)
     told = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from dinku import query
-from dinku.compare import evaluated_on, is_sample, noise, parts, ratio, scope, trained_on
+from dinku.compare import evaluated_on, is_sample, noise, number, parts, ratio, scope, trained_on
 from dinku.effects import damage, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError
 from dinku.figures import Matrix, curves, fronts, heat
@@ -72,7 +72,7 @@ def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, fou
             out.append("![F1 and what was done](curves.svg)")
         out += _f1(table)
         if table.unfinished:
-            out.append(f"Left out until they are measured on every language: {_number(table.unfinished, 'recipe')}.")
+            out.append(f"Left out until they are measured on every language: {number(table.unfinished, 'recipe')}.")
         out += targets(table) + damage(table, results) + perturbed(table, rows, results)
         taggers = {row.address for row in table.rows}
         out += _sizes(table) if taggers - weighed else []
@@ -81,7 +81,7 @@ def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, fou
     out += transfer(found)
     if left := sum(not row.perturbation for row in rows) - sum(len(table.rows) for table in tables):
         out.append(
-            f"Left out, being of recipes that changed or aren't finished, or about other sentences: {_number(left, 'row')}."
+            f"Left out, being of recipes that changed or aren't finished, or about other sentences: {number(left, 'row')}."
         )
     if failures := results.failures():
         failed = [[f.recipe, f.name, f.reason, str(f.attempts)] for f in failures]
@@ -149,7 +149,7 @@ def _title(study: Study, rows: Iterable[Row]) -> str:
 
 def _origin(rows: Iterable[Row]) -> str:
     """Where and from what code rows were measured."""
-    places = sorted({f"{r.environment.cpu}, {_number(r.environment.threads, 'thread')}" for r in rows})
+    places = sorted({f"{r.environment.cpu}, {number(r.environment.threads, 'thread')}" for r in rows})
     commits = sorted(
         {(r.environment.commit or "unknown")[:12] + (" with changes" if r.environment.dirty else "") for r in rows}
     )
@@ -227,7 +227,7 @@ def _times(table: Table) -> list[Part]:
         timed = [row for same in recipes.values() for row in same]
         low, high = noise(timed)
         out.append(
-            f"{timed[0].environment.cpu}, {_number(timed[0].environment.threads, 'thread')}; {scope(timed)}, one by one. "
+            f"{timed[0].environment.cpu}, {number(timed[0].environment.threads, 'thread')}; {scope(timed)}, one by one. "
             "Seconds over the dense tagger's seconds, median over rounds and then over languages. The dense tagger "
             f"against itself: {low:.3f} to {high:.3f} in 95 % of rounds."
         )
@@ -256,7 +256,7 @@ def _fronts(table: Table, *, drawn: bool) -> list[Part]:
                 rows[-1] += [f"{100 * cell.f1.value / max(table.dense.f1.value, 1e-9):.1f}", f"{dense / cost:.2f}"]
         low, high = front.noise
         where = f", on {front.cpu}, whose clock alone makes {low:.3f} to {high:.3f} of 1" if front.cpu else ""
-        out.append(f"By {front.cost}{where}: {len(rows)} of {_number(len(front.points), 'recipe')}.")
+        out.append(f"By {front.cost}{where}: {len(rows)} of {number(len(front.points), 'recipe')}.")
         out.append(Grid(head, rows))
     if not out:
         return []
@@ -264,10 +264,6 @@ def _fronts(table: Table, *, drawn: bool) -> list[Part]:
     note += "neighbours may differ by chance."
     figure = ["![F1 against what it costs](front.svg)"] if drawn else []
     return ["## Pareto front", note, *figure, *out]
-
-
-def _number(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

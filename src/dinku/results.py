@@ -18,9 +18,9 @@ from errno import EACCES, ENOTDIR
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from dinku.answers import Answers
 from dinku.errors import DinkuError
@@ -29,7 +29,10 @@ from dinku.score import Counts, count
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
-BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # instructions that make bfloat16 a gain
+BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
+
+
+_Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
 
 
 class _Record(BaseModel):
@@ -141,6 +144,17 @@ class Target(_Record):
     train_sentences: int
     trained: tuple[str, ...]
 
+    @property
+    def features(self) -> dict[str, float]:
+        """What may tell how well a language fares."""
+        return {
+            "subwords a word": self.subwords / max(1, self.words),
+            "unknown words": self.unknown / max(1, self.words),
+            "different words": self.types / max(1, self.of),
+            "names not in train": self.new_names / max(1, self.names),
+            "train sentences": self.train_sentences,
+        }
+
 
 class Row(_Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
@@ -156,15 +170,15 @@ class Row(_Record):
     values: dict[str, float | int | str | list[Any]]
     recipe: dict[str, Any]
     base_digest: str
-    address: str
+    address: _Part
     seed: int
     corpus: str
-    language: str
-    split: str
-    fingerprint: str
+    language: _Part
+    split: _Part
+    fingerprint: _Part
     sentences: int
     sentences_in_split: int
-    perturbation: str = ""
+    perturbation: _Part = ""
     changed: int | None = None
     target: Target | None = None
     spans: dict[str, dict[str, tuple[int, int, int]]] | None = None
@@ -184,11 +198,6 @@ class Row(_Record):
     def seen(self) -> bool:
         """Whether the train split has its language; rows from before that was told are of languages that it has."""
         return self.target is None or self.language in self.target.trained
-
-    @property
-    def unknown(self) -> float | None:
-        """The fraction of words that hold an unknown subword."""
-        return self.target.unknown / max(1, self.target.words) if self.target else None
 
     @property
     def counts_file(self) -> str:
@@ -246,6 +255,16 @@ class Results:
     def _known(self) -> dict[str, Any]:
         """What `rows` read last, and the version of the file that it read."""
         return {}
+
+    def complete(self) -> frozenset[tuple[str, ...]]:
+        """The keys of the rows that have their counts, where they are rows of quality."""
+        rows, counts = self.rows(), self.folder / "counts"
+        version = (self._known.get("version"), counts.stat().st_mtime_ns if counts.exists() else None)
+        if self._known.get("complete_version") != version or version[0] is None:
+            there = {path.name for path in counts.iterdir()} if counts.exists() else set()
+            keys = frozenset(row.key for row in rows if row.kind != "quality" or row.counts_file in there)
+            self._known.update(complete_version=version, complete=keys)
+        return frozenset(self._known["complete"])
 
     def _read(self) -> Iterator[Row]:
         return self._records(self._file, Row)
@@ -462,9 +481,19 @@ def cpu() -> tuple[str, frozenset[str]]:
     lines = info.read_text().splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
     family = " ".join(f"{k} {fields[k]}" for k in ("cpu family", "model") if k in fields)
-    name = fields.get("model name", platform.processor())
+    name = fields.get("model name") or _processor(fields)
     flags = fields.get("flags", fields.get("Features", ""))
     return f"{name} ({family})" if family else name, frozenset(flags.split())
+
+
+def _processor(fields: dict[str, str]) -> str:
+    """A name that tells machines apart where ``/proc/cpuinfo`` has none, as on ARM: what it says instead, or the system's."""
+    if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
+        return f"{platform.machine()} ({told})"
+    if platform.system() == "Darwin":
+        done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or platform.processor()
+    return platform.processor() or platform.machine()
 
 
 def _commit() -> tuple[str | None, bool]:

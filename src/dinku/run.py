@@ -38,7 +38,7 @@ from dinku.methods.vocabulary import TrimVocabulary
 from dinku.perturb import Names, Perturbation, changed, unseen_names
 from dinku.recipe import Recipe
 from dinku.results import (
-    BFLOAT16,
+    BFLOAT16_FLAGS,
     Environment,
     Failure,
     Latency,
@@ -339,7 +339,7 @@ class Runner:
 
     def missing(self, prepared: Prepared) -> list[Subject]:
         """What this recipe has no quality row of yet."""
-        have = {row.key for row in self.results.rows() if self.results.has_counts(row)}
+        have = self.results.complete()
         subjects = self.evaluated[prepared.recipe.corpus]
         return [subject for subject in subjects if ("quality", prepared.address, *subject.key) not in have]
 
@@ -426,6 +426,7 @@ class Runner:
             self.fail(prepared, address, step, reason)
             raise Failed from error
         self.results.mend([address])
+        self.before.pop(address, None)
 
     def fail(self, prepared: Prepared, address: str, step: Method | str, reason: str) -> None:
         """Keep that a step, or *tagging* or *timing*, failed for this reason."""
@@ -514,6 +515,10 @@ class Runner:
                     "seconds": round(clock.seconds, 3),
                     "environment": environment(self.threads, work.device).model_dump(mode="json"),
                 }
+                if isinstance(step, Trained):
+                    from dinku.train import precision_of
+
+                    made["precision"] = precision_of(step, work)
                 self.store.finish(address, made)
         return True
 
@@ -583,14 +588,14 @@ class Runner:
             if isinstance(step, Trained) and self.store.has(address):
                 made = self.store.step(address)
                 where = Environment.model_validate(made["environment"])
-                asked = getattr(step, "precision", "float32")
-                has_bfloat16 = bool(where.gpu) or not set(BFLOAT16).isdisjoint(where.instructions)
-                precision = ("bfloat16" if has_bfloat16 else "float32") if asked == "auto" else asked
+                # Steps from before it was kept were made on CPUs.
+                has_bfloat16 = not BFLOAT16_FLAGS.isdisjoint(where.instructions)
+                guessed = ("bfloat16" if has_bfloat16 else "float32") if step.precision == "auto" else step.precision
                 out.append(
                     Training(
                         address=address,
                         seconds=made["seconds"],
-                        precision=precision,
+                        precision=made.get("precision", guessed),
                         consumes=made.get("consumes", {}),
                         warning=made.get("warning", ""),
                         machine=where.machine,

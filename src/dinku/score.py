@@ -137,9 +137,6 @@ class Counts:
     def by_language(self, *, strict: bool = False) -> dict[str, Scores]:
         return {name: _scores(totals) for name, totals in self._totals[strict].items()}
 
-    def by_sentence(self, *, strict: bool = False) -> list[Scores]:
-        return [_scores(row) for row in self.table(strict=strict).sum(1)]
-
     @cached_property
     def _by_language(self) -> dict[str, Ints]:
         """The numbers of the sentences of each language, languages in the order in which they come."""
@@ -393,10 +390,7 @@ def paired(
 
     Raises `DinkuError` where the runs aren't over the same sentences, or there is no draw, or no such level or average.
     """
-    difference, differences = _differences(a, b, draws=draws, level=level, seed=seed, strict=strict, average=average)
-    _, low, high = _interval(difference, differences, level)
-    tail = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
-    return Paired(difference, low, high, min(1.0, 2 * (tail + 1) / (draws + 1)))
+    return _two_sided(*_differences(a, b, draws=draws, level=level, seed=seed, strict=strict, average=average), level)
 
 
 def non_inferior(
@@ -469,9 +463,14 @@ def kept(
         np.divide(after, before, out=np.ones_like(after), where=before > 0) for before, after in (means[:2], means[2:])
     )
     more = kept_second - kept_first
-    difference, low, high = _interval(float(more[0]), more[1:], level)
-    tail = min(int((more[1:] <= 0).sum()), int((more[1:] >= 0).sum()))
-    return Paired(difference, low, high, min(1.0, 2 * (tail + 1) / (draws + 1)))
+    return _two_sided(float(more[0]), more[1:], level)
+
+
+def _two_sided(value: float, drawn: Floats, level: float) -> Paired:
+    """A difference with its interval, and how often one as far from 0 is drawn on the other side of it."""
+    _, low, high = _interval(value, drawn, level)
+    tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return Paired(value, low, high, min(1.0, 2 * (tail + 1) / (len(drawn) + 1)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

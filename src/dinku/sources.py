@@ -452,12 +452,12 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     if Path(text).exists():
         raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
     repository, _, revision = text.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository, re.ASCII):
         raise DinkuError(
             "there is no such model", where=text, remedy=f"name a folder, one under {home() / 'models'}, or a Hub id"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
@@ -465,6 +465,9 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
         if (folder / "bundle.json").is_file():
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder
+    except HFValidationError as error:
+        reason = " ".join(str(error).split())
+        raise DinkuError(f"is no name of a model ({reason})", where=text, remedy="name a folder or a Hub id") from None
     except (LocalEntryNotFoundError, OSError) as error:
         reason = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
         if isinstance(error, HfHubHTTPError):

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import mean, median
 from typing import NamedTuple
 
-from dinku.compare import Run, mean_f1, noise, order, percent, ratio, whole_runs
+from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
 from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval
@@ -95,7 +95,7 @@ class Table:
         """What others are measured against: the study's own reference, or what nothing was done to but training."""
         plain = [cell for cell in self.cells if not cell.values]
         named = (cell for cell in plain if cell.arm == self.reference)
-        return next(named, next(filter(_is_dense, plain), None))
+        return next(named, next((cell for cell in plain if is_dense(cell.runs[0].rows[0])), None))
 
     @cached_property
     def is_grid(self) -> bool:
@@ -165,11 +165,6 @@ def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:
         rank, size = (2, len(value)) if isinstance(value, list) else (1, 0) if isinstance(value, str) else (0, value)
         out.append((key, rank, float(size), str(value)))
     return out
-
-
-def _is_dense(cell: Cell) -> bool:
-    place = order(cell.runs[0].rows[0].recipe)
-    return place is not None and place[0] == "dense"
 
 
 def level_told(sparsity: float) -> str:

@@ -32,7 +32,7 @@ from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.method import Trained, Work
-from dinku.results import BFLOAT16, cpu
+from dinku.results import BFLOAT16_FLAGS, cpu
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
 
@@ -60,10 +60,10 @@ class Schedule:
 def has_bfloat16(device: str) -> bool:
     """Whether bfloat16 is a gain there: on a GPU that has it, and on a CPU with instructions for it."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu":
         return False
-    return not cpu()[1].isdisjoint(BFLOAT16)
+    return not BFLOAT16_FLAGS.isdisjoint(cpu()[1])
 
 
 def plan(lengths: Sequence[int], epochs: Sequence[Sequence[int]], *, batch: int, seed: int) -> list[list[list[int]]]:

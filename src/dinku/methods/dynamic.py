@@ -13,9 +13,9 @@ Source: PyTorch's ``torch.ao.quantization.quantize_dynamic`` with its defaults; 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
-from dinku.method import Data, Need, Work
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import DYNAMIC, Shape
 
 if TYPE_CHECKING:
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QuantizeDynamic:
+class QuantizeDynamic(Checked):
     """Store and multiply linear layers, the tag head among them, in int8; the rest stays float32. No step can follow."""
 
     version: ClassVar[int] = 1
     needs: ClassVar[frozenset[Need]] = frozenset()
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         return shape.quantized(DYNAMIC, where="QuantizeDynamic")

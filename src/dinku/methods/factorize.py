@@ -10,10 +10,10 @@ Source: ALBERT (Lan et al. 2019, arXiv 1909.11942) for the form, Eckart and Youn
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FactorizeEmbeddings:
+class FactorizeEmbeddings(Checked):
     """Put in place of the word embeddings the nearest product of rank ``rank``; as high a rank as there is changes nothing.
 
     Nearest in squares over all numbers of the table, those of a piece, with ``weigh="frequency"``, times one more than it
@@ -34,16 +34,13 @@ class FactorizeEmbeddings:
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if self.rank < 1:
             raise DinkuError(f"rank is {self.rank}", where="FactorizeEmbeddings", remedy="give 1 or more")
 
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"words"}) if self.weigh == "frequency" else frozenset()
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         if self.rank >= min(shape.rank or shape.hidden, shape.hidden):

@@ -12,10 +12,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Need, Work, checked
+from dinku.method import Checked, Data, Drawn, Need, Work
 from dinku.shape import Layer, Shape
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _BEYOND = 2  # XLM-R's table has <pad> and <mask> beside the pieces of SentenceP
 
 
 @dataclass(frozen=True)
-class StartFresh(Drawn):
+class StartFresh(Drawn, Checked):
     """Start from an encoder of ``layers``, ``heads``, ``hidden`` size and feed-forward ``width``, drawn from the seed.
 
     ``preset`` stands for numbers, which take its place at once: *afriberta_small*, *_base*, *_large*. ``positions`` and
@@ -61,7 +61,7 @@ class StartFresh(Drawn):
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if self.preset:
             numbers = PRESETS[self.preset]
             if given := [name for name in numbers if getattr(self, name)]:
@@ -86,9 +86,6 @@ class StartFresh(Drawn):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"text"}) if self.vocabulary else frozenset()
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         family = self.family or shape.family

@@ -9,10 +9,10 @@ bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RegroupHeads:
+class RegroupHeads(Checked):
     """Cut queries, keys and values of every layer into ``heads`` parts. As many as there are changes nothing."""
 
     heads: int
@@ -29,12 +29,9 @@ class RegroupHeads:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if self.heads < 1:
             raise DinkuError(f"heads is {self.heads}", where="RegroupHeads", remedy="give 1 or more")
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         shape.known("heads", where="RegroupHeads")

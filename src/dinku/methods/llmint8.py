@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import LLM_INT8, Shape
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QuantizeLLMInt8:
+class QuantizeLLMInt8(Checked):
     """Multiply in int8 but for features of magnitude ``threshold`` or more; 0 means all of them in int8.
 
     ``rest`` is the type of whatever isn't an int8 matrix: embeddings, norms, biases, the tag head, and what is computed
@@ -41,13 +41,10 @@ class QuantizeLLMInt8:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if not 0 <= self.threshold < math.inf:
             problem = f"threshold is {self.threshold}"
             raise DinkuError(problem, where="QuantizeLLMInt8", remedy="give a magnitude such as 6, or 0 for none")
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         return shape.quantized(LLM_INT8[self.rest], where="QuantizeLLMInt8")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StartFrom:
+class StartFrom(Checked):
     """Start from the model ``base``: a Hub id, a folder, ``dinku:house``. It comes with its own tokenizer and head.
 
     ``digest`` is that of its content, which `resolve` takes from what lies there, so that another model under the same name
@@ -34,7 +34,7 @@ class StartFrom:
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if not self.base:
             raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
 

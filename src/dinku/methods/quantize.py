@@ -15,10 +15,10 @@ import tempfile
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work, checked
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import INT8, Shape
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantize:
+class Quantize(Checked):
     """Make a bundle in int8 for ``runtime``. No step can follow.
 
     ``mode`` *static* scales what weights are multiplied with by ranges of train sentences, *dynamic* by those of the batch
@@ -44,13 +44,10 @@ class Quantize:
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:
-        checked(self)
+        super().__post_init__()
         if not 0 <= self.tolerance <= 1:
             problem, remedy = f"tolerance is {self.tolerance}", "give the F1 (of 1) that may be lost, such as 0.005"
             raise DinkuError(problem, where="Quantize", remedy=remedy)
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         return shape.quantized(INT8, where="Quantize", chosen=self.tolerance < 1)

@@ -23,13 +23,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Checked, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray n
 
 
 @dataclass(frozen=True)
-class TrimVocabulary:
+class TrimVocabulary(Checked):
     """Keep ``size`` rows of the vocabulary.
 
     Special tokens stay, all bytes where pieces are of bytes, and else of the chosen ``scripts`` (Unicode's names, such as
@@ -59,6 +59,7 @@ class TrimVocabulary:
     needs: ClassVar[frozenset[Need]] = frozenset({"words"})
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.size < 1:
             raise DinkuError(f"size is {self.size}", where="TrimVocabulary", remedy="give the number of rows to keep")
         if unknown := [
@@ -70,9 +71,6 @@ class TrimVocabulary:
     @property
     def _chosen(self) -> list[str]:
         return [_OTHER_NAMES.get(name.upper(), name.upper()) for name in self.scripts]
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         return shape.smaller(vocabulary=min(self.size, shape.vocabulary))
