@@ -13,10 +13,13 @@ from test_report import STUDY, table
 
 from dinku import report
 from dinku.answers import Answers
+from dinku.compare import parts
 from dinku.damage import agreement, calibration_error, tagged
+from dinku.effects import kept
 from dinku.figures import Matrix
 from dinku.results import totals
 from dinku.score import count
+from dinku.tables import Table
 
 
 @pytest.fixture
@@ -57,6 +60,28 @@ def test_one_source_makes_no_matrix(made: Tagged) -> None:
     files = written(made)
     assert "transfer.svg" not in files
     assert "## Transfer" not in files["report.md"].decode()
+
+
+def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
+    made.pruned("", {0: dict.fromkeys(HOME, 80), 0.6: dict.fromkeys(HOME, 60), 0.9: dict.fromkeys(HOME, 0)})
+    assert "kept.svg" not in written(made)
+    for corpus, dense, pruned in (("elsewhere", 40, 10), ("illegible", 19, 10)):
+        made.on("dense", 0, {"da": dense}, corpus=corpus)
+        made.on("before", 0.6, {"da": pruned}, corpus=corpus)
+    files = written(made)
+    assert {"kept.svg", "kept.png"} <= set(files)
+    assert "(kept.svg)" in files["report.md"].decode()
+    rows = made.results.rows()
+    tables = [Table.of(STUDY, part, made.results) for part in parts(rows)]
+    found = kept(tables, rows, made.results)
+    assert found is not None
+    home, elsewhere = found.targets
+    assert (elsewhere, found.sources) == ("elsewhere", ["before 60 %", "before 90 %"])
+    assert found.f1 == {
+        ("before 60 %", home): pytest.approx(75),
+        ("before 60 %", elsewhere): pytest.approx(25),
+        ("before 90 %", home): 0,
+    }
 
 
 def test_a_difference_of_matrices_is_of_what_both_have() -> None:

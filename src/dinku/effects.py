@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, pstdev
 
 import numpy as np
@@ -17,6 +17,7 @@ from dinku.score import without_absent
 from dinku.tables import Cell, Table, label_of
 
 Part = str | Grid
+LEGIBLE = 20.0  # points of F1 that the dense tagger has where there is something to keep
 
 
 def targets(table: Table) -> list[Part]:
@@ -127,19 +128,13 @@ def _kinds(cell: Cell, results: Results) -> list[str]:
 
 def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
     """F1 of the table's recipes on the same sentences perturbed, and how much of the clean F1 that is."""
-    where = {row.language: evaluated_on(row) for row in table.quality}
-    by: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.perturbation and where.get(row.language) == evaluated_on(row):
-            by.setdefault(row.perturbation, []).append(row)
-    by = dict(sorted(by.items()))
-    found = {name: {run.address: run for run in whole_runs(of, results)} for name, of in by.items()}
+    by = _noisy(table, rows)
     lines = []
+    found = {name: _on(of, results) for name, of in by.items()}
     for cell in table.cells:
         line = [cell.label, f"{cell.f1.value:.1f}"]
         for of in found.values():
-            runs = [of[run.address] for run in cell.runs if run.address in of]
-            value = mean(mean(run.f1.values()) for run in runs) if runs else None
+            value = _mean_on(cell, of)
             kept = f" ({100 * value / cell.f1.value:.0f} %)" if value is not None and cell.f1.value else ""
             line.append("" if value is None else f"{value:.1f}{kept}")
         lines.append(line)
@@ -149,6 +144,51 @@ def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]
     told = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
     changed = ["sentences changed", "", *(f"{100 * share:.0f} %" for share in shares)]
     return ["## Perturbed text", told, Grid(["recipe", "clean", *found], [*lines, changed], True)]
+
+
+def _noisy(table: Table, rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows about a table's sentences perturbed, by how."""
+    where = {row.language: evaluated_on(row) for row in table.quality}
+    by: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.perturbation and where.get(row.language) == evaluated_on(row):
+            by[row.perturbation].append(row)
+    return dict(sorted(by.items()))
+
+
+def _on(rows: Sequence[Row], results: Results) -> dict[str, float]:
+    """Mean F1 over languages by address."""
+    return {run.address: run.mean for run in whole_runs(rows, results)}
+
+
+def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
+    values = [of[run.address] for run in cell.runs if run.address in of]
+    return mean(values) if values else None
+
+
+def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matrix | None:
+    """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
+
+    That is what each table is evaluated on, and what the first is, perturbed. Texts where the dense tagger has less than 20
+    points are left out; there is none where there is but one text.
+    """
+    first = tables[0]
+    if first.dense is None:
+        return None
+    texts = {evaluated_on(table.rows[0]): _on(table.quality, results) for table in tables}
+    texts |= {name: _on(of, results) for name, of in _noisy(first, rows).items()}
+    dense = {text: _mean_on(first.dense, of) or 0.0 for text, of in texts.items()}
+    legible = [text for text in texts if dense[text] >= LEGIBLE]
+    if len(legible) < 2:
+        return None
+    found = {
+        (cell.label, text): 100 * value / dense[text]
+        for cell in first.cells
+        for text in legible
+        if cell is not first.dense and (value := _mean_on(cell, texts[text])) is not None
+    }
+    sources = [cell.label for cell in first.cells if cell is not first.dense]
+    return Matrix("F1 kept, % of the dense tagger's", sources, legible, found) if found else None
 
 
 def _share(rows: Sequence[Row]) -> float:

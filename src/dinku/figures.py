@@ -27,7 +27,8 @@ _SETTINGS = {
 
 
 class Matrix(NamedTuple):
-    """F1 in points of one kind of tagger by what it was trained on and by what it tags, [source, target]."""
+    """F1 in points of one kind of tagger by what it was trained on and by what it tags, [source, target]; or another figure
+    from 0 to 100 by two things."""
 
     title: str
     sources: Sequence[str]
@@ -54,7 +55,9 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
     return out
 
 
-def heat(matrices: Sequence[Matrix], title: str) -> dict[str, bytes]:
+def heat(
+    matrices: Sequence[Matrix], title: str, *, name: str = "transfer", axes: tuple[str, str] = ("trained on", "tagged")
+) -> dict[str, bytes]:
     """Matrices side by side, and below each but the first what it is more than that."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -64,14 +67,16 @@ def heat(matrices: Sequence[Matrix], title: str) -> dict[str, bytes]:
     width, height = 2.6 + 0.55 * len(first.targets), 1.6 + 0.45 * len(first.sources)
     with matplotlib.rc_context(_SETTINGS | {"axes.grid": False}):
         figure = Figure(figsize=(width * len(matrices), height * len(rows) + 0.6), layout="constrained")
-        axes = figure.subplots(len(rows), len(matrices), squeeze=False)
+        panels = figure.subplots(len(rows), len(matrices), squeeze=False)
         for i, line in enumerate(rows):
-            for axis in axes[i, : len(matrices) - len(line)]:
+            for axis in panels[i, : len(matrices) - len(line)]:
                 axis.set_axis_off()
-            for axis, matrix in zip(axes[i, len(matrices) - len(line) :], line, strict=True):
+            for axis, matrix in zip(panels[i, len(matrices) - len(line) :], line, strict=True):
                 _draw_heat(axis, matrix, differences=bool(i))
+                axis.set_ylabel(axes[0])
+                axis.set_xlabel(axes[1])
         figure.suptitle(textwrap.fill(title, round(10 * figure.get_figwidth())), fontsize=13)
-        return _saved(figure, "transfer")
+        return _saved(figure, name)
 
 
 def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
@@ -88,8 +93,6 @@ def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
     axes.set_xticks(range(len(matrix.targets)), matrix.targets, rotation=45, ha="right", fontsize=10)
     axes.set_yticks(range(len(matrix.sources)), matrix.sources, fontsize=10)
     axes.set_title(matrix.title, fontsize=11)
-    axes.set_xlabel("tagged")
-    axes.set_ylabel("trained on")
 
 
 def curves(table: Table, title: str) -> dict[str, bytes]:

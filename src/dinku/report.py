@@ -9,7 +9,7 @@ from statistics import mean, median
 
 from dinku import query
 from dinku.compare import evaluated_on, is_sample, noise, number, parts, ratio, scope, trained_on
-from dinku.effects import damage, matrices, perturbed, targets, transfer
+from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError
 from dinku.figures import Matrix, curves, fronts, heat
 from dinku.files import told, written
@@ -26,8 +26,9 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
     """Write a report into a folder, each file whole or not at all.
 
     ``report.html``, ``report.md``, ``report.tex`` (the tables), ``rows.csv``, ``curves.svg`` and ``curves.png``; where there are
-    several sources ``transfer.svg`` and ``transfer.png``, and where recipes' costs may be compared ``front.svg`` and
-    ``front.png``. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who may see those.
+    several sources ``transfer.svg`` and ``.png``, where several texts ``kept.svg`` and ``.png``, and where recipes' costs may be
+    compared ``front.svg`` and ``.png``. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who
+    may see those.
 
     Raises `DinkuError` where there is nothing to show yet, or, of status 1, where the system refuses to write.
     """
@@ -38,9 +39,12 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
         problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
         raise DinkuError(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
     title, found = _title(study, rows), matrices(tables)
-    content = _content(tables, rows, results, found)
+    parted = None if found else kept(tables, rows, results)
+    content = _content(tables, rows, results, found, parted)
     first = _title(study, tables[0].rows)
     figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
+    if parted:
+        figures |= heat([parted], f"{title}; {scope(clean)}", name="kept", axes=("", ""))
     files = {
         "report.html": html(title, content, figures=figures, examples=examples).encode(),
         "report.md": _markdown(title, content).encode(),
@@ -56,7 +60,9 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
     return [out / name for name in files]
 
 
-def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, found: Sequence[Matrix]) -> list[Part]:
+def _content(
+    tables: Sequence[Table], rows: Sequence[Row], results: Results, found: Sequence[Matrix], parted: Matrix | None
+) -> list[Part]:
     """Everything a report says, in order, whatever it is written as: verdicts first, then what they stand on."""
     cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in ledger(results)]
     out: list[Part] = ["## The paper's claims (arXiv 2404.04759)"]
@@ -70,6 +76,7 @@ def _content(tables: Sequence[Table], rows: Sequence[Row], results: Results, fou
         )
         if table is tables[0]:
             out.append("![F1 and what was done](curves.svg)")
+            out += ["![How much of the dense tagger's F1 is kept on each text](kept.svg)"] if parted else []
         out += _f1(table)
         if table.unfinished:
             out.append(f"Left out until they are measured on every language: {number(table.unfinished, 'recipe')}.")
