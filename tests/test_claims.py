@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 
 from dinku.claims import Verdict
+from dinku.methods import to_json
+from dinku.methods.layers import KeepLayers
 from dinku.questions import ASKED, ledger
 from dinku.recipe import canonical
 from dinku.results import Environment, Latency, Results, Row, Size, Training, totals
@@ -466,15 +468,16 @@ def test_c4_pairs_students_of_one_build_and_training(made: Made) -> None:
     made.quality("dense", 0, 61, steps=[TUNE, distil(), TUNE], arm="tuned", parameters=20_000)
     assert made.verdict("C4").verdict == "not measured"  # one was trained on
     made.quality("dense", 0, 66, steps=[TUNE, distil()], arm="same", parameters=20_000)
-    chosen = distil(student=[{"KeepLayers": {"keep": [], "layers": 3, "importance": "taylor"}}])
-    made.quality("dense", 0, 90, steps=[TUNE, chosen], arm="chosen otherwise", parameters=20_000)
+    for importance in ("magnitude", "taylor"):
+        chosen = distil(student=[to_json(KeepLayers(layers=3, importance=importance))])
+        made.quality("dense", 0, 90, steps=[TUNE, chosen], arm=f"by {importance}", parameters=20_000)
     again = distil(student=[{"KeepLayers": {"keep": [1, 2, 3]}}])
     made.quality("dense", 0, 79, steps=[TUNE, again], arm="zz, lucky", parameters=20_000, seeds=2)
     found = made.verdict("C4")
     assert found.measured == pytest.approx(6)
     assert "zz, lucky (another such student is judged)" in found.found
     assert (
-        "chosen otherwise; large's; tuned (no such student of another teacher with the same seed, data and text)"
+        "by magnitude; by taylor; large's; tuned (no such student of another teacher with the same seed, data and text)"
         in found.found
     )
 

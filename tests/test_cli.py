@@ -356,7 +356,9 @@ def test_what_failed_before_there_was_a_row_is_shown(
     dinku("run", make("other.yaml", STUDY.replace("name: small", "name: other")), "--only", "dense")
     status, out, err = dinku("report", "--json")  # of what can be reported, with a warning about the other
     assert (status, [*json.loads(out)]) == (0, ["other"])
-    assert "dinku: warning: small: no recipe" in err or "dinku: warning: " in err
+    assert err == "dinku: warning: results/small: has no rows to report; run `dinku run STUDY` first\n"
+    Path("results/small/rows.jsonl").write_text("no row\n")  # what is damaged isn't passed over
+    assert dinku("report")[0] == 2
 
 
 def test_progress_on_a_terminal_shows_what_was_said_as_it_is(

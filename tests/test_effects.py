@@ -68,6 +68,8 @@ def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
     for corpus, dense, pruned in (("elsewhere", 40, 10), ("illegible", 19, 10)):
         made.on("dense", 0, {"da": dense}, corpus=corpus)
         made.on("before", 0.6, {"da": pruned}, corpus=corpus)
+    made.on("before", 0.3, dict.fromkeys(HOME, 40), seeds=1)
+    made.on("before", 0.3, {"da": 40}, corpus="elsewhere", seeds=1)
     files = written(made)
     assert {"kept.svg", "kept.png"} <= set(files)
     assert "(kept.svg)" in files["report.md"].decode()
@@ -76,8 +78,10 @@ def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
     found = kept(tables, rows, made.results)
     assert found is not None
     home, elsewhere = found.targets
-    assert (elsewhere, found.sources) == ("elsewhere", ["before 60 %", "before 90 %"])
+    assert (elsewhere, found.sources) == ("elsewhere", ["before 30 % (1 seed)", "before 60 %", "before 90 %"])
     assert found.f1 == {
+        ("before 30 % (1 seed)", home): pytest.approx(50),
+        ("before 30 % (1 seed)", elsewhere): pytest.approx(100),
         ("before 60 %", home): pytest.approx(75),
         ("before 60 %", elsewhere): pytest.approx(25),
         ("before 90 %", home): 0,

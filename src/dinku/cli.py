@@ -805,13 +805,13 @@ def report(
     from dinku import report as reporting
     from dinku.sources import home
 
-    written, unfinished = {}, list[DinkuError]()
+    written, unfinished = {}, list[reporting.Unfinished]()
     for described in _studies(study, results):
         folder = out or home() / "reports" / described.name
         folder = folder if study or not out else out / described.name
         try:
             written[described.name] = reporting.write(described, _results(described, results), folder)
-        except DinkuError as error:
+        except reporting.Unfinished as error:
             unfinished.append(error)
     if unfinished and not written:
         raise unfinished[0]

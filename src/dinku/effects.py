@@ -8,16 +8,16 @@ from statistics import mean, pstdev
 
 import numpy as np
 
-from dinku.compare import Run, contrast, evaluated_on, trained_on, whole_runs
+from dinku.compare import Run, contrast, evaluated_on, number, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.figures import Matrix
 from dinku.page import Grid
+from dinku.questions import FLOOR
 from dinku.results import Results, Row
 from dinku.score import without_absent
 from dinku.tables import Cell, Table, label_of
 
 Part = str | Grid
-LEGIBLE = 20.0  # points of F1 that the dense tagger has where there is something to keep
 
 
 def targets(table: Table) -> list[Part]:
@@ -169,25 +169,28 @@ def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
 def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matrix | None:
     """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
 
-    That is what each table is evaluated on, and what the first is, perturbed. Texts where the dense tagger has less than 20
-    points are left out; there is none where there is but one text.
+    That is what each table is evaluated on, and what the first is, perturbed; over the seeds that both have, whose number is
+    told where the dense tagger has more. Texts where that has less than `dinku.questions.FLOOR` are left out; there is none where
+    there is but one text.
     """
-    first = tables[0]
-    if first.dense is None:
+    first, dense = tables[0], tables[0].dense
+    if dense is None:
         return None
     texts = {evaluated_on(table.rows[0]): _on(table.quality, results) for table in tables}
     texts |= {name: _on(of, results) for name, of in _noisy(first, rows).items()}
-    dense = {text: _mean_on(first.dense, of) or 0.0 for text, of in texts.items()}
-    legible = [text for text in texts if dense[text] >= LEGIBLE]
+    legible = [text for text, of in texts.items() if (_mean_on(dense, of) or 0.0) >= FLOOR]
     if len(legible) < 2:
         return None
-    found = {
-        (cell.label, text): 100 * value / dense[text]
-        for cell in first.cells
-        for text in legible
-        if cell is not first.dense and (value := _mean_on(cell, texts[text])) is not None
-    }
-    sources = [cell.label for cell in first.cells if cell is not first.dense]
+    found: dict[tuple[str, str], float] = {}
+    for cell in first.cells:
+        pairs = _pairs(dense, cell) if cell is not dense else []
+        label = cell.label if len(pairs) == len(dense.runs) else f"{cell.label} ({number(len(pairs), 'seed')})"
+        for text in legible:
+            of = texts[text]
+            both = [(of[a.address], of[b.address]) for a, b in pairs if a.address in of and b.address in of]
+            if whole := sum(before for before, _ in both):
+                found[label, text] = 100 * sum(after for _, after in both) / whole
+    sources = list(dict.fromkeys(label for label, _ in found))
     return Matrix("F1 kept, % of the dense tagger's", sources, legible, found) if found else None
 
 

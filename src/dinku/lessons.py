@@ -259,7 +259,8 @@ def _build(run: Run) -> str:
     for name, fields in (pair for step in [*steps[:at], *_inner(run)] for pair in step.items()):
         if name == "KeepLayers":
             layers = fields.get("layers") or len(fields["keep"])
-            other += [fields["importance"]] if fields.get("layers") else []
+            if fields.get("layers"):
+                other.append(fields.get("importance", "magnitude"))  # which JSON leaves out
         elif name == "RegroupHeads":
             heads = fields["heads"]
         elif name in ("StartFresh", "StartFrom"):

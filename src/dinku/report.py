@@ -22,6 +22,10 @@ from dinku.tables import Cell, Table, level_told
 Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
 
 
+class Unfinished(DinkuError):
+    """There is nothing to report on a study yet."""
+
+
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
     """Write a report into a folder, each file whole or not at all.
 
@@ -30,14 +34,14 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
     compared ``front.svg`` and ``.png``. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who
     may see those.
 
-    Raises `DinkuError` where there is nothing to show yet, or, of status 1, where the system refuses to write.
+    Raises `Unfinished` where there is nothing to show yet, and `DinkuError`, of status 1, where the system refuses to write.
     """
     rows = results.rows()
     clean = [row for row in rows if not row.perturbation]
     tables = [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
     if not tables:
         problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
-        raise DinkuError(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
+        raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
     title, found = _title(study, rows), matrices(tables)
     parted = None if found else kept(tables, rows, results)
     content = _content(tables, rows, results, found, parted)

@@ -30,8 +30,6 @@ from dinku.score import Counts, count
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
 BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
-
-
 _Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
 
 
@@ -264,7 +262,8 @@ class Results:
             there = {path.name for path in counts.iterdir()} if counts.exists() else set()
             keys = frozenset(row.key for row in rows if row.kind != "quality" or row.counts_file in there)
             self._known.update(complete_version=version, complete=keys)
-        return frozenset(self._known["complete"])
+        found: frozenset[tuple[str, ...]] = self._known["complete"]
+        return found
 
     def _read(self) -> Iterator[Row]:
         return self._records(self._file, Row)
