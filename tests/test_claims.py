@@ -90,7 +90,7 @@ class Made:
         sentences = more.pop("sentences", SENTENCES)
         note = f" ({sentences} of {self.split_size})" if sentences < self.split_size else ""
         return Row(
-            study="made",
+            study=self.folder.name,
             arm=arm or order,
             values={} if order == "dense" else {"sparsity": sparsity},
             recipe=recipe,

@@ -357,6 +357,17 @@ def test_what_failed_before_there_was_a_row_is_shown(
     status, out, err = dinku("report", "--json")  # of what can be reported, with a warning about the other
     assert (status, [*json.loads(out)]) == (0, ["other"])
     assert err == "dinku: warning: results/small: has no rows to report; run `dinku run STUDY` first\n"
+    Path("third.yaml").write_text(STUDY.replace("name: small", "name: third"))
+    dinku("run", "third.yaml", "--only", "dense")
+    status, out, _ = dinku("report", "--out", "there", "--json")
+    assert [*json.loads(out)] == ["other", "third", "*"]
+    assert {path.name for path in Path("there").iterdir()} == {
+        "other",
+        "third",
+        "report.html",
+        "report.md",
+        "report.tex",
+    }
     Path("results/small/rows.jsonl").write_text("no row\n")  # what is damaged isn't passed over
     assert dinku("report")[0] == 2
 
@@ -383,6 +394,10 @@ def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus
     assert Path(written["html"]).read_bytes() == page
     status, out, _ = dinku("claims", "--json")
     assert {v["study"] for v in json.loads(out)} == {"small"}
+    _, alone, _ = dinku("claims", "small")
+    status, told, _ = dinku("claims")
+    assert status == 0
+    assert re.findall(r"^\w\d  ", told, re.M) == re.findall(r"^\w\d  ", alone, re.M)  # every claim once
     status, _, err = dinku("claims", "--results", "nowhere")
     assert status == 2
     assert "holds the rows of no study; name a study" in err

@@ -177,6 +177,36 @@ def test_verdicts_come_first_and_failures_last(made: Made) -> None:
     assert again.startswith(text.rstrip())
 
 
+def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Path) -> None:
+    other = Made(tmp_path / "results" / "other")
+    other.quality("dense", 0, 90)
+    other.quality("before", 0.6, 50)
+    studies = (STUDY, made.results), (STUDY.model_copy(update={"name": "other"}), other.results)
+    reports = [report.Report.of(*each) for each in studies]
+    for each in reports:
+        each.write(tmp_path / "out" / each.name)
+    paths = report.write_together(reports, tmp_path / "out")
+    assert [path.name for path in paths] == ["report.html", "report.md", "report.tex"]
+    page, text, _ = (path.read_text() for path in paths)
+    head, *ledger = table(text, after="## The paper's claims (arXiv 2404.04759)")
+    assert head[:3] == ["claim", "verdict", "study"]
+    said = {claim: [line[1:3] for line in ledger if line[0] == claim] for claim in ("C1", "C2", "C5")}
+    assert said == {
+        "C1": [["**fails**", "other"], ["**undecided**", "made"]],  # what decides comes first
+        "C2": [["**holds**", "made"]],  # and what doesn't measure it isn't there
+        "C5": [["**not measured**", ""]],
+    }
+    assert (
+        text.index("## made") < text.index("### F1") < text.index("#### before, by language") < text.index("## other")
+    )
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (tmp_path / "out" / image).is_file()
+    assert page.count("<svg") == 4
+    assert re.findall('<a href="#(.*?)">(.*?)</a>', page)[1:] == [
+        (re.findall(f'id="(.*?)">{name}</h2>', page)[0], name) for name in ("made", "other")
+    ]
+
+
 def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
     files = written(made)
     tex, markdown = files["report.tex"].decode(), files["report.md"].decode()

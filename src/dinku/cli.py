@@ -801,21 +801,24 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write; DINKU_HOME/reports unless given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any."""
+    """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any; these also on one page."""
     from dinku import report as reporting
     from dinku.sources import home
 
-    written, unfinished = {}, list[reporting.Unfinished]()
+    reports, written, unfinished = [], {}, list[reporting.Unfinished]()
+    below = out or home() / "reports"
     for described in _studies(study, results):
-        folder = out or home() / "reports" / described.name
-        folder = folder if study or not out else out / described.name
         try:
-            written[described.name] = reporting.write(described, _results(described, results), folder)
+            reports.append(reporting.Report.of(described, _results(described, results)))
         except reporting.Unfinished as error:
             unfinished.append(error)
+            continue
+        written[described.name] = reports[-1].write(out if study and out else below / described.name)
     if unfinished and not written:
         raise unfinished[0]
     _warn(str(error) for error in unfinished)
+    if len(reports) > 1:
+        written["*"] = reporting.write_together(reports, below)  # no study can have that name
     if as_json:
         documents = {name: {path.suffix[1:]: str(path) for path in paths} for name, paths in written.items()}
         return _print_json(next(iter(documents.values())) if study else documents)
@@ -826,19 +829,19 @@ def report(
 
 @app.command()
 def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
-    """The paper's claims: holds, fails, undecided or not measured, each with its numbers."""
-    from dinku.questions import ledger
+    """The paper's claims: holds, fails, undecided or not measured, each with its numbers.
+
+    Without a study, what each study that measures something of a claim says of it.
+    """
+    from dinku.questions import ledger, together
 
     verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
+    every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
     if as_json:
-        return _print_json(
-            [v.document() | ({} if study else {"study": name}) for name, told in verdicts.items() for v in told]
-        )
-    for name, told in verdicts.items():
-        if not study:
-            print(f"{name}\n")
-        for verdict in told:
-            print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
+        return _print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
+    for name, verdict in [("", verdict) for _, verdict in every] if study else together(verdicts):
+        where = f"\n    {name}" if name else ""
+        print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}{where}\n    {verdict.found}\n")
     return None
 
 

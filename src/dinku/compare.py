@@ -288,8 +288,8 @@ def percent(sparsity: float) -> str:
     return f"{100 * sparsity:.4g} %"
 
 
-def number(n: int, thing: str) -> str:
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+def number(n: int, thing: str, things: str = "") -> str:
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {things or f'{thing}s'}"
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:

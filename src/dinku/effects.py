@@ -211,8 +211,11 @@ def matrices(tables: Sequence[Table]) -> list[Matrix]:
             key = (label_of(cell.arm, rest), row.base_digest, row.split)
             for language, f1 in cell.by_language.items():
                 by[key].setdefault((source, language), f1)
+    families = {source.partition(":")[0] for values in by.values() for source, _ in values}
     out = []
     for key, values in by.items():
+        if len(families) == 1:  # then the languages alone say it
+            values = {(source.partition(":")[2] or source, language): f1 for (source, language), f1 in values.items()}
         sources, languages = (sorted({pair[i] for pair in values}) for i in (0, 1))
         if len(sources) > 1 and len(languages) > 1:
             out.append(Matrix(key[0], sources, languages, values))

@@ -58,21 +58,25 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
 def heat(
     matrices: Sequence[Matrix], title: str, *, name: str = "transfer", axes: tuple[str, str] = ("trained on", "tagged")
 ) -> dict[str, bytes]:
-    """Matrices side by side, and below each but the first what it is more than that."""
+    """Matrices side by side, and below each but the first what it is more than that; beside the second, where there are two."""
     import matplotlib
     from matplotlib.figure import Figure
 
     first = matrices[0]
-    rows = [matrices, [m.minus(first) for m in matrices[1:]]] if len(matrices) > 1 else [matrices]
+    shown = [(matrix, False) for matrix in matrices]
+    more = [(matrix.minus(first), True) for matrix in matrices[1:]]
+    lines = [shown, more] if len(matrices) > 2 else [shown + more]
+    columns = max(map(len, lines))
     width, height = 2.6 + 0.55 * len(first.targets), 1.6 + 0.45 * len(first.sources)
     with matplotlib.rc_context(_SETTINGS | {"axes.grid": False}):
-        figure = Figure(figsize=(width * len(matrices), height * len(rows) + 0.6), layout="constrained")
-        panels = figure.subplots(len(rows), len(matrices), squeeze=False)
-        for i, line in enumerate(rows):
-            for axis in panels[i, : len(matrices) - len(line)]:
+        figure = Figure(figsize=(width * columns, height * len(lines) + 0.6), layout="constrained")
+        panels = figure.subplots(len(lines), columns, squeeze=False)
+        for places, line in zip(panels, lines, strict=True):
+            empty = columns - len(line)
+            for axis in places[:empty]:
                 axis.set_axis_off()
-            for axis, matrix in zip(panels[i, len(matrices) - len(line) :], line, strict=True):
-                _draw_heat(axis, matrix, differences=bool(i))
+            for axis, (matrix, differences) in zip(places[empty:], line, strict=True):
+                _draw_heat(axis, matrix, differences=differences)
                 axis.set_ylabel(axes[0])
                 axis.set_xlabel(axes[1])
         figure.suptitle(textwrap.fill(title, round(10 * figure.get_figwidth())), fontsize=13)

@@ -37,11 +37,17 @@ class Example(NamedTuple):
 
 
 def html(
-    title: str, parts: Sequence[str | Grid], *, figures: Mapping[str, bytes], examples: Sequence[Example] = ()
+    title: str,
+    parts: Sequence[str | Grid],
+    *,
+    figures: Mapping[str, bytes],
+    examples: Sequence[Example] = (),
+    contents: bool = False,
 ) -> str:
     """Paragraphs and headings (``## …``) as Markdown has them, tables, and where an image stands that SVG of ``figures``.
 
-    Text is escaped; of Markdown's own marks only ``**bold**`` is known.
+    Text is escaped; of Markdown's own marks only ``**bold**`` is known. ``contents`` puts links to the headings of the first
+    rank (``## …``) on top.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup, escape
@@ -57,7 +63,7 @@ def html(
     environment.filters |= {"inline": inline, "warmth": _warmth, "figure": figure}
     environment.tests["grid"] = lambda part: isinstance(part, Grid)
     template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    shown: dict[str, Any] = {"title": title, "parts": parts, "examples": examples}
+    shown: dict[str, Any] = {"title": title, "parts": parts, "examples": examples, "contents": contents}
     return template.render(**shown)
 
 

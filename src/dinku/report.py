@@ -1,61 +1,125 @@
-"""A page, tables, a flat file and a figure from the rows of a study. Pure: the same rows in any order give the same bytes."""
+"""A page, tables, a flat file and a figure from the rows of a study, and one page of several studies.
+
+Pure: the same rows in any order give the same bytes.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
 from dinku import query
+from dinku.claims import Verdict
 from dinku.compare import evaluated_on, is_sample, noise, number, parts, ratio, scope, trained_on
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError
 from dinku.figures import Matrix, curves, fronts, heat
 from dinku.files import told, written
 from dinku.page import Example, Grid, html
-from dinku.questions import ledger
+from dinku.questions import ledger, together
 from dinku.results import Results, Row
 from dinku.study import Study
 from dinku.tables import Cell, Table, level_told
 
 Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
+CLAIMS = "## The paper's claims (arXiv 2404.04759)"
 
 
 class Unfinished(DinkuError):
     """There is nothing to report on a study yet."""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What there is to say on a study, before it is written down: its verdicts, and then the parts that they stand on."""
+
+    name: str
+    title: str
+    verdicts: Sequence[Verdict]
+    parts: Sequence[Part]
+    figures: Mapping[str, bytes]
+    rows: Sequence[Row]
+
+    @classmethod
+    def of(cls, study: Study, results: Results) -> Report:
+        """Raises `Unfinished` where there is nothing to show yet."""
+        rows = results.rows()
+        clean = [row for row in rows if not row.perturbation]
+        tables = [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
+        if not tables:
+            problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
+            raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
+        title, found = _title(study, rows), matrices(tables)
+        parted = None if found else kept(tables, rows, results)
+        content = _content(tables, rows, results, found, parted)
+        first = _title(study, tables[0].rows)
+        figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
+        if parted:
+            figures |= heat([parted], f"{title}; {scope(clean)}", name="kept", axes=("", ""))
+        return cls(study.name, title, ledger(results), content, figures, rows)
+
+    def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
+        """Write it into a folder, each file whole or not at all.
+
+        ``report.html``, ``report.md``, ``report.tex`` (the tables), ``rows.csv``, ``curves.svg`` and ``curves.png``; where there
+        are several sources ``transfer.svg`` and ``.png``, where several texts ``kept.svg`` and ``.png``, and where recipes' costs
+        may be compared ``front.svg`` and ``.png``. The page alone shows ``examples``: it is self-contained, and may be sent to
+        anyone who may see those.
+
+        Raises `DinkuError`, of status 1, where the system refuses to write.
+        """
+        cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in self.verdicts]
+        content = [CLAIMS, Grid(["claim", "verdict", "the paper says", "found"], cells), *self.parts]
+        page = html(self.title, content, figures=self.figures, examples=examples)
+        return _write(out, _texts(self.title, content, page) | {"rows.csv": _csv(self.rows)} | {**self.figures})
+
+
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
-    """Write a report into a folder, each file whole or not at all.
+    """`Report.of` a study, written."""
+    return Report.of(study, results).write(out, examples=examples)
 
-    ``report.html``, ``report.md``, ``report.tex`` (the tables), ``rows.csv``, ``curves.svg`` and ``curves.png``; where there are
-    several sources ``transfer.svg`` and ``.png``, where several texts ``kept.svg`` and ``.png``, and where recipes' costs may be
-    compared ``front.svg`` and ``.png``. The page alone shows ``examples``: it is self-contained, and may be sent to anyone who
-    may see those.
 
-    Raises `Unfinished` where there is nothing to show yet, and `DinkuError`, of status 1, where the system refuses to write.
+def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
+    """Write the reports of several studies as one, one ledger first: ``report.html``, ``report.md`` and ``report.tex``.
+
+    The Markdown shows the figures that `Report.write` leaves in folders of the studies' names below ``out``; the page holds
+    them itself. Raises `DinkuError`, of status 1, where the system refuses to write.
     """
-    rows = results.rows()
-    clean = [row for row in rows if not row.perturbation]
-    tables = [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
-    if not tables:
-        problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
-        raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
-    title, found = _title(study, rows), matrices(tables)
-    parted = None if found else kept(tables, rows, results)
-    content = _content(tables, rows, results, found, parted)
-    first = _title(study, tables[0].rows)
-    figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
-    if parted:
-        figures |= heat([parted], f"{title}; {scope(clean)}", name="kept", axes=("", ""))
-    files = {
-        "report.html": html(title, content, figures=figures, examples=examples).encode(),
+    title = f"What {number(len(reports), 'study', 'studies')} found"
+    verdicts = together({report.name: report.verdicts for report in reports})
+    cells = [[v.claim, f"**{v.verdict}**", study, v.said, v.found] for study, v in verdicts]
+    content: list[Part] = [CLAIMS, Grid(["claim", "verdict", "study", "the paper says", "found"], cells)]
+    figures: dict[str, bytes] = {}
+    for report in reports:
+        content += [f"## {report.name}", f"**{report.title}.**"]
+        content += [_below(part, report.name) for part in report.parts]
+        figures |= {f"{report.name}/{name}": data for name, data in report.figures.items()}
+    return _write(out, _texts(title, content, html(title, content, figures=figures, contents=True)))
+
+
+def _below(part: Part, study: str) -> Part:
+    """A part of a study's report where the study is a chapter: its headings a step smaller, its figures in its folder."""
+    if isinstance(part, str) and part.startswith("#"):
+        return f"#{part}"
+    return re.sub(r"^(!\[.*\]\()", rf"\g<1>{study}/", part) if isinstance(part, str) else part
+
+
+def _texts(title: str, content: Sequence[Part], page: str) -> dict[str, bytes]:
+    return {
+        "report.html": page.encode(),
         "report.md": _markdown(title, content).encode(),
         "report.tex": latex(content).encode(),
-        "rows.csv": query.as_csv(query.records(rows)).encode(),
-        **figures,
     }
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    return query.as_csv(query.records(rows)).encode()
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -67,10 +131,8 @@ def write(study: Study, results: Results, out: Path, *, examples: Sequence[Examp
 def _content(
     tables: Sequence[Table], rows: Sequence[Row], results: Results, found: Sequence[Matrix], parted: Matrix | None
 ) -> list[Part]:
-    """Everything a report says, in order, whatever it is written as: verdicts first, then what they stand on."""
-    cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in ledger(results)]
-    out: list[Part] = ["## The paper's claims (arXiv 2404.04759)"]
-    out += [Grid(["claim", "verdict", "the paper says", "found"], cells), "## What was measured"]
+    """What verdicts stand on, in order, whatever it is written as."""
+    out: list[Part] = ["## What was measured"]
     weighed: set[str] = set()
     for table in tables:
         here = table.rows[0]
