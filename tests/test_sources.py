@@ -88,6 +88,14 @@ def test_all_is_the_ten_without_chinese(cache: Path) -> None:
     assert read.name == "masakhaner:all"
 
 
+@pytest.mark.parametrize(
+    ("wanted", "languages"),
+    [("all,-hau", TEN.replace("hau, ", "")), ("-swa,all, -amh,zh", f"{TEN[5:]}, zh".replace("swa, ", ""))],
+)
+def test_languages_may_be_left_out(cache: Path, wanted: str, languages: str) -> None:
+    assert ", ".join(sources.load(f"masakhaner:{wanted}", "test").languages) == languages
+
+
 def test_several_languages_are_joined_in_their_order(cache: Path) -> None:
     read = sources.load("masakhaner:yor,hau, yor", "test")
     assert [s.words[0] for s in read] == ["yor1", "hau1"]
@@ -132,6 +140,10 @@ def test_licences(tmp_path: Path) -> None:
         ("masakhaner:", f"MasakhaNER 1.0 has no language ''; it has all, {TEN}, zh"),
         ("masakhaner:hau,xx", f"MasakhaNER 1.0 has no language 'xx'; it has all, {TEN}, zh"),
         ("masakhaner:../../x", f"MasakhaNER 1.0 has no language '../../x'; it has all, {TEN}, zh"),
+        ("masakhaner:all,-xx", f"MasakhaNER 1.0 has no language 'xx'; it has all, {TEN}, zh"),
+        ("masakhaner:hau,-swa", "leaves out swa, which isn't in it; write all,-hau or hau,swa"),
+        ("masakhaner:-hau", "leaves out hau, which isn't in it; write all,-hau or hau,swa"),
+        ("masakhaner:hau,-hau", "leaves out all that is in it; name a language"),
         ("masakhaner:/etc", f"MasakhaNER 1.0 has no language '/etc'; it has all, {TEN}, zh"),
     ],
 )

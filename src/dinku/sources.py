@@ -124,10 +124,10 @@ Name = str | os.PathLike[str]
 def load(name: Name | Sequence[Name], split: str) -> Corpus:
     """One split of the corpora that ``name`` means, joined in their order; the corpus bears that name.
 
-    A name is ``family:language``, with several languages as ``masakhaner:hau,swa`` and every one as
-    ``masakhaner:all``, where the embedded sample is the family ``sample``; or a path. A folder holds ``train``,
-    ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders of
-    these, one a language; its name is the language. A file is one split whatever is asked for: that of its name
+    A name is ``family:language``, with several languages as ``masakhaner:hau,swa``, every one as ``masakhaner:all`` and
+    all but one as ``masakhaner:all,-hau``, where the embedded sample is the family ``sample``; or a path. A folder holds
+    ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders
+    of these, one a language; its name is the language. A file is one split whatever is asked for: that of its name
     (``dev.txt``), or else the one asked for. Its language is its name without suffix, or the folder's where that is a
     split's.
 
@@ -346,16 +346,24 @@ def _sampled(name: str) -> tuple[str, ...]:
 
 
 def _languages(name: str, title: str, wanted: str, every: Sequence[str], apart: Sequence[str] = ()) -> tuple[str, ...]:
-    languages: list[str] = []
-    for language in map(str.strip, wanted.split(",")):
-        if language == "all":
-            languages += every
-        elif language in every or language in apart:
-            languages.append(language)
-        else:
+    languages: dict[str, None] = {}
+    left_out: set[str] = set()
+    for part in map(str.strip, wanted.split(",")):
+        language = part.removeprefix("-")
+        if part == "all":
+            languages |= dict.fromkeys(every)
+        elif language not in (*every, *apart):
             remedy = _known(language, "it has all,", (*every, *apart))
             raise DinkuError(f"{title} has no language {language!r}", where=name, remedy=remedy)
-    return tuple(dict.fromkeys(languages))
+        elif part == language:
+            languages[language] = None
+        else:
+            left_out.add(language)
+    if idle := sorted(left_out - languages.keys()):
+        raise DinkuError(f"leaves out {idle[0]}, which isn't in it", where=name, remedy="write all,-hau or hau,swa")
+    if left_out >= languages.keys():
+        raise DinkuError("leaves out all that is in it", where=name, remedy="name a language")
+    return tuple(language for language in languages if language not in left_out)
 
 
 def _cached(source: Source, language: str, split: str) -> Corpus:
