@@ -836,12 +836,18 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     from dinku.questions import ledger, together
 
     verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
-    every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
     if as_json:
+        every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
         return _print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
-    for name, verdict in [("", verdict) for _, verdict in every] if study else together(verdicts):
-        where = f"\n    {name}" if name else ""
-        print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}{where}\n    {verdict.found}\n")
+    if study:
+        for verdict in next(iter(verdicts.values())):
+            print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
+        return None
+    for claim, told in together(verdicts).items():
+        print(f"{claim}  {told[0][1].said}")
+        for name, verdict in told:
+            print(f"    {verdict.verdict}{f' in {name}' if name else ''}: {verdict.found}")
+        print()
     return None
 
 

@@ -75,15 +75,15 @@ def ledger(results: Results) -> list[Verdict]:
     return [*judged(results), *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items())]
 
 
-def together(ledgers: Mapping[str, Sequence[Verdict]]) -> list[tuple[str, Verdict]]:
-    """The verdicts of several studies by claim, each with its study: those that decide first, and none of studies that measure
-    nothing of it. A claim that no study measures is there once, of no study, and with the longest account of why."""
-    out = []
+def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:
+    """By claim the verdicts of several studies, each with its study: those that decide first, and none of studies that measure
+    nothing of it. Where no study does, there is one, of no study, with the longest account of why."""
+    out = {}
     for claim in {verdict.claim: None for told in ledgers.values() for verdict in told}:
         own = [(study, verdict) for study, told in ledgers.items() for verdict in told if verdict.claim == claim]
         measured = [(study, verdict) for study, verdict in own if verdict.verdict != "not measured"]
         without = [("", max((verdict for _, verdict in own), key=lambda v: len(v.found)))]
-        out += sorted(measured, key=lambda of: of[1].verdict == "undecided") or without
+        out[claim] = sorted(measured, key=lambda of: ("holds", "fails", "undecided").index(of[1].verdict)) or without
     return out
 
 

@@ -90,14 +90,24 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
     """
     title = f"What {number(len(reports), 'study', 'studies')} found"
     verdicts = together({report.name: report.verdicts for report in reports})
-    cells = [[v.claim, f"**{v.verdict}**", study, v.said, v.found] for study, v in verdicts]
-    content: list[Part] = [CLAIMS, Grid(["claim", "verdict", "study", "the paper says", "found"], cells)]
+    brief = [[claim, told[0][1].said, _agreed(told)] for claim, told in verdicts.items()]
+    cells = [[claim, f"**{v.verdict}**", study, v.found] for claim, told in verdicts.items() for study, v in told]
+    content: list[Part] = [CLAIMS, Grid(["claim", "the paper says", "verdict"], brief)]
+    content += ["## What each study found of them", Grid(["claim", "verdict", "study", "found"], cells)]
     figures: dict[str, bytes] = {}
     for report in reports:
         content += [f"## {report.name}", f"**{report.title}.**"]
         content += [_below(part, report.name) for part in report.parts]
         figures |= {f"{report.name}/{name}": data for name, data in report.figures.items()}
     return _write(out, _texts(title, content, html(title, content, figures=figures, contents=True)))
+
+
+def _agreed(told: Iterable[tuple[str, Verdict]]) -> str:
+    """Which studies come to which verdict."""
+    studies: dict[str, list[str]] = {}
+    for study, verdict in told:
+        studies.setdefault(verdict.verdict, []).append(study)
+    return "; ".join(f"**{verdict}**" + f" in {', '.join(names)}" * any(names) for verdict, names in studies.items())
 
 
 def _below(part: Part, study: str) -> Part:
