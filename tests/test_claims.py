@@ -152,7 +152,7 @@ def made(tmp_path: Path) -> Made:
 
 def test_every_claim_is_listed_though_nothing_is_measured(made: Made) -> None:
     found = ledger(made.results)
-    assert [v.claim for v in found] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N2", "N3"]
+    assert [v.claim for v in found] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N1", "N2", "N3"]
     assert all((v.verdict, v.measured, v.interval, v.rows) == ("not measured", None, None, ()) for v in found)
 
 

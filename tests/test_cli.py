@@ -292,7 +292,15 @@ def test_a_study_from_plan_to_claims(dinku: Command, corpus: Path, home: Path) -
     assert all(Path(path).is_file() for path in json.loads(out).values())
     assert str(home) in out
     status, out, _ = dinku("claims", "small.yaml", "--json")
-    assert [v["claim"] for v in json.loads(out)] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N2", "N3"]
+    assert [v["claim"] for v in json.loads(out)] == [
+        *(f"C{i}" for i in range(1, 9)),
+        "Q1",
+        "Q2",
+        "Q3",
+        "N1",
+        "N2",
+        "N3",
+    ]
     assert {"claim", "verdict", "measured", "interval", "rows"} <= set(json.loads(out)[0])
     status, out, _ = dinku("plan", "small.yaml")
     assert status == 0

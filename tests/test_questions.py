@@ -312,3 +312,33 @@ def test_every_known_family_is_one_of_a_language_that_can_be_fetched_or_is_outsi
     assert FAMILY["zh"] != FAMILY["da"]
     assert len(FAMILY) == len(set(FAMILY))
     assert SENTENCES == 100  # what the numbers above are made for
+
+
+def test_n1_holds_the_smallest_encoder_against_the_largest(made: Tagged) -> None:
+    """By claims that both decide; one that only one measures, or leaves undecided, says nothing."""
+
+    def small(f1: int, **more: Any) -> Verdict:
+        own = replace(made, base="small")
+        own.quality("dense", 0, 70, parameters=20_000)
+        own.quality("before", 0.6, f1, parameters=20_000, **more)
+        return made.verdict("N1")
+
+    made.quality("dense", 0, 80)
+    made.quality("before", 0.6, 80)
+    made.quality("before", 0.9, 50)
+    made.quality("after", 0.9, 20)
+    assert made.verdict("N1").verdict == "not measured"
+    assert small(70, seeds=1).verdict == "undecided"
+    held = small(70, seeds=range(1, 3))
+    assert (held.verdict, held.measured) == ("holds", None)
+    assert held.found == "On small and on tiny: C1 holds, holds."
+    assert {row.recipe["base"] for row in made.results.rows() if row.address in held.rows} == {"small", "tiny"}
+
+
+def test_n1_fails_where_the_two_come_to_another_verdict(made: Tagged) -> None:
+    for base, f1, parameters in (("small", 40, 20_000), ("tiny", 80, 50_000)):
+        own = replace(made, base=base)
+        own.quality("dense", 0, 80, parameters=parameters)
+        own.quality("before", 0.6, f1, parameters=parameters)
+    found = made.verdict("N1")
+    assert (found.verdict, "C1 fails, holds" in found.found) == ("fails", True)

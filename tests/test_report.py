@@ -264,7 +264,7 @@ def test_sizes_and_times(made: Made) -> None:
 
 def test_the_ledger_is_in_it(made: Made) -> None:
     claims = table(written(made)["report.md"].decode(), after="## The paper's claims")
-    assert [line[0] for line in claims[1:]] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N2", "N3"]
+    assert [line[0] for line in claims[1:]] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N1", "N2", "N3"]
     assert [line[1] for line in claims[1:3]] == ["**undecided**", "**holds**"]
 
 

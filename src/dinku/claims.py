@@ -80,9 +80,10 @@ class Verdict:
         }
 
 
-def judged(results: Results) -> list[Verdict]:
-    """A verdict on each of these claims, in the paper's order."""
-    rows = [row for row in results.rows() if row.seen and not row.perturbation]
+def judged(rows: Sequence[Row], results: Results) -> list[Verdict]:
+    """A verdict on each of these claims, in the paper's order, by those of the rows that are of clean text in languages that were
+    trained on."""
+    rows = [row for row in rows if row.seen and not row.perturbation]
     evidence = Evidence.of(rows, results)
     lessons, left = Lesson.all(rows, results)
     found = {

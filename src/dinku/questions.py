@@ -1,7 +1,7 @@
-"""C8, and what the paper leaves open (Q1 to Q3) or unchecked (N2, N3), as predicates over rows like its other claims.
+"""C8, and what the paper leaves open (Q1 to Q3) or unchecked (N1 to N3), as predicates over rows like its other claims.
 
-They are about languages that weren't trained on and about text that isn't clean. A question is put as a statement, so that
-rows can say whether it holds. A target's labels that its gold lacks are left out of its F1 here.
+But for Q3 and N1 they are about languages that weren't trained on and text that isn't clean. A question is put as a statement,
+so that rows can say whether it holds. A target's labels that its gold lacks are left out of its F1 here.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ ASKED = {
     "Q1": "Beyond 50 % sparsity, too, zero-shot F1 stays within 2 points of the dense tagger's, in Africa and elsewhere.",
     "Q2": "Features of a language say how much sparsity it tolerates.",
     "Q3": "A smaller teacher's student keeps more of its teacher's F1 because that has less to pass on.",
+    "N1": "On a smaller encoder of the family (AfriBERTa small) the claims come out as on the larger.",
     "N2": "Compression costs languages of unseen families no larger part of their F1 than languages trained on.",
     "N3": "On noisy and out-of-domain text a compressed tagger is no more fragile than its loss on clean text says.",
 }
@@ -69,10 +70,14 @@ def ledger(results: Results) -> list[Verdict]:
         "Q1": _farther([r for r in clean if not r.seen and r.language in FAMILY], results),
         "Q2": _tolerant(clean, results),
         "Q3": _passed_on([r for r in clean if r.seen], results),
+        "N1": _on_small(results),
         "N2": _other_families(clean, results),
         "N3": _fragile(rows, results),
     }
-    return [*judged(results), *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items())]
+    return [
+        *judged(results.rows(), results),
+        *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items()),
+    ]
 
 
 def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:
@@ -293,6 +298,40 @@ def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
     told.append(str(left))
     runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
     return _answer("Q3", verdict, at, told, runs)
+
+
+def _on_small(results: Results) -> Verdict | None:
+    """N1: what C1 to C7 come to on the smallest encoder that has a dense tagger here, and on the largest, by linear layers.
+
+    It holds where some claim is decided on both and each such claim alike, fails where one is decided otherwise on the one than
+    on the other, and is else undecided. Nothing is reported as a number.
+    """
+    rows = results.rows()
+    sizes: dict[str, int] = {}
+    names: dict[str, str] = {}
+    for row in rows:
+        if row.size and is_dense(row):
+            sizes[row.base_digest] = max(row.size.linear, sizes.get(row.base_digest, 0))
+            names[row.base_digest] = str(row.recipe["base"])
+    if len(set(sizes.values())) < 2:
+        return None
+    both = [min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)]
+    small, large = (
+        {v.claim: v for v in judged([row for row in rows if row.base_digest == base], results) if v.rows}
+        for base in both
+    )
+    claims = [claim for claim in small if claim in large]
+    if not claims:
+        return None
+    pairs = {claim: (small[claim].verdict, large[claim].verdict) for claim in claims}
+    decided = [pair for pair in pairs.values() if "undecided" not in pair]
+    verdict: Judgement = "undecided"
+    if decided:
+        verdict = "holds" if all(a == b for a, b in decided) else "fails"
+    told = "; ".join(f"{claim} {a}, {b}" for claim, (a, b) in pairs.items())
+    found = f"On {names[both[0]]} and on {names[both[1]]}: {told}."
+    addresses = {address for claim in claims for each in (small, large) for address in each[claim].rows}
+    return Verdict("N1", ASKED["N1"], verdict, None, None, tuple(sorted(addresses)), found)
 
 
 @dataclass(frozen=True)
