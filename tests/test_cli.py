@@ -411,6 +411,27 @@ def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus
     assert "holds the rows of no study; name a study" in err
 
 
+def test_what_a_study_made_is_had_by_its_address(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    _, ran, _ = dinku("run", "small.yaml", "--only", "dense", "--json")
+    address = next(row["address"] for row in json.loads(ran))
+    made = [
+        dinku("inspect", name, "--json")
+        for name in (address, address[:8], home / "store" / address[:2] / address / "tagger")
+    ]
+    assert [status for status, _, _ in made] == [0, 0, 0]
+    assert len({out.replace(address[:8], "") for _, out, _ in made}) <= 2  # but for the name that was given
+    status, out, _ = dinku("evaluate", address[:12], "--corpus", corpus, "--json")
+    assert status == 0
+    for row in (row for row in json.loads(ran) if row["address"] == address):
+        gold = sum(counts[0] for counts in row["spans"]["default"].values())
+        assert json.loads(out)["by_language"][row["language"]]["default"]["support"] == gold
+    (home / "store" / address[:2] / f"{address[:8]}{'0' * 56}").mkdir()
+    (home / "store" / address[:2] / f"{address[:8]}{'0' * 56}" / "step.json").write_text("{}")
+    assert "is the beginning of several addresses" in dinku("inspect", address[:8])[2]
+
+
 def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home: Path) -> None:
     tiny_tagger(tags=()).save(home / "models" / "encoder")
     grid = "grid: {keep: [[1], [0, 1], [0]]}"
@@ -615,6 +636,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("tags that are lists", lambda: ["inspect", model('{"id2label": ["O"]}')], "id2label"),
     ("a NUL byte in text", lambda: ["predict", "tagger", make("t", b"a\0b\n")], "t:1: holds a NUL byte"),
+    ("no such address", lambda: ["inspect", "deadbeef"], "deadbeef: is no address in"),
     ("a path that leads nowhere", lambda: ["inspect", "../my-tagger"], "../my-tagger: there is no such model"),
     ("no name of a model", lambda: ["inspect", "a--b/c..d"], "a--b/c..d: "),
     (

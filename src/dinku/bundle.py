@@ -127,7 +127,7 @@ class Bundle:
 
     @classmethod
     def open(cls, name: str, *, threads: int | None = None) -> Self:
-        """Open a bundle by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
+        """Open a bundle by folder, name under ``DINKU_HOME/models``, address or Hub id, on all cores unless told otherwise.
 
         Raises `DinkuError` where it is none, or is damaged: a file that is missing or isn't the one that was exported, a
         model that reads files outside of the bundle.

@@ -39,7 +39,12 @@ data = typer.Typer()
 app.add_typer(data, name="data")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name under DINKU_HOME/models, or a Hub id.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="A folder, a name under DINKU_HOME/models, an address in the store, or a Hub id."
+    ),
+]
 Corpora = Annotated[
     str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
 ]

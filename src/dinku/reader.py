@@ -50,7 +50,7 @@ class Reader:
 
 
 def open(model: str, *, threads: int | None = None, precision: str | None = None, device: str = "cpu") -> Reader:
-    """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models`` or Hub id, on all cores unless told otherwise.
+    """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models``, address or Hub id; on all cores unless told else.
 
     ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, gives no tags, or
     can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``.

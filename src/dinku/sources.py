@@ -445,7 +445,8 @@ HOUSE = "dinku:house"  # the encoder inside the package
 
 
 def model_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a model: a path, a name under ``home()/models``, ``dinku:house`` or a Hub id, ``owner/name[@revision]``.
+    """The folder of a model: a path, a name under ``home()/models``, ``dinku:house``, what a run left in ``home()/store`` by its
+    address or at least eight digits of it, or a Hub id, ``owner/name[@revision]``.
 
     A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
     bundle what its engine reads.
@@ -459,6 +460,8 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
         return home() / "models" / text
     if Path(text).exists():
         raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
+    if re.fullmatch("[0-9a-f]{8,64}", text):
+        return _stored(text)
     repository, _, revision = text.partition("@")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository, re.ASCII):
         raise DinkuError(
@@ -483,6 +486,19 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
         raise DinkuError(
             f"no such folder, and it {reason}", where=text, remedy="name a folder, or allow the network"
         ) from None
+
+
+def _stored(address: str) -> Path:
+    """What `dinku.store` keeps at an address, of which ``address`` is the beginning."""
+    store = home() / "store"
+    found = sorted(path.parent for path in store.glob(f"{address[:2]}/{address}*/step.json"))
+    if not found:
+        remedy = "see `dinku results --by arm,seed,address`, or run the study again"
+        raise DinkuError(f"is no address in {store}", where=address, remedy=remedy)
+    if len(found) > 1:
+        several = " and ".join(path.name for path in found)
+        raise DinkuError("is the beginning of several addresses", where=address, remedy=f"tell {several} apart")
+    return found[0] / "tagger"
 
 
 _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
