@@ -223,6 +223,13 @@ def test_q2_judges_neither_few_languages_nor_few_seeds(tmp_path: Path) -> None:
     found = tolerant(made, dict.fromkeys(TEN[:5], 3), {language: 100 + i for i, language in enumerate(TEN[:5])})
     assert (found.verdict, found.measured) == ("undecided", None)
     assert "all tolerate as much" in found.found
+    few = tolerant(
+        Tagged(tmp_path / "few" / "made"),
+        dict(zip(TEN, range(4), strict=False)),
+        dict(zip(TEN, range(100, 104), strict=False)),
+    )
+    assert (few.verdict, few.measured) == ("undecided", None)
+    assert "fewer than 5 languages" in few.found
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ ASKED = {
 DROP = 5.0  # F1 points: what C8's "considerably" is taken to mean
 TOLERATED = 0.01  # of F1: what a language's best sparsity may cost
 FRAGILE = 5.0  # points of the percentage of F1 that is kept: what "no more" is taken to mean in N2 and N3
+CORRELATED = 5  # languages: of fewer no order is unlikely enough to be told from chance
 LANGUAGES = 10  # fewer say nothing about what features of a language explain
 FLOOR = 20.0  # F1 points: a language with a lower dense F1 has little to lose, and isn't judged
 PAPERS = frozenset({"fon", "bam", "zh"})  # what the paper was zero-shot on
@@ -236,7 +237,7 @@ def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
     found = {}
     for name in next(iter(features.values())):
         x, y = [of[name] for of in features.values()], [best[language] for language in features]
-        if len(x) >= 4 and len(set(x)) > 1 and len(set(y)) > 1:
+        if len(x) >= CORRELATED and len(set(x)) > 1 and len(set(y)) > 1:
             found[name] = rank_correlation(x, y)
     adjusted = dict(zip(found, holm([c.p_value for c in found.values()]), strict=True))
     seeds = min(len(of) for of in pairs.values())
@@ -253,7 +254,9 @@ def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
         for name, c in found.items()
     ]
     if not found:
-        told.append("There are fewer than four languages, or all tolerate as much, so that nothing correlates.")
+        told.append(
+            f"There are fewer than {CORRELATED} languages, or all tolerate as much, so that nothing is correlated."
+        )
     told.append(few)
     told.append(f"{number(len(best), 'language')} are few, and those of one family aren't independent.")
     if seeds < SEEDS:
