@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dinku.corpus import Corpus, Sentence
+from dinku.encode import segmentation
 from dinku.measure import disk_bytes
 from dinku.method import Data, Work
 from dinku.methods.layers import KeepLayers
-from dinku.methods.vocabulary import TrimVocabulary, segmentation
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
 
 LAYERS = (0, 3, 7, 11)
@@ -44,7 +45,7 @@ def main() -> None:
     house.save(arguments.out, weights="int8")
     print(f"{house.shape.parameters:,} parameters, {disk_bytes(arguments.out):,} bytes in {arguments.out}")
     print("language  sentences as before  subwords a word before, after  unknown words before, after")
-    for language, s in segmentation(whole, house, text).items():
+    for language, s in segmentation(whole.encoder, house.encoder, text).items():
         before, after = (n / s.words for n in s.subwords)
         unknown = [f"{n / s.words:.3%}" for n in s.unknown]
         print(f"{language:9} {s.as_before / s.sentences:7.1%}  {before:.2f}  {after:.2f}  {unknown[0]}  {unknown[1]}")

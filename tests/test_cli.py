@@ -582,6 +582,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("data that comes along", lambda: ["data", "fetch", "sample:hau"], "comes inside dinku"),
     ("data no CoNLL", lambda: ["data", "check", make("g", "a O\nb S-PER\n")], "g:2: "),
     ("data for no such model", lambda: ["data", "check", make("g", GOOD), "--model", "none"], "no such model"),
+    ("before what", lambda: ["data", "check", make("g", GOOD), "--before", "none"], "--before: has nothing to be held"),
     ("data of nothing", lambda: ["data", "check", "nowhere"], "nowhere: isn't there"),
     ("data without a command", lambda: ["data", "chekc", "t"], "No such command 'chekc'"),
     (
@@ -716,6 +717,11 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     assert keys <= set(found["train"])
     assert found["test"]["sentences"] == sum(p["sentences"] for p in found["test"]["by_language"].values()) == 320
     assert found["test"]["longest_subwords"] > found["test"]["longest"]
+    same = ["data", "check", "sample:hau", "--model", "dinku:house", "--before", "dinku:house"]
+    told = json.loads(dinku(*same, "--json")[1])["splits"]["test"]["by_language"]["hau"]["segmentation"]
+    assert told["as_before"] == told["sentences"] == 160
+    assert told["entity_words"][0] == 0 < told["entity_words"][1]
+    assert "100.0%" in dinku(*same)[1]
     make("short.txt", "a O\n\n" * 9)
     out = dinku("data", "check", "short.txt", "--model", "dinku:house")[1]
     assert "1.00" in out, "special tokens were counted as subwords of words"

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from dinku import importance, sources, surgery, train
 from dinku.corpus import Corpus, Sentence
+from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Trained, Work
 from dinku.methods import MODULES, from_json, to_json, vocabulary
@@ -36,7 +37,7 @@ from dinku.methods.pretrain import Pretrain
 from dinku.methods.prune import PruneHeads
 from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
-from dinku.methods.vocabulary import TrimVocabulary, segmentation
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
@@ -686,7 +687,7 @@ def test_text_whose_pieces_stay_reads_as_before_and_predicts_to_the_bit(family: 
     least = int(str(told.value).split("give ")[1].split(" ")[0])
     trimmed = trim(tagger, part, least + needed)
     assert len(trimmed.tokenizer) == least + needed < len(tagger.tokenizer)
-    (one, two) = segmentation(tagger, trimmed, part).values()
+    (one, two) = segmentation(tagger.encoder, trimmed.encoder, part).values()
     for language in (one, two):
         assert language.as_before == language.sentences
         assert language.subwords[0] == language.subwords[1]
@@ -713,7 +714,7 @@ def test_below_what_the_text_needs_the_rarest_pieces_go() -> None:
     gone = long.keys() - kept - special
     assert gone
     assert max(long[piece] for piece in gone) <= min(long[piece] for piece in kept)
-    found = segmentation(tagger, smaller, corpus)
+    found = segmentation(tagger.encoder, smaller.encoder, corpus)
     assert set(found) == {"one", "two"}
     for language in found.values():
         assert language.as_before < language.sentences
@@ -745,7 +746,7 @@ def test_real_text_reads_as_before_when_all_its_pieces_stay(shared: Path) -> Non
     corpus = sources.load("masakhaner:hau,yor,amh", "test").sample(300, seed=0)
     small = trim(tagger, corpus, 9000)
     assert small.shape.vocabulary == 9000
-    for language, found in segmentation(tagger, small, corpus).items():
+    for language, found in segmentation(tagger.encoder, small.encoder, corpus).items():
         assert found.as_before == found.sentences, language
         assert found.unknown[0] == found.unknown[1]
     sentences = corpus.sentences[::30]

@@ -14,10 +14,11 @@ from transformers import PreTrainedTokenizerFast
 
 from dinku import surgery
 from dinku.corpus import Corpus, Sentence
+from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import vocabulary
-from dinku.methods.vocabulary import TrimVocabulary, segmentation
+from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
 from dinku.testing import tiny_tagger
 
@@ -81,7 +82,7 @@ def test_ids_with_holes_and_rows_that_no_piece_names() -> None:
         assert trim(tagger, 22, corpus(*TEXT)).tokenizer.get_vocab().keys() == holes.keys() - {"bamu"}
         trim(tagger, 25, corpus(*TEXT))  # there are more rows than pieces, so that the first unnamed ones fill up
         after = trim(tagger, 22, corpus(*TEXT))
-        assert segmentation(tagger, after, corpus(*TEXT))[""].as_before == 2
+        assert segmentation(tagger.encoder, after.encoder, corpus(*TEXT))[""].as_before == 2
 
 
 def test_ids_beyond_the_rows_are_refused_before_anything_is_trimmed(tmp_path: Path) -> None:
@@ -241,10 +242,10 @@ def test_the_words_of_entities_that_are_read_otherwise_are_counted() -> None:
     tagger = tagger_of(merged(STORY, of_bytes=False), 400)
     sentence = Sentence(("kikọrọ", "ilé", "kika"), ("B-PER", "O", "B-LOC"), "yor")
     text = Corpus("text", "train", (sentence,))
-    same = segmentation(tagger, trim(tagger, len(tagger.tokenizer) - 1, text), text)["yor"]
+    same = segmentation(tagger.encoder, trim(tagger, len(tagger.tokenizer) - 1, text).encoder, text)["yor"]
     assert same.entity_words == (0, 2)
     fewest = next(n for n in range(5, 400) if _trims(tagger, n, text))
-    less = segmentation(tagger, trim(tagger, fewest, text), text)["yor"]
+    less = segmentation(tagger.encoder, trim(tagger, fewest, text).encoder, text)["yor"]
     assert less.entity_words == (2, 2)
     assert less.subwords[1] > less.subwords[0]
 

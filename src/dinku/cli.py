@@ -242,22 +242,31 @@ def data_check(
         str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
     ],
     model: Annotated[str | None, typer.Option(help="Also count subwords as this model reads them.")] = None,
+    before: Annotated[
+        str | None, typer.Option(help="The model that it was before its vocabulary was trimmed: what that changed.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """What one wants to know of a corpus before training on it."""
     from dinku import sources
     from dinku.corpus import labels_alone, merged
 
+    if before and not model:
+        raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
     if model:
-        from dinku.encode import subwords_of
+        from dinku.encode import segmentation, subwords_of
 
         encoder, unknown = _reader(model)
+        whole_encoder = _reader(before)[0] if before else None
     loaded = sources.whole(corpus)
     found, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
         for split, parts in loaded.items():
             for language, part in parts.items():
                 found[split][language] |= subwords_of(encoder, part, unknown)
+                if whole_encoder:
+                    changed = segmentation(whole_encoder, encoder, part)[language]
+                    found[split][language]["segmentation"] = changed._asdict()
     if as_json:
         whole = {split: merged(parts) for split, parts in found.items()}
         alone = labels_alone(whole)
@@ -277,12 +286,30 @@ def data_check(
         for split, part in ((s, p[language]) for s, p in found.items() if language in p)
     ]
     _table(head, rows, title=corpus)
+    if before:
+        _table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
     for language, gone in absent.items():
         compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
         print(f"{language} has no {' and no '.join(gone)} here{compared}")
     for line in _oddities(found):
         print(line)
     return None
+
+
+def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what a smaller vocabulary changed, a language and split a row."""
+    head = ["", "split", "segmented as before", "subwords a word", "before", "words with unknown pieces", "before"]
+    head += ["words of entities segmented otherwise"]
+    rows = []
+    for split, parts in found.items():
+        for language, part in parts.items():
+            told = part["segmentation"]
+            words, (moved, named) = max(1, told["words"]), told["entity_words"]
+            (few, many), (then, now) = told["subwords"], told["unknown"]
+            shares = [f"{many / words:.2f}", f"{few / words:.2f}", f"{now / words:.2%}", f"{then / words:.2%}"]
+            as_before = f"{told['as_before'] / max(1, told['sentences']):.1%}"
+            rows.append([language, split, as_before, *shares, f"{moved / max(1, named):.2%}"])
+    return head, rows
 
 
 def _reader(model: str) -> tuple[Encoder, int | None]:

@@ -233,7 +233,8 @@ def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]
 def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest.
 
-    What is told of one language alone, where an oddity is first met and which labels stand in no other split, is left out.
+    What is told of one language alone, where an oddity is first met, which labels stand in no other split and how it is
+    segmented, is left out.
     """
     out: dict[str, Any] = {}
     for part in parts.values():
@@ -242,7 +243,7 @@ def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
                 out[name] = dict(sorted((Counter(out.get(name, {})) + Counter(value)).items()))
             elif name.startswith("longest"):
                 out[name] = max(out.get(name, 0), value)
-            elif name not in ("first", "labels_alone"):
+            elif name not in ("first", "labels_alone", "segmentation"):
                 out[name] = out.get(name, 0) + value
     return out
 

@@ -161,6 +161,11 @@ class Encoder:
                 [w or [""] for w in part], is_pretokenized=True, add_special_tokens=False
             )
 
+    def _pieces(self, encoding: Encoding) -> list[tuple[int | None, str, bool]]:
+        """Each piece with its word, and whether it is unknown: Unigram shows such a piece as the text that it stands for."""
+        parts = zip(encoding.word_ids, encoding.tokens, encoding.ids, strict=True)
+        return [(word, piece, i == self._unknown) for word, piece, i in parts]
+
     def batch(self, windows: Sequence[Window]) -> Batch:
         """Pad windows to the longest of them."""
         longest = max(len(w.ids) for w in windows)
@@ -291,3 +296,37 @@ def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[s
         "over_window": sum(n > encoder.length for n in whole),
         "unknown": sum(int((i == unknown).sum()) for i in ids) if unknown is not None else 0,
     }
+
+
+class Segmentation(NamedTuple):
+    """What another vocabulary does to one language: sentences, those segmented as before, words, and of these the subwords
+    before and after, the words that hold an unknown piece before and after, and of the words of entities, where sentences
+    are tagged, those that are segmented otherwise and all."""
+
+    sentences: int
+    as_before: int
+    words: int
+    subwords: tuple[int, int]
+    unknown: tuple[int, int]
+    entity_words: tuple[int, int] = (0, 0)
+
+
+def segmentation(before: Encoder, after: Encoder, corpus: Corpus) -> dict[str, Segmentation]:
+    """How two encoders read the same text, by language; a sentence is as before where its pieces are the same strings."""
+    out = {}
+    for language in corpus.languages:
+        sentences = corpus.only(language).sentences
+        words = [s.words for s in sentences]
+        alike, moved, subwords, lost = 0, 0, np.zeros(2, np.int64), np.zeros(2, np.int64)
+        for sentence, *read in zip(sentences, before._encode(words), after._encode(words), strict=True):
+            pieces = [encoder._pieces(encoding) for encoder, encoding in zip((before, after), read, strict=True)]
+            alike += pieces[0] == pieces[1]
+            subwords += [len(of) for of in pieces]
+            lost += [len({word for word, _, unknown in of if unknown}) for of in pieces]
+            otherwise = {word for word, *_ in {*pieces[0]} ^ {*pieces[1]}}
+            moved += sum(tag != "O" and word in otherwise for word, tag in enumerate(sentence.tags or ()))
+        named = sum(tag != "O" for s in sentences for tag in s.tags or ())
+        (few, many), (then, now) = subwords.tolist(), lost.tolist()
+        count = sum(map(len, words))
+        out[language] = Segmentation(len(sentences), alike, count, (few, many), (then, now), (moved, named))
+    return out

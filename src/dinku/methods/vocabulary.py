@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,51 +125,6 @@ class TrimVocabulary(Checked):
                     must |= more
             waiting = [i for i in waiting if i not in must]
         return sorted(must)
-
-
-class Segmentation(NamedTuple):
-    """What trimming did to one language: sentences, those segmented as before, words, and of these the subwords before
-    and after, the words that hold an unknown piece before and after, and of the words of entities, where sentences are
-    tagged, those that are segmented otherwise and all."""
-
-    sentences: int
-    as_before: int
-    words: int
-    subwords: tuple[int, int]
-    unknown: tuple[int, int]
-    entity_words: tuple[int, int] = (0, 0)
-
-
-def segmentation(before: Tagger, after: Tagger, corpus: Corpus) -> dict[str, Segmentation]:
-    """How two taggers read the same text, by language; a sentence is as before where its pieces are the same strings."""
-    out = {}
-    for language in corpus.languages:
-        sentences = corpus.only(language).sentences
-        read = []
-        for tagger in (before, after):
-            backend = tagger.tokenizer.backend_tokenizer
-            backend.no_truncation()
-            backend.no_padding()
-            words = [list(s.words) or [""] for s in sentences]
-            encoded = backend.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
-            unknown = tagger.tokenizer.unk_token_id
-            lost = sum(len({w for w, i in zip(e.word_ids, e.ids, strict=True) if i == unknown}) for e in encoded)
-            # Unigram shows an unknown piece as the text itself, so that a piece alone doesn't tell.
-            pieces = [[(t, i == unknown) for t, i in zip(e.tokens, e.ids, strict=True)] for e in encoded]
-            owned = [
-                [(w, *piece) for w, piece in zip(e.word_ids, p, strict=True)]
-                for e, p in zip(encoded, pieces, strict=True)
-            ]
-            read.append((owned, sum(len(e.ids) for e in encoded), lost))
-        (a, subwords_a, lost_a), (b, subwords_b, lost_b) = read
-        as_before = sum(x == y for x, y in zip(a, b, strict=True))
-        count = sum(len(s.words) for s in sentences)
-        named = [{w for w, tag in enumerate(s.tags or ()) if tag != "O"} for s in sentences]
-        moved = sum(len(n & {w for w, *_ in {*x} ^ {*y}}) for n, x, y in zip(named, a, b, strict=True))
-        entity_words = moved, sum(map(len, named))
-        subwords, unknown_words = (subwords_a, subwords_b), (lost_a, lost_b)
-        out[language] = Segmentation(len(sentences), as_before, count, subwords, unknown_words, entity_words)
-    return out
 
 
 def trimmed(tokenizer: Any, kept: list[int]) -> Any:
