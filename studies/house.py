@@ -1,27 +1,35 @@
 """Write the house encoder, `dinku:house`: four layers of multilingual-e5-small and 18,000 pieces, as int8 rows.
 
-    python studies/house.py E5 TEXT OUT
+    python studies/house.py E5 TEXT OUT [--distil FOLDER --sentences 120000 --width 1024]
 
 E5 is intfloat/multilingual-e5-small (MIT) as a Hugging Face folder or Hub id, TEXT a folder of `<language>.txt.xz`, a
 sentence a line, and OUT the folder to write. The text decides which pieces of the vocabulary stay, every language
-having the same say; no weight is trained on it. What ships lies in `src/dinku/house/`, its card beside it.
+having the same say. What ships lies in `src/dinku/house/`, its card beside it.
+
+Without `--distil` no weight is trained. With it, the layers, whose feed-forward parts `--width` may make narrower, learn on
+`--sentences` of that folder's text to see it as all twelve of e5's do (`DistilText`). Killed and run again, it goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import lzma
+import sys
 import unicodedata
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import segmentation
 from dinku.measure import disk_bytes
 from dinku.method import Data, Work
+from dinku.methods.distiltext import DistilText
+from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
+from dinku.text import Text
 
 LAYERS = (0, 3, 7, 11)
 PIECES = 18_000
@@ -33,14 +41,23 @@ def main() -> None:
     parser.add_argument("e5")
     parser.add_argument("text", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--distil", metavar="FOLDER")
+    parser.add_argument("--sentences", type=int, default=120_000)
+    parser.add_argument("--width", type=int)
     arguments = parser.parse_args()
     files = sorted(arguments.text.glob("*.txt.xz"))
     if not files:
         raise SystemExit(f"{arguments.text}: holds no <language>.txt.xz")
     text = Corpus("text", "train", tuple(sentence for file in files for sentence in sentences(file)))
     whole = Tagger.load(arguments.e5)
-    fewer = KeepLayers(LAYERS).apply(whole, Data(), Work())
-    house = TrimVocabulary(PIECES, scripts=("Latin", "Ethiopic")).apply(fewer, Data(text), Work())
+    known = TrimVocabulary(PIECES, scripts=("Latin", "Ethiopic")).apply(whole, Data(text), Work())
+    smaller = (KeepLayers(LAYERS), *((NarrowFeedForward(arguments.width),) if arguments.width else ()))
+    if arguments.distil:
+        learn = DistilText(batch=16, rate=2e-4, sentences=arguments.sentences, relation_heads=48, student=smaller)
+        scratch = arguments.out.with_name(f".{arguments.out.name}.work")
+        house = learn.apply(known, Data(text=Text.open(arguments.distil)), Work(folder=scratch, progress=told))
+    else:
+        house = reduce(lambda tagger, method: method.apply(tagger, Data(), Work()), smaller, known)
     house.model.config.name_or_path = house.model.config._name_or_path = "dinku:house"
     house.save(arguments.out, weights="int8")
     print(f"{house.shape.parameters:,} parameters, {disk_bytes(arguments.out):,} bytes in {arguments.out}")
@@ -49,6 +66,11 @@ def main() -> None:
         before, after = (n / s.words for n in s.subwords)
         unknown = [f"{n / s.words:.3%}" for n in s.unknown]
         print(f"{language:9} {s.as_before / s.sentences:7.1%}  {before:.2f}  {after:.2f}  {unknown[0]}  {unknown[1]}")
+
+
+def told(done: int, steps: int, note: str) -> None:
+    if done % 100 == 0 or done == steps:
+        print(f"{note}: {done:,} of {steps:,} steps", file=sys.stderr, flush=True)
 
 
 def sentences(file: Path) -> Iterator[Sentence]:
