@@ -110,7 +110,10 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         figure = Figure(figsize=(6.4 + 2.3 * columns, 5.6), layout="constrained")
         grid = figure.add_gridspec(2, 1 + columns, width_ratios=[2.4] + [1.0] * columns)
         left = figure.add_subplot(grid[:, 0])
-        small = [figure.add_subplot(grid[i // columns, 1 + i % columns], sharey=left) for i in range(len(names))]
+        small: list[Any] = []
+        for i in range(len(names)):
+            alike = {"sharey": left, "sharex": small[0] if small else None}  # only the outer ones have numbers
+            small.append(figure.add_subplot(grid[i // columns, 1 + i % columns], **alike))
         draw = _draw_lines if table.is_grid else _draw_dots
         draw(left, table, "")
         left.set_title("mean over languages" if names else ", ".join(table.languages), fontsize=12)
