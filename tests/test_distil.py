@@ -96,6 +96,7 @@ def test_relations_are_compared_within_windows() -> None:
     tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(len(tagger.tokenizer)))
     n = tensors["ids"].shape[1]
     theirs, ours = (torch.randn(n, width, generator=torch.Generator().manual_seed(width)) for width in (16, 8))
+    ours.requires_grad_()
     total, count, at = torch.zeros(()), 0, 0
     for window in windows:
         part = slice(at, at + len(window.ids))
@@ -105,7 +106,12 @@ def test_relations_are_compared_within_windows() -> None:
             p, q = ((x @ x.T / x.shape[1] ** 0.5).softmax(-1) for x in (a, b))
             total = total + (p * (p / q).log()).sum()
             count += len(window.ids)
-    torch.testing.assert_close(relation_loss(theirs, ours, tensors, heads=4), total / count)
+    expected, found = total / count, relation_loss(theirs, ours, tensors, heads=4)
+    torch.testing.assert_close(found, expected)
+    # The gradient, which is written out, is that of the formula.
+    (wanted,), (had,) = (torch.autograd.grad(3 * loss, [ours]) for loss in (expected, found))
+    torch.testing.assert_close(had, wanted)
+    assert float(wanted.abs().max()) > 1e-4
 
 
 def test_relations_keep_float32_where_training_takes_bfloat16() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from dinku import modeling, surgery, unpadded
 from dinku.encode import Window
@@ -99,18 +98,38 @@ def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[st
     total = torch.zeros((), device=teacher.device)
     apart = [x.float().index_select(0, spread).split(sizes) for x in (teacher, student)]
     for mask, *parts in zip(masks, *apart, strict=True):
-        # Computed again for the gradient, so that relations of one group of windows are in memory at a time.
-        total = total + checkpoint(_divergence, *parts, mask, heads, use_reentrant=False, preserve_rng_state=False)
+        total = total + _Divergence.apply(*parts, mask, heads)
     return total / (heads * (len(tensors["slots"]) - tensors["tail"]))
 
 
-def _divergence(teacher: torch.Tensor, student: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
-    """The sum over heads and subwords of a group of windows, from vectors [slots, width]."""
-    with torch.autocast(mask.device.type, enabled=False):  # which would take the products in bfloat16
-        relations = []
-        for x in (teacher, student):
-            split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)  # [windows, heads, longest, size]
-            scores = split @ split.transpose(-1, -2) * split.size(-1) ** -0.5
-            relations.append((scores + mask).log_softmax(-1))
-        each = F.kl_div(relations[1], relations[0], reduction="none", log_target=True).sum(-1)
-        return (each * (mask[:, :, 0] == 0)).sum()
+class _Divergence(torch.autograd.Function):
+    """The sum over heads and subwords of a group of windows, from vectors [slots, width], the teacher's and the student's.
+
+    Its gradient is taken along, as it is little beside the relations, which then needn't be kept or made again: that of scores
+    z = c·x·xᵀ is the student's relation minus the teacher's, G, and that of x is c·(G + Gᵀ)·x.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, teacher: torch.Tensor, student: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
+        with torch.autocast(mask.device.type, enabled=False):  # which would take the products in bfloat16
+            found = []
+            for x in (teacher, student):
+                split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(
+                    1, 2
+                )  # [windows, heads, longest, size]
+                scale = split.size(-1) ** -0.5
+                scores = (split @ split.transpose(-1, -2)).mul_(scale).add_(mask)
+                # Not the exponential of the logarithm, which takes several times as long where it is next to nothing.
+                found.append((scores.softmax(-1), scores.log_softmax(-1)))
+            (their, log_their), (own, log_own) = found
+            real = (mask == 0).transpose(-1, -2)  # [windows, 1, longest, 1]
+            total = log_their.sub_(log_own).mul_(their).mul_(real).sum()
+            if ctx.needs_input_grad[1]:
+                change = own.sub_(their).mul_(real)
+                gradient = (change + change.transpose(-1, -2)) @ split * scale
+                ctx.save_for_backward(gradient.transpose(1, 2).reshape(student.shape))
+            return total
+
+    @staticmethod
+    def backward(ctx: Any, given: torch.Tensor) -> tuple[None, torch.Tensor | None, None, None]:
+        return None, (given * ctx.saved_tensors[0] if ctx.needs_input_grad[1] else None), None, None
