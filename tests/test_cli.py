@@ -431,6 +431,25 @@ def test_what_a_study_made_is_had_by_its_address(dinku: Command, corpus: Path, h
     (home / "store" / address[:2] / f"{address[:8]}{'0' * 56}").mkdir()
     (home / "store" / address[:2] / f"{address[:8]}{'0' * 56}" / "step.json").write_text("{}")
     assert "is the beginning of several addresses" in dinku("inspect", address[:8])[2]
+    with open(home / "store" / address[:2] / address / "tagger" / "tokenizer.json", "ab") as file:
+        file.write(b" ")
+    status, _, err = dinku("inspect", address)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "tokenizer.json: isn't as it was written; remove" in err
+
+
+def test_a_section_is_run_alone_and_reported_with_the_whole(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    tuned = "steps: [FineTune: {epochs: 1, batch: 8, rate: 1.0e-3}]"
+    parts = f"  - {{arm: a, section: one, {tuned}}}\n  - {{arm: b, section: two, seeds: [1], {tuned}}}\n"
+    Path("small.yaml").write_text(f"{STUDY.partition('recipes:')[0]}recipes:\n{parts}")
+    status, out, _ = dinku("run", "small.yaml:one")
+    assert status == 0
+    assert out.endswith("see them with: dinku report small.yaml\n")
+    assert {row["arm"] for row in json.loads(dinku("results", "small.yaml", "--json")[1])["rows"]} == {"a"}
+    for command in ("report", "claims", "results"):
+        status, _, err = dinku(command, "small.yaml:one")
+        assert (status, err) == (2, "dinku: small.yaml:one: rows are told of a study as a whole; name small.yaml\n")
 
 
 def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home: Path) -> None:

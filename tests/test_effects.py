@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,22 @@ def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
         ("before 60 %", elsewhere): pytest.approx(25),
         ("before 90 %", home): 0,
     }
+
+
+def test_what_is_kept_is_of_the_first_base_whatever_others_there_are(made: Tagged) -> None:
+    made.pruned("", {0: dict.fromkeys(HOME, 80), 0.6: dict.fromkeys(HOME, 60)})
+    made.pruned("elsewhere", {0: {"da": 40}, 0.6: {"da": 10}})
+
+    def found() -> Matrix | None:
+        rows = made.results.rows()
+        return kept([Table.of(STUDY, part, made.results) for part in parts(rows)], rows, made.results)
+
+    alone = found()
+    assert alone is not None
+    assert len(alone.targets) == 2
+    other = replace(made, base="other")
+    other.pruned("", {0: dict.fromkeys(HOME, 70)}, seeds=2)
+    assert found() == alone
 
 
 def test_a_difference_of_matrices_is_of_what_both_have() -> None:

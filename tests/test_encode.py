@@ -112,10 +112,9 @@ def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
 
 def assert_opens_alike(folder: Path, corpus: Corpus) -> None:
     """A folder read without torch, and by `Tagger`."""
-    reader, tagger = opened(folder), Tagger.load(folder)
-    assert reader
-    encoder, unknown = reader
-    assert (encoder.length, encoder.pad, unknown) == (
+    encoder, tagger = opened(folder), Tagger.load(folder)
+    assert encoder
+    assert (encoder.length, encoder.pad, encoder.unknown_id) == (
         tagger.encoder.length,
         tagger.encoder.pad,
         tagger.tokenizer.unk_token_id,
@@ -171,7 +170,7 @@ def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
     (folder / "tokenizer_config.json").write_text('{"pad_token": {"content": "<pad>"}, "model_max_length": 20}')
     reader = opened(folder)
     assert reader
-    assert (reader[0].pad, reader[0].length, reader[1]) == (1, 20, None)
+    assert (reader.pad, reader.length, reader.unknown_id) == (1, 20, 3)  # which side files need not name
     for broken in ("[1]", "{", '{"model_max_length": "many"}', '{"model_max_length": NaN}', '{"model_max_length": -1}'):
         (folder / "tokenizer_config.json").write_text(broken)
         with pytest.raises(DinkuError, match="its tokenizer can't be read"):
@@ -196,7 +195,7 @@ def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() 
     corpus = Corpus("t", "test", (Sentence(("ab", "b")), Sentence(("a",) * 9), Sentence(("c",)), Sentence(())))
     encoder = Encoder(LETTERS, 10, pad=1)
     assert [ids.tolist() for ids in encoder.subwords([s.words for s in corpus])] == [[4, 5, 5], [4] * 9, [3], []]
-    counted = subwords_of(encoder, corpus, 3)
+    counted = subwords_of(encoder, corpus)
     assert counted == {"subwords": 3 + 9 + 1, "longest_subwords": 11, "over_window": 1, "unknown": 1}
 
 
@@ -214,9 +213,9 @@ def test_words_that_hold_an_unknown_subword_are_counted_once(kind: str) -> None:
 @pytest.mark.shared
 def test_a_trimmed_vocabulary_knows_its_own_languages_and_not_chinese(shared: Path) -> None:
     """Counted again word by word, each alone."""
-    found = opened(shared / "models" / "e5-masakhaner")
-    assert found is not None
-    encoder, unknown = found
+    encoder = opened(shared / "models" / "e5-masakhaner")
+    assert encoder is not None
+    unknown = encoder.unknown_id
     for name, least, most in (("masakhaner:zh", 0.5, 1.0), ("masakhaner:hau", 0.0, 0.01)):
         part = sources.load(name, "test").sample(40, seed=0)
         words = [word for s in part for word in s.words]

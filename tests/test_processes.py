@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -84,6 +85,13 @@ def test_a_failed_step_is_told_once(place: Path) -> None:  # noqa: F811
     assert last.startswith("dinku: results/small: 1 step failed, and 1 recipe lack")
     assert "broken seed 0: TrimVocabulary: " in last
     assert len(Results(Path("results/small")).rows()) == 4
+
+
+def test_each_has_the_threads_that_were_asked_for(place: Path) -> None:  # noqa: F811
+    study = place / "small.yaml"
+    study.write_text(re.sub(r"^threads: .*\n", "", study.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")
+    out, said = start("--processes", "2", "--threads", "3", "--only", "dense", "--json").communicate(timeout=120)
+    assert {row["environment"]["threads"] for row in json.loads(out)} == {3}, said
 
 
 @pytest.mark.parametrize("option", ["--processes", "--threads"])

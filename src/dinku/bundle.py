@@ -139,15 +139,15 @@ class Bundle:
         if manifest.runtime == "onnxruntime" and _external(folder / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
             raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
-        tags, found = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
+        tags, encoder = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
         if not tags:
             raise DinkuError("names no tags", where=str(folder / "config.json"), remedy=_AGAIN)
-        if found is None:
+        if encoder is None:
             raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=_AGAIN)
-        if manifest.length > found[0].length:
-            problem = f"its windows of {manifest.length:,} subwords are longer than its model's {found[0].length:,}"
+        if manifest.length > encoder.length:
+            problem = f"its windows of {manifest.length:,} subwords are longer than its model's {encoder.length:,}"
             raise DinkuError(problem, where=str(folder / FILE), remedy=_AGAIN)
-        encoder = replace(found[0], length=manifest.length, label_on=manifest.label_on)
+        encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
     @cached_property

@@ -256,14 +256,14 @@ def data_check(
     if model:
         from dinku.encode import segmentation, subwords_of
 
-        encoder, unknown = _reader(model)
-        whole_encoder = _reader(before)[0] if before else None
+        encoder = _encoder(model)
+        whole_encoder = _encoder(before) if before else None
     loaded = sources.whole(corpus)
     found, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
         for split, parts in loaded.items():
             for language, part in parts.items():
-                found[split][language] |= subwords_of(encoder, part, unknown)
+                found[split][language] |= subwords_of(encoder, part)
                 if whole_encoder:
                     changed = segmentation(whole_encoder, encoder, part)[language]
                     found[split][language]["segmentation"] = changed._asdict()
@@ -312,17 +312,16 @@ def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], li
     return head, rows
 
 
-def _reader(model: str) -> tuple[Encoder, int | None]:
-    """How a model reads words, and the id of unknown subwords; with torch only where its folder needs it."""
+def _encoder(model: str) -> Encoder:
+    """How a model reads words; with torch only where its folder needs it."""
     from dinku.encode import opened
     from dinku.sources import model_folder
 
-    if reader := opened(model_folder(model)):
-        return reader
+    if encoder := opened(model_folder(model)):
+        return encoder
     from dinku.tagger import Tagger
 
-    tagger = Tagger.load(model)
-    return tagger.encoder, cast("int | None", tagger.tokenizer.unk_token_id)
+    return Tagger.load(model).encoder
 
 
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
@@ -744,12 +743,10 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
-    from dataclasses import replace
-
     from dinku.run import GPU_RATE
     from dinku.run import plan as planned
 
-    document = planned(replace(_runner(study, results, store), planning=True))
+    document = planned(_runner(study, results, store, planning=True))
     _warn(document["warnings"])
     if as_json:
         return _print_json(document)
@@ -795,8 +792,6 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
-    from dataclasses import replace
-
     from dinku import cluster
     from dinku.processes import run as run_together
     from dinku.results import documents
@@ -808,13 +803,15 @@ def run(
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
     if engine == "local" and address:
         raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
+    here = engine == "local" and processes == 1
     with _progress() as report:
-        runner = replace(_runner(study, results, store, report), cores=threads or (1 if engine == "ray" else None))
+        how = {"cores": threads or (1 if engine == "ray" else None), "device": _device(device) if here else "cpu"}
+        runner = _runner(study, results, store, report=report, **how)
         _warn(runner.warnings)
         if engine == "ray":
             cluster.run(runner, address, only or (), device=device)
         elif processes == 1:
-            replace(runner, device=_device(device)).run(only or ())
+            runner.run(only or ())
         else:
             arguments = [str(study), "--results", str(results), "--store", str(runner.store.root), "--device", device]
             arguments += [part for arm in only or () for part in ("--only", arm)]
@@ -822,7 +819,7 @@ def run(
     rows = runner.results.rows()
     if as_json:
         return _print_json(documents(rows))
-    print(f"{len(rows)} rows in {runner.results.folder}; see them with: dinku report {study}")
+    print(f"{len(rows)} rows in {runner.results.folder}; see them with: dinku report {runner.study.whole(study)}")
     return None
 
 
@@ -975,7 +972,11 @@ def _studies(study: Path | None, results: Path) -> list[Study]:
     if study and (results / study / "study.json").is_file() and not study.is_file() and str(study) not in BUILT_IN:
         return [Study.read(results / study / "study.json")]
     if study:
-        return [Study.read(study)]
+        named = Study.read(study)
+        if named.section:
+            remedy = f"name {named.whole(study)}"
+            raise DinkuError("rows are told of a study as a whole", where=str(study), remedy=remedy)
+        return [named]
     kept = ("rows.jsonl", "failures.jsonl")
     described = sorted(results.glob("*/study.json"))
     found = [Study.read(path) for path in described if any(path.with_name(name).exists() for name in kept)]
@@ -984,21 +985,14 @@ def _studies(study: Path | None, results: Path) -> list[Study]:
     return found
 
 
-def _runner(
-    study: Path, results: Path, store: Path | None, report: Callable[[str, int, int], None] | None = None
-) -> Runner:
+def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
     from dinku.run import Runner
     from dinku.sources import home
     from dinku.store import Store as Stored
     from dinku.study import Study
 
     described = Study.read(study)
-    runner = Runner(described, Stored(store or home() / "store"), _results(described, results))
-    if report is None:
-        return runner
-    from dataclasses import replace
-
-    return replace(runner, report=report)
+    return Runner(described, Stored(store or home() / "store"), _results(described, results), **how)
 
 
 def _results(study: Any, folder: Path) -> Any:

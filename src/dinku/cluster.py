@@ -71,6 +71,13 @@ class Worker:
         runner.before.update(self.before)
         return runner
 
+    @cached_property
+    def gpu_runner(self) -> Runner:
+        """It again, where steps are made on this process's GPU."""
+        from dinku.runtime.torch import device
+
+        return replace(self.runner, device=device("cuda"))
+
     def do(self, number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
         """Make the i-th step of a recipe, or its rows where it has no such step; False where that or what it needs failed.
 
@@ -78,12 +85,8 @@ class Worker:
         """
         if not ready:
             return False
-        runner = self.runner
-        if on_gpu:
-            from dinku.runtime.torch import device
-
-            runner = replace(runner, device=device("cuda"))
-        prepared = self.runner.prepared[number]
+        runner = self.gpu_runner if on_gpu else self.runner
+        prepared = runner.prepared[number]
         if address not in prepared.addresses:
             problem = f"{socket.gethostname()} has another base or corpus than the driver"
             remedy = "let all nodes see the same files"

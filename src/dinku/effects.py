@@ -176,7 +176,9 @@ def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matr
     first, dense = tables[0], tables[0].dense
     if dense is None:
         return None
-    texts = {evaluated_on(table.rows[0]): _on(table.quality, results) for table in tables}
+    texts: dict[str, dict[str, float]] = {}
+    for table in tables:  # one of each base, and of each corpus that was trained on
+        texts.setdefault(evaluated_on(table.rows[0]), {}).update(_on(table.quality, results))
     texts |= {name: _on(of, results) for name, of in _noisy(first, rows).items()}
     legible = [text for text, of in texts.items() if (_mean_on(dense, of) or 0.0) >= FLOOR]
     if len(legible) < 2:

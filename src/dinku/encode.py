@@ -106,7 +106,7 @@ class Encoder:
         return frozenset(i for m in _MARKS if (i := self.tokenizer.token_to_id(m)) is not None)
 
     @cached_property
-    def _unknown(self) -> int | None:
+    def unknown_id(self) -> int | None:
         """The id that stands for what the vocabulary hasn't got; none where the tokenizer spells that in bytes."""
         model = json.loads(self.tokenizer.to_str())["model"]
         at = model.get("unk_id")
@@ -146,9 +146,9 @@ class Encoder:
         subwords, words = 0, set[tuple[int, int | None]]()
         for number, encoding in enumerate(self._encode(sentences)):
             subwords += len(encoding.ids)
-            if self._unknown in encoding.ids:
+            if self.unknown_id in encoding.ids:
                 places = zip(encoding.ids, encoding.word_ids, strict=True)
-                words |= {(number, word) for i, word in places if i == self._unknown}
+                words |= {(number, word) for i, word in places if i == self.unknown_id}
         return subwords, len(words)
 
     def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
@@ -164,7 +164,7 @@ class Encoder:
     def _pieces(self, encoding: Encoding) -> list[tuple[int | None, str, bool]]:
         """Each piece with its word, and whether it is unknown: Unigram shows such a piece as the text that it stands for."""
         parts = zip(encoding.word_ids, encoding.tokens, encoding.ids, strict=True)
-        return [(word, piece, i == self._unknown) for word, piece, i in parts]
+        return [(word, piece, i == self.unknown_id) for word, piece, i in parts]
 
     def batch(self, windows: Sequence[Window]) -> Batch:
         """Pad windows to the longest of them."""
@@ -243,8 +243,8 @@ def padding_token(tokenizer: Tokenizer) -> str | None:
 
 def opened(
     folder: Path, settings: Sequence[str] = ("special_tokens_map.json", "tokenizer_config.json")
-) -> tuple[Encoder, int | None] | None:
-    """The encoder of a model's folder, as `dinku.tagger.Tagger` has it, and the id of unknown subwords; without torch.
+) -> Encoder | None:
+    """The encoder of a model's folder, as `dinku.tagger.Tagger` has it; without torch.
 
     ``settings`` are the files that may name special tokens, the last before the others; besides these, config.json and
     tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then
@@ -260,15 +260,14 @@ def opened(
         for other in settings:
             if (folder / other).is_file():
                 names |= json.loads((folder / other).read_text(encoding="utf-8"))
-        pad, unknown = (_id(tokenizer, names.get(name)) for name in ("pad_token", "unk_token"))
-        if pad is None:
-            pad = _id(tokenizer, padding_token(tokenizer))
+        named = (names.get("pad_token"), padding_token(tokenizer))
+        pad = next((i for name in named if (i := _id(tokenizer, name)) is not None), None)
         if pad is None:
             return None
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad), unknown
+        return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         problem = f"its tokenizer can't be read ({reason})"
@@ -281,7 +280,7 @@ def _id(tokenizer: Tokenizer, name: Any) -> int | None:
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
-def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[str, int]:
+def subwords_of(encoder: Encoder, corpus: Corpus) -> dict[str, int]:
     """How a model reads a corpus.
 
     ``subwords`` in all · ``longest_subwords`` of a sentence, here with its special tokens, which a window has to hold
@@ -294,7 +293,7 @@ def subwords_of(encoder: Encoder, corpus: Corpus, unknown: int | None) -> dict[s
         "subwords": sum(map(len, ids)),
         "longest_subwords": max(whole, default=0),
         "over_window": sum(n > encoder.length for n in whole),
-        "unknown": sum(int((i == unknown).sum()) for i in ids) if unknown is not None else 0,
+        "unknown": sum(int((i == encoder.unknown_id).sum()) for i in ids) if encoder.unknown_id is not None else 0,
     }
 
 

@@ -28,7 +28,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     chosen = runner.chosen(only)
     runner.results.check_writable()
     runner.begin(chosen)
-    threads = runner.study.threads or max(1, available_threads() // processes)
+    threads = runner.study.threads or runner.cores or max(1, available_threads() // processes)
     command = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", "run", *arguments]
     command += ["--threads", str(threads)]
     lines: SimpleQueue[tuple[int, str]] = SimpleQueue()

@@ -490,15 +490,17 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
 
 def _stored(address: str) -> Path:
     """What `dinku.store` keeps at an address, of which ``address`` is the beginning."""
-    store = home() / "store"
-    found = sorted(path.parent for path in store.glob(f"{address[:2]}/{address}*/step.json"))
+    from dinku.store import Store
+
+    store = Store(home() / "store")
+    found = sorted(path.parent for path in store.root.glob(f"{address[:2]}/{address}*/step.json"))
     if not found:
         remedy = "see `dinku results --by arm,seed,address`, or run the study again"
-        raise DinkuError(f"is no address in {store}", where=address, remedy=remedy)
+        raise DinkuError(f"is no address in {store.root}", where=address, remedy=remedy)
     if len(found) > 1:
         several = " and ".join(path.name for path in found)
         raise DinkuError("is the beginning of several addresses", where=address, remedy=f"tell {several} apart")
-    return found[0] / "tagger"
+    return store.checked(found[0].name)
 
 
 _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")

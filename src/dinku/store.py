@@ -2,7 +2,8 @@
 
 ``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` while a step may have to be resumed, and
 ``step.json``, written last by a rename: without it there is nothing at the address. It holds the sha256 of every file of
-``tagger/``, and of itself, so that what a disk changed is never used. ``<root>/answers/`` is a cache.
+``tagger/``, and of itself, so that what a disk changed is never used. ``<root>/answers/`` is a cache; ``.lock`` beside any of
+these says who works on it.
 """
 
 from __future__ import annotations

@@ -183,12 +183,21 @@ class Study(_Part):
         """JSON from which `Study.read` makes an equal study."""
         return self.model_dump_json(indent=1, exclude_defaults=True)
 
+    @property
+    def section(self) -> str:
+        """The section that was read alone; empty where all were."""
+        return self._section
+
+    def whole(self, name: str | Path) -> str:
+        """The name that it was read by, without the section."""
+        return str(name).removesuffix(f":{self.section}")
+
     def entries(self, *, where: str = "study") -> Iterator[Entry]:
         """Every recipe, or those of the section that was read, blocks in order, the grid's last value fastest. A recipe met twice
         is an error."""
         seen: dict[Recipe, str] = {}
         for number, block in enumerate(self.recipes):
-            if self._section and block.section != self._section:
+            if self.section and block.section != self.section:
                 continue
             for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
                 values = dict(zip(block.grid, chosen, strict=True))
