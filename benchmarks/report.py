@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dinku import report
-from dinku.recipe import canonical
+from dinku.digests import canonical
 from dinku.results import Results, Row, Size, _line, environment, totals
 from dinku.score import Counts
 from dinku.study import Study

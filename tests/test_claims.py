@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from dinku.claims import Verdict
+from dinku.digests import canonical
 from dinku.methods import to_json
 from dinku.methods.layers import KeepLayers
 from dinku.questions import ASKED, ledger
-from dinku.recipe import canonical
 from dinku.results import Environment, Latency, Results, Row, Size, Training, totals
 from dinku.score import Counts
 

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -336,6 +337,71 @@ def test_rows_are_filtered_grouped_and_merged(
     assert out == "2 rows added to all\n"
     _, out, _ = dinku("results", "small", "--results", "results", "--results", "all", "--json")
     assert len(json.loads(out)["rows"]) == 2
+    for more in (("--where", "language=one"), ("--by", "arm"), ("--csv", "x.csv")):
+        assert dinku("results", "small", "--merge", "other", *more)[::2] == (
+            2,
+            "dinku: --merge: adds all rows, as they are; leave the other options out\n",
+        )
+    assert not Path("other").exists()
+    status, out, _ = dinku("results", "small", "--by", "arm, language", "--by", "seed", "--json")
+    assert list(json.loads(out)["rows"][0]) == ["arm", "language", "seed", "f1_default", "rows"]
+    for wrong in (("--across", "language"), ("--by", "foo"), ("--where", "language=xx", "--by", "foo,arm")):
+        assert dinku("results", "small", *wrong)[0] == 2
+
+
+def test_no_rows_are_left_out_in_silence(dinku: Command, corpus: Path, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    dinku("run", "small.yaml", "--only", "dense")
+    for name, problem in (("larger", "is no study that has rows in results; name a YAML file, or one of small"),):
+        assert dinku("results", name)[::2] == (2, f"dinku: {name}: {problem}\n")
+    assert (
+        dinku("results", "results/small")[2]
+        == "dinku: results/small: can't be read (Is a directory); name a YAML file\n"
+    )
+    shutil.copytree("results/small", "results/copy")
+    status, _, err = dinku("results")
+    assert (status, "results/copy/study.json: is the study 'small'; keep it in a folder named small" in err) == (
+        2,
+        True,
+    )
+    Path("results/copy/study.json").unlink()
+    status, out, err = dinku("results")
+    assert status == 0
+    assert "2 rows of small" in out
+    assert "results/copy: its rows are left out, as there is no study.json beside them" in err
+    shutil.rmtree("results/copy")
+    # Another study of that name keeps its description, and the rows of both are told.
+    Path("small.yaml").write_text(STUDY.replace("title: ", "title: Another "))
+    dinku("run", "small.yaml", "--only", "dense", "--results", "there")
+    status, out, err = dinku("results", "--results", "results", "--results", "there")
+    assert (status, "small is described otherwise in there" in err) == (0, True)
+    before = Path("results/small/study.json").read_text()
+    _, _, err = dinku("results", "--results", "there", "--merge", "results")
+    assert "results/small/study.json: is another study of that name, and is kept" in err
+    assert Path("results/small/study.json").read_text() == before
+
+
+@pytest.mark.usefixtures("corpus")
+def test_a_conflict_in_one_study_keeps_all_from_being_merged(dinku: Command, home: Path) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    for name in ("a", "z"):
+        Path(f"{name}.yaml").write_text(STUDY.replace("name: small", f"name: {name}"))
+        dinku("run", f"{name}.yaml", "--only", "dense")
+    shutil.copytree("results", "there")
+    rows = [json.loads(line) for line in Path("there/z/rows.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["spans"]["default"] = {label: [g + 1, p, c] for label, (g, p, c) in row["spans"]["default"].items()}
+    Path("there/z/rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, _, err = dinku("results", "--results", "results", "--results", "there", "--merge", "all")
+    assert (status, "with other counts in there/z" in err) == (1, True)
+    assert not Path("all").exists()
+
+
+def test_parquet_needs_pyarrow(dinku: Command, corpus: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_tagger(tags=()).save(home / "models" / "encoder")
+    Path("small.yaml").write_text(STUDY)
+    dinku("run", "small.yaml", "--only", "dense")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     status, _, err = dinku("results", "small", "--parquet", "rows.parquet")
     assert (status, err) == (2, "dinku: this command needs pyarrow; install it with: pip install 'dinku[parquet]'\n")
@@ -394,12 +460,12 @@ def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus
     Path("small.yaml").write_text(STUDY)
     dinku("run", "small.yaml", "--only", "dense")
     _, named, _ = dinku("report", "small.yaml", "--json")
-    page = Path(json.loads(named)["html"]).read_bytes()
+    page = Path(json.loads(named)["report.html"]).read_bytes()
     Path("small.yaml").unlink()
     status, out, _ = dinku("report", "--out", "there", "--json")
     (written,) = json.loads(out).values()
     assert status == 0
-    assert Path(written["html"]).read_bytes() == page
+    assert Path(written["report.html"]).read_bytes() == page
     status, out, _ = dinku("claims", "--json")
     assert {v["study"] for v in json.loads(out)} == {"small"}
     _, alone, _ = dinku("claims", "small")
@@ -464,7 +530,7 @@ def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home:
     status, out, _ = dinku("run", "small.yaml", "--json")
     assert (status, [row["values"]["keep"] for row in json.loads(out)].count([0, 1])) == (0, 2)
     status, out, _ = dinku("report", "small.yaml", "--json")
-    text = Path(json.loads(out)["md"]).read_text()
+    text = Path(json.loads(out)["report.md"]).read_text()
     assert status == 0
     assert text.index("| less keep [0] ") < text.index("| less keep [1] ") < text.index("| less keep [0, 1] ")
 
@@ -607,7 +673,10 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("data without a command", lambda: ["data", "chekc", "t"], "No such command 'chekc'"),
     (
         "no such script",
-        lambda: study("Sparsify: {sparsity: $sparsity}", "TrimVocabulary: {size: 9, scripts: [Latn]}"),
+        lambda: study(
+            "Sparsify: {sparsity: $sparsity}",
+            "Sparsify: {sparsity: $sparsity}, TrimVocabulary: {size: 9, scripts: [Latn]}",
+        ),
         "Latn",
     ),
     (

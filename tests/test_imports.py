@@ -23,6 +23,8 @@ FREE = (
     *(
         "errors",
         "files",
+        "digests",
+        "store",
         "npz",
         "spans",
         "corpus",
@@ -56,7 +58,6 @@ ORDER = (
         "methods",
         "recipe",
         "study",
-        "store",
     ),
     *(
         "run",
@@ -77,6 +78,7 @@ ORDER = (
         "bench",
         "serve",
         "cli",
+        "__main__",
     ),
 )
 

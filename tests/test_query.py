@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from test_claims import Made, counts_of
 
 from dinku import query
 from dinku.errors import DinkuError
-from dinku.results import Results, totals
+from dinku.results import Failure, Results, environment, totals
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ def test_groups_hold_means_and_how_many(made: Made) -> None:
         {"language": "hau", "ratio_to_dense": pytest.approx(0.9), "rows": 1},
         {"language": "swa", "ratio_to_dense": pytest.approx(1.3), "rows": 1},
     ]
+    for record, value in zip(found, (10, 9, "rows", "language"), strict=False):
+        record["values.x"] = value
+    (line, *_) = query.grouped([{**r, "language": "hau"} for r in found if "values.x" in r], ["language"], "f1", "x")
+    assert list(line) == ["language", "9", "10", "values.x=language", "values.x=rows", "rows"]
     with pytest.raises(DinkuError, match="arm is no number; choose a column of numbers"):
         query.grouped(found, ["language"], "arm")
 
@@ -67,11 +72,38 @@ def test_rows_of_several_machines_are_one_set_of_facts(made: Made, tmp_path: Pat
     rows, conflicts = query.merged([made.results, there.results])
     assert (len(rows), conflicts) == (12 + 2, [])
     target = Results(tmp_path / "both" / "made")
-    assert query.merge([made.results, there.results], target) == 14
+    assert query.merge([made.results, there.results], target) == (14, 0)
     assert target.rows() == rows
     assert all(target.has_counts(row) for row in rows)
-    assert query.merge([there.results, made.results], target) == 0
+    assert query.merge([there.results, made.results], target) == (0, 0)
     assert target.rows() == rows
+
+
+def test_what_lost_its_counts_is_left_out_and_said_or_brought_again(made: Made, tmp_path: Path) -> None:
+    target = Results(tmp_path / "both" / "made")
+    lost = next(row for row in made.results.rows() if row.kind == "quality")
+    file = made.folder / "counts" / lost.counts_file
+    counts = file.read_bytes()
+    file.unlink()
+    assert query.merge([made.results], target) == (11, 1)
+    file.write_bytes(counts)
+    kept = next(row for row in target.rows() if row.kind == "quality")
+    (target.folder / "counts" / kept.counts_file).unlink()
+    assert query.merge([made.results], target) == (2, 0)
+    assert target.rows() == made.results.rows()
+    assert all(target.has_counts(row) for row in target.rows())
+
+
+def test_merging_at_once_adds_a_row_once_and_keeps_what_failed(made: Made, tmp_path: Path) -> None:
+    target = Results(tmp_path / "both" / "made")
+    with ThreadPoolExecutor(4) as pool:
+        new = list(pool.map(lambda _: Results(target.folder).extend(made.results), range(4)))
+    assert sorted(new) == [0, 0, 0, 12]
+    assert (target.folder / "rows.jsonl").read_bytes().count(b"\n") == 12
+    failure = Failure(study="made", recipe="r", address="a", step="s", reason="why", environment=environment(1))
+    made.results.fail(failure)
+    query.merge([made.results], target)
+    assert target.failures() == [failure]
 
 
 def test_other_counts_of_one_fact_are_a_conflict(made: Made, tmp_path: Path) -> None:
@@ -84,7 +116,7 @@ def test_other_counts_of_one_fact_are_a_conflict(made: Made, tmp_path: Path) -> 
     assert (row.key, first, second) == (fact.key, made.folder, there.folder)
     target = Results(tmp_path / "both" / "made")
     with pytest.raises(
-        DinkuError, match=r"1 facts have other counts in .*there/made, such as dense seed . hau test"
+        DinkuError, match=r"1 fact with other counts in .*there/made, such as dense seed . hau test"
     ) as e:
         query.merge([made.results, there.results], target)
     assert e.value.status == 1

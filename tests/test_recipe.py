@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dinku.corpus import Corpus, Sentence
+from dinku.digests import canonical
 from dinku.errors import DinkuError
 from dinku.method import Data, Method
 from dinku.methods.distil import Distil
@@ -19,7 +20,7 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.pretrain import Pretrain
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.recipe import Recipe, canonical
+from dinku.recipe import Recipe
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.text import Text
 

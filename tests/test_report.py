@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -375,3 +376,13 @@ def test_a_study_may_name_what_its_recipes_are_measured_against(made: Made) -> N
     study = STUDY.model_copy(update={"latency": Timing(reference="before")})
     found = [Table.of(each, rows, made.results).dense for each in (STUDY, study)]
     assert [cell and cell.arm for cell in found] == ["dense", "before"]
+
+
+def test_a_studys_own_words_are_no_formulas(made: Made) -> None:
+    made.quality("dense", 0, 80, arm=r"de$x$nse <b> $\foo$")
+    made.quality("before", 0.9, 60)
+    study = STUDY.model_copy(update={"title": r"a $\foo$ b"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = report.Report.of(study, made.results)
+    assert rb"a $\foo$ b" in found.figures["curves.svg"] or b"curves.svg" not in found.figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from dinku.errors import DinkuError
-from dinku.results import Results, Row, Size, Training, _processor, documents, environment, totals
+from dinku.results import Latency, Results, Row, Size, Training, _processor, documents, environment, totals
 from dinku.score import Counts, count
 
 COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])
@@ -22,7 +23,7 @@ def row(address: str = "a" * 64, **changes: object) -> Row:
         "study": "s",
         "arm": "dense",
         "values": {},
-        "recipe": {"base": "b", "steps": []},
+        "recipe": {"base": "b", "corpus": "c", "steps": []},
         "base_digest": "d",
         "address": address,
         "seed": 0,
@@ -140,27 +141,62 @@ def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "after", "said"),
     [
-        (b'"schema_version":1', b'"schema_version":2'),
-        (b'"kind":"quality"', b'"kind":"quantity"'),
-        (b'"seed":0', b'"sged":0'),
-        (b'"study"', b'"stud\xf9"'),
+        (b'"schema_version":1', b'"schema_version":2', "is no row of this version of dinku .*; read it with"),
+        (b'"kind":"quality"', b'"kind":"quantity"', "is no row of this version of dinku .*; read it with"),
+        (b'"seed":0', b'"sged":0', "is no row of this version of dinku .*; read it with"),
+        (b'"linear":4', b'"linear":0', r"is no row of this version of dinku \(size\.linear: .*; read it with"),
+        (
+            b'"steps":[]',
+            b'"stops":[]',
+            r"is no row of this version of dinku \(recipe: .*it needs base, corpus and steps",
+        ),
+        (b'"study"', b'"stud\xf9"', "is damaged .*; restore it, or remove the line"),
+        (b'{"schema', b'"schema', "is damaged .*; restore it, or remove the line"),
     ],
 )
-def test_a_row_of_another_schema_or_damaged_is_told_and_left(results: Results, before: bytes, after: bytes) -> None:
+def test_a_row_of_another_schema_or_damaged_is_told_and_left(
+    results: Results, before: bytes, after: bytes, said: str
+) -> None:
     results.add(row(), COUNTS)
     results.add(row("b" * 64), COUNTS)
     file = results.folder / "rows.jsonl"
     damaged = file.read_bytes().replace(before, after)
     file.write_bytes(damaged)
     for act in (results.rows, lambda: Results(results.folder).add(row("c" * 64), COUNTS)):
-        with pytest.raises(
-            DinkuError, match=r"rows\.jsonl:1: is no row of this version of dinku .*; read it with"
-        ) as told:
+        with pytest.raises(DinkuError, match=rf"rows\.jsonl:1: {said}") as told:
             act()
         assert "\n" not in str(told.value)
     assert file.read_bytes() == damaged
+
+
+def test_rows_that_stand_twice_are_one_and_must_say_the_same(results: Results) -> None:
+    results.add(row(), COUNTS)
+    results.add(row("b" * 64), COUNTS)
+    file = results.folder / "rows.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"\n" + whole.rstrip(b"\n"))  # as `cat` and an editor leave it
+    assert [r.address for r in results.rows()] == ["a" * 64, "b" * 64]
+    results.add(row("c" * 64), COUNTS)
+    assert [r.address for r in Results(results.folder).rows()] == ["a" * 64, "b" * 64, "c" * 64]
+    other = json.loads(whole.splitlines()[0])
+    other["spans"]["default"]["PER"][2] = 0
+    file.write_bytes(whole + json.dumps(other).encode() + b"\n")
+    with pytest.raises(DinkuError, match=r"rows\.jsonl:3: says something else than line 1 of the same fact"):
+        results.rows()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DinkuError, match=r"rows\.jsonl: can't be read \(Is a directory\)"):
+        results.rows()
+
+
+@pytest.mark.parametrize("times", [{"dense": []}, {"dense": [1.0, 0.0]}, {"again": [1.0]}, {"subject": []}])
+def test_times_that_no_ratio_can_be_made_of_are_refused(times: dict[str, list[float]]) -> None:
+    whole = {"reference": "f" * 64, "sentences": 2} | {name: [1.0, 2.0] for name in ("subject", "dense", "again")}
+    Latency.model_validate(whole)
+    with pytest.raises(ValidationError):
+        Latency.model_validate(whole | times)
 
 
 def test_a_bit_that_flips_in_counts_is_told(results: Results) -> None:

@@ -165,6 +165,19 @@ def test_the_papers_grid_is_all_there() -> None:
     assert {"DistilText", "QuantizeLLMInt8", "QuantizeDynamic"} <= names
 
 
+def test_what_is_merged_twice_over_is_no_key_that_stands_twice(tmp_path: Path) -> None:
+    told = "x-a: &a {epochs: 1, batch: 2}\nx-b: &b {<<: *a, epochs: 3}\n"
+    study = read(tmp_path, told + HEAD + "recipes: [{arm: a, steps: [FineTune: {<<: *b, batch: 4}]}]")
+    (entry,) = study.entries()
+    assert isinstance(step := entry.recipe.steps[0], FineTune)
+    assert (step.epochs, step.batch) == (3, 4)
+
+
+def test_a_base_may_be_one_of_the_grids(tmp_path: Path) -> None:
+    study = read(tmp_path, HEAD + "recipes: [{arm: a, base: $b, grid: {b: [x, y]}, steps: [FineTune]}]")
+    assert [entry.recipe.base for entry in study.entries()] == ["x", "y"]
+
+
 def test_no_mapping_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="holds no study"):
         read(tmp_path, "- a\n")
@@ -184,6 +197,21 @@ BOMB = "x-a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         (
             HEAD + "recipes: [{arm: a, grid: {p: [1]}, steps: [Sparsify: {sparsity: $s}]}]",
             r"\$s isn't in the grid; add s",
+        ),
+        (
+            HEAD + "recipes: [{arm: a, grid: {p: [1]}, steps: [Sparsify: {sparsity: 0.5}]}]",
+            r"recipes\.0 \(a\): grid\.p is used by no step; write \$p where it belongs, or remove it",
+        ),
+        (HEAD + "recipes: [{arm: a, steps: [FineTune]}]\nrecipes: []", ":6: isn't YAML .recipes stands there twice"),
+        (
+            HEAD + "recipes: [{arm: a, steps: [FineTune: {epochs: 1, epochs: 2}]}]",
+            ":5: isn't YAML .epochs stands there",
+        ),
+        (HEAD + "recipes: [{arm: a, seeds: [true], steps: [FineTune]}]", r"recipes\.0\.seeds\.0 is True"),
+        (
+            HEAD
+            + f"recipes: [{{arm: a, grid: {{p: {[*range(200)]}, q: {[*range(200)]}}}, steps: [A: {{p: $p, q: $q}}]}}]",
+            r"recipes\.0 \(a\): makes 40,000 recipes; leave at most 10,000",
         ),
         ("name: s\ntitle: T\ncorpus: c\nrecipes: [{arm: a, steps: []}]", "base is missing; add it"),
         (HEAD + "recipes: []", r"recipes is \[\]; give at least 1"),

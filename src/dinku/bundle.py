@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dinku import predict
 from dinku.corpus import Corpus, Sentence
+from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, opened
 from dinku.errors import DinkuError, of_validation
 from dinku.files import written_folder
@@ -262,8 +263,7 @@ def described(folder: Path) -> Manifest:
 
 def summed(path: Path) -> File:
     """Size and checksum of a file."""
-    with open(path, "rb") as file:
-        return File(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+    return File(bytes=path.stat().st_size, sha256=of_file(path))
 
 
 def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:

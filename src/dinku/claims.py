@@ -24,7 +24,6 @@ from dinku.compare import (
     evaluated_on,
     most,
     noise,
-    number,
     order,
     parts,
     percent,
@@ -35,8 +34,9 @@ from dinku.compare import (
     trained_on,
     whole_runs,
 )
+from dinku.digests import canonical
+from dinku.errors import number
 from dinku.lessons import Left, Lesson, Rivals, rivals
-from dinku.recipe import canonical
 from dinku.results import Results, Row
 from dinku.score import Floats
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from dinku.export import About
     from dinku.lines import Source
     from dinku.predict import Tagging
+    from dinku.results import Results
     from dinku.run import Runner
     from dinku.study import Study
 
@@ -743,6 +745,7 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
+    from dinku.errors import number
     from dinku.run import GPU_RATE
     from dinku.run import plan as planned
 
@@ -756,9 +759,10 @@ def plan(
     ]
     _table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
     print(
-        f"{document['recipes']} recipes, {document['recipes_done']} with all their rows. {document['trainings']} trainings "
+        f"{number(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
+        f"{number(document['trainings'], 'training')} "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
-        f"{document['trainings_to_do']} trainings, about {_duration(document['seconds'])} on this machine "
+        f"{number(document['trainings_to_do'], 'training')}, about {_duration(document['seconds'])} on this machine "
         f"({document['estimate']}), or {document['gpu_hours']:,.1f} hours of a GPU that makes {GPU_RATE:.0e} multiply-adds a "
         "second, which is assumed."
     )
@@ -793,20 +797,21 @@ def run(
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
     from dinku import cluster
+    from dinku.errors import number
     from dinku.processes import run as run_together
     from dinku.results import documents
 
-    for name, number in (("--processes", processes), ("--threads", threads)):
-        if number is not None and number < 1:
-            raise DinkuError(f"{number} is too few", where=name, remedy="give 1 or more")
+    for name, asked in (("--processes", processes), ("--threads", threads)):
+        if asked is not None and asked < 1:
+            raise DinkuError(f"{asked} is too few", where=name, remedy="give 1 or more")
     if engine == "ray" and processes > 1:
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
     if engine == "local" and address:
         raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
     here = engine == "local" and processes == 1
     with _progress() as report:
-        how = {"cores": threads or (1 if engine == "ray" else None), "device": _device(device) if here else "cpu"}
-        runner = _runner(study, results, store, report=report, **how)
+        cores = threads or (1 if engine == "ray" else None)
+        runner = _runner(study, results, store, report=report, cores=cores, device=_device(device) if here else "cpu")
         _warn(runner.warnings)
         if engine == "ray":
             cluster.run(runner, address, only or (), device=device)
@@ -819,7 +824,8 @@ def run(
     rows = runner.results.rows()
     if as_json:
         return _print_json(documents(rows))
-    print(f"{len(rows)} rows in {runner.results.folder}; see them with: dinku report {runner.study.whole(study)}")
+    command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
+    print(f"{number(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
     return None
 
 
@@ -849,7 +855,7 @@ def report(
     if len(reports) > 1:
         written["*"] = reporting.write_together(reports, below)  # no study can have that name
     if as_json:
-        documents = {name: {path.suffix[1:]: str(path) for path in paths} for name, paths in written.items()}
+        documents = {name: {path.name: str(path) for path in paths} for name, paths in written.items()}
         return _print_json(next(iter(documents.values())) if study else documents)
     for path in (path for paths in written.values() for path in paths):
         print(path)
@@ -891,7 +897,9 @@ def results_(
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
     ] = None,
-    by: Annotated[str | None, typer.Option(metavar="COLUMN,…", help="Group by these, such as arm,language.")] = None,
+    by: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN,…", help="Group by these, such as arm,language.")
+    ] = None,
     value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
     across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write CSV there.")] = None,
@@ -901,17 +909,18 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
-    from dinku.compare import number
+    from dinku.errors import number
     from dinku.results import Results
 
     places = results or [Path("results")]
-    names = {s.name: s for folder in places for s in _studies(study, folder)}
-    folders = {name: [Results(f / name) for f in places if (f / name).is_dir()] for name in sorted(names)}
+    studies = _studies(study, *places)
+    folders = {each.name: [Results(f / each.name) for f in places if (f / each.name).is_dir()] for each in studies}
     if merge:
-        new = {name: query.merge(own, Results(merge / name)) for name, own in folders.items()}
-        for name, described in names.items():
-            Results(merge / name).describe(described.document())
-        return _print_json(new) if as_json else print(f"{sum(new.values())} rows added to {merge}")
+        if where or by or across or csv or parquet:
+            raise DinkuError("adds all rows, as they are", where="--merge", remedy="leave the other options out")
+        return _merge(studies, folders, merge, as_json)
+    if across and not by:
+        raise DinkuError("makes columns of what rows are grouped by", where="--across", remedy="add --by")
     together = {name: query.merged(own) for name, own in folders.items()}
     rows = [row for name in together for row in together[name].rows]
     for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):
@@ -919,8 +928,11 @@ def results_(
     failures = [failure for own in folders.values() for each in own for failure in each.failures()]
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
-    found = query.chosen(query.records(rows), where or ()) if rows else []
-    shown = query.grouped(found, by.split(","), value, across) if by and found else found
+    every = query.records(rows)
+    asked = [name.strip() for each in by or () for name in each.split(",")]
+    names = [query.column(every, name, where="--by") for name in asked if name]
+    found = query.chosen(every, where or ()) if rows else []
+    shown = query.grouped(found, names, value, across) if names and found else found
     if csv:
         with files.written(csv) as file:
             file.write(query.as_csv(shown).encode())
@@ -937,8 +949,11 @@ def results_(
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
     unit = query.column(found, value, where="--value") if across and found else ""
     if found:
-        told = [[_figure(name if name in found[0] else unit, r.get(name)) for name in head] for r in shown]
-        _table([name.removeprefix("values.") for name in head], told, title=f"{len(shown)} rows of {', '.join(names)}")
+        plain = {*names, "rows"} if by else set(head)
+        told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
+        title = f"{number(len(shown), 'row')} of {', '.join(folders)}"
+        lead = len(names) or sum(name in _NAMING for name in head)
+        _table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
         print(f"none of {number(len(rows), 'row')} meets --where")
     for failure in failures:
@@ -946,7 +961,32 @@ def results_(
     return None
 
 
-_SHOWN = ("study", "arm", "seed", "language", "split", "perturbation", "f1_default", "bytes_download", "ratio_to_dense")
+def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
+    """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
+    from dinku import query
+    from dinku.errors import number
+    from dinku.results import Results
+    from dinku.study import Study
+
+    targets = {name: Results(into / name) for name in folders}
+    for name, own in folders.items():
+        query.check_alike([targets[name], *own])
+    new = {}
+    for described in studies:
+        name = described.name
+        kept = into / name / "study.json"
+        if not kept.is_file():
+            targets[name].describe(described.document())
+        elif Study.read(kept) != described:
+            _warn([f"{kept}: is another study of that name, and is kept"])
+        new[name], lost = query.merge(folders[name], targets[name])
+        if lost:
+            _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
+    return _print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
+
+
+_NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
+_SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense")
 
 
 def _figure(name: str, number: Any) -> str:
@@ -965,23 +1005,50 @@ def _warn(warnings: Iterable[str]) -> None:
         print(f"dinku: warning: {line}", file=sys.stderr)
 
 
-def _studies(study: Path | None, results: Path) -> list[Study]:
-    """The study of a file, or one of that name that has rows; without one all that have rows in the folder of results."""
+def _studies(study: Path | None, *places: Path) -> list[Study]:
+    """The study of a file, or one of that name that has rows; without one all that have rows in the folders of results."""
     from dinku.study import BUILT_IN, Study
 
-    if study and (results / study / "study.json").is_file() and not study.is_file() and str(study) not in BUILT_IN:
-        return [Study.read(results / study / "study.json")]
-    if study:
-        named = Study.read(study)
-        if named.section:
-            remedy = f"name {named.whole(study)}"
+    if study is None:
+        found = [each for place in places for each in _with_rows(place)]
+    elif not study.is_file() and (there := [f for place in places if (f := place / study / "study.json").is_file()]):
+        found = [Study.read(file) for file in there]
+    elif study.exists() or study.suffix or ":" in study.name or str(study) in BUILT_IN:
+        found = [Study.read(study)]
+        if found[0].section:
+            remedy = f"name {found[0].whole(study)}"
             raise DinkuError("rows are told of a study as a whole", where=str(study), remedy=remedy)
-        return [named]
-    kept = ("rows.jsonl", "failures.jsonl")
-    described = sorted(results.glob("*/study.json"))
-    found = [Study.read(path) for path in described if any(path.with_name(name).exists() for name in kept)]
+    else:
+        names = sorted({each.name for place in places for each in _with_rows(place)})
+        problem = f"is no study that has rows in {' or '.join(map(str, places))}"
+        raise DinkuError(problem, where=str(study), remedy=f"name a YAML file, or one of {', '.join(names)}")
+    first: dict[str, Study] = {}
+    for each in found:
+        if first.setdefault(each.name, each) != each:
+            _warn([f"{each.name} is described otherwise in {places[-1]}; the first folder's description is taken"])
+    return [first[name] for name in sorted(first)]
+
+
+def _with_rows(place: Path) -> list[Study]:
+    """The studies that have rows in a folder of results; raises `DinkuError` where there is none."""
+    from dinku.files import told
+    from dinku.study import Study
+
+    found = []
+    with told(place, reading=True):
+        for folder in sorted(path for path in place.glob("*") if path.is_dir()):
+            described = folder / "study.json"
+            if not any((folder / name).exists() for name in ("rows.jsonl", "failures.jsonl")):
+                continue
+            if not described.exists():
+                _warn([f"{folder}: its rows are left out, as there is no study.json beside them; run the study again"])
+                continue
+            found.append(Study.read(described))
+            if found[-1].name != folder.name:
+                remedy = f"keep it in a folder named {found[-1].name}"
+                raise DinkuError(f"is the study {found[-1].name!r}", where=str(described), remedy=remedy)
     if not found:
-        raise DinkuError("holds the rows of no study", where=str(results), remedy="name a study, or another --results")
+        raise DinkuError("holds the rows of no study", where=str(place), remedy="name a study, or another --results")
     return found
 
 
@@ -1016,16 +1083,17 @@ def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=not unicode))
 
 
-def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
-    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below; numbers stay whole."""
+def _table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
+    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below, the first ``lead`` once
+    more if there is room; numbers stay whole."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     console = Console()
-    words = [all(not row[i][:1].isdigit() for row in rows) for i in range(len(head))]
+    words = [not any(_is_number(row[i]) for row in rows) for i in range(len(head))]
     room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
-    for columns in _blocks(_widths(head, rows, words, room), words, room):
+    for columns in _blocks(_widths(head, rows, words, room), words, room, lead):
         table = Table(title=escape(title), title_justify="left")
         for i, width in columns.items():
             table.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
@@ -1033,6 +1101,11 @@ def _table(head: list[str], rows: list[list[str]], *, title: str) -> None:
             table.add_row(*(escape(row[i]) for i in columns))
         Console(width=max(_width(columns), 1)).print(table)
         title = ""
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell begins with a number, and has no word but a unit after it."""
+    return cell[:1].isdigit() and not re.search(r"[^\W\d_]{3}", cell)
 
 
 _NARROW = 16  # what words are folded to at most
@@ -1053,10 +1126,12 @@ def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int
     return widths
 
 
-def _blocks(widths: list[int], words: list[bool], room: int) -> Iterator[dict[int, int]]:
-    """Columns by number, with their widths, as many as fit side by side; what leads a row, words in the first half of the
-    room, leads each block."""
-    lead = {0: widths[0]}
+def _blocks(widths: list[int], words: list[bool], room: int, named: int) -> Iterator[dict[int, int]]:
+    """Columns by number, with their widths, as many as fit side by side; what leads a row, those ``named`` and words in the first
+    half of the room, leads each block."""
+    lead = dict(enumerate(widths[: max(1, named)]))
+    if _width(lead) + max(widths) + 3 > room:
+        lead = {0: widths[0]}
     while len(lead) < len(widths) and words[len(lead)] and _width(lead | {len(lead): widths[len(lead)]}) <= room // 2:
         lead[len(lead)] = widths[len(lead)]
     block = dict(lead)

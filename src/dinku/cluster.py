@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.measure import available_threads
 from dinku.method import Method, Trained
 from dinku.results import Results
@@ -139,7 +139,7 @@ class Task:
 def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
     """What is to be done for recipes, what comes before first, and no step twice."""
     wanted, begun = {id(p) for p in chosen}, set[str]()
-    for number, prepared in enumerate(runner.prepared):
+    for place, prepared in enumerate(runner.prepared):
         if id(prepared) not in wanted or not runner.missing(prepared):
             continue
         shapes = prepared.shapes
@@ -149,9 +149,9 @@ def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
                 step = prepared.recipe.steps[i - 1]
                 needed = memory_needed(step, shapes[i - 1], shapes[i])
                 takes = {"CPU": runner.threads, "memory": needed, "GPU": int(isinstance(step, Trained))}
-                yield Task(prepared, number, i, takes)
+                yield Task(prepared, place, i, takes)
         takes = {"CPU": runner.threads, "memory": shapes[-1].bytes, "GPU": int(not shapes[-1].scheme.terminal)}
-        yield Task(prepared, number, len(prepared.addresses), takes)
+        yield Task(prepared, place, len(prepared.addresses), takes)
 
 
 def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device: str = "cpu") -> None:
@@ -207,7 +207,7 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
             made[task.address] = ref
     recipes = left = sum(task.rows for task in todo)
     looked = time.monotonic()
-    runner.report(f"{runner.study.name}: {left} recipes to go", 0, recipes)
+    runner.report(f"{runner.study.name}: {number(left, 'recipe')} to go", 0, recipes)
     while running:
         done, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL, fetch_local=False)
         for line in ray.get(board.told.remote()):
@@ -224,7 +224,7 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
             except RayError as error:
                 runner.fail(task.prepared, task.address, task.step, _reason(error))
         if left < before:
-            runner.report(f"{runner.study.name}: {left} recipes to go", recipes - left, recipes)
+            runner.report(f"{runner.study.name}: {number(left, 'recipe')} to go", recipes - left, recipes)
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
             nodes = _nodes()

@@ -18,7 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dinku.recipe import canonical
+from dinku.digests import canonical
+from dinku.errors import number
 from dinku.results import Results, Row, Size
 from dinku.score import Counts, Interval, paired
 
@@ -286,10 +287,6 @@ def pruned_to(row: Row) -> float:
 
 def percent(sparsity: float) -> str:
     return f"{100 * sparsity:.4g} %"
-
-
-def number(n: int, thing: str, things: str = "") -> str:
-    return f"{n:,} {thing}" if n == 1 else f"{n:,} {things or f'{thing}s'}"
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:

@@ -8,8 +8,9 @@ from statistics import mean, pstdev
 
 import numpy as np
 
-from dinku.compare import Run, contrast, evaluated_on, number, trained_on, whole_runs
+from dinku.compare import Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
+from dinku.errors import number
 from dinku.figures import Matrix
 from dinku.page import Grid
 from dinku.questions import FLOOR

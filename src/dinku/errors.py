@@ -22,6 +22,11 @@ class DinkuError(Exception):
         super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
 
 
+def number(n: int, thing: str, things: str = "") -> str:
+    """So many of a thing, as a sentence has it."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {things or f'{thing}s'}"
+
+
 _WANTED = {
     "int": "give a whole number",
     "float": "give a number",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx2
 
+from dinku.digests import of_file
 from dinku.errors import DinkuError
 from dinku.files import locked, told
 
@@ -86,7 +86,7 @@ def there(path: Path, sha256: str, *, force: bool = False) -> bool:
     """Whether the file is at ``path``. One of other content raises `DinkuError`; with ``force`` it is as good as none."""
     if not path.exists():
         return False
-    if _sha256(path) == sha256:
+    if of_file(path) == sha256:
         return True
     if force:
         return False
@@ -101,7 +101,7 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
         had = _download(url, part, had, size, limits, progress)
     if (found := part.stat().st_size) < size:
         raise _MayPass(f"it ended after {found:,} of {size:,} bytes")
-    if _sha256(part) != sha256:
+    if of_file(part) != sha256:
         part.unlink()
         if had:  # a part from another day, or of another server
             raise _MayPass("what had come before doesn't fit what came after")
@@ -254,8 +254,3 @@ def _receive_anew(
         os.replace(whole, part)
     finally:
         whole.unlink(missing_ok=True)
-
-
-def _sha256(path: Path) -> str:
-    with told(path, reading=True), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,6 +23,7 @@ _SETTINGS = {
     "axes.grid": True,
     "grid.color": "#e4e4e4",
     "axes.edgecolor": "#888888",
+    "text.parse_math": False,  # a study's own words are no formulas
 }
 
 

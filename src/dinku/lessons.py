@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dinku.compare import Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
-from dinku.recipe import canonical
+from dinku.digests import canonical
 from dinku.results import Results, Row
 
 

@@ -29,7 +29,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     runner.results.check_writable()
     runner.begin(chosen)
     threads = runner.study.threads or runner.cores or max(1, available_threads() // processes)
-    command = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", "run", *arguments]
+    command = [sys.executable, "-P", "-m", "dinku", "run", *arguments]
     command += ["--threads", str(threads)]
     lines: SimpleQueue[tuple[int, str]] = SimpleQueue()
     last = [""] * processes

@@ -12,7 +12,7 @@ from statistics import mean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import ratio, title, trained_on
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.files import written
 from dinku.results import Results, Row
 
@@ -66,27 +66,26 @@ def merged(folders: Sequence[Results]) -> Merged:
     return Merged([kept[key][0] for key in sorted(kept)], conflicts)
 
 
-def merge(folders: Sequence[Results], target: Results) -> int:
-    """Add the rows of several folders to a further one, with the counts and answers behind them; says how many were new.
-
-    Raises `DinkuError`, of status 1, before anything is written where two folders, or a folder and the target, hold
-    different counts of one fact: one of them isn't what its address says.
-    """
-    _, conflicts = merged([target, *folders])
-    if conflicts:
+def check_alike(folders: Sequence[Results]) -> None:
+    """Raise `DinkuError`, of status 1, where two folders hold different counts of one fact: one isn't what its address says."""
+    if conflicts := merged(folders).conflicts:
         row, first, second = conflicts[0]
-        problem = f"{len(conflicts)} facts have other counts in {second}, such as {told(row)}"
+        problem = f"{number(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
         raise DinkuError(
             problem, where=str(first), remedy="measure them again in one place, or leave one out", status=1
         )
-    known = {row.key for row in target.rows()}
-    new = 0
-    for results in folders:
-        facts = [row for row in results.rows() if row.key not in known and results.has_counts(row)]
-        target.extend(results, facts)
-        known |= {row.key for row in facts}
-        new += len(facts)
-    return new
+
+
+def merge(folders: Sequence[Results], target: Results) -> tuple[int, int]:
+    """Add the rows of several folders to a further one, with the counts and answers behind them, and what failed.
+
+    Says how many rows were new, and how many were left out as no folder has the counts behind them. Raises `DinkuError` before
+    anything is written, as `check_alike` does.
+    """
+    check_alike([target, *folders])
+    new = sum(target.extend(results) for results in folders)
+    there = {row.key for row in target.rows()}
+    return new, len({row.key for results in folders for row in results.rows()} - there)
 
 
 def told(row: Row) -> str:
@@ -108,7 +107,9 @@ def chosen(found: Sequence[Record], conditions: Iterable[str]) -> list[Record]:
 
 
 def _is(value: Any, text: str) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool):
+        return text.lower() in (("true", "1", "yes") if value else ("false", "0", "no"))
+    if not isinstance(value, int | float):
         return plain(value).lower() == text.lower()
     try:
         return value == float(text)
@@ -139,12 +140,16 @@ def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str 
             groups[tuple(plain(record.get(name)) for name in by)][plain(record.get(over)) if over else value].append(
                 record
             )
-    names = sorted({name for group in groups.values() for name in group})
+    kinds = {plain(record.get(over)): record.get(over) for record in found} if over else {value: value}
+    names = sorted({name for group in groups.values() for name in group}, key=lambda name: _sortable(kinds[name]))
+    heads = {
+        name: f"{over}={name}" if name in (*by, "rows") else name for name in names
+    }  # a value may be named as they are
     out = []
     for group in groups.values():
         first = next(iter(group.values()))[0]
         line = {name: first.get(name) for name in by}
-        line |= {name: mean(r[value] for r in group[name]) if name in group else None for name in names}
+        line |= {heads[name]: mean(r[value] for r in group[name]) if name in group else None for name in names}
         out.append(line | {"rows": sum(map(len, group.values()))})
     return sorted(out, key=lambda line: [_sortable(line[name]) for name in by])
 

@@ -23,12 +23,12 @@ from dinku.compare import (
     is_dense,
     mean_f1,
     most,
-    number,
     parts,
     percent,
     training,
     whole_runs,
 )
+from dinku.errors import number
 from dinku.lessons import Left, Lesson, rivals
 from dinku.results import Results, Row
 from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent

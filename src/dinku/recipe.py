@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dinku.digests import of_document
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method
@@ -58,12 +57,12 @@ class Recipe:
         corpora's fingerprints enter at the steps that see them, and the seed at those that draw at
         random. So what recipes share they share by name.
         """
-        at = _sha256({"base": base_digest, "label_on": self.label_on})
+        at = of_document({"base": base_digest, "label_on": self.label_on})
         out = [at]
         for step in self.steps:
             seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
             consumed = seed | data.of(step).fingerprints()
-            at = _sha256({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
+            at = of_document({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
             out.append(at)
         return out
 
@@ -83,15 +82,3 @@ def _versions(step: Method) -> Any:
     """The version of a method, with those of the methods within it where there are any."""
     inner = [_versions(each) for each in getattr(step, "student", ())]
     return [step.version, *inner] if inner else step.version
-
-
-def canonical(value: Any) -> str:
-    """JSON that is equal for equal values: keys sorted, no spaces, no NaN."""
-    return _ENCODER.encode(value)
-
-
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _sha256(value: Any) -> str:
-    return hashlib.sha256(canonical(value).encode()).hexdigest()

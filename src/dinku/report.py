@@ -13,9 +13,9 @@ from statistics import mean, median
 
 from dinku import query
 from dinku.claims import Verdict
-from dinku.compare import evaluated_on, is_sample, noise, number, parts, ratio, scope, trained_on
+from dinku.compare import evaluated_on, is_sample, noise, parts, ratio, scope, trained_on
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.figures import Matrix, curves, fronts, heat
 from dinku.files import told, written
 from dinku.page import Example, Grid, html

@@ -18,9 +18,9 @@ from errno import EACCES, ENOTDIR
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from dinku.answers import Answers
 from dinku.errors import DinkuError
@@ -31,6 +31,18 @@ _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
 BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
 _Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
+
+
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _recipe(value: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as far as rows are told by it."""
+    steps = value.get("steps")
+    known = isinstance(value.get("base"), str) and isinstance(value.get("corpus"), str) and isinstance(steps, list)
+    if not known or not all(isinstance(step, dict) and len(step) == 1 for step in steps or []):
+        raise ValueError("it needs base, corpus and steps")
+    return value
 
 
 class _Record(BaseModel):
@@ -63,7 +75,7 @@ class Size(_Record):
 
     parameters: int
     nonzero: int
-    linear: int
+    linear: int = Field(gt=0)
     linear_nonzero: int
     bytes_disk: int
     bytes_download: int
@@ -98,9 +110,15 @@ class Latency(_Record):
 
     reference: str
     sentences: int
-    subject: tuple[float, ...]
-    dense: tuple[float, ...]
-    again: tuple[float, ...]
+    subject: tuple[_Seconds, ...] = Field(min_length=1)
+    dense: tuple[_Seconds, ...]
+    again: tuple[_Seconds, ...]
+
+    @model_validator(mode="after")
+    def _of_the_same_rounds(self) -> Self:
+        if not len(self.subject) == len(self.dense) == len(self.again):
+            raise ValueError("its times aren't of the same rounds")
+        return self
 
 
 class Numerics(_Record):
@@ -166,7 +184,7 @@ class Row(_Record):
     study: str
     arm: str
     values: dict[str, float | int | str | list[Any]]
-    recipe: dict[str, Any]
+    recipe: Annotated[dict[str, Any], AfterValidator(_recipe)]
     base_digest: str
     address: _Part
     seed: int
@@ -242,7 +260,10 @@ class Results:
         return self.folder / "rows.jsonl"
 
     def rows(self) -> list[Row]:
-        """All rows in the order of their keys. A last line that a kill cut short is no row."""
+        """All rows in the order of their keys, a row that stands there twice once. A last line that a kill cut short is no row.
+
+        Raises `DinkuError` for a line that is no row, or one that says something else of the same fact than another.
+        """
         state = self._file.stat() if self._file.exists() else None
         version = (state.st_mtime_ns, state.st_size) if state else None
         if self._known.get("version") != version or version is None:
@@ -265,27 +286,37 @@ class Results:
         found: frozenset[tuple[str, ...]] = self._known["complete"]
         return found
 
-    def _read(self) -> Iterator[Row]:
-        return self._records(self._file, Row)
+    def _read(self) -> Collection[Row]:
+        known: dict[tuple[str, ...], tuple[int, Row]] = {}
+        for number, row in self._records(self._file, Row):
+            first, other = known.setdefault(row.key, (number, row))
+            if other.spans != row.spans:
+                problem = f"says something else than line {first} of the same fact"
+                raise DinkuError(problem, where=f"{self._file}:{number}", remedy="remove the line that is wrong")
+        return [row for _, row in known.values()]
 
-    def _records(self, file: Path, kind: type[_Kind]) -> Iterator[_Kind]:
-        lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    def _records(self, file: Path, kind: type[_Kind]) -> Iterator[tuple[int, _Kind]]:
+        """The lines of a file with their numbers; blank ones, and a last one that was cut short, left out."""
+        with told(file, reading=True):
+            lines = file.read_bytes().split(b"\n") if file.exists() else []
         for number, line in enumerate(lines, 1):
+            if not line.strip() or (number == len(lines) and not _is_whole(line)):
+                continue
+            where = f"{file}:{number}"
             try:
                 row = kind.model_validate_json(line)
             except ValidationError as error:
                 first = error.errors()[0]
-                at = ".".join(map(str, first["loc"]))
-                raise DinkuError(
-                    f"is no row of this version of dinku ({at}: {first['msg']})",
-                    where=f"{file}:{number}",
-                    remedy="read it with the version that wrote it, or move the file away",
-                ) from None
+                problem, remedy = f"is damaged ({first['msg']})", "restore it, or remove the line"
+                if first["type"] != "json_invalid":
+                    at = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+                    problem = f"is no row of this version of dinku ({at}{first['msg']})"
+                    remedy = "read it with the version that wrote it, or move the file away"
+                raise DinkuError(problem, where=where, remedy=remedy) from None
             if row.study != self.folder.name:
                 problem = f"is a row of the study {row.study!r}"
-                where = f"{file}:{number}"
                 raise DinkuError(problem, where=where, remedy=f"keep it in a folder named {row.study}")
-            yield row
+            yield number, row
 
     @property
     def _failed(self) -> Path:
@@ -293,7 +324,7 @@ class Results:
 
     def failures(self) -> list[Failure]:
         """Steps that failed and weren't made since, in the order of their addresses."""
-        return sorted(self._records(self._failed, Failure), key=lambda failure: failure.address)
+        return sorted((f for _, f in self._records(self._failed, Failure)), key=lambda failure: failure.address)
 
     def fail(self, failure: Failure) -> Failure:
         """Keep a failure in the place of an earlier one at its address, with the attempts counted."""
@@ -325,27 +356,37 @@ class Results:
         Where its counts were lost the row goes with them: measured again elsewhere, they may come out otherwise.
         """
         with locked(self.folder / ".lock"):
-            there = [other for other in self.rows() if other.key == row.key]
-            if there and self.has_counts(there[0]):
+            if not self._missing([row]):
                 return
-            if there:
-                with written(self._file) as file:
-                    file.writelines(_line(other) for other in self._read() if other.key != row.key)
             for kind, beside in (("answers", answers), ("counts", counts)):
                 if beside is not None:
                     self._beside(kind, row, beside)
             self._append([row])
 
-    def extend(self, other: Results, rows: Sequence[Row]) -> None:
-        """Append rows of another folder that aren't here, the counts and answers behind them first."""
+    def extend(self, other: Results) -> int:
+        """Append the rows of another folder that aren't here with their counts, if they have them there, the counts and answers
+        behind them first; and the failures of steps that didn't fail here. Says how many rows that were."""
         with locked(self.folder / ".lock"):
-            for row in rows:
+            new = self._missing([row for row in other.rows() if other.has_counts(row)])
+            for row in new:
                 if row.kind == "quality":
                     beside = {"counts": other.counts(row), "answers": other.answers(row)}
                     for kind, measured in beside.items():
                         if measured is not None:
                             self._beside(kind, row, measured)
-            self._append(rows)
+            self._append(new)
+            if failures := other.failures():
+                self._keep({failure.address: failure for failure in (*failures, *self.failures())}.values())
+        return len(new)
+
+    def _missing(self, rows: Sequence[Row]) -> list[Row]:
+        """Those that aren't here with their counts; what is here without goes, to be measured or brought again."""
+        here = {row.key: row for row in self.rows()}
+        missing = [row for row in rows if row.key not in here or not self.has_counts(here[row.key])]
+        if lost := {row.key for row in missing} & here.keys():
+            with written(self._file) as file:
+                file.writelines(_line(row) for row in here.values() if row.key not in lost)
+        return missing
 
     def _beside(self, kind: str, row: Row, measured: Counts | Answers) -> None:
         with told(self.folder):
@@ -354,8 +395,11 @@ class Results:
 
     def _append(self, rows: Sequence[Row]) -> None:
         with told(self._file), open(self._file, "ab+") as file:
-            whole = self._file.read_bytes().rfind(b"\n") + 1
-            file.truncate(whole)  # a line that a kill cut short
+            before, end, last = self._file.read_bytes().rpartition(b"\n")
+            if last and _is_whole(last):
+                file.write(b"\n")
+            else:
+                file.truncate(len(before) + len(end))  # a line that a kill cut short
             file.writelines(map(_line, rows))
             file.flush()
             os.fsync(file.fileno())
@@ -425,6 +469,15 @@ class Results:
 
 def _line(row: Row | Failure) -> bytes:
     return row.model_dump_json(exclude_none=True).encode() + b"\n"
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether a last line that nothing ends was written to its end all the same."""
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:

@@ -29,7 +29,7 @@ from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
 from dinku.damage import known
 from dinku.encode import Encoder
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.files import told, written
 from dinku.method import Data, Matched, Method, Repeated, Trained, Work
 from dinku.methods import to_json
@@ -329,8 +329,11 @@ class Runner:
         told = [_foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
         absent = [name for name, base in self.bases.items() if not base.here]
         told += [f"{name} isn't here: sizes are as it was published" for name in absent]
-        if self.study.text and self.planning and self._text() is None:
-            told.append(f"the text {self.study.text} isn't here: {LINE} subwords a line are assumed")
+        if (
+            self.study.text and not Path(self.study.text).expanduser().is_dir()
+        ):  # else it is refused, where a step reads it
+            assumed = f"{LINE} subwords a line are assumed" if self.planning else "no step reads it"
+            told.append(f"the text {self.study.text} isn't here: {assumed}")
         return [line for line in dict.fromkeys(told) if line]
 
     @property
@@ -358,7 +361,7 @@ class Runner:
             prepared = waiting.popleft()
             if self.failed([prepared]):
                 continue
-            self.report(f"{self.study.name}: {len(waiting) + 1} recipes to go, {prepared.title}", 0, 0)
+            self.report(f"{self.study.name}: {number(len(waiting) + 1, 'recipe')} to go, {prepared.title}", 0, 0)
             with suppress(Failed):
                 if not self.finish(prepared, wait=passed > len(waiting)):
                     passed += 1
@@ -786,7 +789,7 @@ def plan(runner: Runner) -> dict[str, Any]:
                 {
                     "address": address,
                     "before": prepared.addresses[i - 1],
-                    "name": f"{name} ({', '.join(told)})",
+                    "name": f"{name} ({', '.join(told)})" if told else name,
                     "arm": prepared.entry.arm,
                     "training": work > 0,
                     "warning": _foreign(step, prepared.data),
@@ -836,7 +839,10 @@ def _told(step: Method) -> list[str]:
 def _plain(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(map(_plain, value))
-    return f"{type(value).__name__} ({', '.join(_told(value))})" if isinstance(value, Method) else str(value)
+    if not isinstance(value, Method):
+        return str(value)
+    told = ", ".join(_told(value))
+    return f"{type(value).__name__} ({told})" if told else type(value).__name__
 
 
 GPU_RATE = 1e13  # multiply-adds a second assumed of a GPU: 6 % of what an A100 claims in bfloat16, as batches are small

@@ -205,7 +205,7 @@ class Counts:
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
-            problem = f"holds no counts ({type(error).__name__})"
+            problem = f"holds no counts ({str(error) or type(error).__name__})"
             raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
         shape = (len(languages), len(labels), 3)
         if words.shape != shape[:1] or default.shape != shape or strict.shape != shape:

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dinku.corpus import Corpus, audit, labels_alone, read
+from dinku.digests import of_file
 from dinku.errors import DinkuError
 from dinku.sample import LANGUAGES, sample
 from dinku.spans import is_iob2_tag
+from dinku.store import Store
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -151,7 +153,7 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
             if split not in source.apart.get(language, SPLITS):
                 there = _or(source.apart[language])
                 raise DinkuError(f"{language} has no {split} split", where=name, remedy=f"ask for {there}")
-        return [_cached(source, language, split) for language in languages]
+        return _cached(source, languages, split)
     path = _path(name)
     if path.is_file():
         own, language = _place(path)
@@ -366,13 +368,13 @@ def _languages(name: str, title: str, wanted: str, every: Sequence[str], apart: 
     return tuple(language for language in languages if language not in left_out)
 
 
-def _cached(source: Source, language: str, split: str) -> Corpus:
-    path = source.file(language, split)
-    if not path.is_file():
+def _cached(source: Source, languages: Sequence[str], split: str) -> list[Corpus]:
+    files = {language: source.file(language, split) for language in languages}
+    if lacking := [language for language, path in files.items() if not path.is_file()]:
         family = next(name for name, known in SOURCES.items() if known is source)
-        remedy = f"run: dinku data fetch {family}:{language} (or put a copy of {source.repository} at {source.cache})"
-        raise DinkuError(f"{source.title} isn't there", where=str(path), remedy=remedy)
-    return read(path, language=language, split=split)
+        remedy = f"run: dinku data fetch {family}:{','.join(lacking)} (or put a copy of {source.repository} at {source.cache})"
+        raise DinkuError(f"{source.title} isn't there", where=str(files[lacking[0]]), remedy=remedy)
+    return [read(path, language=language, split=split) for language, path in files.items()]
 
 
 def _path(name: str) -> Path:
@@ -490,8 +492,6 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
 
 def _stored(address: str) -> Path:
     """What `dinku.store` keeps at an address, of which ``address`` is the beginning."""
-    from dinku.store import Store
-
     store = Store(home() / "store")
     found = sorted(path.parent for path in store.root.glob(f"{address[:2]}/{address}*/step.json"))
     if not found:
@@ -527,8 +527,7 @@ def model_digest(folder: Path) -> str:
     """sha256 over the names and contents of `model_files`, as hex: what a base is known by in an address."""
     whole = hashlib.sha256()
     for path in model_files(folder):
-        with open(path, "rb") as file:
-            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        whole.update(f"{path.name} {of_file(path)}\n".encode())
     return whole.hexdigest()
 
 

@@ -8,7 +8,6 @@ these says who works on it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from contextlib import AbstractContextManager
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dinku.digests import of_document, of_file
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
-from dinku.recipe import canonical
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Store:
         folder = self.folder(address)
         whole = {**step, "files": _digests(self.tagger(address))}
         with written(folder / "step.json") as file:
-            file.write(json.dumps({**whole, "sha256": _sha256(whole)}, indent=1).encode())
+            file.write(json.dumps({**whole, "sha256": of_document(whole)}, indent=1).encode())
         shutil.rmtree(self.work(address), ignore_errors=True)
 
     def step(self, address: str) -> dict[str, Any]:
@@ -69,7 +68,7 @@ class Store:
             digest = step.pop("sha256", None)  # steps made before it was kept have none
         except (OSError, ValueError, AttributeError, RecursionError):
             raise DinkuError("isn't readable", where=str(path), remedy=remedy) from None
-        if digest is not None and digest != _sha256(step):
+        if digest is not None and digest != of_document(step):
             raise DinkuError("isn't as it was written", where=str(path), remedy=remedy)
         return step
 
@@ -92,10 +91,5 @@ def _digests(folder: Path) -> dict[str, str]:
     out = {}
     with told(folder, reading=True):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            with open(path, "rb") as file:
-                out[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            out[path.relative_to(folder).as_posix()] = of_file(path)
     return out
-
-
-def _sha256(document: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical(document).encode()).hexdigest()

@@ -56,7 +56,7 @@ def _wrong(wanted: str) -> PydanticCustomError:
     return PydanticCustomError("value", "{wanted}", {"wanted": wanted})
 
 
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
 _FOLDER = Path(__file__).parent / "studies"
@@ -139,7 +139,7 @@ class Study(_Part):
         if str(path) in BUILT_IN and not Path(path).is_file():
             path = _FOLDER / f"{path}.yaml"
         try:
-            document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            document = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
             values, depth = _extent(document, {})
             if depth > _DEPTH:
                 raise RecursionError
@@ -147,7 +147,8 @@ class Study(_Part):
             remedy = f"name a YAML file, or one of the built-in {', '.join(BUILT_IN)}"
             raise DinkuError("no such study", where=where, remedy=remedy) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise DinkuError(f"can't be read ({error})", where=where, remedy="name a YAML file") from None
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise DinkuError(f"can't be read ({reason})", where=where, remedy="name a YAML file") from None
         except RecursionError:
             raise DinkuError(
                 "is nested too deeply, or within itself",
@@ -199,18 +200,31 @@ class Study(_Part):
         for number, block in enumerate(self.recipes):
             if self.section and block.section != self.section:
                 continue
+            place = f"{where}: recipes.{number} ({block.arm})"
+            size = len(block.seeds) * math.prod(map(len, block.grid.values()))
+            if size > _RECIPES:
+                problem = f"makes {size:,} recipes"
+                raise DinkuError(
+                    problem, where=place, remedy=f"leave at most {_RECIPES:,}, each of which takes a training"
+                )
+            named = _names([block.steps, block.corpus, block.base])
+            idle = sorted(block.grid.keys() - named)
+            if idle and named <= block.grid.keys():
+                remedy = f"write ${idle[0]} where it belongs, or remove it"
+                raise DinkuError(f"grid.{idle[0]} is used by no step", where=place, remedy=remedy)
             for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
                 values = dict(zip(block.grid, chosen, strict=True))
-                place = f"{where}: recipes.{number} ({block.arm})"
                 steps = tuple(_step(step, values, f"{place}: steps.{i}") for i, step in enumerate(block.steps))
                 corpus = str(_filled(block.corpus or self.corpus, values, place))
-                recipe = Recipe(block.base or self.base, corpus, steps, seed, self.label_on, self.text)
+                base = str(_filled(block.base or self.base, values, place))
+                recipe = Recipe(base, corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm
                 yield Entry(block.arm, values, recipe)
 
 
+_RECIPES = 10_000  # of a block
 _DEPTH, _VALUES = 30, 100_000  # of a study's YAML, whose aliases may stand for more than any memory holds
 
 
@@ -222,6 +236,29 @@ def _extent(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
         inner = [_extent(each, known) for each in (value.values() if isinstance(value, dict) else value)]
         known[id(value)] = 1 + sum(n for n, _ in inner), 1 + max((depth for _, depth in inner), default=0)
     return known[id(value)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key of a mapping stands twice: the last would silently be the one that counts."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        known = set[str]()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in known:
+                    raise yaml.composer.ComposerError(
+                        problem=f"{key.value} stands there twice", problem_mark=key.start_mark
+                    )
+                known.add(key.value)
+        return node
+
+
+def _names(value: Any) -> set[str]:
+    """The grid's values that are named in it."""
+    if isinstance(value, dict | list):
+        return set().union(*map(_names, value.values() if isinstance(value, dict) else value))
+    return {value[1:]} if isinstance(value, str) and value.startswith("$") else set()
 
 
 def _step(step: Any, values: dict[str, Value], where: str) -> Method:

@@ -10,7 +10,7 @@ from statistics import mean, median
 from typing import NamedTuple
 
 from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
-from dinku.recipe import canonical
+from dinku.digests import canonical
 from dinku.results import Results, Row
 from dinku.score import Interval
 from dinku.study import Study, Value
