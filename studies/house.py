@@ -1,13 +1,14 @@
 """Write the house encoder, `dinku:house`: four layers of multilingual-e5-small and 18,000 pieces, as int8 rows.
 
-    python studies/house.py E5 TEXT OUT [--distil FOLDER --sentences 120000 --width 1024]
+    python studies/house.py E5 TEXT OUT [--distil FOLDER --sentences 45000 --epochs 2 --width 1024]
 
 E5 is intfloat/multilingual-e5-small (MIT) as a Hugging Face folder or Hub id, TEXT a folder of `<language>.txt.xz`, a
 sentence a line, and OUT the folder to write. The text decides which pieces of the vocabulary stay, every language
 having the same say. What ships lies in `src/dinku/house/`, its card beside it.
 
 Without `--distil` no weight is trained. With it, the layers, whose feed-forward parts `--width` may make narrower, learn on
-`--sentences` of that folder's text to see it as all twelve of e5's do (`DistilText`). Killed and run again, it goes on.
+`--sentences` of that folder's text, read `--epochs` times, to see it as all twelve of e5's do (`DistilText`): fewer and more often
+where languages have little, as what these lack others would fill. Killed and run again, it goes on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--distil", metavar="FOLDER")
-    parser.add_argument("--sentences", type=int, default=120_000)
+    parser.add_argument("--sentences", type=int, default=45_000)
+    parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--width", type=int)
     arguments = parser.parse_args()
     files = sorted(arguments.text.glob("*.txt.xz"))
@@ -55,7 +57,8 @@ def main() -> None:
     narrow = (NarrowFeedForward(arguments.width, importance="activation"),) if arguments.width else ()
     smaller = (KeepLayers(LAYERS), *narrow)
     if arguments.distil:
-        learn = DistilText(batch=16, rate=2e-4, sentences=arguments.sentences, relation_heads=48, student=smaller)
+        read = {"sentences": arguments.sentences, "epochs": arguments.epochs}
+        learn = DistilText(batch=16, rate=2e-4, relation_heads=48, student=smaller, **read)
         scratch = arguments.out.with_name(f".{arguments.out.name}.work")
         house = learn.apply(known, Data(text, text=Text.open(arguments.distil)), Work(folder=scratch, progress=told))
     else:
