@@ -7,7 +7,7 @@ sentence a line, and OUT the folder to write. The text decides which pieces of t
 having the same say. What ships lies in `src/dinku/house/`, its card beside it.
 
 Without `--distil` no weight is trained. With it, the layers, whose feed-forward parts `--width` may make narrower, learn on
-`--sentences` of that folder's text, read `--epochs` times, to see it as all twelve of e5's do (`DistilText`): fewer and more often
+`--sentences` of that folder's text, `--epochs` times each, to see it as all twelve of e5's do (`DistilText`): few and often
 where languages have little, as what these lack others would fill. Killed and run again, it goes on.
 """
 
