@@ -27,7 +27,7 @@ from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
-from dinku.sources import safetensors_header, weight_files
+from dinku.models import safetensors_header, weight_files
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 

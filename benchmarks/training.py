@@ -42,7 +42,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from dinku import sources, surgery
+from dinku import models, sources, surgery
 from dinku.corpus import Corpus
 from dinku.measure import available_threads, interleaved
 from dinku.method import Data, Work
@@ -223,7 +223,7 @@ class Bench:
             "arm": arm,
             "version": FineTune.version if arm == "dinku" else transformers.__version__,
             "seed": seed,
-            "model": sources.model_digest(sources.model_folder(self.asked.model)),
+            "model": models.model_digest(models.model_folder(self.asked.model)),
             "corpus": self.asked.corpus,
             "fingerprints": [self.train.fingerprint, test.fingerprint],
             "epochs": method.epochs,

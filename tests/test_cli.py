@@ -22,9 +22,10 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from dinku import corpus as corpora
 from dinku import sources
-from dinku.cli import _progress, main
+from dinku.cli import main
 from dinku.corpus import Sentence, read, write
 from dinku.sources import Source
+from dinku.terminal import watching
 from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
@@ -450,7 +451,7 @@ def test_progress_on_a_terminal_shows_what_was_said_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with _progress() as report:
+    with watching() as report:
         report("[node1 42] failed at [/a/path]", 1, 2)
     assert "[node1 42] failed at [/a/path]" in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from dinku import sources
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, buckets, opened, subwords_of
 from dinku.errors import DinkuError
+from dinku.models import HOUSE, model_folder
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer
 
@@ -134,7 +135,7 @@ def test_a_folder_is_read_without_torch_as_with_it(family: str, tokenizer: str, 
 
 
 def test_the_house_encoder_is_read_without_torch_as_with_it() -> None:
-    assert_opens_alike(sources.model_folder(sources.HOUSE), sources.load("sample:all", "dev"))
+    assert_opens_alike(model_folder(HOUSE), sources.load("sample:all", "dev"))
 
 
 @pytest.mark.shared

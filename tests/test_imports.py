@@ -33,6 +33,7 @@ FREE = (
         "sample",
         "fetch",
         "sources",
+        "models",
         "perturb",
         "score",
         "shape",
@@ -61,6 +62,7 @@ ORDER = (
     ),
     *(
         "run",
+        "plan",
         "processes",
         "cluster",
         "compare",
@@ -77,6 +79,7 @@ ORDER = (
         "testing",
         "bench",
         "serve",
+        "terminal",
         "cli",
         "__main__",
     ),
@@ -153,6 +156,7 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
         "study",
         "store",
         "run",
+        "plan",
         "processes",
         "cluster",
         "compare",
@@ -163,6 +167,7 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
         "reader",
         "bench",
         "serve",
+        "terminal",
         "cli",
     )
     names = [name for name in free if (SOURCE / f"{name}.py").exists()]

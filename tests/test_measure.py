@@ -13,7 +13,7 @@ import torch
 import zstandard
 from safetensors.torch import load_file, save_file
 
-from dinku import measure, packing, sources
+from dinku import measure, models, packing
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.sparsity import Sparsify
@@ -97,19 +97,19 @@ def test_bytes_on_disk_and_as_a_download(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 def test_of_weights_in_two_formats_one_is_loaded_and_measured(weights: Any, tmp_path: Path) -> None:
     folder = tiny_tagger().save(tmp_path / "tagger", weights=weights)
-    sizes = measure.disk_bytes(folder), measure.download_bytes(folder), sources.model_digest(folder)
+    sizes = measure.disk_bytes(folder), measure.download_bytes(folder), models.model_digest(folder)
     expected = Tagger.load(folder).digest
     others = {name: torch.zeros_like(weight) for name, weight in tiny_tagger().model.state_dict().items()}
     torch.save(others, folder / "pytorch_model.bin")
     save_file(others, folder / "another.safetensors")
     if weights == "int8":
         save_file(others, folder / "model.safetensors")
-    assert sizes == (measure.disk_bytes(folder), measure.download_bytes(folder), sources.model_digest(folder))
+    assert sizes == (measure.disk_bytes(folder), measure.download_bytes(folder), models.model_digest(folder))
     assert Tagger.load(folder).digest == expected
     if weights == "float32":
         assert measure.inspection(folder)["nonzero"] == tiny_tagger().shape.nonzero[0]
     else:
-        assert sources.weight_files(folder) == [folder / packing.FILE]
+        assert models.weight_files(folder) == [folder / packing.FILE]
         assert measure.inspection(folder)["nonzero"] > 1000
 
 

@@ -343,7 +343,7 @@ def test_sparsity_rises_by_a_cubic_curve_and_then_stays() -> None:
 @pytest.mark.parametrize("kept", [True, False])
 def test_zeros_grow_while_a_tagger_trains(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    loss = train.train
+    loss = train._train
 
     def watch(model, *rest, after_step, **named):  # type: ignore[no-untyped-def]
         def then(n: int) -> None:
@@ -357,7 +357,7 @@ def test_zeros_grow_while_a_tagger_trains(kept: bool, monkeypatch: pytest.Monkey
         return loss(model, *rest, after_step=then, **named)
 
     masks: list[torch.Tensor] = []
-    monkeypatch.setattr(train, "train", watch)
+    monkeypatch.setattr(train, "_train", watch)
     before = Sparsify(0.3, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
     table = surgery.word_embeddings(before.model).weight == 0
     method = replace(QUICK, epochs=8, sparsity=0.75, rise=0.5, keep_zeros=kept)
@@ -415,17 +415,26 @@ def test_selection_on_dev_takes_the_best_epoch() -> None:
     assert scores[-1] >= scores[0]
 
 
+def test_training_tells_its_loss_as_it_falls() -> None:
+    told: list[str] = []
+    work = replace(ONE, progress=lambda _done, _total, note: told.append(note))
+    replace(QUICK, epochs=8).apply(tiny_tagger(tags=()), tiny_data(), work)
+    losses = [float(note.partition(", loss ")[2]) for note in told if "loss" in note]
+    assert len(set(told)) >= 9
+    assert losses[-1] < losses[0] - 0.1
+
+
 def test_windows_cover_long_sentences_in_training() -> None:
     long = Corpus("long", "train", (Sentence(("Bade",) * 300, ("B-PER",) * 300, "one"),))
     seen: list[int] = []
-    loss = train.train
+    loss = train._train
 
     def count(model, steps, collate, *rest, **named):  # type: ignore[no-untyped-def]
         seen.extend(collate(step)["gold"].numel() for step in steps)
         return loss(model, steps, collate, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "train", count)
+        patch.setattr(train, "_train", count)
         replace(QUICK, window=16).apply(tiny_tagger(tags=()), Data(long, long), ONE)
     assert sum(seen) == 300
 
@@ -502,7 +511,7 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train", stop)
+        patch.setattr(train, "_train", stop)
         with pytest.raises(KeyboardInterrupt):
             QUICK.apply(tagger, tiny_data(), ONE)
     assert moved[-2:] == ["stopped", "cpu"]

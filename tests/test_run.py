@@ -21,8 +21,9 @@ from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.perturb import Perturbation
+from dinku.plan import plan
 from dinku.results import Results
-from dinku.run import Runner, _Clock, memory_needed, plan, size_of
+from dinku.run import Runner, _Clock, memory_needed, size_of
 from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study

@@ -24,15 +24,15 @@ from transformers import (
     pipeline,
 )
 
-from dinku import measure, sources, surgery
+from dinku import measure, models, sources, surgery
 from dinku.corpus import Sentence
 from dinku.encode import Window
 from dinku.errors import DinkuError
 from dinku.measure import disk_bytes
+from dinku.models import model_folder
 from dinku.runtime.torch import TorchEngine
 from dinku.sample import LANGUAGES, sample
 from dinku.shape import Shape
-from dinku.sources import model_folder
 from dinku.tagger import Tagger, from_sentencepiece
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 
@@ -173,7 +173,7 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     for name, weight in bare.model.state_dict().items():
         assert torch.equal(weight, weights[f"roberta.{name}"]), name
     assert measure.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
-    (path,) = sources.weight_files(folder)
+    (path,) = models.weight_files(folder)
     if form == "pickle":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("model/data.pkl", b"0" * 10**6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.files import written
+from dinku.npz import arrays
 
 Tags = tuple[tuple[str, ...], ...]
 
@@ -61,18 +63,17 @@ class Answers:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            # numpy leaves a file that it opened itself open where the archive in it is damaged.
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-                names = [str(name) for name in stored["tags"]]
-                lengths = stored["lengths"].astype(np.int64)
-                codes, scores = (stored["gold"], stored["found"]), stored["scores"].astype(np.float16)
+            stored = arrays(Path(path).read_bytes())
+            names = [str(name) for name in stored["tags"]]
+            lengths = stored["lengths"].astype(np.int64)
+            codes, scores = (stored["gold"], stored["found"]), stored["scores"].astype(np.float16)
             if {*map(len, (*codes, scores))} != {int(lengths.sum())}:
                 raise ValueError("of different lengths")
             places = [slice(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
             gold, found = (tuple(tuple(names[i] for i in side[at]) for at in places) for side in codes)
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
-        except Exception as error:  # a damaged archive fails in zipfile, zlib or numpy, each with errors of its own
+        except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no answers ({type(error).__name__})"
             raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
         return cls(gold, found, tuple(scores[at] for at in places))

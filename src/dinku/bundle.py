@@ -28,10 +28,10 @@ from dinku.encode import Encoder, LabelOn, opened
 from dinku.errors import DinkuError, of_validation
 from dinku.files import written_folder
 from dinku.measure import available_threads, numerics
+from dinku.models import iob2_tags, model_folder
 from dinku.results import Numerics
 from dinku.score import Counts
 from dinku.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
-from dinku.sources import iob2_tags, model_folder
 
 FILE = "bundle.json"
 MODELS = {

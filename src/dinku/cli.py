@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from typer.exceptions import TyperException
 
 from dinku import __version__
 from dinku.errors import DinkuError
+from dinku.terminal import duration, print_json, table, watching
 
 if TYPE_CHECKING:
     from dinku.corpus import Sentence
@@ -168,11 +167,11 @@ def demo(
 
     if out.exists() and not out.is_dir():
         raise DinkuError("is a file", where=str(out), remedy="name a folder to --out")
-    with _progress() as report:
+    with watching() as report:
         done = told(out, report)
     if as_json:
         document = {"page": str(done.page), "bundle": str(done.bundle), "f1": done.f1, "bytes_disk": done.bytes_disk}
-        return _print_json(document | {"sentences_per_second": done.speed})
+        return print_json(document | {"sentences_per_second": done.speed})
     for sentence, tagging in done.found:
         found = ", ".join(_entities(sentence, tagging)) or "no entity"
         print(f"{sentence.language}  {' '.join(sentence.words)}\n     {found}")
@@ -181,7 +180,7 @@ def demo(
         for name, f1 in done.f1.items()
     ]
     titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
-    _table(titles, rows, title=f"{done.sentences} test sentences (sample)")
+    table(titles, rows, title=f"{done.sentences} test sentences (sample)")
     print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
@@ -201,12 +200,12 @@ def data_list(as_json: AsJson = False) -> None:
 
     known = listing()
     if as_json:
-        return _print_json(known)
+        return print_json(known)
     rows = [
         [c["name"], c["title"], " ".join(c["languages"]), f"{c['files_here']} of {c['files']}", c["licence"]]
         for c in known
     ]
-    _table(
+    table(
         ["", "corpus", "languages", "files here", "licence"],
         rows,
         title="A language: masakhaner:hau · all: masakhaner:all",
@@ -227,12 +226,12 @@ def data_fetch(
     """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
     from dinku import sources
 
-    with _progress() as report:
+    with watching() as report:
         found = sources.fetch(corpus, force=force, progress=report)
     source = sources.SOURCES[corpus.partition(":")[0]]
     print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
     if as_json:
-        return _print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
+        return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
     new = sum(f.state == "fetched" for f in found)
     print(f"{new} files fetched, {len(found) - new} were there; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
     return None
@@ -273,7 +272,7 @@ def data_check(
         whole = {split: merged(parts) for split, parts in found.items()}
         alone = labels_alone(whole)
         splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in found.items()}
-        return _print_json({"corpus": corpus, "splits": splits, "absent": absent})
+        return print_json({"corpus": corpus, "splits": splits, "absent": absent})
     labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
     names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
     names |= {"also_in_train": "in train", "longest": "longest"}
@@ -287,9 +286,9 @@ def data_check(
         for language in dict.fromkeys(language for parts in found.values() for language in parts)
         for split, part in ((s, p[language]) for s, p in found.items() if language in p)
     ]
-    _table(head, rows, title=corpus)
+    table(head, rows, title=corpus)
     if before:
-        _table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
+        table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
     for language, gone in absent.items():
         compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
         print(f"{language} has no {' and no '.join(gone)} here{compared}")
@@ -317,7 +316,7 @@ def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], li
 def _encoder(model: str) -> Encoder:
     """How a model reads words; with torch only where its folder needs it."""
     from dinku.encode import opened
-    from dinku.sources import model_folder
+    from dinku.models import model_folder
 
     if encoder := opened(model_folder(model)):
         return encoder
@@ -362,22 +361,22 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     """Where the bytes and the multiply-adds of a model are."""
     from dinku import bundle
     from dinku.measure import disk_bytes, download_bytes, inspection
-    from dinku.sources import model_folder
+    from dinku.models import model_folder
 
     folder = model_folder(model)
     found = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
-    with _progress() as report:
+    with watching() as report:
         report("compressing", 0, 0)
         found |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
     if as_json:
-        return _print_json(found)
+        return print_json(found)
     rows = [
         [c["name"], f"{c['parameters']:,}", f"{c['bytes'] / 1e6:,.1f}", f"{c['parameters'] / found['parameters']:.1%}"]
         for c in found["components"]
     ]
     total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
     stored = found.get("scheme") or found.get("precision", "float32")
-    _table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
+    table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
     nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
     print(
         f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
@@ -433,7 +432,8 @@ def evaluate(
     from dinku.corpus import Sentence, write
     from dinku.files import written
     from dinku.perturb import Perturbation, unseen_names
-    from dinku.score import count, document
+    from dinku.predict import counted
+    from dinku.score import document
 
     perturbations = Perturbation.listed(perturb) if perturb else []
     if worst_of < 1 or (worst_of > 1 and not perturbations):
@@ -459,26 +459,25 @@ def evaluate(
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
-    with _progress() as report:
+    with watching() as report:
         found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
-    counts = count([s.tags or () for s in data], [t.tags for t in found], [s.language for s in data])
+    counts = counted(data, found)
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
     told = document(counts)
     if detail:
         told["detail"] = damage.detail(data, found, train)
     if against:
-        with _progress() as report:
+        with watching() as report:
             progress = partial(report, f"tagging with {against}")
             dense = other.tagger.tag(data.sentences, progress=progress, **other.options)
-        before = count([s.tags or () for s in data], [t.tags for t in dense], counts.languages)
-        told["against"] = {"model": against} | damage.against(before, counts, dense, found)
+        told["against"] = {"model": against} | damage.against(counted(data, dense), counts, dense, found)
         if changed:
             with written(changed) as out:
                 out.writelines(f"{line}\n".encode() for line in damage.disagreements(data, dense, found))
     if perturbations:
         told["perturbed"] = []
-        with _progress() as report:
+        with watching() as report:
             for each in perturbations:
                 progress = partial(report, f"tagging with {each}")
                 tag = partial(tagger.tag, progress=progress, **options)  # type: ignore[arg-type]
@@ -519,7 +518,7 @@ def predict(
         opened = reader.open(model, threads=threads, precision=precision, device=_device(device))
         for line, found in opened.stream(given):
             if form == "jsonl":
-                _print_json(line.answer(found))
+                print_json(line.answer(found))
             elif form == "conll":
                 print("".join(map(_column, line.sentence.words, found.tags)))
             else:
@@ -550,7 +549,7 @@ def bench(
 
     data = sources.load(corpus, split)
     texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
-    with _progress() as report:
+    with watching() as report:
         told = benchmark.bench(
             models,
             texts,
@@ -562,7 +561,7 @@ def bench(
         )
     told = {"corpus": corpus, "split": data.split} | told
     if as_json:
-        return _print_json(told)
+        return print_json(told)
     names = {
         "sentences_per_second": "sentences/s",
         "p50_ms": "p50 ms",
@@ -574,7 +573,7 @@ def bench(
         for m in told["models"]
     ]
     title = f"{corpus} {data.split}, {len(texts)} sentences, {told['threads']} threads"
-    _table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
+    table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
     print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
     return None
 
@@ -655,7 +654,7 @@ def export(
         raise DinkuError(problem, where=str(corpus), remedy="name a folder with dev and test")
     test = sources.load(corpus, "test") if corpus and "test" in sources.splits(corpus) else None
     tagger, about = Tagger.load(model), _about(model, trained_on, licence)
-    with _progress() as report:
+    with watching() as report:
         made = exporting.export(
             tagger,
             out,
@@ -675,7 +674,7 @@ def export(
     gate, int8 = made.manifest.gate, made.manifest.quantization
     if as_json:
         document = {"bundle": str(out), "runtime": runtime, "precision": precision, **sizes, "gate": gate}
-        return _print_json(document | {"quantization": int8 and int8.model_dump()})
+        return print_json(document | {"quantization": int8 and int8.model_dump()})
     print(
         f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
         f"Compared with {model} on {gate['corpus']} {gate['split']}: {gate['equal']:.2%} of {gate['words']:,} tags are equal, "
@@ -690,9 +689,10 @@ def _about(model: str, trained_on: str | None, licence: str) -> About:
     """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
     from dinku import sources
     from dinku.export import About
+    from dinku.models import model_folder
     from dinku.store import Store
 
-    folder = sources.model_folder(model).resolve()
+    folder = model_folder(model).resolve()
     steps: list[Any] = []
     address, name = "", Path(model).name if Path(model).is_dir() else model
     if folder.name == "tagger" and (folder.parent / "step.json").is_file():
@@ -720,7 +720,7 @@ def _reading(source: Source) -> Iterator[Source]:
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield source
         return
-    with _progress() as report:
+    with watching() as report:
         done = 0
 
         def read(n: int) -> None:
@@ -746,23 +746,23 @@ def plan(
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
     from dinku.errors import number
-    from dinku.run import GPU_RATE
-    from dinku.run import plan as planned
+    from dinku.plan import GPU_RATE
+    from dinku.plan import plan as planned
 
     document = planned(_runner(study, results, store, planning=True))
     _warn(document["warnings"])
     if as_json:
-        return _print_json(document)
+        return print_json(document)
     rows = [
         ["  " * depth + s["name"], str(s["recipes"]), f"{s['bytes'] / 1e6:.1f}", _range(s["nonzero"]), s["state"]]
         for depth, s in _tree(document["steps"])
     ]
-    _table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
+    table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
     print(
         f"{number(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
         f"{number(document['trainings'], 'training')} "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
-        f"{number(document['trainings_to_do'], 'training')}, about {_duration(document['seconds'])} on this machine "
+        f"{number(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
         f"({document['estimate']}), or {document['gpu_hours']:,.1f} hours of a GPU that makes {GPU_RATE:.0e} multiply-adds a "
         "second, which is assumed."
     )
@@ -809,7 +809,7 @@ def run(
     if engine == "local" and address:
         raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
     here = engine == "local" and processes == 1
-    with _progress() as report:
+    with watching() as report:
         cores = threads or (1 if engine == "ray" else None)
         runner = _runner(study, results, store, report=report, cores=cores, device=_device(device) if here else "cpu")
         _warn(runner.warnings)
@@ -823,7 +823,7 @@ def run(
             run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
     if as_json:
-        return _print_json(documents(rows))
+        return print_json(documents(rows))
     command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
     print(f"{number(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
     return None
@@ -856,7 +856,7 @@ def report(
         written["*"] = reporting.write_together(reports, below)  # no study can have that name
     if as_json:
         documents = {name: {path.name: str(path) for path in paths} for name, paths in written.items()}
-        return _print_json(next(iter(documents.values())) if study else documents)
+        return print_json(next(iter(documents.values())) if study else documents)
     for path in (path for paths in written.values() for path in paths):
         print(path)
     return None
@@ -873,7 +873,7 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
     if as_json:
         every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
-        return _print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
+        return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
     if study:
         for verdict in next(iter(verdicts.values())):
             print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
@@ -939,9 +939,7 @@ def results_(
     if parquet:
         query.write_parquet(shown, parquet)
     if as_json:
-        return _print_json(
-            {"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]}
-        )
+        return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
         return print(f"{len(shown)} rows in {' and '.join(str(path) for path in (csv, parquet) if path)}")
     there = query.columns(shown)
@@ -953,7 +951,7 @@ def results_(
         told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
         title = f"{number(len(shown), 'row')} of {', '.join(folders)}"
         lead = len(names) or sum(name in _NAMING for name in head)
-        _table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
+        table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
         print(f"none of {number(len(rows), 'row')} meets --where")
     for failure in failures:
@@ -982,7 +980,7 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
         new[name], lost = query.merge(folders[name], targets[name])
         if lost:
             _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
-    return _print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
+    return print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
 
 
 _NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
@@ -1077,80 +1075,9 @@ def _device(asked: str) -> str:
     return device(asked)
 
 
-def _print_json(value: Any) -> None:
-    """One line, that stays JSON where stdout isn't UTF-8."""
-    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, ensure_ascii=not unicode))
-
-
-def _table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
-    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below, the first ``lead`` once
-    more if there is room; numbers stay whole."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
-    words = [not any(_is_number(row[i]) for row in rows) for i in range(len(head))]
-    room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
-    for columns in _blocks(_widths(head, rows, words, room), words, room, lead):
-        table = Table(title=escape(title), title_justify="left")
-        for i, width in columns.items():
-            table.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
-        for row in rows:
-            table.add_row(*(escape(row[i]) for i in columns))
-        Console(width=max(_width(columns), 1)).print(table)
-        title = ""
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a cell begins with a number, and has no word but a unit after it."""
-    return cell[:1].isdigit() and not re.search(r"[^\W\d_]{3}", cell)
-
-
-_NARROW = 16  # what words are folded to at most
-
-
-def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int) -> list[int]:
-    """The width of each column: as wide as it is, or less where the table is too wide, but never less than a number."""
-    from rich.cells import cell_len
-
-    cells = [[name, *(row[i] for row in rows)] for i, name in enumerate(head)]
-    widths = [max(map(cell_len, column)) for column in cells]
-    least = [
-        min(width, _NARROW) if left else max(map(cell_len, [*column[1:], *column[0].split()]))
-        for width, left, column in zip(widths, words, cells, strict=True)
-    ]
-    while _width(dict(enumerate(widths))) > room and (wider := [i for i, w in enumerate(widths) if w > least[i]]):
-        widths[max(wider, key=lambda i: widths[i] - least[i])] -= 1
-    return widths
-
-
-def _blocks(widths: list[int], words: list[bool], room: int, named: int) -> Iterator[dict[int, int]]:
-    """Columns by number, with their widths, as many as fit side by side; what leads a row, those ``named`` and words in the first
-    half of the room, leads each block."""
-    lead = dict(enumerate(widths[: max(1, named)]))
-    if _width(lead) + max(widths) + 3 > room:
-        lead = {0: widths[0]}
-    while len(lead) < len(widths) and words[len(lead)] and _width(lead | {len(lead): widths[len(lead)]}) <= room // 2:
-        lead[len(lead)] = widths[len(lead)]
-    block = dict(lead)
-    for i, width in list(enumerate(widths))[len(lead) :]:
-        if len(block) > len(lead) and _width(block | {i: width}) > room:
-            yield block
-            block = dict(lead)
-        block[i] = width
-    yield block
-
-
-def _width(columns: dict[int, int]) -> int:
-    """Of a whole table: each column with its blanks and the rule before it, and the last rule."""
-    return sum(width + 3 for width in columns.values()) + 1
-
-
 def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     if as_json:
-        return _print_json(document)
+        return print_json(document)
     rows = [[name, document[name]] for name in ("default", "strict")]
     absent = document.get("without_absent")
     if absent:
@@ -1158,7 +1085,7 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     rows += [[f"  {label}", s] for label, s in document["by_type"].items()]
     rows += [[f"  {language}", s.get("default", s)] for language, s in document.get("by_language", {}).items()]
     cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
-    _table(["", "precision", "recall", "F1", "spans"], cells, title=title)
+    table(["", "precision", "recall", "F1", "spans"], cells, title=title)
     print(
         f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
         + (f"; {absent['dropped']:,} spans found of labels that gold lacks" if absent else "")
@@ -1186,7 +1113,7 @@ def _damage(document: dict[str, Any]) -> None:
             ]
             for loss in (*against["by_language"], *against["by_type"])
         ]
-        _table(["the worst first", "before", "after", "gone"], rows, title=f"F1 against {against['model']}")
+        table(["the worst first", "before", "after", "gone"], rows, title=f"F1 against {against['model']}")
         agree = against["agreement"]
         print(
             f"the two agree on {agree['words']:.2%} of the words, and all of {agree['sentences']:.1%} of the sentences"
@@ -1199,7 +1126,7 @@ def _damage(document: dict[str, Any]) -> None:
             )
             rows.append([p["perturbation"], f"{p['changed']:.0%}", f"{100 * p['default']['f1']:.1f}", gone])
         tries = f", the worst of {perturbed[0]['tries']} in each sentence" if perturbed[0]["tries"] > 1 else ""
-        _table(["perturbed", "sentences changed", "F1", "against clean text"], rows, title=f"On perturbed text{tries}")
+        table(["perturbed", "sentences changed", "F1", "against clean text"], rows, title=f"On perturbed text{tries}")
 
 
 def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -1215,41 +1142,3 @@ def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
 def _range(bounds: list[int]) -> str:
     low, high = (f"{n / 1e6:.1f} M" for n in bounds)
     return low if low == high else f"{low} to {high}"
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min"
-        if minutes >= 60
-        else f"{minutes} min"
-        if minutes
-        else f"{seconds:.0f} s"
-    )
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """One line on stderr: a bar on a terminal, and where there is none a line for each new thing."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        said: list[str] = []
-
-        def say(what: str, done: int, total: int) -> None:
-            if [what] != said:
-                said[:] = [what]
-                print(what, file=sys.stderr, flush=True)
-
-        yield say
-        return
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}")]
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
-
-        yield show

@@ -28,9 +28,8 @@ from dinku.bundle import Precision
 from dinku.corpus import Corpus
 from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError
-from dinku.predict import Engine, Logits, Tagging, Told, tag
+from dinku.predict import Engine, Logits, Tagging, Told, counted, tag
 from dinku.runtime.torch import TorchEngine
-from dinku.score import count
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -263,7 +262,7 @@ def _f1(corpus: Corpus, tagged: Sequence[Tagging]) -> float | None:
     """F1 where every sentence is tagged."""
     if any(s.tags is None for s in corpus):
         return None
-    return count([s.tags or () for s in corpus], [t.tags for t in tagged]).scores().f1
+    return counted(corpus, tagged).scores().f1
 
 
 @contextlib.contextmanager

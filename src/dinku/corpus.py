@@ -248,7 +248,7 @@ def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:
+def read(path: str | os.PathLike[str], *, language: str = "", split: str = "") -> Corpus:
     """The corpus in a CoNLL file, named by its path; see ``parse`` for the format.
 
     A file that is missing, a folder, or malformed raises ``DinkuError``.
@@ -261,7 +261,7 @@ def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", l
         raise DinkuError("is a folder", where=str(path), remedy="name one of the files in it") from None
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions") from None
-    return parse(data, str(path), language=language, split=split, labelled=labelled)
+    return parse(data, str(path), language=language, split=split)
 
 
 def parse(data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:

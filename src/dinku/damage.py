@@ -16,7 +16,7 @@ from dinku.answers import Answers
 from dinku.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.perturb import Names, Perturbation, changed
-from dinku.predict import Tagging
+from dinku.predict import Tagging, counted
 from dinku.score import Counts, Paired, count, paired, worst
 from dinku.spans import Span, spans, tags
 
@@ -231,9 +231,7 @@ def robustness(
     if tries < 1:
         raise DinkuError(f"{tries} tries are none", where="robustness", remedy="give 1 or more")
     texts = [perturbation.apply(corpus, seed=seed, names=names) for seed in range(tries)]
-    runs = [
-        count([s.tags or () for s in text], [t.tags for t in tag(text.sentences)], clean.languages) for text in texts
-    ]
+    runs = [counted(text, tag(text.sentences)) for text in texts]
     counts = worst(runs)
     # Perturbed sentences have as many spans as clean ones, but not as many words, and no orphan tags where they changed.
     same = [replace(c, words=clean.words, strict=c.default) for c in (clean, counts)]

@@ -19,8 +19,8 @@ from tokenizers import Encoding, Tokenizer, pre_tokenizers
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.models import model_config
 from dinku.shape import Shape
-from dinku.sources import model_config
 
 Ids = NDArray[np.int64]
 LabelOn = Literal["first", "first_content"]

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from dinku.corpus import Sentence
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
+from dinku.models import is_masked_lm, is_spare, safetensors_header, weight_files
 from dinku.predict import Told
 from dinku.results import Numerics
 from dinku.shape import Shape
-from dinku.sources import is_masked_lm, is_spare, safetensors_header, weight_files
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # What a tagger leaves out, and what is the word embeddings once more.

@@ -109,9 +109,12 @@ def evaluate(
     engine: Engine, encoder: Encoder, tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
 ) -> Counts:
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
-    found = tag(engine, encoder, tags, corpus.sentences, progress=progress)
-    gold = [s.tags or () for s in corpus]
-    return count(gold, [t.tags for t in found], [s.language for s in corpus])
+    return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
+
+
+def counted(corpus: Corpus, found: Sequence[Tagging]) -> Counts:
+    """Counts of a tagged corpus against what was found in its sentences."""
+    return count([s.tags or () for s in corpus], [t.tags for t in found], [s.language for s in corpus])
 
 
 @dataclass(frozen=True)

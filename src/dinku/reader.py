@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from dinku.bundle import Bundle, is_bundle
 from dinku.errors import DinkuError
+from dinku.models import model_folder
 from dinku.predict import Line, Tagging
-from dinku.sources import model_folder
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

@@ -11,19 +11,17 @@ import errno
 import os
 import shutil
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
-from dinku import measure, sources
+from dinku import measure, models, predict, sources
 from dinku.answers import Answers
 from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
@@ -31,7 +29,7 @@ from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, number
 from dinku.files import told, written
-from dinku.method import Data, Matched, Method, Repeated, Trained, Work
+from dinku.method import Data, Method, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
@@ -50,13 +48,12 @@ from dinku.results import (
     environment,
     totals,
 )
-from dinku.score import Counts, count
+from dinku.score import Counts
 from dinku.shape import Shape
 from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Entry, Study
 from dinku.text import Text
-from dinku.words import words
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -89,12 +86,12 @@ class Base:
     @classmethod
     def of(cls, name: str) -> Self:
         """Look at a model without torch: its weights are counted where they can be."""
-        folder = sources.model_folder(name)
+        folder = models.model_folder(name)
         shape, nonzero = Shape.of_folder(folder), measure.inspection(folder)["nonzero"]
         counted = shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
         file = folder / "tokenizer.json"
         special = len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
-        return cls(folder, sources.model_digest(folder), counted, special)
+        return cls(folder, models.model_digest(folder), counted, special)
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def _check_text(step: Method, data: Data) -> None:
         text.check(asked, text.languages)
 
 
-def _foreign(step: Method, data: Data) -> str:
+def foreign(step: Method, data: Data) -> str:
     """What is odd about the text that a step reads: that it is in none of the languages of the train split."""
     text = data.of(step).text
     if text is None or data.train is None or hasattr(step, "languages"):
@@ -264,7 +261,7 @@ class Runner:
         except DinkuError:
             if published is None or not self.planning:
                 raise
-        shape = published.declare(Shape.of_folder(sources.model_folder(sources.HOUSE)))
+        shape = published.declare(Shape.of_folder(models.model_folder(models.HOUSE)))
         digest = next((r.base_digest for r in self.results.rows() if r.recipe["base"] == name), f"not here: {name}")
         return Base(Path(), digest, replace(shape, nonzero=(0, shape.parameters)), 0, here=False)
 
@@ -326,7 +323,7 @@ class Runner:
     @property
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
-        told = [_foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        told = [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
         absent = [name for name, base in self.bases.items() if not base.here]
         told += [f"{name} isn't here: sizes are as it was published" for name in absent]
         if (
@@ -514,7 +511,7 @@ class Runner:
                     "version": step.version,
                     "seed": prepared.recipe.seed,
                     "consumes": data.fingerprints(),
-                    "warning": _foreign(step, prepared.data),
+                    "warning": foreign(step, prepared.data),
                     "seconds": round(clock.seconds, 3),
                     "environment": environment(self.threads, work.device).model_dump(mode="json"),
                 }
@@ -553,15 +550,15 @@ class Runner:
             corpus = subject.corpus
             what = " ".join([f"{prepared.title}: tagging {corpus.languages[0]}", subject.perturbation]).strip()
             found = tagger.tag(corpus.sentences, progress=partial(self.report, what))
-            gold, tags = [s.tags or () for s in corpus], [t.tags for t in found]
-            counts = count(gold, tags, [s.language for s in corpus])
+            counts = predict.counted(corpus, found)
             measured: dict[str, Any] = {"spans": totals(counts), "size": size}
             measured["target"] = target(tagger.encoder, corpus, prepared.train, names)
             if subject.perturbation:
                 measured |= {"perturbation": subject.perturbation, "changed": subject.changed}
             elif tagger.scheme.terminal:
                 measured["numerics"] = tagger.numerics(corpus.sample(NUMERICS, seed=0).sentences)
-            answers = Answers.of(gold, tags, [t.scores for t in found])
+            gold = [s.tags or () for s in corpus]
+            answers = Answers.of(gold, [t.tags for t in found], [t.scores for t in found])
             self._add(self._row(prepared, corpus, len(subject.whole), device=device, **measured), counts, answers)
 
     def _row(self, prepared: Prepared, corpus: Corpus, total: int, device: str = "cpu", **measured: Any) -> Row:
@@ -755,162 +752,3 @@ def use_threads(n: int) -> None:
     import torch
 
     torch.set_num_threads(n)
-
-
-def plan(runner: Runner) -> dict[str, Any]:
-    """Every step of a study once, in the order it will be made, with declared sizes and an estimate; runs nothing.
-
-    A training's estimate is three passes' multiply-adds over the subwords that it reads, and one of its teacher's, at the rate
-    that the trainings in the store ran at on whatever machine made them, or where there are none at `RATE`.
-    """
-    users = Counter(address for p in runner.prepared for address in p.addresses[1:])
-    line = _subwords_a_line(runner)
-    read = {corpus: _subwords(runner, corpus) for corpus in runner.data}
-    readings = {corpus: Reading(subwords, line, set()) for corpus, (subwords, _) in read.items()}
-    subwords, counted = sum(n for n, _ in read.values()), " and ".join(dict.fromkeys(how for _, how in read.values()))
-    steps: dict[str, dict[str, Any]] = {}
-    rates, complete = [], 0
-    for prepared in runner.prepared:
-        shapes, reading = prepared.shapes, readings[prepared.recipe.corpus]
-        whole = not runner.missing(prepared)
-        complete += whole
-        for i, step in enumerate(prepared.recipe.steps, 1):
-            address = prepared.addresses[i]
-            name = type(step).__name__
-            before = prepared.addresses[i - 1]
-            work = 0.0 if address in steps else reading.work(step, shapes[i - 1], shapes[i], before)
-            stored = runner.store.has(address)
-            if stored and work and address not in steps:
-                rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
-            told = _told(prepared.entry.recipe.steps[i - 1])
-            told += [f"seed {prepared.recipe.seed}"] if isinstance(step, Trained) else []
-            known = steps.setdefault(
-                address,
-                {
-                    "address": address,
-                    "before": prepared.addresses[i - 1],
-                    "name": f"{name} ({', '.join(told)})" if told else name,
-                    "arm": prepared.entry.arm,
-                    "training": work > 0,
-                    "warning": _foreign(step, prepared.data),
-                    "recipes": users[address],
-                    "parameters": shapes[i].parameters,
-                    "bytes": shapes[i].bytes,
-                    "nonzero": list(shapes[i].nonzero),
-                    "multiply_adds_to_do": work,
-                    "state": "done",
-                },
-            )
-            if not whole and not stored:
-                known["state"] = "to do"
-    todo = [s for s in steps.values() if s["state"] == "to do"]
-    rate = median(rates) if rates else RATE
-    undone = sum(s["multiply_adds_to_do"] for s in todo)
-    source = f"the {len(rates)} trainings in the store" if rates else "a guess, as the store holds no training yet"
-    shared = [s["recipes"] for s in steps.values() if s["training"]]
-    trainings, unshared = len(shared), sum(shared)
-    return {
-        "study": runner.study.name,
-        "title": runner.study.title,
-        "recipes": len(runner.prepared),
-        "recipes_done": complete,
-        "trainings": trainings,
-        "trainings_unshared": unshared,
-        "sharing": unshared / max(1, trainings),
-        "trainings_to_do": sum(s["training"] for s in todo),
-        "train_subwords": subwords,
-        "warnings": runner.warnings,
-        "seconds": undone / rate,
-        "gpu_hours": undone / GPU_RATE / 3600,
-        "estimate": f"training alone, by {source}; subwords {counted}",
-        "steps": list(steps.values()),
-    }
-
-
-def _told(step: Method) -> list[str]:
-    """What tells a step from others of its kind, as it was asked for: epochs, and all fields that aren't as they are by
-    default."""
-    default = {f.name: f.default for f in fields(cast(Any, step))}
-    given = {key: getattr(step, key) for key in default}
-    own = {key: value for key, value in given.items() if key == "epochs" or value != default[key]}
-    return [f"{key} {_plain(value)}" for key, value in own.items()]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(_plain, value))
-    if not isinstance(value, Method):
-        return str(value)
-    told = ", ".join(_told(value))
-    return f"{type(value).__name__} ({told})" if told else type(value).__name__
-
-
-GPU_RATE = 1e13  # multiply-adds a second assumed of a GPU: 6 % of what an A100 claims in bfloat16, as batches are small
-RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What trainings read: ``train`` subwords in an epoch over the train split, ``line`` subwords in a line of text.
-
-    ``answered`` holds what teachers have been counted to answer to, as they do so once for all their students.
-    """
-
-    train: int
-    line: float
-    answered: set[tuple[str, str, int]]
-
-    def work(self, step: Method, before: Shape, after: Shape, teacher: str) -> float:
-        """Multiply-adds of a step, ``teacher`` being the address of the tagger that it starts from."""
-        if not isinstance(step, Trained):
-            return 0.0
-        forward, taught = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
-        if not isinstance(step, Repeated):  # windows of text, packed
-            subwords = getattr(step, "steps", 0) * step.batch * step.window
-            return (
-                3.0 * subwords * (forward + 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden))
-            )
-        transfer, sentences = self.line * getattr(step, "transfer", 0), self.line * getattr(step, "sentences", 0)
-        own = step.epochs * (sentences or self.train) + (transfer if step.epochs else 0)
-        answers = 0.0
-        if isinstance(step, Matched) and step.epochs:
-            answers += own if step.matches else 0
-            corpora = {"train": self.train, "text": transfer} if getattr(step, "soft", 0) else {}
-            for name, subwords in corpora.items():
-                key = (teacher, name, round(subwords))
-                answers += 0 if key in self.answered else subwords
-                self.answered.add(key)
-        return 3.0 * own * forward + answers * taught
-
-
-def _encoder(runner: Runner) -> Encoder | None:
-    """The first base's, where it can be had without torch."""
-    base = next(iter(runner.bases.values()))
-    file = base.folder / "tokenizer.json"
-    return (
-        Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if base.here and file.is_file() else None
-    )
-
-
-def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
-    """Subwords of one epoch over a corpus, and whether they were counted."""
-    train, encoder = runner.data[corpus].train, _encoder(runner)
-    assert train is not None
-    if encoder is None:
-        return round(1.8 * train.words), "guessed at 1.8 a word"
-    return sum(len(w.ids) for w in encoder.windows([s.words for s in train])), "counted"
-
-
-def _subwords_a_line(runner: Runner) -> float:
-    """The mean of the first hundred lines of text in each language that can be meant, or a guess; 0 where no text is."""
-    if runner.study.text and all(data.text is None for data in runner.data.values()):
-        return LINE
-    data = next(iter(runner.data.values()))
-    text, encoder = data.given(frozenset({"text"})).text, _encoder(runner)
-    lines = [line for language in text.languages for line in islice(text.lines(language), 100)] if text else []
-    if not lines:
-        return 0.0
-    split = [tuple(line[a:b] for a, b in words(line)) for line in lines]
-    if encoder is None:
-        return 1.8 * sum(map(len, split)) / len(split)
-    return sum(len(w.ids) for w in encoder.windows(split)) / len(split)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dinku.errors import DinkuError
-from dinku.sources import holds_masked_lm, model_config, model_tags
+from dinku.models import holds_masked_lm, model_config, model_tags
 
 # What the families call the same thing, and what an absent key of their config.json means.
 _HIDDEN = {"distilbert": "dim"}

@@ -30,11 +30,11 @@ from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_o
 from dinku.errors import DinkuError
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
 from dinku.score import Counts
 from dinku.shape import DYNAMIC, Scheme, Shape, scheme_of
-from dinku.sources import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 

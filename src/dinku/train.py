@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -37,6 +37,7 @@ from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
+TOLD = 10  # times that training tells how large its loss is
 CHECKPOINT_SECONDS = 60.0
 PART = 2000  # sentences
 RAISES = 32  # times that sparsity rises, at most
@@ -44,17 +45,6 @@ RAISES = 32  # times that sparsity rises, at most
 Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How weights move: AdamW at a rate that falls linearly to zero after a linear warm-up (a fraction of the steps)."""
-
-    rate: float
-    warmup: float = 0.0
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    bfloat16: bool = False
 
 
 def has_bfloat16(device: str) -> bool:
@@ -108,8 +98,6 @@ def fit(
         raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
     steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
-    low = precision_of(how, work) == "bfloat16"
-    schedule = Schedule(how.rate, how.warmup, how.weight_decay, how.clip, bfloat16=low)
     used = None
     if not (all_rows or how.weight_decay > 0):
         used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
@@ -137,7 +125,7 @@ def fit(
                     best.offer()
 
             whole = torch.nn.ModuleList([model, extra]) if extra else model
-            train(whole, list(chain(*steps)), collate, loss, schedule, work, after_step=after_step, note=note)
+            _train(whole, list(chain(*steps)), collate, loss, how, work, after_step=after_step, note=note)
             if best:
                 best.take()
     finally:
@@ -223,16 +211,16 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda c: int(c.name.rsplit("-", 1)[1]), default=None)
 
 
-def train(
+def _train(
     model: Any,
     steps: Sequence[Sequence[int]],
     collate: Collate,
     loss: Loss,
-    schedule: Schedule,
+    how: Trained,
     work: Work,
     *,
-    after_step: Callable[[int], None] | None = None,
-    note: str = "training",
+    after_step: Callable[[int], None],
+    note: str,
 ) -> None:
     """Train ``model`` in place through the planned ``steps``, each a batch of indices that ``collate`` makes tensors of.
 
@@ -248,25 +236,24 @@ def train(
         output_dir=str(scratch),
         max_steps=len(steps),
         per_device_train_batch_size=1,  # an item of the data set is a planned batch
-        learning_rate=schedule.rate,
-        warmup_steps=schedule.warmup,
-        weight_decay=schedule.weight_decay,
-        max_grad_norm=schedule.clip,
+        learning_rate=how.rate,
+        warmup_steps=how.warmup,
+        weight_decay=how.weight_decay,
+        max_grad_norm=how.clip,
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
         use_cpu=on_cpu,
         seed=work.seed,
         save_strategy="no",
         save_total_limit=2,
-        logging_strategy="no",
+        logging_strategy="steps",
+        logging_steps=max(1, len(steps) // TOLD),
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    callbacks: list[TrainerCallback] = [_Progress(work, len(steps), note)]
-    if after_step is not None:
-        callbacks.insert(0, _AfterStep(after_step))
+    callbacks: list[TrainerCallback] = [_AfterStep(after_step), _Progress(work, len(steps), note)]
     if work.folder is not None:
         callbacks.append(_Checkpoint())
     _discard_partial(scratch)
@@ -275,7 +262,8 @@ def train(
         with quietly(), torch.random.fork_rng(devices=[] if on_cpu else None):
             trainer = _Planned(model=model, args=arguments, train_dataset=list(steps), callbacks=callbacks)
             trainer.remove_callback(PrinterCallback)
-            trainer.collate, trainer.planned_loss, trainer.bfloat16 = collate, loss, schedule.bfloat16
+            trainer.collate, trainer.planned_loss = collate, loss
+            trainer.bfloat16 = precision_of(how, work) == "bfloat16"
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     finally:
         if work.folder is None:
@@ -322,11 +310,15 @@ class _AfterStep(TrainerCallback):
 
 
 class _Progress(TrainerCallback):
+    """Tells of every step, with the mean loss of the last `TOLD`-th of them that is whole."""
+
     def __init__(self, work: Work, total: int, note: str) -> None:
         self.work, self.total, self.note = work, total, note
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.work.progress(state.global_step, self.total, self.note)
+        losses = [told["loss"] for told in state.log_history if "loss" in told]  # a checkpoint's own among them
+        note = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
+        self.work.progress(state.global_step, self.total, note)
 
 
 class _Checkpoint(TrainerCallback):

@@ -39,7 +39,7 @@ class StartFrom(Checked):
             raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
 
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        from dinku.sources import model_digest, model_folder
+        from dinku.models import model_digest, model_folder
 
         return self if self.digest else replace(self, digest=model_digest(model_folder(self.base)))
 
@@ -53,7 +53,7 @@ class StartFrom(Checked):
 
     def _folder(self) -> Path:
         """Where it lies; raises `DinkuError` where that isn't what ``digest`` says."""
-        from dinku.sources import model_digest, model_folder
+        from dinku.models import model_digest, model_folder
 
         folder = model_folder(self.base)
         if self.digest and (found := model_digest(folder)) != self.digest:

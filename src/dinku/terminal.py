@@ -1,0 +1,119 @@
+"""What commands print: tables as wide as the terminal, one JSON document, and progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """One line, that stays JSON where stdout isn't UTF-8."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(value, ensure_ascii=not unicode))
+
+
+def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
+    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below, the first ``lead`` once
+    more if there is room; numbers stay whole."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    words = [not any(_is_number(row[i]) for row in rows) for i in range(len(head))]
+    room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
+    for columns in _blocks(_widths(head, rows, words, room), words, room, lead):
+        shown = Table(title=escape(title), title_justify="left")
+        for i, width in columns.items():
+            shown.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
+        for row in rows:
+            shown.add_row(*(escape(row[i]) for i in columns))
+        Console(width=max(_width(columns), 1)).print(shown)
+        title = ""
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell begins with a number, and has no word but a unit after it."""
+    return cell[:1].isdigit() and not re.search(r"[^\W\d_]{3}", cell)
+
+
+_NARROW = 16  # what words are folded to at most
+
+
+def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int) -> list[int]:
+    """The width of each column: as wide as it is, or less where the table is too wide, but never less than a number."""
+    from rich.cells import cell_len
+
+    cells = [[name, *(row[i] for row in rows)] for i, name in enumerate(head)]
+    widths = [max(map(cell_len, column)) for column in cells]
+    least = [
+        min(width, _NARROW) if left else max(map(cell_len, [*column[1:], *column[0].split()]))
+        for width, left, column in zip(widths, words, cells, strict=True)
+    ]
+    while _width(dict(enumerate(widths))) > room and (wider := [i for i, w in enumerate(widths) if w > least[i]]):
+        widths[max(wider, key=lambda i: widths[i] - least[i])] -= 1
+    return widths
+
+
+def _blocks(widths: list[int], words: list[bool], room: int, named: int) -> Iterator[dict[int, int]]:
+    """Columns by number, with their widths, as many as fit side by side; what leads a row, those ``named`` and words in the first
+    half of the room, leads each block."""
+    lead = dict(enumerate(widths[: max(1, named)]))
+    if _width(lead) + max(widths) + 3 > room:
+        lead = {0: widths[0]}
+    while len(lead) < len(widths) and words[len(lead)] and _width(lead | {len(lead): widths[len(lead)]}) <= room // 2:
+        lead[len(lead)] = widths[len(lead)]
+    block = dict(lead)
+    for i, width in list(enumerate(widths))[len(lead) :]:
+        if len(block) > len(lead) and _width(block | {i: width}) > room:
+            yield block
+            block = dict(lead)
+        block[i] = width
+    yield block
+
+
+def _width(columns: dict[int, int]) -> int:
+    """Of a whole table: each column with its blanks and the rule before it, and the last rule."""
+    return sum(width + 3 for width in columns.values()) + 1
+
+
+def duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min"
+        if minutes >= 60
+        else f"{minutes} min"
+        if minutes
+        else f"{seconds:.0f} s"
+    )
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[str, int, int], None]]:
+    """One line on stderr: a bar on a terminal, and where there is none a line for each new thing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        said: list[str] = []
+
+        def say(what: str, done: int, total: int) -> None:
+            if [what] != said:
+                said[:] = [what]
+                print(what, file=sys.stderr, flush=True)
+
+        yield say
+        return
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}")]
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield show
