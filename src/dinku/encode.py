@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, pre_tokenizers
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, reason
 from dinku.models import model_config
 from dinku.shape import Shape
 
@@ -91,9 +91,7 @@ class Encoder:
     @cached_property
     def around(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a sentence."""
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
-        whole = self.tokenizer.encode("a")
+        whole = uncut(self.tokenizer).encode("a")
         special = whole.special_tokens_mask
         if 0 not in special:
             remedy = "mend its post_processor"
@@ -132,9 +130,7 @@ class Encoder:
 
     def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """The subwords of running text, its pieces end to end, without special tokens between them."""
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
-        encoded = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encoded = uncut(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
         return np.concatenate([np.zeros(0, np.int32), *(np.asarray(e.ids, np.int32) for e in encoded)])
 
     def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
@@ -152,14 +148,11 @@ class Encoder:
         return subwords, len(words)
 
     def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
-        self.tokenizer.no_truncation()
-        self.tokenizer.no_padding()
+        tokenizer = uncut(self.tokenizer)
         for start in range(0, len(sentences), 1024):
             part = [list(words) for words in sentences[start : start + 1024]]
             # encode_batch refuses an empty list of words, which is a sentence all the same
-            yield from self.tokenizer.encode_batch(
-                [w or [""] for w in part], is_pretokenized=True, add_special_tokens=False
-            )
+            yield from tokenizer.encode_batch([w or [""] for w in part], is_pretokenized=True, add_special_tokens=False)
 
     def _pieces(self, encoding: Encoding) -> list[tuple[int | None, str, bool]]:
         """Each piece with its word, and whether it is unknown: Unigram shows such a piece as the text that it stands for."""
@@ -227,6 +220,13 @@ def first_position(family: str, pad: int) -> int:
     return pad + 1 if family in _OFFSET_FAMILIES else 0
 
 
+def uncut(tokenizer: Tokenizer) -> Tokenizer:
+    """It, told to cut and to pad nothing."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
 def prefix_space(tokenizer: Tokenizer) -> None:
     """A byte-level BPE sees words without the blank before them; it was trained with one."""
     part = tokenizer.pre_tokenizer
@@ -269,8 +269,7 @@ def opened(
         most = float(1 << 30 if stated is None else stated)
         return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        problem = f"its tokenizer can't be read ({reason})"
+        problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
 
 

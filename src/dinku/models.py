@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dinku.digests import of_file
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, reason
 from dinku.sources import home, offline
 from dinku.spans import is_iob2_tag
 from dinku.store import Store
@@ -58,14 +58,15 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder
     except HFValidationError as error:
-        reason = " ".join(str(error).split())
-        raise DinkuError(f"is no name of a model ({reason})", where=text, remedy="name a folder or a Hub id") from None
-    except (LocalEntryNotFoundError, OSError) as error:
-        reason = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
-        if isinstance(error, HfHubHTTPError):
-            reason = f"can't be had from the Hub ({str(error).splitlines()[0]})"
         raise DinkuError(
-            f"no such folder, and it {reason}", where=text, remedy="name a folder, or allow the network"
+            f"is no name of a model ({reason(error)})", where=text, remedy="name a folder or a Hub id"
+        ) from None
+    except (LocalEntryNotFoundError, OSError) as error:
+        why = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
+        if isinstance(error, HfHubHTTPError):
+            why = f"can't be had from the Hub ({reason(error)})"
+        raise DinkuError(
+            f"no such folder, and it {why}", where=text, remedy="name a folder, or allow the network"
         ) from None
 
 
@@ -167,7 +168,7 @@ def _weight_names(path: Path) -> Iterator[str]:
             for stream in streams:
                 yield from (value for _, value, _ in pickletools.genops(stream) if isinstance(value, str))
     except (zipfile.BadZipFile, ValueError, OSError) as error:
-        problem = f"its weights can't be read ({str(error).splitlines()[0]})"
+        problem = f"its weights can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(path), remedy="fetch the model again") from None
 
 

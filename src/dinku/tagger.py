@@ -26,8 +26,8 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 from dinku import measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, window_of
-from dinku.errors import DinkuError
+from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
+from dinku.errors import DinkuError, reason
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
@@ -75,9 +75,7 @@ class Tagger:
         for name, tensor in sorted(whole_model.items()):
             whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             whole.update(tensor.contiguous().cpu().numpy().data)
-        self.tokenizer.backend_tokenizer.no_truncation()
-        self.tokenizer.backend_tokenizer.no_padding()
-        tokenizer = json.loads(self.tokenizer.backend_tokenizer.to_str())  # whose maps are written in any order
+        tokenizer = json.loads(uncut(self.tokenizer.backend_tokenizer).to_str())  # whose maps are written in any order
         whole.update(json.dumps(tokenizer, sort_keys=True).encode())
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
@@ -161,8 +159,7 @@ class Tagger:
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer alone, which cuts and pads nothing."""
-        self.tokenizer.backend_tokenizer.no_truncation()
-        self.tokenizer.backend_tokenizer.no_padding()
+        uncut(self.tokenizer.backend_tokenizer)
         self.tokenizer.save_pretrained(folder)
 
     @classmethod
@@ -293,10 +290,8 @@ def _plain(folder: Path, kind: Any, config: Any) -> Any:
                 **_bare(kind, config),
             )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise DinkuError(
-            f"its weights can't be read ({reason})", where=str(folder), remedy="fetch the model again"
-        ) from None
+        problem = f"its weights can't be read ({reason(error)})"
+        raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
     except Exception as error:  # what a pickle that weights_only refuses raises has no public name
         if type(error).__name__ != "UnpicklingError":
             raise
@@ -337,10 +332,8 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
     except DinkuError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise DinkuError(
-            f"its tokenizer can't be read ({reason})", where=where, remedy="fetch the model again"
-        ) from None
+        problem = f"its tokenizer can't be read ({reason(error)})"
+        raise DinkuError(problem, where=where, remedy="fetch the model again") from None
     return tokenizer
 
 
