@@ -136,7 +136,7 @@ def _cheap(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     told = [f"Students minus their teachers, F1 points: {each}.", spread_told(c for _, c in small)]
     if not enough:
         told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
-    return _told("C3", verdict, at, told, [lesson for lesson, _ in small], left)
+    return _of_lessons("C3", verdict, at, told, [lesson for lesson, _ in small], left)
 
 
 def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
@@ -158,7 +158,7 @@ def _best_teacher(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     if found[0].at.seeds < SEEDS:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
     verdict: Judgement = verdicts.pop() if len(verdicts) == 1 else "undecided"
-    return _told(
+    return _of_lessons(
         "C4", verdict, found[0].at, told, [lesson for pair in found for lesson in (pair.large, pair.base)], left
     )
 
@@ -172,13 +172,11 @@ def _of_rivals(pair: Rivals) -> Judgement:
     return "fails" if pair.at.high < 0 or (pair.at.low > 0 and not more) else "undecided"
 
 
-def _told(
+def _of_lessons(
     claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson], left: Left
 ) -> Verdict:
-    runs = {run.address: run for lesson in lessons for run in (*lesson.student, *lesson.teacher)}
-    rows = [row for address in sorted(runs) for row in runs[address].rows]
-    found = " ".join(filter(None, [*told, provenance(rows, 0), str(left)]))
-    return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), tuple(sorted(runs)), found)
+    runs = [run for lesson in lessons for run in (*lesson.student, *lesson.teacher)]
+    return stated(claim, SAID[claim], verdict, at, told, runs, after=str(left))
 
 
 @dataclass(frozen=True)
@@ -213,11 +211,7 @@ class Quantized:
         return contrast(self.first, self.second)
 
     def verdict(self, claim: str, verdict: Judgement, told: Sequence[str]) -> Verdict:
-        at = self.difference()
-        rows = [row for run in (*self.first, *self.second) for row in run.rows]
-        addresses = tuple(sorted({row.address for row in rows}))
-        found = " ".join([*told, provenance(rows, 0)])
-        return Verdict(claim, SAID[claim], verdict, at.difference, (at.low, at.high), addresses, found)
+        return stated(claim, SAID[claim], verdict, self.difference(), told, (*self.first, *self.second))
 
 
 def _last(run: Run) -> str:
@@ -325,7 +319,7 @@ def _consistent(evidence: Evidence) -> Verdict | None:
     ]
     if not enough:
         told.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
-    return _verdict("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
+    return _of_pruning("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
 
 
 def _stable(evidence: Evidence) -> Verdict | None:
@@ -364,7 +358,7 @@ def _stable(evidence: Evidence) -> Verdict | None:
         told.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
         used.append((("before", level), recovered))
     used += [(DENSE, ("before", level)), (DENSE, ("after", level))]
-    return _verdict("C2", verdict, at, told, evidence, used)
+    return _of_pruning("C2", verdict, at, told, evidence, used)
 
 
 def _spread(evidence: Evidence, place: Place) -> float | None:
@@ -437,7 +431,26 @@ def unmeasured(claim: str, said: str) -> Verdict:
     return Verdict(claim, said, "not measured", None, None, (), "No row here measures it.")
 
 
-def _verdict(
+def stated(
+    claim: str,
+    said: str,
+    verdict: Judgement,
+    at: Compared | None,
+    told: Sequence[str],
+    runs: Iterable[Run],
+    *,
+    left_out: int = 0,
+    after: str = "",
+) -> Verdict:
+    """A verdict with the rows that it stands on, and on what they were measured."""
+    used = {(run.address, run.rows[0].corpus): run for run in runs}
+    rows = [row for key in sorted(used) for row in used[key].rows]
+    found = " ".join(filter(None, [*told, provenance(rows, left_out), after]))
+    interval, addresses = (at.low, at.high) if at else None, tuple(sorted({row.address for row in rows}))
+    return Verdict(claim, said, verdict, at.difference if at else None, interval, addresses, found)
+
+
+def _of_pruning(
     claim: str,
     verdict: Judgement,
     at: Compared | None,
@@ -445,11 +458,8 @@ def _verdict(
     evidence: Evidence,
     pairs: Sequence[tuple[Place, Place]],
 ) -> Verdict:
-    runs = {run.address: run for a, b in pairs for pair in evidence.both(a, b) for run in pair}
-    rows = [row for address in sorted(runs) for row in runs[address].rows]
-    interval = (at.low, at.high) if at else None
-    found = " ".join([*told, provenance(rows, evidence.left_out)])
-    return Verdict(claim, SAID[claim], verdict, at.difference if at else None, interval, tuple(sorted(runs)), found)
+    runs = [run for a, b in pairs for pair in evidence.both(a, b) for run in pair]
+    return stated(claim, SAID[claim], verdict, at, told, runs, left_out=evidence.left_out)
 
 
 def levels_told(compared: dict[float, Compared]) -> str:

@@ -763,8 +763,8 @@ def plan(
         f"{number(document['trainings'], 'training')} "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
         f"{number(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
-        f"({document['estimate']}), or {duration(3600 * document['gpu_hours'])} of a GPU that makes {GPU_RATE:.0e} multiply-adds a "
-        "second, which is assumed."
+        f"({document['estimate']}), or {duration(3600 * document['gpu_hours'])} of a GPU that makes {GPU_RATE:.0e} "
+        "multiply-adds a second, which is assumed."
     )
     return None
 

@@ -7,12 +7,22 @@ so that rows can say whether it holds. A target's labels that its gold lacks are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import get_args
 
-from dinku.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, provenance, spread_told, unmeasured
+from dinku.claims import (
+    MARGIN,
+    SEEDS,
+    Judgement,
+    Verdict,
+    judged,
+    levels_told,
+    spread_told,
+    stated,
+    unmeasured,
+)
 from dinku.compare import (
     DENSE,
     Compared,
@@ -106,20 +116,6 @@ def _rewarded(run: Run) -> Run:
     return replace(run, counts=Counts.total(by))
 
 
-def _answer(
-    claim: str,
-    verdict: Judgement,
-    at: Compared | None,
-    told: Sequence[str],
-    runs: Iterable[Run],
-) -> Verdict:
-    used = {(run.address, run.rows[0].corpus): run for run in runs}
-    rows = [row for key in sorted(used) for row in used[key].rows]
-    found = " ".join(filter(None, [*told, provenance(rows, 0)]))
-    interval, addresses = (at.low, at.high) if at else None, tuple(sorted({row.address for row in rows}))
-    return Verdict(claim, ASKED[claim], verdict, at.difference if at else None, interval, addresses, found)
-
-
 def _zero_shot(rows: Sequence[Row], results: Results) -> Verdict | None:
     """C8: mean F1 over those of Fon, Bambara and Chinese that weren't trained on, dense and pruned.
 
@@ -152,7 +148,7 @@ def _zero_shot(rows: Sequence[Row], results: Results) -> Verdict | None:
     told.append(spread_told([c for of in by.values() for c in of.values()] or [Compared(len(dense), *f1)]))
     if not (enough and whole):
         told.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
-    return _answer("C8", verdict, at, told, _all_runs(evidence))
+    return stated("C8", ASKED["C8"], verdict, at, told, _all_runs(evidence))
 
 
 def _differences(evidence: Evidence, which: Order) -> dict[float, Compared]:
@@ -212,7 +208,7 @@ def _farther(rows: Sequence[Row], results: Results) -> Verdict | None:
         told.append(f"Nothing was measured {'elsewhere' if 'Africa' in by else 'in Africa'}.")
     if not any(c.seeds >= SEEDS for _, _, c, _ in tests):
         told.append(f"No level has {SEEDS} seeds, too few to judge by.")
-    return _answer("Q1", verdict, min(best.values(), key=lambda c: c.difference), told, runs)
+    return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), told, runs)
 
 
 def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
@@ -265,7 +261,7 @@ def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
         )
     strongest = max(found.values(), key=lambda c: abs(c.rho), default=None)
     at = Compared(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
-    return _answer("Q2", verdict, at, told, [run for of in pairs.values() for pair in of for run in pair])
+    return stated("Q2", ASKED["Q2"], verdict, at, told, [run for of in pairs.values() for pair in of for run in pair])
 
 
 def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
@@ -300,7 +296,7 @@ def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
     told.append(str(left))
     runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
-    return _answer("Q3", verdict, at, told, runs)
+    return stated("Q3", ASKED["Q3"], verdict, at, told, runs)
 
 
 def _on_small(results: Results) -> Verdict | None:
@@ -417,7 +413,7 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str 
     if not any(c.seeds >= SEEDS for c in found.values()):
         told.append(f"None has {SEEDS} seeds, too few to judge by.")
     runs = [run for of in (home.dense, *home.small.values()) for run in of.values()]
-    return _answer(claim, verdict, min(found.values(), key=lambda c: c.difference), told, runs)
+    return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), told, runs)
 
 
 def _other_families(rows: Sequence[Row], results: Results) -> Verdict | None:
