@@ -118,7 +118,7 @@ def assert_opens_alike(folder: Path, corpus: Corpus) -> None:
     assert (encoder.length, encoder.pad, encoder.unknown_id) == (
         tagger.encoder.length,
         tagger.encoder.pad,
-        tagger.tokenizer.unk_token_id,
+        tagger.encoder.unknown_id,
     )
     words = [s.words for s in corpus]
     for mine, other in zip(encoder.windows(words), tagger.encoder.windows(words), strict=True):
