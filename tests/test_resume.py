@@ -136,7 +136,9 @@ def test_a_line_cut_short_is_no_row_and_is_repaired(place: Path, home: Path) -> 
     whole, expected = file.read_bytes(), facts(Results(Path("results/small")))
     for cut in (1, 2, 40):
         file.write_bytes(whole[:-cut])
-        assert len(Results(Path("results/small")).rows()) == len(expected) - 1
+        assert len(Results(Path("results/small")).rows()) == len(expected) - (
+            cut > 1
+        )  # without its line end it is whole
         runner(home).run(["dense"])
         assert facts(Results(Path("results/small"))) == expected
         file.write_bytes(whole)
