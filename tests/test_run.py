@@ -479,7 +479,7 @@ def test_quantized_arms_are_stored_timed_and_say_how_they_compute(runner: Runner
     assert quality["dense"].numerics is None
     assert "numerics" not in quality["dense"].model_dump_json(exclude_none=True)
     dense = quality["dense"].size
-    for arm, name in (("int8", "QuantizeLLMInt8 ()"), ("dynamic", "QuantizeDynamic ()")):
+    for arm, name in (("int8", "QuantizeLLMInt8"), ("dynamic", "QuantizeDynamic")):
         row = quality[arm]
         assert row.numerics is not None
         assert (row.numerics.sentences, row.trainings) == (12, quality["dense"].trainings)
