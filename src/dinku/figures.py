@@ -129,7 +129,8 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         figure.suptitle("\n".join(lines), fontsize=13)
         handles, labels = left.get_legend_handles_labels()
         if handles:
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+            columns = min(4, _abreast(figure, labels, size=12))
+            figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
         return _saved(figure, "curves")
 
 
@@ -156,9 +157,16 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
         figure.suptitle("\n".join(lines), fontsize=13)
         for arm, (colour, mark) in styles.items():
             panels[0].plot([], [], mark, color=colour, label=arm)
-        figure.legend(loc="outside lower center", ncols=3 * len(table.fronts), frameon=False, fontsize=10)
+        columns = min(3 * len(table.fronts), _abreast(figure, arms, size=10))
+        figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
         saved = _saved(figure, "front")
     return saved | {"front.svg": _titled(saved["front.svg"], told)}
+
+
+def _abreast(figure: Any, labels: Sequence[str], *, size: float) -> int:
+    """How many labels of a legend fit side by side, each with its mark; nothing would keep longer ones within the figure."""
+    longest = size / 72 * (0.52 * max(map(len, labels)) + 3.5)
+    return max(1, int(figure.get_figwidth() / longest))
 
 
 def _titled(svg: bytes, told: Mapping[str, str]) -> bytes:
