@@ -1008,22 +1008,23 @@ def _studies(study: Path | None, *places: Path) -> list[Study]:
     from dinku.study import BUILT_IN, Study
 
     if study is None:
-        found = [each for place in places for each in _with_rows(place)]
-    elif not study.is_file() and (there := [f for place in places if (f := place / study / "study.json").is_file()]):
-        found = [Study.read(file) for file in there]
+        found = [(place, each) for place in places for each in _with_rows(place)]
+    elif not study.is_file() and (there := [p for p in places if (p / study / "study.json").is_file()]):
+        found = [(place, Study.read(place / study / "study.json")) for place in there]
     elif study.exists() or study.suffix or ":" in study.name or str(study) in BUILT_IN:
-        found = [Study.read(study)]
-        if found[0].section:
-            remedy = f"name {found[0].whole(study)}"
+        named = Study.read(study)
+        if named.section:
+            remedy = f"name {named.whole(study)}"
             raise DinkuError("rows are told of a study as a whole", where=str(study), remedy=remedy)
+        found = [(study, named)]
     else:
         names = sorted({each.name for place in places for each in _with_rows(place)})
         problem = f"is no study that has rows in {' or '.join(map(str, places))}"
         raise DinkuError(problem, where=str(study), remedy=f"name a YAML file, or one of {', '.join(names)}")
     first: dict[str, Study] = {}
-    for each in found:
+    for place, each in found:
         if first.setdefault(each.name, each) != each:
-            _warn([f"{each.name} is described otherwise in {places[-1]}; the first folder's description is taken"])
+            _warn([f"{each.name} is described otherwise in {place}; the first folder's description is taken"])
     return [first[name] for name in sorted(first)]
 
 

@@ -114,9 +114,8 @@ class _Divergence(torch.autograd.Function):
         with torch.autocast(mask.device.type, enabled=False):  # which would take the products in bfloat16
             found = []
             for x in (teacher, student):
-                split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(
-                    1, 2
-                )  # [windows, heads, longest, size]
+                # [windows, heads, longest, size]
+                split = x.view(mask.size(0), mask.size(-1), heads, -1).transpose(1, 2)
                 scale = split.size(-1) ** -0.5
                 scores = (split @ split.transpose(-1, -2)).mul_(scale).add_(mask)
                 # Not the exponential of the logarithm, which takes several times as long where it is next to nothing.
