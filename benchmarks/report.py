@@ -88,6 +88,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000)
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--sort", default="cumulative", help="what the profile is sorted by")
     options = parser.parse_args()
     blocks = [{"arm": arm, "steps": []} for arm in ("dense", "before", "after")]
     study = {"name": "made", "title": "Made-up rows", "base": "made", "corpus": "masakhaner:all", "recipes": blocks}
@@ -102,7 +103,7 @@ def main() -> None:
         weight = (Path(folder) / "out" / "report.html").stat().st_size
         print(f"{options.rows:,} rows: {seconds:.2f} s; the page weighs {weight / 1e3:,.0f} kB")
         if options.profile:
-            pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
+            pstats.Stats(profile).sort_stats(options.sort).print_stats(60)
 
 
 if __name__ == "__main__":

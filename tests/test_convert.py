@@ -20,9 +20,9 @@ from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.feedforward import NarrowFeedForward
+from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
-from dinku.methods.prune import PruneHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.predict import Logits, Told

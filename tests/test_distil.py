@@ -21,8 +21,8 @@ from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
-from dinku.methods.heads import RegroupHeads
 from dinku.methods.layers import KeepLayers
+from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.shape import Shape

@@ -13,8 +13,8 @@ from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import from_json, to_json
 from dinku.methods.feedforward import NarrowFeedForward
+from dinku.methods.heads import PruneHeads
 from dinku.methods.layers import KeepLayers
-from dinku.methods.prune import PruneHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.recipe import Recipe
 from dinku.testing import tiny_data, tiny_tagger

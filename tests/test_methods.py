@@ -28,14 +28,14 @@ from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
-from dinku.methods.heads import RegroupHeads
+from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.named import StartFrom
 from dinku.methods.pretrain import Pretrain
-from dinku.methods.prune import PruneHeads
 from dinku.methods.quantize import Quantize
+from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe

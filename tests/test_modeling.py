@@ -17,8 +17,8 @@ from dinku import measure, modeling, surgery
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
-from dinku.methods.heads import RegroupHeads
 from dinku.methods.layers import KeepLayers
+from dinku.methods.regroup import RegroupHeads
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.shape import Layer, Shape
 from dinku.tagger import Tagger

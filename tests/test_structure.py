@@ -16,10 +16,10 @@ from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.finetune import FineTune
+from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.llmint8 import QuantizeLLMInt8
-from dinku.methods.prune import PruneHeads
 from dinku.methods.quantize import Quantize
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.runtime.onnxruntime import OnnxEngine

@@ -60,10 +60,7 @@ _TAGS = "fine-tune it first, or choose by magnitude or activation"
 
 def sample(data: Data, how: Chosen) -> Corpus:
     """The train sentences that scores are taken from."""
-    if data.train is None or not len(data.train):
-        remedy = "name a corpus with a train split"
-        raise DinkuError("there is no text", where=type(how).__name__, remedy=remedy)
-    return data.train.sample(how.sentences, seed=0)
+    return data.words_for(how).sample(how.sentences, seed=0)
 
 
 def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str, Any]]]:

@@ -58,6 +58,20 @@ class Data:
         """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
         return self.given(method.needs, getattr(method, "languages", None))
 
+    def words_for(self, method: object) -> Corpus:
+        """The train split, for a method that reads its words; raises `DinkuError` where there is none."""
+        if self.train is None or not len(self.train):
+            remedy = "name a corpus with a train split"
+            raise DinkuError("there is no text", where=type(method).__name__, remedy=remedy)
+        return self.train
+
+    def text_for(self, method: Method) -> Text:
+        """The unlabelled text of the languages that a method reads; raises `DinkuError` where there is none."""
+        if (text := self.of(method).text) is None:
+            remedy = "name a folder as the study's text"
+            raise DinkuError("there is no text", where=type(method).__name__, remedy=remedy)
+        return text
+
     def fingerprints(self) -> dict[str, str]:
         parts = {"train": self.train, "dev": self.dev, "text": self.text}
         return {name: part.fingerprint for name, part in parts.items() if part is not None}

@@ -78,9 +78,7 @@ class Distil(Supervised, Matched):
         gold = corpus.numbered(tagger.tags)
         corpora = [corpus]
         if self.transfer:
-            if data.text is None:
-                raise DinkuError("there is no text", where="Distil", remedy="name a folder as the study's text")
-            corpora.append(data.text.sample(self.transfer, corpus.languages))
+            corpora.append(data.text_for(self).sample(self.transfer, corpus.languages))
         student = self._headed(self.cut(tagger, data, work), tagger.tags, work.seed)
         if not self.epochs:
             return student

@@ -56,9 +56,7 @@ class DistilText(Matched):
         from dinku import train, unpadded
         from dinku.matching import matching
 
-        unlabelled = data.of(self).text
-        if unlabelled is None:
-            raise DinkuError("there is no text", where="DistilText", remedy="name a folder as the study's text")
+        unlabelled = data.text_for(self)
         student = self.cut(tagger, data, work)
         if not self.epochs:
             return student

@@ -61,10 +61,7 @@ class FactorizeEmbeddings(Checked):
             return tagger
         weights = torch.ones(shape.vocabulary)
         if self.weigh == "frequency":
-            if data.train is None or not len(data.train):
-                remedy = "name a corpus with a train split"
-                raise DinkuError("there is no text", where="FactorizeEmbeddings", remedy=remedy)
-            for ids in tagger.encoder.subwords([s.words for s in data.train]):
+            for ids in tagger.encoder.subwords([s.words for s in data.words_for(self)]):
                 weights += torch.bincount(torch.from_numpy(ids), minlength=shape.vocabulary)
         sparse = tuple(part for part in tagger.sparse if part != "embeddings")
         return replace(tagger, model=surgery.with_rank(tagger.model, self.rank, weights), sparse=sparse)

@@ -111,9 +111,7 @@ class StartFresh(Drawn, Checked):
 
         tokenizer = copy.deepcopy(tagger.tokenizer)
         if self.vocabulary:
-            if (text := data.of(self).text) is None:
-                raise DinkuError("there is no text", where="StartFresh", remedy="name a folder as the study's text")
-            tokenizer = self._tokenizer(text, work)
+            tokenizer = self._tokenizer(data.text_for(self), work)
         shape = self.declare(tagger.shape)
         window = window_of(shape.family, shape.positions, tokenizer.pad_token_id, float("inf"))
         if window < 8:

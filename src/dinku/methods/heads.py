@@ -1,18 +1,19 @@
-"""RegroupHeads: the same attention weights in fewer, wider heads, or in more and narrower ones.
+"""PruneHeads: take whole attention heads away.
 
-What it removes: nothing; a head's queries and keys are compared over more numbers at once. When it helps: to make students of
-fewer heads from a teacher without losing a parameter, which is most likely how the paper varied heads (arXiv 2404.04759): at
-a fixed width their number changes no size. What it needs: nothing, but training after it. What it cannot do: save time or
-bytes.
+What it removes: the least important heads of each layer, with what makes their queries, keys and values and reads their
+answers. When it helps: where fine-tuning follows, by which many heads were found to be spare. What it needs: nothing; by
+*activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller, most of a small multilingual model.
+Source: Michel et al. 2019 (arXiv 1905.10650), Voita et al. 2019 (arXiv 1905.09418); CoFi (Xia et al. 2022, arXiv 2204.00408) for
+sizes that differ by layer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Chosen, Data, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,32 +21,43 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RegroupHeads(Checked):
-    """Cut queries, keys and values of every layer into ``heads`` parts. As many as there are changes nothing."""
+class PruneHeads(Chosen):
+    """Keep ``heads`` of each layer, the most important ones; layers that have no more stay as they are.
+
+    With ``spread="uneven"`` that is their mean over layers, and heads of all layers compete for it; a layer keeps one at least.
+    Heads keep their size, so that plain transformers opens the result only where hidden states are narrowed to fit.
+    """
 
     heads: int
+    spread: Literal["even", "uneven"] = "even"
 
     version: ClassVar[int] = 1
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.heads < 1:
-            raise DinkuError(f"heads is {self.heads}", where="RegroupHeads", remedy="give 1 or more")
+        self.at_least_one("heads")
 
     def declare(self, shape: Shape) -> Shape:
-        shape.known("heads", where="RegroupHeads")
-        layers = []
-        for layer in shape.layers:
-            inner = layer.heads * layer.head_size
-            if inner % self.heads:
-                problem = f"heads is {self.heads}, which doesn't divide {inner}"
-                raise DinkuError(problem, where="RegroupHeads", remedy="choose a divisor of the hidden size")
-            layers.append(replace(layer, heads=self.heads, head_size=inner // self.heads))
-        return replace(shape, layers=tuple(layers))
+        if self.heads * len(shape.layers) >= sum(layer.heads for layer in shape.layers) and self.spread == "uneven":
+            return shape
+        if self.spread == "even":
+            shape.known("heads", where="PruneHeads")
+            return shape.smaller(layers=tuple(replace(la, heads=min(la.heads, self.heads)) for la in shape.layers))
+        if len({layer.head_size for layer in shape.layers}) > 1:
+            problem = "the size of heads differs from layer to layer"
+            raise DinkuError(problem, where="PruneHeads", remedy='choose spread="even"')
+        layers = tuple(replace(layer, heads=self.heads) for layer in shape.layers)
+        return shape.smaller(layers=layers, spread=shape.spread | {"heads"})
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import surgery
+        from dinku import importance, surgery
 
-        self.declare(tagger.shape)
-        return replace(tagger, model=surgery.with_heads(tagger.model, self.heads))
+        shape = tagger.shape
+        if self.declare(shape) == shape:
+            return tagger
+        found = importance.heads(tagger, data, self)
+        if self.spread == "even":
+            kept = [importance.strongest(f, self.heads) for f in found]
+        else:
+            kept = importance.spread(found, self.heads * len(found))
+        return replace(tagger, model=surgery.with_units(tagger.model, heads=kept))

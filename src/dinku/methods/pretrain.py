@@ -83,8 +83,7 @@ class Pretrain(Trained):
 
         from dinku import surgery, train
 
-        if (text := data.of(self).text) is None:
-            raise DinkuError("there is no text", where="Pretrain", remedy="name a folder as the study's text")
+        text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:
             problem = f"window is {self.window}, and the model reads {encoder.length} subwords at most"

@@ -80,9 +80,7 @@ class TrimVocabulary(Checked):
 
         if self.size >= tagger.model.config.vocab_size:
             return tagger
-        if data.train is None or not len(data.train):
-            raise DinkuError("there is no text", where="TrimVocabulary", remedy="name a corpus with a train split")
-        kept = self._kept(tagger, data.train)
+        kept = self._kept(tagger, data.words_for(self))
         tokenizer = trimmed(tagger.tokenizer, kept)
         # Rows that the tokenizer never names fill up what it has no pieces for.
         named = _named(tagger.tokenizer)

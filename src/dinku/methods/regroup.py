@@ -1,0 +1,51 @@
+"""RegroupHeads: the same attention weights in fewer, wider heads, or in more and narrower ones.
+
+What it removes: nothing; a head's queries and keys are compared over more numbers at once. When it helps: to make students of
+fewer heads from a teacher without losing a parameter, which is most likely how the paper varied heads (arXiv 2404.04759): at
+a fixed width their number changes no size. What it needs: nothing, but training after it. What it cannot do: save time or
+bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from dinku.errors import DinkuError
+from dinku.method import Checked, Data, Need, Work
+from dinku.shape import Shape
+
+if TYPE_CHECKING:
+    from dinku.tagger import Tagger
+
+
+@dataclass(frozen=True)
+class RegroupHeads(Checked):
+    """Cut queries, keys and values of every layer into ``heads`` parts. As many as there are changes nothing."""
+
+    heads: int
+
+    version: ClassVar[int] = 1
+    needs: ClassVar[frozenset[Need]] = frozenset()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.heads < 1:
+            raise DinkuError(f"heads is {self.heads}", where="RegroupHeads", remedy="give 1 or more")
+
+    def declare(self, shape: Shape) -> Shape:
+        shape.known("heads", where="RegroupHeads")
+        layers = []
+        for layer in shape.layers:
+            inner = layer.heads * layer.head_size
+            if inner % self.heads:
+                problem = f"heads is {self.heads}, which doesn't divide {inner}"
+                raise DinkuError(problem, where="RegroupHeads", remedy="choose a divisor of the hidden size")
+            layers.append(replace(layer, heads=self.heads, head_size=inner // self.heads))
+        return replace(shape, layers=tuple(layers))
+
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        from dinku import surgery
+
+        self.declare(tagger.shape)
+        return replace(tagger, model=surgery.with_heads(tagger.model, self.heads))
