@@ -543,7 +543,7 @@ def test_only_some_arms(dinku: Command, corpus: Path, home: Path) -> None:
     assert {row["arm"] for row in json.loads(out)} == {"dense"}
     status, _, err = dinku("run", "small.yaml", "--only", "befor")
     assert status == 2
-    assert err.splitlines()[-1] == "dinku: small: no arm is named befor; choose of dense, after"
+    assert err.splitlines()[-1] == "dinku: small: no arm is named 'befor'; choose of 'dense', 'after'"
 
 
 def make(name: str, content: str | bytes) -> str:

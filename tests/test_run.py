@@ -92,7 +92,7 @@ def test_it_refuses_to_test_on_what_it_learns_from(runner: Runner, home: Path) -
         Path("corpus/test.txt").write_bytes(Path(f"corpus/{split}.txt").read_bytes())
         with pytest.raises(DinkuError, match=f"evaluates on what it learns from: corpus test is its {split} split"):
             made(home).run()
-    with pytest.raises(DinkuError, match="no arm is named other; choose of dense, after"):
+    with pytest.raises(DinkuError, match="no arm is named 'other'; choose of 'dense', 'after'"):
         runner.run(["other"])
 
 

@@ -378,8 +378,8 @@ class Runner:
         """The recipes of the arms ``only``, or all; raises `DinkuError` for an arm that there isn't."""
         arms = dict.fromkeys(p.entry.arm for p in self.prepared)
         if unknown := [name for name in only if name not in arms]:
-            problem = f"no arm is named {', '.join(unknown)}"
-            raise DinkuError(problem, where=self.study.name, remedy=f"choose of {', '.join(arms)}")
+            problem = f"no arm is named {unknown[0]!r}"
+            raise DinkuError(problem, where=self.study.name, remedy=f"choose of {', '.join(map(repr, arms))}")
         return [p for p in self.prepared if not only or p.entry.arm in only]
 
     def begin(self, chosen: Sequence[Prepared]) -> None:
