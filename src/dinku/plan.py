@@ -66,7 +66,11 @@ def plan(runner: Runner) -> dict[str, Any]:
     todo = [s for s in steps.values() if s["state"] == "to do"]
     rate = median(rates) if rates else RATE
     undone = sum(s["multiply_adds_to_do"] for s in todo)
-    source = f"the {len(rates)} trainings in the store" if rates else "a guess, as the store holds no training of this study yet"
+    source = (
+        f"the {len(rates)} trainings in the store"
+        if rates
+        else "a guess, as the store holds no training of this study yet"
+    )
     shared = [s["recipes"] for s in steps.values() if s["training"]]
     trainings, unshared = len(shared), sum(shared)
     return {
