@@ -58,7 +58,7 @@ class Data:
         """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
         return self.given(method.needs, getattr(method, "languages", None))
 
-    def words_for(self, method: object) -> Corpus:
+    def words_for(self, method: Method | Chosen) -> Corpus:
         """The train split, for a method that reads its words; raises `DinkuError` where there is none."""
         if self.train is None or not len(self.train):
             remedy = "name a corpus with a train split"
