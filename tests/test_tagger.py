@@ -184,6 +184,15 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
         Tagger.load(folder)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16, torch.int8])
+def test_what_is_finite_is_told_without_another_tensor(kind: torch.dtype) -> None:
+    largest = (torch.iinfo if kind == torch.int8 else torch.finfo)(kind).max
+    assert surgery.is_finite(torch.zeros(0, 3, dtype=kind))
+    assert surgery.is_finite(torch.tensor([[0, largest], [-largest, 1]], dtype=kind))
+    for odd in (float("nan"), float("inf"), -float("inf")) if kind.is_floating_point else ():
+        assert not surgery.is_finite(torch.tensor([[0, largest], [odd, 1]], dtype=kind))
+
+
 def test_ids_equal_those_of_the_sentencepiece_library(spm: bytes, tmp_path: Path) -> None:
     (tmp_path / "sentencepiece.bpe.model").write_bytes(spm)
     oracle = sentencepiece.SentencePieceProcessor(model_proto=spm)

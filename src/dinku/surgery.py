@@ -37,6 +37,11 @@ def changeable(model: PreTrainedModel) -> None:
     scheme_of(model.config.to_dict()).refuse(str(model.config.name_or_path or type(model).__name__))
 
 
+def is_finite(weight: torch.Tensor) -> bool:
+    """Whether no number is infinite or NaN, which `torch.isfinite` would tell from another tensor of the same size."""
+    return not weight.numel() or all(bool(end.isfinite()) for end in weight.detach().aminmax())
+
+
 def word_embeddings(model: PreTrainedModel) -> nn.Embedding:
     """The word embeddings, [vocabulary, hidden]; their row ``padding_idx`` is never trained nor pruned."""
     return cast(nn.Embedding, model.base_model.get_input_embeddings())

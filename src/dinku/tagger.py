@@ -186,7 +186,7 @@ class Tagger:
         else:
             model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
         weights = quantized.tensors(model) if scheme.terminal else dict(model.named_parameters())
-        if odd := [name for name, weight in weights.items() if not bool(torch.isfinite(weight).all())]:
+        if odd := [name for name, weight in weights.items() if not surgery.is_finite(weight)]:
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()

@@ -268,7 +268,7 @@ def _train(
     finally:
         if work.folder is None:
             shutil.rmtree(scratch, ignore_errors=True)
-    if not all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+    if not all(map(surgery.is_finite, model.parameters())):
         raise DinkuError("the weights are no longer finite", where=note, remedy="lower the learning rate", status=1)
 
 
