@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
-from dinku.shape import Layer, Shape
+from dinku.shape import Layer, Shape, config_key
 
 
 class Linears(NamedTuple):
@@ -110,8 +110,7 @@ def describe(model: PreTrainedModel) -> None:
     heads, size, _ = sizes[0]
     config.hidden_size, config.num_hidden_layers = hidden, len(sizes)
     config.num_attention_heads = 1 if hidden % heads else heads  # transformers builds no others, and they are replaced
-    width = "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
-    setattr(config, width, max(each[2] for each in sizes))
+    setattr(config, config_key(config.model_type, "intermediate_size"), max(each[2] for each in sizes))
     plain = heads * size == hidden and all(each == sizes[0] for each in sizes)
     for name, value in (("dinku_layers", None if plain else sizes), ("dinku_rank", rank)):
         config.__dict__.pop(name, None)
@@ -177,3 +176,8 @@ AutoModelForMaskedLM = _Auto(transformers.AutoModelForMaskedLM, transformers.MOD
 AutoModelForTokenClassification = _Auto(
     transformers.AutoModelForTokenClassification, transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 )
+
+
+def without_pooler(kind: Any, config: Any) -> dict[str, bool]:
+    """The options that keep an encoder from being built with a pooler, which not every class knows."""
+    return {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}

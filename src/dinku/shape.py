@@ -10,13 +10,22 @@ from typing import Any, Literal, Self
 from dinku.errors import DinkuError
 from dinku.models import holds_masked_lm, model_config, model_tags
 
-# What the families call the same thing, and what an absent key of their config.json means.
-_HIDDEN = {"distilbert": "dim"}
-_WIDTH = {"distilbert": "hidden_dim"}
-_LAYERS = {"distilbert": "n_layers"}
-_HEADS = {"distilbert": "n_heads"}
+# What a family calls otherwise than the rest, and what an absent key of a config.json means.
+_OWN_KEYS = {
+    "distilbert": {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+    }
+}
 _DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}
 FAMILIES = ("bert", "distilbert", "roberta", "xlm-roberta")
+
+
+def config_key(family: str, name: str) -> str:
+    """What a family's config.json calls what BERT's calls ``name``."""
+    return _OWN_KEYS.get(family, {}).get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,26 +152,27 @@ class Shape:
             )
         family = str(family)
 
-        def size(key: str, most: int = 10_000_000) -> int:  # a wrong size is told before it fills the memory
+        def size(name: str, most: int = 10_000_000) -> int:  # a wrong size is told before it fills the memory
+            key = config_key(family, name)
             value = config.get(key, _DEFAULTS.get(key))
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 problem = f"{key} is {value!r}, not a number from 1 to {most:,}"
                 raise DinkuError(problem, where=where, remedy="restore the file")
             return value
 
-        hidden, heads = size(_HIDDEN.get(family, "hidden_size")), size(_HEADS.get(family, "num_attention_heads"))
+        hidden, heads = size("hidden_size"), size("num_attention_heads")
         if hidden % heads:
             raise DinkuError(
                 f"hidden size {hidden} isn't a multiple of {heads} heads", where=where, remedy="correct it"
             )
-        layer = Layer(heads, hidden // heads, size(_WIDTH.get(family, "intermediate_size")))
+        layer = Layer(heads, hidden // heads, size("intermediate_size"))
         dense = cls(
             family=family,
             vocabulary=size("vocab_size"),
             positions=size("max_position_embeddings"),
             types=0 if family == "distilbert" else size("type_vocab_size"),
             hidden=hidden,
-            layers=_uneven(config, where) or (layer,) * size(_LAYERS.get(family, "num_hidden_layers"), most=1000),
+            layers=_uneven(config, where) or (layer,) * size("num_hidden_layers", most=1000),
             tags=len(model_tags(config)) if tags is None else tags,
             zeros=0,
             nonzero=(0, 0),
@@ -343,7 +353,7 @@ def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
             and all(type(size) is int and 1 <= size <= 100_000 for size in sizes)
             and sizes[0] * sizes[1] <= 100_000
         )
-    if not fine or len(listed) != config.get(_LAYERS.get(str(config["model_type"]), "num_hidden_layers")):
+    if not fine or len(listed) != config.get(config_key(str(config["model_type"]), "num_hidden_layers")):
         problem = "dinku_layers isn't heads, their size and the width of each layer"
         raise DinkuError(problem, where=where, remedy="restore the file")
     return tuple(Layer(*sizes) for sizes in listed)

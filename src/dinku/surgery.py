@@ -19,7 +19,7 @@ from transformers import AutoConfig, PreTrainedModel
 from dinku import modeling, quantized
 from dinku.errors import DinkuError
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
-from dinku.shape import Shape, scheme_of
+from dinku.shape import Shape, config_key, scheme_of
 
 
 def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
@@ -172,18 +172,14 @@ def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
         "num_hidden_layers": len(shape.layers),
         "num_attention_heads": layer.heads,
         "intermediate_size": layer.width,
-        "type_vocab_size": shape.types,
-        "layer_norm_eps": 1e-12 if shape.family == "bert" else 1e-5,
     }
-    if shape.family == "distilbert":
-        names = ("vocab_size", "max_position_embeddings")
-        sizes = {name: sizes[name] for name in names}
-        sizes |= {"dim": shape.hidden, "n_layers": len(shape.layers), "n_heads": layer.heads, "hidden_dim": layer.width}
-    bare = {} if shape.family == "distilbert" else {"add_pooling_layer": False}
+    sizes = {config_key(shape.family, name): value for name, value in sizes.items()}
+    if shape.family != "distilbert":
+        sizes |= {"type_vocab_size": shape.types, "layer_norm_eps": 1e-12 if shape.family == "bert" else 1e-5}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = AutoConfig.for_model(shape.family, **sizes, **special)
-        model = AutoModel.from_config(config, dtype=torch.float32, **bare)
+        model = AutoModel.from_config(config, dtype=torch.float32, **modeling.without_pooler(AutoModel, config))
     return cast(PreTrainedModel, model.eval())
 
 

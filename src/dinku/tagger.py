@@ -29,7 +29,7 @@ from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, reason
 from dinku.files import written_folder
-from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
@@ -227,11 +227,6 @@ def _held(folder: Path) -> None:
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
 
-def _bare(kind: Any, config: Any) -> dict[str, bool]:
-    """What keeps an encoder from being built with a pooler."""
-    return {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}
-
-
 def _arrays(model: Any) -> dict[str, Any]:
     return {name: parameter.detach().cpu().numpy() for name, parameter in surgery.named_weights(model).items()}
 
@@ -259,7 +254,7 @@ def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
         weights = packing.unpacked(load_file(file))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DinkuError(f"can't be read ({error})", where=str(file), remedy="fetch the model again") from None
-    model = kind.from_config(config, dtype=torch.float32, **_bare(kind, config))
+    model = kind.from_config(config, dtype=torch.float32, **without_pooler(kind, config))
     parameters = surgery.named_weights(model)
     wrong = [
         n
@@ -287,7 +282,7 @@ def _plain(folder: Path, kind: Any, config: Any) -> Any:
                 weights_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
-                **_bare(kind, config),
+                **without_pooler(kind, config),
             )
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
         problem = f"its weights can't be read ({reason(error)})"
