@@ -98,13 +98,13 @@ def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
     return path
 
 
-def balanced(corpus: Corpus, sentences: int, *, seed: int = 0) -> Corpus:
+def balanced(corpus: Corpus, sentences: int) -> Corpus:
     """As many sentences of each language as can be, that many in all; fewer where a language has fewer.
 
     Raises `DinkuError` where there are fewer than `CALIBRATION`.
     """
     each = -(-sentences // max(1, len(corpus.languages)))
-    parts = [corpus.only(language).sample(each, seed) for language in corpus.languages]
+    parts = [corpus.only(language).sample(each, seed=0) for language in corpus.languages]
     if sum(map(len, parts)) < CALIBRATION:
         problem = f"has {sum(map(len, parts))} sentences, too few to measure ranges on"
         raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {CALIBRATION} sentences or more")

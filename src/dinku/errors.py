@@ -22,10 +22,10 @@ class DinkuError(Exception):
         super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
 
 
-def reason(error: BaseException, most: int = 160) -> str:
+def reason(error: BaseException) -> str:
     """The first line of what another library said was wrong, or where it said nothing the kind of its error."""
     lines = str(error).split("\n")
-    return lines[0].strip()[:most] or type(error).__name__
+    return lines[0].strip()[:160] or type(error).__name__
 
 
 def number(n: int, thing: str, things: str = "") -> str:
