@@ -10,7 +10,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 from operator import is_
 from statistics import median
@@ -184,8 +184,14 @@ def order(recipe: dict[str, Any]) -> Place | None:
     )
     sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
     kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
-    found = next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
+    found = _order(word)
     return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
+
+
+@cache
+def _order(word: str) -> Order | None:
+    """When steps prune, of which each is a letter: one that fine-tunes, one that prunes, or any other."""
+    return next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
 
 
 def shaping(recipe: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean, pstdev
+from statistics import fmean, pstdev
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def targets(table: Table) -> list[Part]:
             return []
         of = row.target.features
         parts = [without_absent(run.counts.only(row.language)) for run in cell.runs]
-        dropped = mean(dropped for _, dropped in parts)
+        dropped = fmean(dropped for _, dropped in parts)
         rows.append(
             [
                 row.language,
@@ -39,7 +39,7 @@ def targets(table: Table) -> list[Part]:
                 f"{100 * of['names not in train']:.0f} %",
                 f"{of['train sentences']:,}",
                 f"{cell.by_language[row.language]:.1f}",
-                f"{100 * mean(counts.scores().f1 for counts, _ in parts):.1f}" if dropped else "",
+                f"{100 * fmean(counts.scores().f1 for counts, _ in parts):.1f}" if dropped else "",
                 f"{dropped:.0f}" if dropped else "",
             ]
         )
@@ -85,13 +85,13 @@ def damage(table: Table, results: Results) -> list[Part]:
 
 def _by_language(runs: Sequence[Run]) -> dict[str, float]:
     """F1 by language, the mean over seeds."""
-    return {language: mean(run.f1[language] for run in runs) for language in runs[0].f1}
+    return {language: fmean(run.f1[language] for run in runs) for language in runs[0].f1}
 
 
 def _by_label(runs: Sequence[Run]) -> dict[str, float]:
     """F1 of each label that gold has, over all languages, the mean over seeds."""
     found = [run.counts.by_type() for run in runs]
-    return {label: mean(of[label].f1 for of in found) for label, scores in found[0].items() if scores.support}
+    return {label: fmean(of[label].f1 for of in found) for label, scores in found[0].items() if scores.support}
 
 
 def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
@@ -124,7 +124,7 @@ def _kinds(cell: Cell, results: Results) -> list[str]:
             total += errors(answers.gold, answers.found)
             sure.append(calibration_error(answers.gold, tagged(answers)))
     parts = 100 * total / max(1, total[:-1].sum())
-    return [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * mean(sure):.1f} %"]
+    return [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * fmean(sure):.1f} %"]
 
 
 def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
@@ -164,7 +164,7 @@ def _on(rows: Sequence[Row], results: Results) -> dict[str, float]:
 
 def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
     values = [of[run.address] for run in cell.runs if run.address in of]
-    return mean(values) if values else None
+    return fmean(values) if values else None
 
 
 def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matrix | None:

@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import ratio, title, trained_on
@@ -148,7 +148,7 @@ def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str 
     for group in groups.values():
         first = next(iter(group.values()))[0]
         line = {name: first.get(name) for name in by}
-        line |= {heads[name]: mean(r[value] for r in group[name]) if name in group else None for name in names}
+        line |= {heads[name]: fmean(r[value] for r in group[name]) if name in group else None for name in names}
         out.append(line | {"rows": sum(map(len, group.values()))})
     return sorted(out, key=lambda line: [_sortable(line[name]) for name in by])
 

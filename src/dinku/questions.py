@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean
+from statistics import fmean
 from typing import get_args
 
 from dinku.claims import (
@@ -455,7 +455,7 @@ def _with_something_to_lose(rows: Sequence[Row], results: Results) -> tuple[list
     found: dict[str, list[float]] = defaultdict(list)
     for row in most([row for row in rows if is_dense(row)], training):
         found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
-    low = sorted(language for language, f1 in found.items() if mean(f1) < FLOOR)
+    low = sorted(language for language, f1 in found.items() if fmean(f1) < FLOOR)
     told = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""
     return [row for row in rows if row.language not in low], told
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import fmean, median
 
 from dinku import query
 from dinku.claims import Verdict
@@ -267,7 +267,7 @@ def _by_language(line: Mapping[float, Cell], table: Table) -> Grid:
     dense = table.dense
     head = ["", *(level_told(level) for level in sorted(line)), *(["mean loss"] if dense else [])]
     loss = {
-        name: mean(dense.by_language[name] - c.by_language[name] for c in line.values() if c is not dense)
+        name: fmean(dense.by_language[name] - c.by_language[name] for c in line.values() if c is not dense)
         if dense
         else 0
         for name in table.languages

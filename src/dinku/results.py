@@ -440,10 +440,9 @@ class Results:
 
     def total(self, rows: Sequence[Row]) -> Counts:
         """The counts behind several quality rows as one, in their order; the same object for the same rows."""
-        parts = tuple(self.counts(row) for row in rows)
-        key = tuple(map(id, parts))
+        key = tuple(map(id, rows))
         if key not in self._added:
-            self._added[key] = parts, Counts.total(parts)
+            self._added[key] = tuple(rows), Counts.total([self.counts(row) for row in rows])
         return self._added[key][1]
 
     @cached_property
@@ -452,8 +451,8 @@ class Results:
         return {}
 
     @cached_property
-    def _added(self) -> dict[tuple[int, ...], tuple[tuple[Counts, ...], Counts]]:
-        """What `total` added up, and of what: as long as these are held no others can have their place in memory."""
+    def _added(self) -> dict[tuple[int, ...], tuple[tuple[Row, ...], Counts]]:
+        """What `total` added up, and of which rows: as long as these are held no others can have their place in memory."""
         return {}
 
     def answers(self, row: Row) -> Answers | None:

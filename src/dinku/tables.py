@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean, median
+from statistics import fmean, median
 from typing import NamedTuple
 
 from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
@@ -42,11 +42,11 @@ class Cell:
     @cached_property
     def strict(self) -> float:
         languages = [s.f1 for run in self.runs for s in run.counts.by_language(strict=True).values()]
-        return 100 * mean(languages)
+        return 100 * fmean(languages)
 
     @cached_property
     def by_language(self) -> dict[str, float]:
-        return {name: mean(run.f1[name] for run in self.runs) for name in self.runs[0].f1}
+        return {name: fmean(run.f1[name] for run in self.runs) for name in self.runs[0].f1}
 
     def __str__(self) -> str:
         seeds = f" ×{len(self.runs)}" if len(self.runs) > 1 else ""
