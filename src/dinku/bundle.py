@@ -83,12 +83,13 @@ class Quantization(_Part):
         """What a person should know of it."""
         if self.lost is None:
             return f"All linear layers are in int8 ({self.mode}), whatever that costs."
-        out = f"With all linear layers in int8 ({self.mode}) F1 on the sentences compared changes by {-100 * self.lost:+.2f}"
+        change = f"F1 on the sentences compared changes by {-100 * self.lost:+.2f}"
         if self.equal is not None:
-            out += f" and {self.equal:.2%} of tags are equal"
+            change += f" and {100 * self.equal:.2f} % of tags are equal"
         if not self.kept:
-            return f"{out}; all are."
-        out += f", where {100 * self.tolerance:.2f} may be lost and 99 % must be; kept in fp32: {', '.join(self.kept)}"
+            return f"All linear layers are in int8 ({self.mode}): {change}."
+        out = f"With all linear layers in int8 ({self.mode}) {change}, where {100 * self.tolerance:.2f} may be lost"
+        out += f" and 99 % must be; kept in fp32: {', '.join(self.kept)}"
         slow = self.speed is not None and self.speed < 0.8
         return f"{out}. It has {self.speed or 0:.0%} of the speed of full int8{', less than the 80 % aimed at' if slow else ''}."
 
