@@ -84,6 +84,7 @@ def test_text_enters_an_address_in_the_languages_that_are_read(tmp_path: Path) -
         StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),
         Pretrain(languages=("one", "two")),
         Distil(student=(StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),)),
+        TrimVocabulary(60, sentences=5),
     ]
     whole = Pretrain()
     before, before_whole = [of(step) for step in chosen], of(whole)

@@ -171,6 +171,11 @@ def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path
             "text: holds 61 lines in one, two, fewer than 200; ask for fewer, or add text",
         ),
         (
+            "student: [",
+            "student: [TrimVocabulary: {size: 60, sentences: 300}, ",
+            "text: holds 61 lines in one, two, fewer than 300; ask for fewer, or add text",
+        ),
+        (
             "text: text\n",
             "",
             r"small \(distilled\): steps.1: Distil: reads unlabelled text, and the study names none; add",

@@ -17,10 +17,12 @@ from dinku.corpus import Corpus, Sentence
 from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import vocabulary
+from dinku.methods import to_json, vocabulary
+from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
-from dinku.testing import tiny_tagger
+from dinku.testing import check_method, tiny_data, tiny_tagger
+from dinku.text import Text
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 TEXT = ("bade kilo", "ba")
@@ -150,6 +152,32 @@ def test_a_stray_letter_stays_alone() -> None:
     assert {"λ", "μ"} <= trim(tagger, len(vocab) - 1, corpus(*["bade kilo"] * 20, "λ λ")).tokenizer.get_vocab().keys()
     kept = trim(tagger, len(vocab) - 2, stray, scripts=("Greek",)).tokenizer.get_vocab().keys()
     assert {"λ", "μ"} <= kept
+
+
+def test_pieces_of_unlabelled_sentences_count_along(tmp_path: Path) -> None:
+    vocab = numbered("bade", "kilo", "bamu", *LETTERS, "λ")
+    tagger, train = tagger_of(wordpiece(vocab), len(vocab)), corpus(*TEXT, "bade")
+    (tmp_path / "yor.txt").write_text("bamu bamu\n\nbamu λ λ λ\n", encoding="utf-8")
+    data = Data(train, text=Text.open(str(tmp_path)))
+    words = {"bade", "kilo", "bamu", "λ"}
+
+    def kept(size: int, sentences: int) -> set[str]:
+        trimmed = TrimVocabulary(size, sentences=sentences).apply(tagger, data, Work())
+        return words & trimmed.tokenizer.get_vocab().keys()
+
+    assert kept(22, 0) == {"bade", "kilo"}
+    assert kept(21, 2) == {"bamu"}  # three times, a stray letter as often, and later
+    assert kept(23, 2) == {"bamu", "bade", "λ"}
+    assert to_json(TrimVocabulary(60)) == {"TrimVocabulary": {"size": 60, "scripts": []}}  # as its rows have it
+    assert TrimVocabulary(60).needs == {"words"}
+    assert TrimVocabulary(60, sentences=1).needs == {"words", "text"}
+    check_method(TrimVocabulary(60, sentences=2), others=(KeepLayers((1,)),), data=replace(tiny_data(), text=data.text))
+    with pytest.raises(DinkuError, match="TrimVocabulary: there is no text; name a folder as the study's text"):
+        TrimVocabulary(22, sentences=1).apply(tagger, Data(train), Work())
+    with pytest.raises(DinkuError, match="holds 2 lines in yor, fewer than 3"):
+        TrimVocabulary(22, sentences=3).apply(tagger, data, Work())
+    with pytest.raises(DinkuError, match="sentences is -1; give the number of unlabelled sentences, 0 or more"):
+        TrimVocabulary(22, sentences=-1)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,8 @@ def _teachers(students: Mapping[int, Run], rest: list[dict[str, Any]], untaught:
 
 def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
     each = [pair for step in steps for pair in step.items()]
-    return any(name in ("Pretrain", "DistilText") or f.get("transfer") or f.get("vocabulary") for name, f in each)
+    by_field = {"Distil": "transfer", "StartFresh": "vocabulary", "TrimVocabulary": "sentences"}
+    return any(name in ("Pretrain", "DistilText") or f.get(by_field.get(name, "")) for name, f in each)
 
 
 def _consumed(run: Run, part: str) -> set[str]:

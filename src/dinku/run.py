@@ -172,8 +172,9 @@ def _check_text(step: Method, data: Data) -> None:
             "add text: and a folder of <language>.txt files",
         )
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
-    if (asked := getattr(step, "transfer", 0) or getattr(step, "sentences", 0)) and (text := data.of(step).text):
-        text.check(asked, text.languages)
+    for each in (*getattr(step, "student", ()), step):
+        if (asked := getattr(each, "transfer", 0) or getattr(each, "sentences", 0)) and (text := data.of(each).text):
+            text.check(asked, text.languages)
 
 
 def foreign(step: Method, data: Data) -> str:

@@ -1,8 +1,9 @@
 """TrimVocabulary: keep the pieces that the text needs, and drop the rows of word embeddings of all others.
 
 What it removes: pieces of the tokenizer, and their word embeddings, which are 43 to 82 % of a small multilingual model.
-When it helps: whenever a model made for a hundred languages serves a few. What it needs: text in those languages; tags
-are never looked at. What it cannot do: read what it was not given: a script whose characters went is unknown.
+When it helps: whenever a model made for a hundred languages serves a few. What it needs: text in those languages, and
+better more than the train split, as other sentences have pieces that it hasn't; tags are never looked at. What it cannot do:
+read what it was not given: a script whose characters went is unknown.
 
 Segmentation stays what it was wherever all pieces of a word's segmentation stay: WordPiece takes the longest piece that
 fits, and Unigram the best path, which no other path overtakes by pieces being gone. Unigram scores an unknown character
@@ -19,21 +20,21 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import LATER, Checked, Data, Need, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.corpus import Corpus
+    from dinku.corpus import Corpus, Sentence
     from dinku.tagger import Tagger
 
 _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray name, and not all of it is kept
@@ -47,26 +48,35 @@ class TrimVocabulary(Checked):
     *Latin* or *Ethiopic*; none: those that have 1 % of the text's letters or more) all single characters; so do digits,
     punctuation and marks, which belong to
     no script, and of other scripts the letters that occur. Then come the pieces that the train text uses, the most
-    frequent first, and then, where there is room, the likeliest of the rest, those of the chosen scripts first. Where
+    frequent first, and then, where there is room, the likeliest of the rest, those of the chosen scripts first. With
+    ``sentences`` so many lines of the study's text, as evenly from the languages of the train split as they go, are counted
+    along with it; a character that they alone have is a piece like any other, lest stray ones fill the vocabulary. Where
     ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells what that does to each language. A
     ``size`` of the whole vocabulary or more changes nothing.
     """
 
     size: int
     scripts: tuple[str, ...] = ()
+    sentences: int = field(default=0, metadata=LATER)
 
     version: ClassVar[int] = 2
-    needs: ClassVar[frozenset[Need]] = frozenset({"words"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size < 1:
             raise DinkuError(f"size is {self.size}", where="TrimVocabulary", remedy="give the number of rows to keep")
+        if self.sentences < 0:
+            remedy = "give the number of unlabelled sentences, 0 or more"
+            raise DinkuError(f"sentences is {self.sentences}", where="TrimVocabulary", remedy=remedy)
         if unknown := [
             name for name, script in zip(self.scripts, self._chosen, strict=True) if script not in _all_scripts()
         ]:
             remedy = "use Unicode's name of it, such as Latin, Ethiopic, Arabic or Han"
             raise DinkuError(f"there is no script {unknown[0]!r}", where="TrimVocabulary", remedy=remedy)
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        return frozenset({"words", "text"} if self.sentences else {"words"})
 
     @property
     def _chosen(self) -> list[str]:
@@ -80,7 +90,9 @@ class TrimVocabulary(Checked):
 
         if self.size >= tagger.model.config.vocab_size:
             return tagger
-        kept = self._kept(tagger, data.words_for(self))
+        words = data.words_for(self)
+        unlabelled = data.text_for(self).sample(self.sentences, words.languages) if self.sentences else ()
+        kept = self._kept(tagger, words, unlabelled)
         tokenizer = trimmed(tagger.tokenizer, kept)
         # Rows that the tokenizer never names fill up what it has no pieces for.
         named = _named(tagger.tokenizer)
@@ -91,13 +103,14 @@ class TrimVocabulary(Checked):
                 setattr(model.config, name, getattr(tokenizer, name, None))
         return replace(tagger, model=model, tokenizer=tokenizer)
 
-    def _kept(self, tagger: Tagger, text: Corpus) -> list[int]:
+    def _kept(self, tagger: Tagger, text: Corpus, unlabelled: Iterable[Sentence]) -> list[int]:
         """The pieces that stay, by their old numbers, rising."""
         pieces, bare, scores, least, built = _pieces(tagger)
         named = _named(tagger.tokenizer)
         size = min(self.size, len(named))
         backend = tagger.tokenizer.backend_tokenizer
-        used = np.concatenate([np.zeros(0, np.int64), *tagger.encoder.subwords([s.words for s in text])])
+        read = tagger.encoder.subwords([s.words for s in chain(text, unlabelled)])
+        used = np.concatenate([np.zeros(0, np.int64), *read])
         counts = np.bincount(used, minlength=len(pieces))
         letters = _letters(backend, text)
         scripts = {"", *(self._chosen or _scripts(letters))}
