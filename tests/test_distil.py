@@ -338,6 +338,10 @@ def test_what_it_needs_is_what_its_student_needs_and_the_text() -> None:
         ({"transfer": 10}, "Distil: there is no text; name a folder as the study's text"),
         ({"student": (3,)}, "Distil: student is (3,); list methods"),
         (
+            {"soft": 0.0, "transfer": 5},
+            "unlabelled sentences teach nothing where gold tags alone count; give one of soft",
+        ),
+        (
             {"student": (Other(("O", "B-ORG", "I-ORG")),)},
             "Distil: the student's tags O, B-ORG, I-ORG … aren't the teacher's",
         ),
@@ -368,11 +372,60 @@ def test_what_can_not_be_is_one_line(options: dict[str, Any], said: str) -> None
             "DistilText: hidden states and relations are matched subword by subword, and the student reads others",
         ),
         (DistilText(student=(KeepLayers((2,)),)), "there is no layer 2 among 2"),
+        (
+            replace(FAST, student=(Other(("O", "B-X", "I-X")),)),
+            "Distil: the student has 3 tags, the teacher 5; start from",
+        ),
     ],
 )
 def test_what_can_not_be_is_declared_already(method: Matched, said: str) -> None:
     with pytest.raises(DinkuError, match=re.escape(said)):
         method.declare(tiny_tagger().shape)
+
+
+def test_a_student_may_be_deeper_where_no_layers_are_compared() -> None:
+    deeper = replace(FAST, student=(StartFresh(layers=3, heads=2, hidden=8, width=8),))
+    for how in (deeper, replace(deeper, relations=1.0, relation_heads=2)):
+        assert len(how.apply(tiny_tagger(), tiny_data(), ONE).shape.layers) == 3
+    with pytest.raises(DinkuError, match="name one of the teacher's for each of the student's"):
+        replace(deeper, hidden=1.0).apply(tiny_tagger(), tiny_data(), ONE)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_teacher_of_another_family_reads_with_positions_of_its_own(swapped: bool) -> None:
+    """BERT counts positions from 0, XLM-R from the padding id plus 1: with the same weights they answer alike."""
+    ones = tiny_tagger("xlm-roberta", "unigram", tags=())
+    other = tiny_tagger("bert", "unigram", tags=())
+    weights = ones.model.state_dict()
+    for name, weight in other.model.state_dict().items():
+        first = 2 if "position_embeddings" in name else 0
+        weight.copy_(weights[name][0] if "token_type" in name else weights[name][first : first + len(weight)])
+    teacher, student = (other, ones) if swapped else (ones, other)
+    how = replace(FAST, hidden=1.0, relations=1.0, student=())
+    windows = student.windows_of(64).windows([s.words for s in tiny_corpus()])[:4]
+    whole = torch.arange(len(surgery.word_embeddings(student.model).weight))
+    read = {"family": student.model.config.model_type, "pad": student.encoder.pad, "renumber": whole}
+    with torch.no_grad(), matching(how, teacher, student, ONE) as matched, unpadded.reading(student.model):
+        assert matched is not None
+        row = unpadded.row(windows, **read) | matched.tensors(windows)
+        unpadded.read(student.model, row)
+        assert float(matched.loss(row)) < 1e-6
+
+
+def test_windows_are_no_longer_than_a_teacher_that_is_matched_can_read() -> None:
+    long = tuple(word for s in tiny_corpus() for word in s.words)[:200]
+    data = Data(Corpus("long", "train", (Sentence(long, ("O",) * len(long), "one"),)))
+    student = (StartFresh(layers=2, heads=4, hidden=16, width=24, positions=300),)
+    for weights in ({"hidden": 1.0}, {"relations": 1.0}, {}):
+        made = replace(FAST, student=student, **weights).apply(tiny_tagger(), data, ONE)  # type: ignore[arg-type]
+        assert made.shape.positions == 300
+
+
+def test_gold_tags_that_count_nothing_are_not_looked_at() -> None:
+    teacher = tiny_tagger(tags=("O", "B-X", "I-X"))
+    with pytest.raises(DinkuError, match=r"has the tag .*, which isn't among the head's"):
+        FAST.apply(teacher, tiny_data(), ONE)
+    assert replace(FAST, gold=0.0).apply(teacher, tiny_data(), ONE).tags == teacher.tags
 
 
 def test_a_student_has_weights_of_its_own_and_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:

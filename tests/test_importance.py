@@ -14,6 +14,7 @@ from dinku.method import Data, Work
 from dinku.methods import from_json, to_json
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.heads import PruneHeads
+from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.recipe import Recipe
@@ -133,6 +134,15 @@ def test_what_can_not_be_chosen_is_told() -> None:
         ACTIVATION.apply(tiny_tagger(), Data(), Work())
     with pytest.raises(DinkuError, match="has no tags, whose loss it asks for; fine-tune it first"):
         TAYLOR.apply(tiny_tagger(tags=()), tiny_data(), Work())
+    taylor = {"importance": "taylor"}
+    for doomed in (PruneHeads(2, **taylor), NarrowFeedForward(8, multiple=8, **taylor), NarrowHidden(8, **taylor)):  # type: ignore[arg-type]
+        with pytest.raises(DinkuError, match="has no tags, whose loss it asks for"):
+            doomed.declare(tiny_tagger(tags=()).shape)
+    for doomed in (KeepLayers(layers=1, importance="taylor"), Sparsify(0.5, importance="taylor")):
+        with pytest.raises(DinkuError, match="has no tags, whose loss it asks for"):
+            doomed.declare(tiny_tagger(tags=()).shape)
+    with pytest.raises(DinkuError, match="there is nothing to keep; give keep, or layers, 1 or more"):
+        KeepLayers(layers=0)
     with pytest.raises(DinkuError, match="width is 100, which isn't a multiple of 32; give 96, or another multiple"):
         NarrowFeedForward(100)
     with pytest.raises(DinkuError, match="heads is 0; give the number to keep, 1 or more"):

@@ -19,7 +19,6 @@ from torch import nn
 
 from dinku import modeling, surgery, unpadded
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError
 from dinku.method import Chosen, Data
 from dinku.tagger import Tagger
 
@@ -42,8 +41,7 @@ def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False)
     if how.importance == "activation":
         norms = _norms(tagger, sample(data, how))
         return {w: w.detach().abs() * (norms[w][:, None] if w is table.weight else norms[w]) for w in wanted}
-    if not tagger.tags:
-        raise DinkuError("the tagger has no tags, whose loss it asks for", where=type(how).__name__, remedy=_TAGS)
+    how.can_choose(tagger.shape)
     corpus = sample(data, how)
     labels = corpus.numbered(tagger.tags)
     total: Scores = {w: torch.zeros_like(w, requires_grad=False) for w in wanted}
@@ -53,9 +51,6 @@ def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False)
         for w, gradient in zip(wanted, torch.autograd.grad(loss, wanted), strict=True):
             total[w] += (w.detach() * gradient).abs()
     return total
-
-
-_TAGS = "fine-tune it first, or choose by magnitude or activation"
 
 
 def sample(data: Data, how: Chosen) -> Corpus:

@@ -14,18 +14,20 @@ import torch
 from torch.nn import functional as F
 
 from dinku import modeling, surgery, unpadded
-from dinku.encode import Window
+from dinku.encode import Window, first_position
 from dinku.method import Matched, Work
 from dinku.tagger import Tagger
 
 
 @dataclass(frozen=True)
 class Matching:
-    """A teacher and a student that read the same rows. ``projections`` [student's hidden → teacher's] are trained along."""
+    """A teacher and a student that read the same rows. ``projections`` [student's hidden → teacher's] are trained along; the
+    teacher's positions are the student's and ``shift``."""
 
     how: Matched
     teacher: Any
     pad: int
+    shift: int
     heads: int
     theirs: list[torch.Tensor]
     ours: list[torch.Tensor]
@@ -38,7 +40,8 @@ class Matching:
     def loss(self, tensors: dict[str, Any]) -> torch.Tensor:
         """What is added to the loss, once the student has read the row."""
         with torch.no_grad():
-            unpadded.read(self.teacher, {**tensors, "ids": tensors["teachers_ids"]})
+            positions = tensors["positions"] + self.shift
+            unpadded.read(self.teacher, {**tensors, "ids": tensors["teachers_ids"], "positions": positions})
         theirs, ours = ([x[0] for x in heard] for heard in (self.theirs, self.ours))  # [subwords, width] each
         total = torch.zeros((), device=theirs[0].device)
         if self.how.hidden:
@@ -76,7 +79,9 @@ def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iter
         stack.enter_context(unpadded.reading(teacher.model))
         theirs = stack.enter_context(surgery.listening(_parts(how, teacher, layers)))
         ours = stack.enter_context(surgery.listening(_parts(how, student, range(len(layers)))))
-        yield Matching(how, model, teacher.encoder.pad, heads, theirs, ours, torch.nn.ModuleList(linear))
+        first, students = (first_position(t.model.config.model_type, t.encoder.pad) for t in (teacher, student))
+        projections = torch.nn.ModuleList(linear)
+        yield Matching(how, model, teacher.encoder.pad, first - students, heads, theirs, ours, projections)
 
 
 def _parts(how: Matched, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:

@@ -18,6 +18,7 @@ from dinku.text import Text
 
 if TYPE_CHECKING:
     from dinku.bundle import Bundle
+    from dinku.encode import Encoder
     from dinku.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
@@ -160,6 +161,12 @@ class Chosen(Checked):
     @property
     def needs(self) -> frozenset[Need]:
         return _LOOKS_AT[self.importance]
+
+    def can_choose(self, shape: Shape) -> None:
+        """Raise `DinkuError` for *taylor* where there are no tags."""
+        if self.importance == "taylor" and not shape.tags:
+            remedy = "fine-tune it first, or choose by magnitude or activation"
+            raise DinkuError("the tagger has no tags, whose loss it asks for", where=type(self).__name__, remedy=remedy)
 
     def at_least_one(self, name: str) -> None:
         """Raise `DinkuError` where the field of that name keeps nothing."""
@@ -324,7 +331,7 @@ class Matched(Repeated):
     def fitted(self, student: Shape, teacher: Shape) -> tuple[list[int], int]:
         """The teacher's layer for each of the student's, and into how many heads relations are split; raises `DinkuError` where
         ``layers`` or ``relation_heads`` doesn't fit them."""
-        layers = self.mapped(len(student.layers), len(teacher.layers))
+        layers = self.mapped(len(student.layers), len(teacher.layers)) if self.hidden or self.layers else []
         heads = self.relation_heads or teacher.layers[-1].heads
         for shape in (teacher, student):
             inner = shape.layers[-1].heads * shape.layers[-1].head_size
@@ -332,6 +339,10 @@ class Matched(Repeated):
                 problem = f"relation_heads is {heads}, which doesn't divide queries of {inner} numbers"
                 raise DinkuError(problem, where=type(self).__name__, remedy="choose a divisor of both hidden sizes")
         return layers, heads
+
+    def reader(self, student: Tagger, teacher: Tagger) -> Encoder:
+        """How the student reads, through windows that the teacher can read, too, where these are compared."""
+        return student.windows_of(min(self.window, teacher.encoder.length) if self.matches else self.window)
 
     def other_vocabulary(self) -> DinkuError:
         problem = "hidden states and relations are matched subword by subword, and the student reads others"

@@ -11,11 +11,12 @@ calls it task-specific distillation, at T = 2, 3, 6.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Supervised, Work
@@ -54,6 +55,11 @@ class Distil(Supervised, Matched):
         if not (self.soft or self.gold or self.matches):
             remedy = "give one of soft, gold, hidden, relations"
             raise DinkuError("all weights are 0", where="Distil", remedy=remedy)
+        if self.transfer and not (self.soft or self.matches):
+            problem = "unlabelled sentences teach nothing where gold tags alone count"
+            raise DinkuError(
+                problem, where="Distil", remedy="give one of soft, hidden, relations, or set transfer to 0"
+            )
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -64,6 +70,10 @@ class Distil(Supervised, Matched):
         if not shape.tags:
             raise self._untagged()
         student = super().declare(shape)
+        if student.tags not in (0, shape.tags):
+            problem = f"the student has {student.tags} tags, the teacher {shape.tags}"
+            remedy = "start from an encoder, or from a tagger with the same tags"
+            raise DinkuError(problem, where="Distil", remedy=remedy)
         return student if not self.epochs and student.tags == shape.tags else self.trained(student, shape.tags)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
@@ -75,7 +85,7 @@ class Distil(Supervised, Matched):
         if not tagger.tags:
             raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
-        gold = corpus.numbered(tagger.tags)
+        gold = corpus.numbered(tagger.tags) if self.gold else _unlabelled(s.words for s in corpus)
         corpora = [corpus]
         if self.transfer:
             corpora.append(data.text_for(self).sample(self.transfer, corpus.languages))
@@ -83,8 +93,8 @@ class Distil(Supervised, Matched):
         if not self.epochs:
             return student
         sentences = [s.words for c in corpora for s in c]
-        gold += [np.full(len(words), IGNORED, np.int64) for words in sentences[len(corpus) :]]
-        windows = student.windows_of(self.window).windows(sentences)
+        gold += _unlabelled(sentences[len(corpus) :])
+        windows = self.reader(student, tagger).windows(sentences)
         taught = None
         if self.soft:
             precision = train.precision_of(self, work)
@@ -146,3 +156,7 @@ class Distil(Supervised, Matched):
 
 
 IGNORED = -100  # the tag of a word that has none
+
+
+def _unlabelled(sentences: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
+    return [np.full(len(words), IGNORED, np.int64) for words in sentences]

@@ -61,7 +61,7 @@ class DistilText(Matched):
         if not self.epochs:
             return student
         text = unlabelled.sample(self.sentences, unlabelled.languages)
-        windows = student.windows_of(self.window).windows([s.words for s in text])
+        windows = self.reader(student, tagger).windows([s.words for s in text])
         encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
         with matching(self, tagger, encoder, work) as matched:
             assert matched is not None

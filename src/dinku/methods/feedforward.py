@@ -44,6 +44,7 @@ class NarrowFeedForward(Chosen):
             raise DinkuError(problem, where="NarrowFeedForward", remedy=f"give {near}, or another multiple")
 
     def declare(self, shape: Shape) -> Shape:
+        self.can_choose(shape)
         if self.width * len(shape.layers) >= sum(layer.width for layer in shape.layers) and self.spread == "uneven":
             return shape
         if self.spread == "even":

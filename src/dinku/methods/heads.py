@@ -38,6 +38,7 @@ class PruneHeads(Chosen):
         self.at_least_one("heads")
 
     def declare(self, shape: Shape) -> Shape:
+        self.can_choose(shape)
         if self.heads * len(shape.layers) >= sum(layer.heads for layer in shape.layers) and self.spread == "uneven":
             return shape
         if self.spread == "even":

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from dinku.errors import DinkuError
 from dinku.method import Chosen, Data, Work
 from dinku.shape import Shape
 
@@ -36,12 +37,18 @@ class NarrowHidden(Chosen):
         self.at_least_one("hidden")
 
     def declare(self, shape: Shape) -> Shape:
-        return shape.smaller(hidden=min(self.hidden, shape.hidden))
+        if self.hidden >= shape.hidden:
+            return shape
+        self.can_choose(shape)
+        if self.hidden <= shape.rank:
+            problem = f"hidden is {self.hidden}, no more than the rank of the word embeddings, {shape.rank}"
+            raise DinkuError(problem, where="NarrowHidden", remedy="do this first, or choose a smaller rank")
+        return shape.smaller(hidden=self.hidden)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku import importance, surgery
 
-        if self.hidden >= tagger.shape.hidden:
+        if self.declare(tagger.shape) == tagger.shape:
             return tagger
         found = importance.coordinates(tagger, data, self)
         return replace(tagger, model=surgery.with_hidden(tagger.model, importance.strongest(found, self.hidden)))

@@ -40,7 +40,9 @@ class KeepLayers(Chosen):
             self.at_least_one("layers")
             if self.keep:
                 raise DinkuError("both keep and layers are given", where="KeepLayers", remedy="give one of them")
-        elif not self.keep or list(self.keep) != sorted(set(self.keep)) or self.keep[0] < 0:
+        elif not self.keep:
+            raise DinkuError("there is nothing to keep", where="KeepLayers", remedy="give keep, or layers, 1 or more")
+        elif list(self.keep) != sorted(set(self.keep)) or self.keep[0] < 0:
             problem = f"keep is {self.keep}"
             raise DinkuError(problem, where="KeepLayers", remedy="number the layers that stay from 0, rising")
 
@@ -53,6 +55,7 @@ class KeepLayers(Chosen):
             return shape
         shape.known("heads", "width", where="KeepLayers")
         if self.layers:
+            self.can_choose(shape)
             if len(set(shape.layers)) > 1:
                 problem = f"the layers differ in size, so that the size of {self.layers} depends on which"
                 raise DinkuError(problem, where="KeepLayers", remedy="name them by keep, or do this first")
