@@ -16,7 +16,10 @@ from transformers import PreTrainedModel
 from dinku import measure, modeling, surgery
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
+from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.finetune import FineTune
+from dinku.methods.heads import PruneHeads
+from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.vocabulary import TrimVocabulary
@@ -141,6 +144,38 @@ def test_factorized_word_embeddings_are_the_nearest_of_their_rank() -> None:
     torch.testing.assert_close(
         again.weight @ again.projection.T, small.weight @ small.projection.T, atol=1e-5, rtol=1e-5
     )
+
+
+def test_a_product_is_smaller_than_what_it_stands_for() -> None:
+    tagger = tiny_tagger()  # 82 pieces of 16 numbers
+    with pytest.raises(
+        DinkuError, match="rank is 14, at which word embeddings take 1,372 numbers instead of 1,312; give 13"
+    ):
+        FactorizeEmbeddings(14).declare(tagger.shape)
+    assert FactorizeEmbeddings(13).declare(tagger.shape).parameters < tagger.shape.parameters
+    small = FactorizeEmbeddings(8).apply(tagger, Data(), Work())
+    for hidden in (8, 6):  # plain transformers would take factors of 8 for word embeddings
+        with pytest.raises(
+            DinkuError, match=f"hidden is {hidden}, no more than the rank of the word embeddings, 8; do this"
+        ):
+            NarrowHidden(hidden).apply(small, Data(), Work())
+    assert NarrowHidden(9).apply(small, Data(), Work()).shape.hidden == 9
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_what_a_config_knows_may_be_told_as_to_transformers(even: bool, tmp_path: Path) -> None:
+    bare = tiny_tagger(tags=())
+    folder = (bare if even else PruneHeads(2).apply(bare, Data(), Work())).save(tmp_path / "bare")
+    names = {0: "O", 1: "B-X", 2: "I-X"}
+    model = modeling.AutoModelForTokenClassification.from_pretrained(folder, id2label=names, dtype=torch.float32)
+    assert model.config.id2label == names
+    assert model.classifier.out_features == 3
+    seven = modeling.AutoModelForTokenClassification.from_pretrained(folder, num_labels=7, local_files_only=True)
+    assert seven.classifier.out_features == 7
+    assert seven.dtype == torch.float32
+    half = modeling.AutoModel.from_pretrained(folder, output_attentions=True, dtype=torch.bfloat16)
+    assert half.config.output_attentions
+    assert half.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(("family", "pieces"), FAMILIES)

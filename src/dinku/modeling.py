@@ -163,14 +163,18 @@ class _Auto:
     def from_pretrained(self, name: Any, *, config: Any = None, **options: Any) -> Any:
         """See transformers: the model in a folder, or on the Hub. Remote code is never run, nor asked about."""
         options["trust_remote_code"] = False
-        if config is None:
-            config = AutoConfig.from_pretrained(name, **{key: options[key] for key in _WHERE if key in options})
+        if config is None:  # which takes what it knows, such as num_labels
+            own = {key: options[key] for key in (*_WHERE, *_MODELS) if key in options}
+            told = {key: value for key, value in options.items() if key not in _MODELS}
+            config, options = AutoConfig.from_pretrained(name, return_unused_kwargs=True, **told)
+            options |= own
         kind = self.plain if _is_plain(config) else _shaped(self.kinds[type(config)])
         return kind.from_pretrained(name, config=config, **options)
 
 
 # The options of `from_pretrained` that say which files it means, and whether their code is run.
 _WHERE = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token", "trust_remote_code")
+_MODELS = ("dtype", "torch_dtype", "quantization_config")  # those that are the model's, though a config knows them
 AutoModel = _Auto(transformers.AutoModel, transformers.MODEL_MAPPING)
 AutoModelForMaskedLM = _Auto(transformers.AutoModelForMaskedLM, transformers.MODEL_FOR_MASKED_LM_MAPPING)
 AutoModelForTokenClassification = _Auto(

@@ -47,6 +47,10 @@ class FactorizeEmbeddings(Checked):
             return shape
         factorized = replace(shape, rank=self.rank)
         gone, new = shape.parts["word embeddings"], factorized.parts["word embeddings"]
+        if new >= gone:
+            problem = f"rank is {self.rank}, at which word embeddings take {new:,} numbers instead of {gone:,}"
+            most = (gone - 1) // (shape.vocabulary + shape.hidden)
+            raise DinkuError(problem, where="FactorizeEmbeddings", remedy=f"give {most} or less")
         low, high = shape.nonzero
         nonzero = max(0, low - gone), min(high, shape.parameters - gone) + new
         return replace(factorized, zeros=max(0, shape.zeros - gone), nonzero=nonzero)
