@@ -235,6 +235,17 @@ def test_a_saved_tagger_opens_in_plain_transformers_and_tags_alike(family: str, 
     assert Tagger.load(bare.save(tmp_path / "encoder")).digest == bare.digest
 
 
+def test_what_no_weight_tells_enters_the_digest(tmp_path: Path) -> None:
+    tagger = tiny_tagger()
+    digests = {tagger.digest}
+    for change in ({"hidden_act": "relu"}, {"layer_norm_eps": 1e-3}):
+        folder = tagger.save(tmp_path / next(iter(change)))
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | change))
+        digests.add(Tagger.load(folder).digest)
+    assert len(digests) == 3
+
+
 def piped(folder: Path, sentences: list[Sentence]) -> list[tuple[str, ...]]:
     """The tag of each word that `transformers.pipeline` gives its first subword; O where it gives none."""
     model = AutoModelForTokenClassification.from_pretrained(folder)

@@ -80,6 +80,8 @@ class Tagger:
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
+        if (how := _computes(config)) != _computes(type(config)()):
+            whole.update(repr(how).encode())
         if self.scheme.terminal:
             threshold = getattr(self.model.config, "quantization_config", {}).get(quantized.THRESHOLD)
             whole.update(repr((self.scheme.name, threshold)).encode())
@@ -216,6 +218,14 @@ def _config(folder: Path, raw: dict[str, Any]) -> Any:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
     with quietly():
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def _computes(config: Any) -> tuple[str, str]:
+    """What else answers hang on that no weight tells: the activation, and what norms add to a variance."""
+    added = getattr(config, "layer_norm_eps", 0.0)
+    return str(
+        getattr(config, "hidden_act", None) or config.activation
+    ), f"{added:.4g}"  # some files hold it as float32
 
 
 def _held(folder: Path) -> None:
