@@ -149,6 +149,10 @@ def test_what_can_not_make_a_vocabulary_is_told(data: Data, tmp_path: Path) -> N
         replace(SMALL, vocabulary=70_006), data, r"can't make 70,006 pieces from 120 lines \(.*too high.*\); choose"
     )
     refused(replace(SMALL, vocabulary=100), data, r"can't make 100 pieces from")
+    with pytest.raises(
+        DinkuError, match=r"Vocabulary size too high \(70006\)"
+    ):  # and not without the two that are added
+        replace(SMALL, vocabulary=70_006).apply(tiny_tagger(), data, ONE)
     refused(replace(SMALL, positions=6), data, "positions is 6, room for windows of 4 subwords; give more")
     (tmp_path / "one.txt").write_text("\n")
     refused(replace(SMALL, vocabulary=330), Data(text=Text.open(str(tmp_path))), r"can't make 330 pieces from 0 lines")

@@ -21,6 +21,7 @@ from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
 from dinku.methods.distil import Distil
 from dinku.methods.dynamic import QuantizeDynamic
+from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.fresh import PRESETS
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.sparsity import Sparsify
@@ -287,6 +288,8 @@ def test_fields_are_checked() -> None:
     with pytest.raises(DinkuError, match="there are no tags; fine-tune the encoder first"):
         made(DYNAMIC, tiny_tagger(tags=()))
     assert LLM_INT8["float16"].terminal
+    with pytest.raises(DinkuError, match="a linear layer reads a single number"):
+        made(QuantizeLLMInt8(), NarrowFeedForward(1, multiple=1).apply(tiny_tagger(), tiny_data(), Work()))
 
 
 @pytest.mark.shared

@@ -173,8 +173,8 @@ def _check_text(step: Method, data: Data) -> None:
         )
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
     for each in (*getattr(step, "student", ()), step):
-        if (asked := getattr(each, "transfer", 0) or getattr(each, "sentences", 0)) and (text := data.of(each).text):
-            text.check(asked, text.languages)
+        if text := data.of(each).text:
+            text.check(getattr(each, "transfer", 0) or getattr(each, "sentences", 0) or 1, text.languages)
 
 
 def foreign(step: Method, data: Data) -> str:

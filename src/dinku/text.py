@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.files import told
 from dinku.words import VERSION, words
 
@@ -97,19 +97,17 @@ class Text:
         """The lines of a language that aren't blank, as they stand; raises `DinkuError` naming a line that isn't UTF-8, or the
         file where it has changed."""
         path = self.files[language]
-        number = 0
+        at = 0
         self._digest(language)
         try:
             with _OPENERS[path.name.partition(".txt")[2]](path, "rb") as file:
-                for number, raw in enumerate(file, 1):
-                    if line := raw.decode("utf-8-sig" if number == 1 else "utf-8").strip():
+                for at, raw in enumerate(file, 1):
+                    if line := raw.decode("utf-8-sig" if at == 1 else "utf-8").strip():
                         yield line
         except UnicodeDecodeError:
-            raise DinkuError("isn't UTF-8", where=f"{path}:{number}", remedy="convert the file to UTF-8") from None
+            raise DinkuError("isn't UTF-8", where=f"{path}:{at}", remedy="convert the file to UTF-8") from None
         except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-            raise DinkuError(
-                f"can't be read ({error})", where=f"{path}:{number + 1}", remedy="fetch it again"
-            ) from None
+            raise DinkuError(f"can't be read ({error})", where=f"{path}:{at + 1}", remedy="fetch it again") from None
         self._digest(language)
 
     def chosen(self, languages: Iterable[str]) -> list[str]:
@@ -120,7 +118,7 @@ class Text:
         """Raise `DinkuError` where there are fewer lines in these languages, or a line can't be read."""
         chosen = self.chosen(languages)
         if (there := sum(map(self.count, chosen))) < sentences:
-            problem = f"holds {there:,} lines in {', '.join(chosen)}, fewer than {sentences:,}"
+            problem = f"holds {number(there, 'line')} in {', '.join(chosen)}, fewer than {sentences:,}"
             raise DinkuError(problem, where=self.name, remedy="ask for fewer, or add text")
 
     def count(self, language: str) -> int:
@@ -143,8 +141,8 @@ class Text:
             share = min(there, (sentences - len(out)) // (len(chosen) - rank))
             picked = np.zeros(there, bool)
             picked[np.random.default_rng(0).choice(there, share, replace=False)] = True
-            for number, line in enumerate(self.lines(language)):  # to their end, where a change shows
-                if number < there and picked[number]:
+            for at, line in enumerate(self.lines(language)):  # to their end, where a change shows
+                if at < there and picked[at]:
                     out.append(Sentence(tuple(line[a:b] for a, b in words(line)), None, language))
         return Corpus(self.name, "text", tuple(out))
 
@@ -159,8 +157,8 @@ class Text:
         drawn = draws(sizes, min(lines, sum(sizes)), alpha=alpha, seed=0) if any(sizes) else []
         for language, size, picked in zip(chosen, sizes, drawn, strict=bool(drawn)):
             times = np.bincount(picked, minlength=size).tolist()
-            for number, line in enumerate(self.lines(language)):
-                yield from (line,) * (times[number] if number < size else 0)
+            for at, line in enumerate(self.lines(language)):
+                yield from (line,) * (times[at] if at < size else 0)
 
 
 def shares(sizes: Sequence[int], alpha: float) -> NDArray[np.float64]:
@@ -184,8 +182,8 @@ def draws(sizes: Sequence[int], total: int, *, alpha: float, seed: int) -> list[
     short = np.argsort(counts - exact, kind="stable")[: total - counts.sum()]  # those that rounding down cost most
     counts[short] += 1
     out = []
-    for number, (size, count) in enumerate(zip(sizes, counts.tolist(), strict=True)):
-        random = np.random.default_rng((seed, number))
+    for which, (size, count) in enumerate(zip(sizes, counts.tolist(), strict=True)):
+        random = np.random.default_rng((seed, which))
         rounds = [random.permutation(size) for _ in range(-(-count // size))] if count else []
         out.append(np.concatenate([np.zeros(0, np.int64), *rounds])[:count])
     return out

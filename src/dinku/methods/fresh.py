@@ -10,6 +10,7 @@ XLM-R's table of special tokens; Conneau et al. 2019 (arXiv 1911.02116) for temp
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -154,6 +155,8 @@ class StartFresh(Drawn, Checked):
             )
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1][:200]
+            if reason.startswith("Vocabulary size"):  # as it was asked for, and as it may be
+                reason = re.sub(r"\d+", lambda found: str(int(found[0]) + _BEYOND), reason)
             problem = f"can't make {self.vocabulary:,} pieces from {total:,} lines ({reason})"
             raise DinkuError(problem, where=text.name, remedy="choose another vocabulary, or add text") from None
         return sentencepiece_tokenizer(model.getvalue(), where="StartFresh")
