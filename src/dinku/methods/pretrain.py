@@ -38,7 +38,8 @@ class Pretrain(Trained):
 
     Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
     ``alpha``; within a student's methods the text is that of the train split's languages. Of each window 15 % of the subwords
-    are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See `dinku.method.Trained` for the other fields.
+    are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See
+    `dinku.method.Trained` for the other fields.
     """
 
     rate: float = 1e-4
