@@ -44,9 +44,9 @@ class NarrowFeedForward(Chosen):
             raise DinkuError(problem, where="NarrowFeedForward", remedy=f"give {near}, or another multiple")
 
     def declare(self, shape: Shape) -> Shape:
-        self.can_choose(shape)
         if self.width * len(shape.layers) >= sum(layer.width for layer in shape.layers) and self.spread == "uneven":
             return shape
+        self.can_choose(shape)
         if self.spread == "even":
             shape.known("width", where="NarrowFeedForward")
             return shape.smaller(layers=tuple(replace(la, width=min(la.width, self.width)) for la in shape.layers))

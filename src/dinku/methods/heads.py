@@ -38,9 +38,9 @@ class PruneHeads(Chosen):
         self.at_least_one("heads")
 
     def declare(self, shape: Shape) -> Shape:
-        self.can_choose(shape)
         if self.heads * len(shape.layers) >= sum(layer.heads for layer in shape.layers) and self.spread == "uneven":
             return shape
+        self.can_choose(shape)
         if self.spread == "even":
             shape.known("heads", where="PruneHeads")
             return shape.smaller(layers=tuple(replace(la, heads=min(la.heads, self.heads)) for la in shape.layers))

@@ -47,7 +47,8 @@ class Sparsify(Chosen):
             )
 
     def declare(self, shape: Shape) -> Shape:
-        self.can_choose(shape)
+        if self.sparsity:
+            self.can_choose(shape)
         matrices = shape.matrices(embeddings=self.embeddings)
         groups = {
             "global": [sum(rows * columns for rows, columns in matrices)],
