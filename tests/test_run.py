@@ -234,10 +234,10 @@ def test_a_plan_counts_what_teachers_read_and_what_is_read_of_text(runner: Runne
     (_, hidden) = work(f"{tune}, Distil: {{epochs: 2, soft: 0.0, hidden: 1.0}}")
     assert hidden == pytest.approx(2 * teacher * 4 / 3)
     (_, more, most) = work(
-        f"{tune}, Distil: {{epochs: 2, soft: 0.0, transfer: 50}}",
-        f"{tune}, Distil: {{epochs: 2, soft: 0.0, transfer: 100}}",
+        f"{tune}, Distil: {{epochs: 2, soft: 0.0, hidden: 1.0, transfer: 50}}",
+        f"{tune}, Distil: {{epochs: 2, soft: 0.0, hidden: 1.0, transfer: 100}}",
     )
-    assert most - more == pytest.approx(more - 2 * teacher)
+    assert most - more == pytest.approx(more - hidden)
     once, _, twice, _ = work(
         f"DistilText: {{sentences: 50, epochs: 1}}, {tune}", f"DistilText: {{sentences: 50, epochs: 2}}, {tune}"
     )
