@@ -137,6 +137,14 @@ def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(
     assert gone(started)
 
 
+def test_one_process_may_start_a_ray_of_its_own_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs ray, which isn't installed")
+    monkeypatch.setenv("TMPDIR", "/tmp")  # a socket's path may have a hundred characters
+    twice = "from dinku.cluster import _connected, _nodes\nfor _ in 1, 2:\n    with _connected(None):\n        assert _nodes()"
+    done = subprocess.run([sys.executable, "-P", "-c", twice], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +282,12 @@ def _told(error: BaseException) -> Exception:
     return DinkuError(reason, where="a Ray worker", remedy="install dinku alike on all nodes", status=1)
 
 
+@cache
+def _token() -> str:
+    """What this process shows to its own Ray: for as long as it lives Ray keeps the first one that it was given."""
+    return secrets.token_hex(32)
+
+
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
     """Within the block this process is a driver of a Ray cluster; what it began ends with it."""
@@ -290,7 +296,7 @@ def _connected(address: str | None) -> Iterator[None]:
     if address is None:
         # So named, it makes a node's address 127.0.0.1 on any system: Ray would listen on all of the machine's otherwise.
         os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # and others may log in here
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}  # and others may log in here
     import ray
 
     def interrupt(*_: object) -> None:

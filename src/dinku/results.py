@@ -267,7 +267,7 @@ class Results:
         state = self._file.stat() if self._file.exists() else None
         version = (state.st_mtime_ns, state.st_size) if state else None
         if self._known.get("version") != version or version is None:
-            self._known.update(version=version, rows=sorted(self._read(), key=lambda row: row.key))
+            self._known.update(version=version, rows=[row for _, row in sorted(self._read().items())])
         return list(self._known["rows"])
 
     @cached_property
@@ -286,23 +286,31 @@ class Results:
         found: frozenset[tuple[str, ...]] = self._known["complete"]
         return found
 
-    def _read(self) -> Collection[Row]:
-        known: dict[tuple[str, ...], tuple[int, Row]] = {}
-        for number, row in self._records(self._file, Row):
-            first, other = known.setdefault(row.key, (number, row))
+    def _read(self) -> dict[tuple[str, ...], Row]:
+        known: dict[tuple[str, ...], Row] = {}
+        lines: dict[tuple[str, ...], int] = {}
+        for number, row in self._records(self._file, Row, self._known.setdefault("lines", {})):
+            key = row.key
+            first, other = lines.setdefault(key, number), known.setdefault(key, row)
             if other.spans != row.spans:
                 problem = f"says something else than line {first} of the same fact"
                 raise DinkuError(problem, where=f"{self._file}:{number}", remedy="remove the line that is wrong")
-        return [row for _, row in known.values()]
+        return known
 
-    def _records(self, file: Path, kind: type[_Kind]) -> Iterator[tuple[int, _Kind]]:
-        """The lines of a file with their numbers; blank ones, and a last one that was cut short, left out."""
+    def _records(self, file: Path, kind: type[_Kind], seen: dict[bytes, _Kind]) -> Iterator[tuple[int, _Kind]]:
+        """The lines of a file with their numbers; blank ones, and a last one that was cut short, left out.
+
+        What a line was read as is kept in ``seen``: a run that adds a row reads the others again, but for their meaning.
+        """
         with told(file, reading=True):
             lines = file.read_bytes().split(b"\n") if file.exists() else []
         for number, line in enumerate(lines, 1):
             if not line.strip() or (number == len(lines) and not _is_whole(line)):
                 continue
             where = f"{file}:{number}"
+            if line in seen:
+                yield number, seen[line]
+                continue
             try:
                 row = kind.model_validate_json(line)
             except ValidationError as error:
@@ -316,7 +324,7 @@ class Results:
             if row.study != self.folder.name:
                 problem = f"is a row of the study {row.study!r}"
                 raise DinkuError(problem, where=where, remedy=f"keep it in a folder named {row.study}")
-            yield number, row
+            yield number, seen.setdefault(line, row)
 
     @property
     def _failed(self) -> Path:
@@ -324,7 +332,7 @@ class Results:
 
     def failures(self) -> list[Failure]:
         """Steps that failed and weren't made since, in the order of their addresses."""
-        return sorted((f for _, f in self._records(self._failed, Failure)), key=lambda failure: failure.address)
+        return sorted((f for _, f in self._records(self._failed, Failure, {})), key=lambda failure: failure.address)
 
     def fail(self, failure: Failure) -> Failure:
         """Keep a failure in the place of an earlier one at its address, with the attempts counted."""
