@@ -89,7 +89,8 @@ class Killed:
         """What was said last."""
         return (self.said.read_text(errors="replace").splitlines() or [""])[-1]
 
-    def kill(self, victim: str, renaming: int | None) -> None:
+    def kill(self, victim: str, renaming: int | None) -> bool:
+        """Whether there was anything to kill."""
         assert self.driver is not None
         workers = self.workers()
         if victim == "worker":
@@ -98,11 +99,14 @@ class Killed:
             self.orphans |= {*workers}
             chosen = [self.driver.pid, *(self.orphans if victim == "all" else ())]
             self.orphans = self.orphans if victim == "driver" else set()
+        hit = 0
         for pid in filter(None, chosen):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+                hit += 1
         if victim != "worker":
             self.driver.wait()
+        return hit > 0
 
     def next_moment(self, moment: str, wait: float) -> tuple[bool, int | None]:
         """Whether it came before the study ended, and for a rename the process that makes it."""
@@ -161,8 +165,7 @@ def main() -> None:
             if not study.running:
                 study.start()
             came, renaming = study.next_moment(moment, seconds / options.kills * random.uniform(0.5, 1.5))
-            if came:
-                study.kill(victim, renaming)
+            if came and study.kill(victim, renaming):
                 kills[f"{moment}, {victim}"] += 1
                 print(f"kill {kills.total()}: {moment}, {victim}; {study.told()}", flush=True)
             elif study.driver is not None and study.driver.returncode == 0:

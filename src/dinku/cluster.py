@@ -188,11 +188,11 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
     def do(number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
         return worker.do(number, i, address, on_gpu, ready)
 
-    remote = ray.remote(do)
+    remote, nodes = ray.remote(do), _nodes()
     running: dict[Any, Task] = {}
     made: dict[str, Any] = {}  # what is being made at an address, for what comes after it to wait for
     for task in todo:
-        given = _given(task.takes)
+        given = _given(task.takes, nodes)
         asked = remote.options(
             num_cpus=given["CPU"],
             num_gpus=given["GPU"],
@@ -240,9 +240,9 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _given(takes: Mapping[str, float]) -> dict[str, float]:
+def _given(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """What Ray shall keep for a task: what it takes, but no more memory than a node has, which refuses it with its reason."""
-    nodes, rest = _nodes(), {**takes, "memory": 0.0}
+    rest = {**takes, "memory": 0.0}
     there = [node.get("memory", 0.0) for node in nodes if _fits(rest, node)]
     if not there:
         raise _too_much(takes, nodes)

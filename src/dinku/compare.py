@@ -7,8 +7,8 @@ corpora or training aren't mixed.
 from __future__ import annotations
 
 import re
-from collections import defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import takewhile
@@ -106,7 +106,8 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
     Those evaluated on what they were trained on come first, then the most.
 
     Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
-    commoner one is kept. Of each language the sentences that most rows are about are kept.
+    commoner one is kept. Of one that was carried out again with newer methods, or after its corpus changed, the newest and then
+    the commonest are kept: never two runs of a seed. Of each language the sentences that most rows are about are kept.
     """
     rows = list(rows)
     for known, found in _PARTED:
@@ -119,6 +120,8 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
     kept = []
     for group in groups:
         group = [r for named in grouped(group, lambda r: (r.arm, canonical(r.values))) for r in most(named, _protocol)]
+        learnt = Counter(map(_learnt_from, group))
+        group = [r for same in grouped(group, _name) for r in _newest(same, learnt)]
         spoken = grouped(group, lambda r: (r.kind, r.language))
         kept.append([r for same in spoken for r in most(same, lambda r: r.fingerprint)])
     kept.sort(key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
@@ -320,6 +323,17 @@ def _when(row: Row) -> Hashable:
 
 def _name(row: Row) -> Hashable:
     return row.arm, canonical(row.values), row.seed
+
+
+def _learnt_from(row: Row) -> str:
+    """The fingerprint of the train split, as far as that was kept."""
+    return next((training.consumes["train"] for training in row.trainings if "train" in training.consumes), "")
+
+
+def _newest(rows: Iterable[Row], learnt: Mapping[str, int]) -> list[Row]:
+    """Of rows of one recipe and seed those of one address; ``learnt`` counts the rows that learnt from a train split."""
+    addresses = grouped(rows, lambda r: r.address)
+    return max(addresses, key=lambda g: (sorted(g[0].versions.items()), learnt[_learnt_from(g[0])], len(g)))
 
 
 def fields_of(row: Row, method: str) -> list[dict[str, Any]]:

@@ -12,13 +12,11 @@ from dinku.compare import Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.errors import number
 from dinku.figures import Matrix
-from dinku.page import Grid
+from dinku.page import Grid, Part
 from dinku.questions import FLOOR
 from dinku.results import Results, Row
 from dinku.score import without_absent
 from dinku.tables import Cell, Table, label_of
-
-Part = str | Grid
 
 
 def targets(table: Table) -> list[Part]:
@@ -52,14 +50,21 @@ def damage(table: Table, results: Results) -> list[Part]:
     """What each recipe cost against the dense tagger of the same seed: by language, and where answers were kept, by kind."""
     if table.dense is None or len(table.cells) < 2:
         return []
-    rows, kinds, alike = [], [_kinds(table.dense, results)], list[tuple[float, float] | None]()
+    before = _answered(table.dense, results)
+    rows, kinds, alike = [], [before and before[1]], list[tuple[float, float] | None]()
     for cell in table.cells:
         if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
             continue
         lost, by_label = (
             losses(*(f1([pair[i] for pair in pairs]) for i in (0, 1))) for f1 in (_by_language, _by_label)
         )
-        alike.append(_agreement(pairs, results))
+        after = _answered(cell, results)
+        kinds.append(after and after[1])
+        if before and after:
+            sides = ([tags for a, _ in pairs for tags in found[a.seed]] for found, _ in (before, after))
+            alike.append(agreement(*sides)[:2])
+        else:
+            alike.append(None)
         rows.append(
             [
                 cell.label,
@@ -68,7 +73,6 @@ def damage(table: Table, results: Results) -> list[Part]:
                 f"{100 * pstdev(loss.relative for loss in lost):.1f}",
             ]
         )
-        kinds.append(_kinds(cell, results))
     if not rows:
         return []
     head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "by label", "spread over languages, points"]
@@ -100,31 +104,21 @@ def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
     return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
 
-def _agreement(pairs: Sequence[tuple[Run, Run]], results: Results) -> tuple[float, float] | None:
-    """The fractions of words and of sentences that are tagged alike, over all languages and seeds."""
-    sides: list[list[tuple[str, ...]]] = [[], []]
-    for pair in pairs:
-        for side, run in zip(sides, pair, strict=True):
-            for row in run.rows:
-                answers = results.answers(row)
-                if answers is None:
-                    return None
-                side += answers.found
-    return agreement(*sides)[:2]
-
-
-def _kinds(cell: Cell, results: Results) -> list[str]:
-    """A line of the table of errors; empty where the answers of one of the rows weren't kept."""
+def _answered(cell: Cell, results: Results) -> tuple[dict[int, list[tuple[str, ...]]], list[str]] | None:
+    """The tags that were found, by seed, and the line of the table of errors; None where the answers of a row weren't kept."""
+    found: dict[int, list[tuple[str, ...]]] = defaultdict(list)
     total, sure = np.zeros(len(Errors._fields)), []
     for run in cell.runs:
         for row in run.rows:
             answers = results.answers(row)
             if answers is None:
-                return []
+                return None
+            found[run.seed] += answers.found
             total += errors(answers.gold, answers.found)
             sure.append(calibration_error(answers.gold, tagged(answers)))
     parts = 100 * total / max(1, total[:-1].sum())
-    return [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * fmean(sure):.1f} %"]
+    kinds = [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * fmean(sure):.1f} %"]
+    return found, kinds
 
 
 def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
@@ -210,7 +204,7 @@ def matrices(tables: Sequence[Table]) -> list[Matrix]:
         for cell in table.cells:
             row = cell.runs[0].rows[0]
             source = trained_on(row)
-            rest = {name: value for name, value in cell.values.items() if str(value) not in source}
+            rest = {name: value for name, value in cell.values.items() if value != source}
             key = (label_of(cell.arm, rest), row.base_digest, row.split)
             for language, f1 in cell.by_language.items():
                 by[key].setdefault((source, language), f1)

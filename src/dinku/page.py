@@ -19,6 +19,9 @@ class Grid(NamedTuple):
     heat: bool = False
 
 
+Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
+
+
 class Example(NamedTuple):
     """A sentence and what a tagger found in it."""
 
@@ -38,7 +41,7 @@ class Example(NamedTuple):
 
 def html(
     title: str,
-    parts: Sequence[str | Grid],
+    parts: Sequence[Part],
     *,
     figures: Mapping[str, bytes],
     examples: Sequence[Example] = (),

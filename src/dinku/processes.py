@@ -61,7 +61,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
         statuses = [process.wait() for process in started]
     runner.check(chosen)
     left = sum(bool(runner.missing(p)) for p in chosen)
-    wrong = [n for n, status in enumerate(statuses) if status > 0 or (status and left)]
+    wrong = [n for n, status in enumerate(statuses) if status > 0 or (status and (left or all(statuses)))]
     if wrong or left:
         told = "; ".join(f"process {n + 1} ended with status {statuses[n]}: {last[n]}" for n in wrong[:3])
         recipes = f"{left} recipe{'s lack' if left != 1 else ' lacks'}"

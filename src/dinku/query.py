@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from dinku.compare import ratio, title, trained_on
 from dinku.errors import DinkuError, number
 from dinku.files import written
+from dinku.methods import outdated
 from dinku.results import Results, Row
 
 Record = dict[str, Any]
@@ -35,6 +36,7 @@ def _record(row: Row) -> Record:
     line |= {"perturbation": row.perturbation, "seen": row.seen}
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
+    line["outdated"] = outdated(row.versions)
     for reading, table in (row.spans or {}).items():
         gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
         line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0

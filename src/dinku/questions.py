@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from statistics import fmean
 from typing import get_args
 
@@ -35,6 +36,7 @@ from dinku.compare import (
     most,
     parts,
     percent,
+    trained_on,
     training,
     whole_runs,
 )
@@ -290,7 +292,7 @@ def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
     at = more[0].at
     verdict: Judgement = "undecided"
     if at.seeds >= SEEDS:
-        verdict = "fails" if at.high < 0 else "holds" if at.low > -MARGIN else "undecided"
+        verdict = "fails" if at.high < 0 else "holds" if at.difference > 0 and at.low > -MARGIN else "undecided"
     told = [" ".join(map(str, more)), spread_told(pair.at for pair in more)]
     if at.seeds < SEEDS:
         told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
@@ -375,7 +377,7 @@ class Versions:
         if not seeds:
             return None
         a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
-        found = kept((a, b), (c, d), level=level, draws=4000, average="languages")
+        found = kept((a, b), (c, d), level=level, draws=max(4000, ceil(20 / (1 - level))), average="languages")
         return Compared(len(seeds), *(100 * value for value in found[:3]))
 
 
@@ -453,7 +455,8 @@ def _fragile(rows: Sequence[Row], results: Results) -> Verdict | None:
 def _with_something_to_lose(rows: Sequence[Row], results: Results) -> tuple[list[Row], str]:
     """The rows without the languages in which the dense tagger finds next to nothing, and which those are."""
     found: dict[str, list[float]] = defaultdict(list)
-    for row in most([row for row in rows if is_dense(row)], training):
+    dense = [row for row in rows if is_dense(row)]
+    for row in most(dense, lambda r: (r.base_digest, trained_on(r), training(r))):
         found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
     low = sorted(language for language, f1 in found.items() if fmean(f1) < FLOOR)
     told = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""

@@ -40,6 +40,12 @@ class Recipe:
             **({"text": self.text} if self.text else {}),
         }
 
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each method, those within students too, by name."""
+        steps = [each for step in self.steps for each in (step, *getattr(step, "student", ()))]
+        return {type(step).__name__: step.version for step in steps}
+
     @classmethod
     def of(cls, document: dict[str, Any], *, where: str = "recipe") -> Recipe:
         steps = tuple(from_json(step, where=where) for step in document.get("steps", ()))

@@ -6,7 +6,7 @@ Pure: the same rows in any order give the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -18,13 +18,13 @@ from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, number
 from dinku.figures import Matrix, curves, fronts, heat
 from dinku.files import told, written
-from dinku.page import Example, Grid, html
+from dinku.methods import outdated
+from dinku.page import Example, Grid, Part, html
 from dinku.questions import ledger, together
 from dinku.results import Results, Row
 from dinku.study import Study
 from dinku.tables import Cell, Table, level_told
 
-Part = str | Grid  # a paragraph, heading or image of Markdown, or a table
 CLAIMS = "## The paper's claims (arXiv 2404.04759)"
 
 
@@ -230,13 +230,15 @@ def _title(study: Study, rows: Iterable[Row]) -> str:
     return f"{study.title} (sample)" if is_sample(rows) else study.title
 
 
-def _origin(rows: Iterable[Row]) -> str:
+def _origin(rows: Collection[Row]) -> str:
     """Where and from what code rows were measured."""
     places = sorted({f"{r.environment.cpu}, {number(r.environment.threads, 'thread')}" for r in rows})
     commits = sorted(
         {(r.environment.commit or "unknown")[:12] + (" with changes" if r.environment.dirty else "") for r in rows}
     )
-    return f"Measured on {'; '.join(places)}; dinku at commit {', '.join(commits)}."
+    old = sorted({told for r in rows if (told := outdated(r.versions))})
+    other = f" By other versions of methods than this dinku's: {'; '.join(old)}." if old else ""
+    return f"Measured on {'; '.join(places)}; dinku at commit {', '.join(commits)}.{other}"
 
 
 def _f1(table: Table) -> list[Part]:

@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES, ENOTDIR
 from functools import cache, cached_property
@@ -176,7 +177,8 @@ class Row(_Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
 
     ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
-    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of.
+    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``versions`` are
+    those of the recipe's methods, by name; rows from before they were kept have none.
     """
 
     schema_version: Literal[1] = 1
@@ -203,6 +205,7 @@ class Row(_Record):
     latency: Latency | None = None
     numerics: Numerics | None = None
     environment: Environment
+    versions: dict[str, int] = {}
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -302,8 +305,9 @@ class Results:
 
         What a line was read as is kept in ``seen``: a run that adds a row reads the others again, but for their meaning.
         """
-        with told(file, reading=True):
-            lines = file.read_bytes().split(b"\n") if file.exists() else []
+        lines: list[bytes] = []
+        with told(file, reading=True), suppress(FileNotFoundError):  # failures go with the last that is mended
+            lines = file.read_bytes().split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line.strip() or (number == len(lines) and not _is_whole(line)):
                 continue
@@ -336,8 +340,6 @@ class Results:
 
     def fail(self, failure: Failure) -> Failure:
         """Keep a failure in the place of an earlier one at its address, with the attempts counted."""
-        with told(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / ".lock"):
             known = {other.address: other for other in self.failures()}
             attempts = known[failure.address].attempts if failure.address in known else 0
@@ -403,11 +405,13 @@ class Results:
 
     def _append(self, rows: Sequence[Row]) -> None:
         with told(self._file), open(self._file, "ab+") as file:
-            before, end, last = self._file.read_bytes().rpartition(b"\n")
-            if last and _is_whole(last):
-                file.write(b"\n")
-            else:
-                file.truncate(len(before) + len(end))  # a line that a kill cut short
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            if file.read() not in (b"", b"\n"):
+                before, end, last = self._file.read_bytes().rpartition(b"\n")
+                if _is_whole(last):
+                    file.write(b"\n")
+                else:
+                    file.truncate(len(before) + len(end))  # a line that a kill cut short
             file.writelines(map(_line, rows))
             file.flush()
             os.fsync(file.fileno())

@@ -325,6 +325,10 @@ class Runner:
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
         told = [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        if (timing := self.study.latency) and all(p.entry.arm != timing.reference for p in self.prepared):
+            told.append(
+                f"nothing is timed: {timing.reference!r}, to be timed against, isn't of this section's encoders"
+            )
         absent = [name for name, base in self.bases.items() if not base.here]
         told += [f"{name} isn't here: sizes are as it was published" for name in absent]
         if (
@@ -473,6 +477,7 @@ class Runner:
         """Have the tagger after the i-th step in the store; False where another process is making it."""
         address, step = prepared.addresses[i], prepared.recipe.steps[i - 1]
         if self.store.has(address):
+            self.store.clean(address)
             return True
         with self.store.lock(address, wait=wait) as held:
             if not held:
@@ -580,6 +585,7 @@ class Runner:
             sentences_in_split=total,
             trainings=self._trainings(prepared),
             environment=environment(self.threads, device),
+            versions=prepared.recipe.versions,
             **measured,
         )
 
@@ -651,14 +657,13 @@ class Runner:
 
     def _untimed(self, prepared: Prepared, reference: Prepared, samples: Sequence[Subject]) -> list[Subject]:
         """The samples on which a recipe is still to be timed here."""
-        keys = {row.key for row in self.results.rows()}
-        elsewhere = {key[:-1] for key in keys}
-        stored = self.store.has(prepared.address) and self.store.has(reference.address)
+        keys = self.results.complete()
+        stored = all(len(p.addresses) == 1 or self.store.has(p.address) for p in (prepared, reference))
         here = environment(self.threads).machine
         out = []
         for sample in samples:
             fact = ("latency", prepared.address, *sample.key[:-1])
-            if (*fact, here) not in keys and (stored or fact not in elsewhere):
+            if (*fact, here) not in keys and (stored or all(key[:-1] != fact for key in keys)):
                 out.append(sample)
         return out
 

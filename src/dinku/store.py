@@ -57,6 +57,10 @@ class Store:
         whole = {**step, "files": _digests(self.tagger(address))}
         with written(folder / "step.json") as file:
             file.write(json.dumps({**whole, "sha256": of_document(whole)}, indent=1).encode())
+        self.clean(address)
+
+    def clean(self, address: str) -> None:
+        """Remove what only making an address needed, checkpoints before all; a kill may have left that of one that is whole."""
         shutil.rmtree(self.work(address), ignore_errors=True)
 
     def step(self, address: str) -> dict[str, Any]:

@@ -193,12 +193,19 @@ class Study(_Part):
         """The name that it was read by, without the section."""
         return str(name).removesuffix(f":{self.section}")
 
+    def _has(self, block: Block) -> bool:
+        """Whether a block is of the section that was read."""
+        if not self.section or block.section == self.section:
+            return True
+        own = {(each.base, each.corpus) for each in self.recipes if each.section == self.section}
+        return self.latency is not None and block.arm == self.latency.reference and (block.base, block.corpus) in own
+
     def entries(self, *, where: str = "study") -> Iterator[Entry]:
         """Every recipe, or those of the section that was read, blocks in order, the grid's last value fastest. A recipe met twice
-        is an error."""
+        is an error. What a section's encoders are timed against belongs to it, wherever it stands."""
         seen: dict[Recipe, str] = {}
         for number, block in enumerate(self.recipes):
-            if self.section and block.section != self.section:
+            if not self._has(block):
                 continue
             place = f"{where}: recipes.{number} ({block.arm})"
             size = len(block.seeds) * math.prod(map(len, block.grid.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any, cast
@@ -46,7 +47,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     if name not in MODULES:
         remedy = f"use one of {', '.join(sorted(MODULES))}"
         raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
-    kind: Any = getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
+    kind = _kind(name)
     if not isinstance(given, dict | None):
         raise DinkuError(f"the fields of {name} are {given!r}", where=where, remedy="write them as key: value")
     own = [each.name for each in fields(kind)]
@@ -69,6 +70,16 @@ def from_json(step: Any, *, where: str = "step") -> Method:
             if isinstance(was, bool) and not isinstance(now, bool):
                 raise DinkuError(f"{name}.{key} is {was}", where=where, remedy="give a number")
     return method
+
+
+def outdated(versions: Mapping[str, int]) -> str:
+    """Which of these aren't the versions of the methods here, told as ``FineTune 2 (now 3)``; empty where all are."""
+    now = {name: _kind(name).version for name in versions if name in MODULES}
+    return ", ".join(f"{name} {versions[name]} (now {at})" for name, at in sorted(now.items()) if versions[name] != at)
+
+
+def _kind(name: str) -> Any:
+    return getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
 
 
 def _each(value: Any) -> Any:
