@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 from dinku.claims import Verdict
+from dinku.compare import parts, whole_runs
 from dinku.digests import canonical
 from dinku.methods import to_json
 from dinku.methods.layers import KeepLayers
@@ -95,7 +97,6 @@ class Made:
             values={} if order == "dense" else {"sparsity": sparsity},
             recipe=recipe,
             base_digest=hashlib.sha256(self.base.encode()).hexdigest(),
-            address=hashlib.sha256(canonical(recipe).encode()).hexdigest(),
             seed=seed,
             corpus=f"{self.corpus} ({language}){note}",
             language=language,
@@ -103,7 +104,11 @@ class Made:
             fingerprint=hashlib.sha256(f"{self.corpus} {language} {note}".encode()).hexdigest(),
             sentences=sentences,
             sentences_in_split=self.split_size,
-            **{"environment": MACHINE, **more},
+            **{
+                "environment": MACHINE,
+                "address": hashlib.sha256(canonical(recipe).encode()).hexdigest(),
+                **more,
+            },
         )
 
     def quality(
@@ -323,6 +328,22 @@ def test_an_encoder_may_be_cut_first_and_is_then_the_dense_one(made: Made) -> No
     assert "after TrimVocabulary, KeepLayers, another encoder" in found.found
 
 
+def test_a_seed_is_never_two(made: Made) -> None:
+    """As where a method's version rose, or the train split changed, and a study was carried out again."""
+    for versions, read, f1 in (({"FineTune": 2}, "b", 40), ({"FineTune": 3}, "b", 80), ({"FineTune": 3}, "a", 20)):
+        trained = Training(
+            address="f" * 64, seconds=1, precision="float32", machine="m", consumes={"train": read}, dirty=False
+        )
+        for arm, level in (("dense", 0), ("before", 0.6)):
+            if read == "b" or arm == "dense":  # most rows learnt from this one
+                address = hashlib.sha256(f"{versions}{read}{arm}".encode()).hexdigest()
+                made.quality(arm, level, f1, seeds=[0], versions=versions, trainings=(trained,), address=address)
+    first, second = parts(made.results.rows())
+    assert {run.title: round(run.mean) for run in whole_runs(first, made.results)} == {"dense": 80, "before sparsity=0.6": 80}
+    assert {run.title: round(run.mean) for run in whole_runs(second, made.results)} == {"dense": 20}
+    assert made.verdict("C1").measured == pytest.approx(0)
+
+
 def test_a_run_that_is_not_measured_on_every_language_is_left_out(made: Made) -> None:
     made.quality("dense", 0, 80)
     made.quality("before", 0.6, 80)
@@ -373,6 +394,17 @@ def test_c3_is_about_students_that_are_a_quarter_smaller(made: Made, f1: int, ve
     assert "28 % smaller (student)" in found.found
     assert "80 % smaller (tiny)" in found.found
     assert len(found.rows) == 9
+
+
+def test_c3_is_harder_the_more_students_there_are(tmp_path: Path) -> None:
+    made = Made(tmp_path / "results" / "made", languages=("hau", "ibo", "kin", "lug", "swa", "yor"))
+    made.quality("dense", 0, 80, steps=[TUNE], arm="teacher")
+    made.quality("dense", 0, 79, steps=[TUNE, distil()], arm="student", parameters=36_000)
+    assert made.verdict("C3").verdict == "holds"
+    for i in range(8):
+        made.quality("dense", 0, 77, steps=[TUNE, distil(gold=i / 10)], arm=f"student {i}", parameters=36_000)
+    found = made.verdict("C3")
+    assert (found.verdict, found.measured) == ("undecided", pytest.approx(-1))
 
 
 def test_c3_is_undecided_by_two_seeds_or_by_smaller_students(made: Made) -> None:
@@ -512,6 +544,9 @@ def test_c4_compares_students_of_two_bases(made: Made, tmp_path: Path) -> None:
     found = made.verdict("C4")
     assert (found.verdict, found.measured) == ("undecided", pytest.approx(4))
     assert "fewer than 3 seeds" in found.found
+    assert re.search(
+        r"Measured on smaller \(sha256 \w+\) and tiny \(sha256 \w+\), other encoders than the paper's", found.found
+    )
 
 
 def test_a_teacher_on_other_sentences_spoils_no_claim(made: Made) -> None:
@@ -558,6 +593,28 @@ def test_c5_is_about_size_time_and_f1(made: Made, f1: int, bytes_disk: int, rati
     assert len(found.rows) == 6
     assert f"{100 * (1 - bytes_disk / 200_000):.1f} % smaller on disk" in found.found
     assert ("hasn't been measured" in found.found) == (ratio is None)
+
+
+def test_c5_and_c6_never_take_two_encoders_for_seeds(made: Made) -> None:
+    for base, f1 in (("one", 80), ("another", 40)):
+        of = Made(made.folder, base=base)
+        of.quality("dense", 0, 80, seeds=2)
+        quantized(of, "QuantizeLLMInt8", f1, seeds=2, bytes_disk=72_000)
+        quantized(of, "QuantizeDynamic", 60, seeds=2)
+    for claim in ("C5", "C6"):
+        found = made.verdict(claim)
+        assert (found.verdict, len(found.rows)) == ("undecided", 2 * 2)  # of one encoder and two seeds
+        assert found.measured in (pytest.approx(-40), pytest.approx(0), pytest.approx(20), pytest.approx(-20))
+
+
+def test_c5_and_c6_never_mix_two_corpora(made: Made) -> None:
+    for corpus in (made.corpus, "masakhaner2:hau,swa"):
+        of = Made(made.folder, corpus=corpus)
+        of.quality("dense", 0, 80)
+        quantized(of, "QuantizeLLMInt8", 80, bytes_disk=72_000)
+        quantized(of, "QuantizeDynamic", 60)
+    assert [made.verdict(claim).found.count("6 test sentences") for claim in ("C5", "C6")] == [0, 0]
+    assert [made.verdict(claim).verdict for claim in ("C5", "C6")] == ["undecided", "holds"]
 
 
 def test_c5_needs_three_seeds_for_f1_and_the_tagger_it_was_made_from(made: Made) -> None:

@@ -238,6 +238,7 @@ def test_q2_judges_neither_few_languages_nor_few_seeds(tmp_path: Path) -> None:
         (79, 70, 71, 3, "holds"),  # the base teacher's student keeps more of less
         (70, 76, 80, 3, "fails"),  # it is better than the large one's
         (79, 70, 71, 2, "undecided"),
+        (72, 72, 73, 3, "undecided"),  # as good, though not known to be worse
         (79, 70, 75, 3, "not measured"),  # it keeps less
     ],
 )

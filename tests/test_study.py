@@ -135,6 +135,19 @@ def test_a_section_is_a_part_of_a_study(tmp_path: Path) -> None:
     part = Study.read(f"{tmp_path / 's.yaml'}:two")
     assert [entry.arm for entry in whole.entries()] == ["a", "b"]
     assert [entry.arm for entry in part.entries()] == ["b"]
+    timed = (
+        HEAD
+        + blocks.replace("FineTune]}", "FineTune]}, {arm: a, base: other, steps: [FineTune]}")
+        + "\nlatency: {reference: a}"
+    )
+    read(tmp_path, timed)
+    part = Study.read(f"{tmp_path / 's.yaml'}:two")
+    assert [(e.arm, e.recipe.base) for e in part.entries()] == [
+        ("a", whole.base),
+        ("b", whole.base),
+    ]  # what b is timed against
+    read(tmp_path, HEAD + blocks)
+    part = Study.read(f"{tmp_path / 's.yaml'}:two")
     assert part.document() == whole.document()  # kept beside the rows whole, whichever part was run
     with pytest.raises(DinkuError, match=r"s\.yaml: there is no section 'three'; choose of one, two"):
         Study.read(f"{tmp_path / 's.yaml'}:three")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import takewhile
@@ -106,8 +106,8 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
     Those evaluated on what they were trained on come first, then the most.
 
     Where two recipes go by one name, as after a change to a study, their training parts them; where it doesn't, the
-    commoner one is kept. Of one that was carried out again with newer methods, or after its corpus changed, the newest and then
-    the commonest are kept: never two runs of a seed. Of each language the sentences that most rows are about are kept.
+    commoner one is kept. So does what they learnt from, where a corpus changed under its name. Of one that was carried out again
+    the run with the newest methods is kept: never two of a seed. Of each language the sentences that most rows are about are.
     """
     rows = list(rows)
     for known, found in _PARTED:
@@ -116,12 +116,12 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
     groups = []
     for group in grouped(rows, setting):
         clashing = any(len({r.address for r in named}) > 1 for named in grouped(group, _name))
-        groups += grouped(group, training) if clashing else [group]
+        for same in grouped(group, training) if clashing else [group]:
+            groups += _by_content(same)
     kept = []
     for group in groups:
         group = [r for named in grouped(group, lambda r: (r.arm, canonical(r.values))) for r in most(named, _protocol)]
-        learnt = Counter(map(_learnt_from, group))
-        group = [r for same in grouped(group, _name) for r in _newest(same, learnt)]
+        group = [r for same in grouped(group, _name) for r in _newest(same)]
         spoken = grouped(group, lambda r: (r.kind, r.language))
         kept.append([r for same in spoken for r in most(same, lambda r: r.fingerprint)])
     kept.sort(key=lambda g: (evaluated_on(g[0]) != trained_on(g[0]), -len(g)))
@@ -330,10 +330,16 @@ def _learnt_from(row: Row) -> str:
     return next((training.consumes["train"] for training in row.trainings if "train" in training.consumes), "")
 
 
-def _newest(rows: Iterable[Row], learnt: Mapping[str, int]) -> list[Row]:
-    """Of rows of one recipe and seed those of one address; ``learnt`` counts the rows that learnt from a train split."""
-    addresses = grouped(rows, lambda r: r.address)
-    return max(addresses, key=lambda g: (sorted(g[0].versions.items()), learnt[_learnt_from(g[0])], len(g)))
+def _by_content(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that learnt from one train split together; what learnt nothing, or didn't keep from what, with the most."""
+    known = Counter(learnt for row in rows if (learnt := _learnt_from(row)))
+    commonest = max(sorted(known), key=known.__getitem__, default="")
+    return grouped(rows, lambda r: _learnt_from(r) or commonest)
+
+
+def _newest(rows: Iterable[Row]) -> list[Row]:
+    """Of rows of one recipe and seed those of one address."""
+    return max(grouped(rows, lambda r: r.address), key=lambda g: (sorted(g[0].versions.items()), len(g)))
 
 
 def fields_of(row: Row, method: str) -> list[dict[str, Any]]:
