@@ -339,7 +339,10 @@ def test_a_seed_is_never_two(made: Made) -> None:
                 address = hashlib.sha256(f"{versions}{read}{arm}".encode()).hexdigest()
                 made.quality(arm, level, f1, seeds=[0], versions=versions, trainings=(trained,), address=address)
     first, second = parts(made.results.rows())
-    assert {run.title: round(run.mean) for run in whole_runs(first, made.results)} == {"dense": 80, "before sparsity=0.6": 80}
+    assert {run.title: round(run.mean) for run in whole_runs(first, made.results)} == {
+        "dense": 80,
+        "before sparsity=0.6": 80,
+    }
     assert {run.title: round(run.mean) for run in whole_runs(second, made.results)} == {"dense": 20}
     assert made.verdict("C1").measured == pytest.approx(0)
 
@@ -650,3 +653,15 @@ def test_c6_with_two_seeds_is_undecided(made: Made) -> None:
     quantized(made, "QuantizeLLMInt8", 80, seeds=2)
     quantized(made, "QuantizeDynamic", 40)
     assert made.verdict("C6").verdict == "undecided"
+
+
+def test_nothing_to_lose_is_no_claim_that_holds(made: Made) -> None:
+    made.quality("dense", 0, 19)
+    made.quality("before", 0.6, 19)
+    made.quality("dense", 0, 19, steps=[TUNE], arm="teacher")
+    made.quality("dense", 0, 19, steps=[TUNE, distil()], arm="student", parameters=36_000)
+    quantized(made, "QuantizeLLMInt8", 19, bytes_disk=72_000)
+    timed(made, 0.4)
+    assert [made.verdict(claim).verdict for claim in ("C1", "C3", "C5")] == ["undecided", "not measured", "undecided"]
+    assert "too little to lose" in made.verdict("C1").found
+    assert "its teacher has less than 20 F1" in made.verdict("C3").found

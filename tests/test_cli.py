@@ -338,6 +338,8 @@ def test_rows_are_filtered_grouped_and_merged(
     assert out == "2 rows added to all\n"
     _, out, _ = dinku("results", "small", "--results", "results", "--results", "all", "--json")
     assert len(json.loads(out)["rows"]) == 2
+    status, _, err = dinku("results", "small", "--results", "results", "--results", "nowhere", "--merge", "all")
+    assert (status, err) == (2, "dinku: nowhere: no such folder; name the folder that holds results\n")
     for more in (("--where", "language=one"), ("--by", "arm"), ("--csv", "x.csv")):
         assert dinku("results", "small", "--merge", "other", *more)[::2] == (
             2,

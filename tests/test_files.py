@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,18 @@ def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
         file.write(b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+        with written(pipe) as file:
+            file.write(b"told")
+        assert reader.communicate()[0] == b"told"
+    assert pipe.is_fifo()
+    with pytest.raises(DinkuError, match=r"\.: names no file; add a name"), written(""):
+        pass
 
 
 def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:

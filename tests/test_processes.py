@@ -39,6 +39,12 @@ def wait_for(what: str, process: subprocess.Popen[str]) -> None:
     pytest.fail(f"it never said {what!r}")
 
 
+def test_a_device_that_there_isnt_is_refused_before_any_starts(home: Path) -> None:
+    process = start("--processes", "2", "--device", "foo")
+    _, said = process.communicate(timeout=120)
+    assert (process.returncode, said.count("\n"), "--device" in said) == (2, 1, True), said
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find processes")
 def test_one_that_is_killed_loses_nothing(home: Path) -> None:
     process = start("--processes", "2")
@@ -97,4 +103,4 @@ def test_each_has_the_threads_that_were_asked_for(place: Path) -> None:  # noqa:
 @pytest.mark.parametrize("option", ["--processes", "--threads"])
 def test_less_than_one_is_refused(option: str) -> None:
     _, said = start(option, "0").communicate(timeout=60)
-    assert said == f"dinku: {option}: 0 is too few; give 1 or more\n"
+    assert said == f"dinku: {option}: can't be 0; give 1 to 4,096\n"

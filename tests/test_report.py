@@ -184,6 +184,12 @@ def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Pat
     other.quality("before", 0.6, 50)
     studies = (STUDY, made.results), (STUDY.model_copy(update={"name": "other"}), other.results)
     reports = [report.Report.of(*each) for each in studies]
+    some = Made(tmp_path / "results" / "some", split_size=552)
+    some.quality("dense", 0, 90)
+    some.quality("before", 0.6, 50)
+    part = report.Report.of(STUDY.model_copy(update={"name": "some"}), some.results)
+    (text,) = (p for p in report.write_together([*reports, part], tmp_path / "part") if p.suffix == ".md")
+    assert "**fails** in other, some (some of the sentences); **undecided** in made" in text.read_text()
     for each in reports:
         each.write(tmp_path / "out" / each.name)
     paths = report.write_together(reports, tmp_path / "out")

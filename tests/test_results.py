@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -152,6 +153,8 @@ def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:
             b'"stops":[]',
             r"is no row of this version of dinku \(recipe: .*it needs base, corpus and steps",
         ),
+        (b'"steps":[]', b'"steps":[{"FineTune":null}]', r".*\(recipe: .*FineTune lacks its fields\)"),
+        (b'"steps":[]', b'"steps":[{"Sparsify":{}}]', r".*\(recipe: .*Sparsify lacks its fields\)"),
         (b'"study"', b'"stud\xf9"', "is damaged .*; restore it, or remove the line"),
         (b'{"schema', b'"schema', "is damaged .*; restore it, or remove the line"),
     ],
@@ -169,6 +172,20 @@ def test_a_row_of_another_schema_or_damaged_is_told_and_left(
             act()
         assert "\n" not in str(told.value)
     assert file.read_bytes() == damaged
+
+
+def test_counts_that_are_empty_are_measured_again_and_a_file_put_back_is_read_again(results: Results) -> None:
+    results.add(row(), COUNTS)
+    assert len(results.complete()) == 1
+    (counts,) = (results.folder / "counts").iterdir()
+    counts.unlink()
+    counts.touch()
+    assert not results.complete()
+    file = results.folder / "rows.jsonl"
+    before, state = file.read_bytes(), file.stat()
+    file.write_bytes(before.replace(b'"seed":0', b'"seed":7'))
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert [row.seed for row in results.rows()] == [7]
 
 
 def test_rows_that_stand_twice_are_one_and_must_say_the_same(results: Results) -> None:

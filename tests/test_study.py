@@ -96,6 +96,20 @@ def test_a_grid_may_hold_lists(tmp_path: Path) -> None:
         ("recipes: [{arm: a, steps: [FineTune]}]\nlabel_on: last", "label_on is 'last'; give 'first'"),
         ("recipes: [{arm: a, steps: [FineTune]}]\nrate: 2", "there is no field rate"),
         ("recipes: [{arm: a, steps: [FineTune]}]\nthreads: many", "threads is 'many'; give a whole number"),
+        ("recipes: [{arm: a, steps: [FineTune]}]\nthreads: true", "threads is True; give a whole number"),
+        (
+            "recipes: [{arm: a, steps: [FineTune]}]\nthreads: 99999999999",
+            r"threads is 99999999999; correct it \(.*4096\)",
+        ),
+        ('recipes: [{arm: "a\\e[31m", steps: [FineTune]}]', r"recipes\.0\.arm is .*; give one line of printable"),
+        ('recipes: [{arm: "\\ud83d", steps: [FineTune]}]', r"recipes\.0\.arm is .*; give one line of printable"),
+        (f"recipes: [{{arm: a, steps: [FineTune], grid: {{x: [1{'0' * 400}]}}}}]", r"grid\.x\.0 is 1.*; give a number"),
+        (f"recipes: [{{arm: a, steps: [FineTune], grid: {{x: [1{'0' * 5000}]}}}}]", "isn't YAML"),
+        (
+            "\n".join(["x-0: &m0 {" + ", ".join(f"k{i}: 0" for i in range(30)) + "}"])
+            + "".join(f"\nx-{n}: &m{n} {{<<: [{', '.join([f'*m{n - 1}'] * 30)}]}}" for n in range(1, 8)),
+            r"s\.yaml:\d+: isn't YAML \(it merges too much\)",
+        ),
         ("recipes: [{arm: a, steps: [FineTune]}]\n3: 4", "there is no field 3"),
         ("recipes: [{arm: a, steps: [FineTune], grid: {1: [2]}}]", r"recipes\.0\.grid\.1 is 1; give text"),
         (

@@ -72,8 +72,8 @@ class Answers:
             places = [slice(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
             gold, found = (tuple(tuple(names[i] for i in side[at]) for at in places) for side in codes)
         except FileNotFoundError:
-            raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
+            raise DinkuError("isn't there", where=str(path), remedy="restore it, or remove it") from None
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no answers ({type(error).__name__})"
-            raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
+            raise DinkuError(problem, where=str(path), remedy="restore it, or remove it") from None
         return cls(gold, found, tuple(scores[at] for at in places))

@@ -16,6 +16,7 @@ import numpy as np
 
 from dinku.compare import (
     DENSE,
+    FLOOR,
     Compared,
     Evidence,
     Place,
@@ -224,9 +225,9 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     """C5: taggers after `QuantizeLLMInt8` beside what they were made from: bytes on disk, time, mean F1.
 
     It holds where at least 62 % of the bytes go, the interval of the median ratio of times lies at or below a half, and, with
-    three seeds, the lower end of the change in F1 is above −4.7 % of F1. It fails where fewer bytes go, the ratio's
-    interval lies above a half, or with three seeds the upper end is below −4.7 %; else, or where there is no time, it is
-    undecided. The ratio's interval is from 1000 draws of points, a language and a seed each, on one machine.
+    three seeds and 20 points of F1 to lose from, the lower end of the change in F1 is above −4.7 % of it. It fails where fewer
+    bytes go, the ratio's interval lies above a half, or with three seeds the upper end is below −4.7 %; else, or where there
+    is no time, it is undecided. The ratio's interval is from 1000 draws of points, a language and a seed each, on one machine.
     """
     if not quantized:
         return None
@@ -240,7 +241,11 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     timed = most(timed, lambda r: r.environment.machine)
     time, (low, high) = _median(np.array([ratio(r) for r in timed])) if timed else (None, (0.0, 1.0))
     bad = saved is not None and saved < SAVED, time is not None and low > FASTER, enough and at.high < limit
-    good = saved is not None and saved >= SAVED, time is not None and high <= FASTER, enough and at.low > limit
+    good = (
+        saved is not None and saved >= SAVED,
+        time is not None and high <= FASTER,
+        enough and at.low > limit and dense >= FLOOR,
+    )
     verdict: Judgement = "fails" if any(bad) else "holds" if all(good) else "undecided"
     told = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", spread_told([at])]
     if saved is not None:
@@ -301,26 +306,29 @@ def _consistent(evidence: Evidence) -> Verdict | None:
     """C1: *before* at s against *dense*, mean over languages of F1, at every measured s in (0, 0.6].
 
     It holds where at each of them the interval's lower end is above −2 points, and fails where at one of them that has
-    three seeds in both the upper end is below −2; else, or where 60 % itself has fewer than three seeds in both, it is
-    undecided. What is reported is the difference at 60 %.
+    three seeds in both the upper end is below −2; else, or where 60 % itself has fewer than three seeds in both or the dense
+    tagger has less than 20 points to lose from, it is undecided. What is reported is the difference at 60 %.
     """
     pairs: dict[float, tuple[Place, Place]] = {s: (DENSE, ("before", s)) for s in evidence.levels("before") if s <= 0.6}
     compared = {s: c for s, (a, b) in pairs.items() if (c := evidence.compare(a, b))}
     if not compared:
         return None
     at = compared.get(0.6)
+    dense = float(np.mean([run.mean for run in evidence.runs[DENSE].values()]))
     enough = at is not None and at.seeds >= SEEDS
     verdict: Judgement = "undecided"
-    if enough and all(c.low > -MARGIN for c in compared.values()):
+    if enough and dense >= FLOOR and all(c.low > -MARGIN for c in compared.values()):
         verdict = "holds"
     elif enough and any(c.high < -MARGIN and c.seeds >= SEEDS for c in compared.values()):
         verdict = "fails"
     told = [
-        f"Before minus dense, F1 points, margin {MARGIN:g}: {levels_told(compared)}.",
+        f"Before minus dense, F1 points of {dense:.2f}, margin {MARGIN:g}: {levels_told(compared)}.",
         spread_told(compared.values()),
     ]
     if not enough:
         told.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
+    if dense < FLOOR:
+        told.append(f"Less than {FLOOR:g} F1 is too little to lose from to judge by.")
     return _of_pruning("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
 
 

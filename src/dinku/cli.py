@@ -800,18 +800,20 @@ def run(
     from dinku.errors import number
     from dinku.processes import run as run_together
     from dinku.results import documents
+    from dinku.study import MAX_THREADS
 
     for name, asked in (("--processes", processes), ("--threads", threads)):
-        if asked is not None and asked < 1:
-            raise DinkuError(f"{asked} is too few", where=name, remedy="give 1 or more")
+        if asked is not None and not 1 <= asked <= MAX_THREADS:
+            raise DinkuError(f"can't be {asked}", where=name, remedy=f"give 1 to {MAX_THREADS:,}")
     if engine == "ray" and processes > 1:
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
     if engine == "local" and address:
         raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
     here = engine == "local" and processes == 1
+    place = _device(device) if engine == "local" else device
     with watching() as report:
         cores = threads or (1 if engine == "ray" else None)
-        runner = _runner(study, results, store, report=report, cores=cores, device=_device(device) if here else "cpu")
+        runner = _runner(study, results, store, report=report, cores=cores, device=place if here else "cpu")
         _warn(runner.warnings)
         if engine == "ray":
             cluster.run(runner, address, only or (), device=device)
@@ -819,7 +821,7 @@ def run(
             runner.run(only or ())
         else:
             arguments = [str(study), "--results", str(results), "--store", str(runner.store.root), "--device", device]
-            arguments += [part for arm in only or () for part in ("--only", arm)]
+            arguments += [f"--only={arm}" for arm in only or ()]
             run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
     if as_json:
@@ -914,6 +916,8 @@ def results_(
 
     places = results or [Path("results")]
     studies = _studies(study, *places)
+    if absent := [place for place in results or () if not place.is_dir()]:
+        raise DinkuError("no such folder", where=str(absent[0]), remedy="name the folder that holds results")
     folders = {each.name: [Results(f / each.name) for f in places if (f / each.name).is_dir()] for each in studies}
     if merge:
         if where or by or across or csv or parquet:

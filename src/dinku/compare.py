@@ -97,6 +97,7 @@ class Run:
         return float(np.mean(list(self.f1.values())))
 
 
+FLOOR = 20.0  # F1 points: what has a lower dense F1 has little to lose, and isn't judged
 _PARTED: deque[tuple[list[Row], list[list[Row]]]] = deque(maxlen=4)  # claims ask for the parts of the very same rows
 
 

@@ -19,10 +19,15 @@ from dinku.errors import DinkuError
 def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing bytes; it takes its place at ``path`` when the block ends without an error.
 
-    Raises `DinkuError`, of status 1, where the system refuses.
+    What is there and is neither file nor folder, such as a pipe, can't be replaced and is written to as it is. Raises
+    `DinkuError`, of status 1, where the system refuses, and of 2 for a path that names no file.
     """
     target, part = Path(path), _beside(path)
     with told(target):
+        if target.exists() and not target.is_file() and not target.is_dir():
+            with open(target, "wb") as file:
+                yield file
+            return
         try:
             with open(part, "wb") as file:
                 yield file
@@ -92,4 +97,6 @@ def told(path: Path, *, reading: bool = False) -> Iterator[None]:
 
 def _beside(path: str | os.PathLike[str]) -> Path:
     """The name under which a file is written: no two processes share it, and no pattern for whole files matches it."""
-    return Path(path).with_name(f".{Path(path).name}.{uuid.uuid4().hex[:8]}.part")
+    if not (name := Path(path).name):
+        raise DinkuError("names no file", where=str(Path(path)), remedy="add a name")
+    return Path(path).with_name(f".{name}.{uuid.uuid4().hex[:8]}.part")

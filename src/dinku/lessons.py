@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dinku.compare import Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
+from dinku.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
 from dinku.digests import canonical
 from dinku.results import Results, Row
 from dinku.score import non_inferior
@@ -101,6 +101,8 @@ class Lesson:
     def weak(self) -> str:
         """Why the teacher is none to be measured by; empty where it is one."""
         teacher = _average(self.teacher)
+        if teacher < FLOOR:
+            return f"its teacher has less than {FLOOR:g} F1"
         if teacher < _average(self.student):
             return "its teacher does worse than it"
         seeds = {run.seed for run in self.teacher}

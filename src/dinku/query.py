@@ -145,7 +145,7 @@ def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str 
     kinds = {plain(record.get(over)): record.get(over) for record in found} if over else {value: value}
     names = sorted({name for group in groups.values() for name in group}, key=lambda name: _sortable(kinds[name]))
     # A value may be named as one of the other columns is.
-    heads = {name: f"{over}={name}" if name in (*by, "rows") else name for name in names}
+    heads = {name: f"{over or 'mean'}={name}" if name in (*by, "rows") else name for name in names}
     out = []
     for group in groups.values():
         first = next(iter(group.values()))[0]

@@ -26,6 +26,7 @@ from dinku.claims import (
 )
 from dinku.compare import (
     DENSE,
+    FLOOR,
     Compared,
     Evidence,
     Order,
@@ -59,7 +60,6 @@ TOLERATED = 0.01  # of F1: what a language's best sparsity may cost
 FRAGILE = 5.0  # points of the percentage of F1 that is kept: what "no more" is taken to mean in N2 and N3
 CORRELATED = 5  # languages: of fewer no order is unlikely enough to be told from chance
 LANGUAGES = 10  # fewer say nothing about what features of a language explain
-FLOOR = 20.0  # F1 points: a language with a lower dense F1 has little to lose, and isn't judged
 PAPERS = frozenset({"fon", "bam", "zh"})  # what the paper was zero-shot on
 _FAMILIES = {
     "Afro-Asiatic": "amh hau orm som tir",

@@ -6,7 +6,7 @@ Pure: the same rows in any order give the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -90,8 +90,13 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
     """
     title = f"What {number(len(reports), 'study', 'studies')} found"
     verdicts = together({report.name: report.verdicts for report in reports})
-    brief = [[claim, told[0][1].said, _agreed(told)] for claim, told in verdicts.items()]
-    cells = [[claim, f"**{v.verdict}**", study, v.found] for claim, told in verdicts.items() for study, v in told]
+    notes = {report.name: _part(report.rows) for report in reports}
+    brief = [[claim, told[0][1].said, _agreed(told, notes)] for claim, told in verdicts.items()]
+    cells = [
+        [claim, f"**{v.verdict}**", study + notes.get(study, ""), v.found]
+        for claim, told in verdicts.items()
+        for study, v in told
+    ]
     content: list[Part] = [CLAIMS, Grid(["claim", "the paper says", "verdict"], brief)]
     content += ["## What each study found of them", Grid(["claim", "verdict", "study", "found"], cells)]
     figures: dict[str, bytes] = {}
@@ -102,11 +107,22 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
     return _write(out, _texts(title, content, html(title, content, figures=figures, contents=True)))
 
 
-def _agreed(told: Iterable[tuple[str, Verdict]]) -> str:
-    """Which studies come to which verdict."""
+def _part(rows: Sequence[Row]) -> str:
+    """What is to be said wherever a study is named: that it is about the embedded sample, or about some sentences alone."""
+    if is_sample(rows):
+        return " (sample)"
+    return " (some of the sentences)" if any(row.sentences < row.sentences_in_split for row in _quality(rows)) else ""
+
+
+def _quality(rows: Iterable[Row]) -> Iterator[Row]:
+    return (row for row in rows if row.kind == "quality")
+
+
+def _agreed(told: Iterable[tuple[str, Verdict]], notes: Mapping[str, str]) -> str:
+    """Which studies come to which verdict; ``notes`` say of a study what its verdicts are of, if not of a whole corpus."""
     studies: dict[str, list[str]] = {}
     for study, verdict in told:
-        studies.setdefault(verdict.verdict, []).append(study)
+        studies.setdefault(verdict.verdict, []).append(study + notes.get(study, ""))
     return "; ".join(f"**{verdict}**" + f" in {', '.join(names)}" * any(names) for verdict, names in studies.items())
 
 
@@ -353,6 +369,6 @@ def _fronts(table: Table, *, drawn: bool) -> list[Part]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Markdown; columns but the first are to the right where they hold numbers."""
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    names, *lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
     marks = ["--:" if i and _numbers(line[i] for line in lines) else ":--" for i in range(len(head))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, marks, *lines))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (names, marks, *lines))

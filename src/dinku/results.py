@@ -26,7 +26,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from dinku.answers import Answers
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
-from dinku.score import Counts, count
+from dinku.score import AGAIN, Counts, count
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
@@ -43,6 +43,9 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
     known = isinstance(value.get("base"), str) and isinstance(value.get("corpus"), str) and isinstance(steps, list)
     if not known or not all(isinstance(step, dict) and len(step) == 1 for step in steps or []):
         raise ValueError("it needs base, corpus and steps")
+    for name, fields in (pair for step in steps or [] for pair in step.items()):
+        if not isinstance(fields, dict) or (name == "Sparsify" and not isinstance(fields.get("sparsity"), int | float)):
+            raise ValueError(f"{name} lacks its fields")
     return value
 
 
@@ -268,7 +271,7 @@ class Results:
         Raises `DinkuError` for a line that is no row, or one that says something else of the same fact than another.
         """
         state = self._file.stat() if self._file.exists() else None
-        version = (state.st_mtime_ns, state.st_size) if state else None
+        version = (state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size) if state else None
         if self._known.get("version") != version or version is None:
             self._known.update(version=version, rows=[row for _, row in sorted(self._read().items())])
         return list(self._known["rows"])
@@ -283,7 +286,8 @@ class Results:
         rows, counts = self.rows(), self.folder / "counts"
         version = (self._known.get("version"), counts.stat().st_mtime_ns if counts.exists() else None)
         if self._known.get("complete_version") != version or version[0] is None:
-            there = {path.name for path in counts.iterdir()} if counts.exists() else set()
+            entries = os.scandir(counts) if counts.exists() else ()
+            there = {entry.name for entry in entries if entry.is_file() and entry.stat().st_size}
             keys = frozenset(row.key for row in rows if row.kind != "quality" or row.counts_file in there)
             self._known.update(complete_version=version, complete=keys)
         found: frozenset[tuple[str, ...]] = self._known["complete"]
@@ -446,7 +450,7 @@ class Results:
         path = self.folder / "counts" / name
         counts = Counts.load(path)
         if totals(counts) != row.spans:
-            raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
+            raise DinkuError("doesn't add up to its row", where=str(path), remedy=AGAIN)
         self._counted[name] = row.spans, counts
         return counts
 
@@ -474,7 +478,7 @@ class Results:
             return None
         answers = Answers.load(path)
         if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
-            raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or measure again")
+            raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or remove it")
         return answers
 
 
@@ -486,7 +490,7 @@ def _is_whole(line: bytes) -> bool:
     """Whether a last line that nothing ends was written to its end all the same."""
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

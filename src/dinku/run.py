@@ -246,7 +246,7 @@ class Runner:
 
     def _text(self) -> Text | None:
         """The study's text; None where it has none, or a plan does without it."""
-        if self.study.text is None or (self.planning and not Path(self.study.text).expanduser().is_dir()):
+        if self.study.text is None or (self.planning and not Path(os.path.expanduser(self.study.text)).is_dir()):
             return None
         return Text.open(self.study.text)
 
@@ -332,7 +332,7 @@ class Runner:
         absent = [name for name, base in self.bases.items() if not base.here]
         told += [f"{name} isn't here: sizes are as it was published" for name in absent]
         if (
-            self.study.text and not Path(self.study.text).expanduser().is_dir()
+            self.study.text and not Path(os.path.expanduser(self.study.text)).is_dir()
         ):  # else it is refused, where a step reads it
             assumed = f"{LINE} subwords a line are assumed" if self.planning else "no step reads it"
             told.append(f"the text {self.study.text} isn't here: {assumed}")

@@ -23,6 +23,8 @@ from dinku.files import written
 from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
 
+AGAIN = "restore it, or remove it and run the study again"  # of what is kept behind a row
+
 Ints = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
 Average = Literal["micro", "languages"]
@@ -203,13 +205,13 @@ class Counts:
             labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except FileNotFoundError:
-            raise DinkuError("isn't there", where=str(path), remedy="restore it, or measure again") from None
+            raise DinkuError("isn't there", where=str(path), remedy=AGAIN) from None
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no counts ({str(error) or type(error).__name__})"
-            raise DinkuError(problem, where=str(path), remedy="restore it, or measure again") from None
+            raise DinkuError(problem, where=str(path), remedy=AGAIN) from None
         shape = (len(languages), len(labels), 3)
         if words.shape != shape[:1] or default.shape != shape or strict.shape != shape:
-            raise DinkuError("holds counts that don't fit together", where=str(path), remedy="measure again")
+            raise DinkuError("holds counts that don't fit together", where=str(path), remedy=AGAIN)
         return cls(labels, languages, words, default, strict)
 
 

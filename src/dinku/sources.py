@@ -104,7 +104,7 @@ SOURCES: Mapping[str, Source] = {
 def home() -> Path:
     """The folder of cache and store: ``DINKU_HOME``, else ``dinku`` in ``XDG_CACHE_HOME``, else ``~/.cache/dinku``."""
     if folder := os.environ.get("DINKU_HOME"):
-        return Path(folder).expanduser()
+        return Path(os.path.expanduser(folder))
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dinku"
 
 
@@ -265,7 +265,7 @@ def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
     """The splits that a language of a corpus should have, but that aren't here; a file is one split, and lacks none."""
     found: dict[str, tuple[str, ...]] = {}
     for one in _each(name):
-        if _sampled(one) or Path(one).expanduser().is_file():
+        if _sampled(one) or Path(os.path.expanduser(one)).is_file():
             continue
         known = _source(one)
         language = known[1][0] if known else _name(_path(one))
@@ -371,7 +371,7 @@ def _cached(source: Source, languages: Sequence[str], split: str) -> list[Corpus
 
 
 def _path(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if not name or not path.exists():
         known = f"{name}:all" if name in SOURCES else "a known corpus such as masakhaner:hau"
         raise DinkuError(

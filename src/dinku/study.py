@@ -27,16 +27,22 @@ Value = int | float | str | list[Any]
 def _value(value: Any) -> Any:
     """A grid's value as it is: a number stays the kind it is, as 1 isn't 1.0 in an address, and true isn't 1."""
     for one in value if isinstance(value, list) else [value]:
-        number = isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one)
-        if not number and not isinstance(one, str):
+        number = isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 2**63
+        if not number and not (isinstance(one, str) and one.isprintable()):
             raise _wrong("a number, text or a list of these")
     return value
 
 
-def _arm(value: str) -> str:
-    if not value or {*"|\n\r"} & {*value}:
-        raise _wrong("one line without |")
+def _line(value: str) -> str:
+    if not value or not value.isprintable():
+        raise _wrong("one line of printable characters")
     return value
+
+
+def _arm(value: str) -> str:
+    if "|" in value:
+        raise _wrong("one line without |")
+    return _line(value)
 
 
 def _name(value: str) -> str:
@@ -59,6 +65,7 @@ def _wrong(wanted: str) -> PydanticCustomError:
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
+MAX_THREADS = 4096
 _FOLDER = Path(__file__).parent / "studies"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
@@ -87,8 +94,8 @@ class Timing(_Part):
     """Times every recipe of ``seeds`` against the arm ``reference``, on a few sentences of each language."""
 
     reference: str
-    sentences: int = Field(24, ge=1)
-    rounds: int = Field(5, ge=2)
+    sentences: int = Field(24, ge=1, strict=True)
+    rounds: int = Field(5, ge=2, strict=True)
     seeds: list[Seed] = [0]
 
 
@@ -109,16 +116,18 @@ class Study(_Part):
     """
 
     name: Annotated[str, AfterValidator(_name)]
-    title: str
+    title: Annotated[str, AfterValidator(_line)]
     base: str
     corpus: str
     text: str | None = None
     evaluate: list[str] = []
     perturb: Annotated[list[str], AfterValidator(_perturbations)] = []
     split: Literal["test", "dev"] = "test"
-    sentences: int | None = Field(None, ge=1, description="evaluate on that many of each language's, and say so")
+    sentences: int | None = Field(
+        None, ge=1, strict=True, description="evaluate on that many of each language's, and say so"
+    )
     label_on: LabelOn = "first"
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=MAX_THREADS, strict=True)
     recipes: list[Block] = Field(min_length=1)
     latency: Timing | None = None
     _section: str = PrivateAttr("")
@@ -155,7 +164,7 @@ class Study(_Part):
                 where=where,
                 remedy="write name, title, base, corpus and recipes",
             ) from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # such as a number of thousands of digits
             mark = getattr(error, "problem_mark", None)
             place = f"{where}:{mark.line + 1}" if mark else where
             raise DinkuError(
@@ -259,6 +268,11 @@ class _Loader(yaml.SafeLoader):
                     )
                 known.add(key.value)
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _VALUES:  # mappings merged into one another may stand for more than any memory holds
+            raise yaml.constructor.ConstructorError(problem="it merges too much", problem_mark=node.start_mark)
 
 
 def _names(value: Any) -> set[str]:
