@@ -69,8 +69,11 @@ class Answers:
             codes, scores = (stored["gold"], stored["found"]), stored["scores"].astype(np.float16)
             if {*map(len, (*codes, scores))} != {int(lengths.sum())}:
                 raise ValueError("of different lengths")
-            places = [slice(end - n, end) for n, end in zip(lengths, np.cumsum(lengths), strict=True)]
-            gold, found = (tuple(tuple(names[i] for i in side[at]) for at in places) for side in codes)
+            ends = np.cumsum(lengths).tolist()
+            places = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+            known = np.array(names, dtype=object)
+            sides = [known[side].tolist() for side in codes]
+            gold, found = (tuple(tuple(side[at]) for at in places) for side in sides)
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy="restore it, or remove it") from None
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own

@@ -41,7 +41,11 @@ def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) -> Err
     """
     total = np.zeros(len(Errors._fields), np.int64)
     for a, b in zip(gold, found, strict=True):
-        left, right = spans(a), spans(b)
+        left = spans(a)
+        if a == b:
+            total[0] += len(left)
+            continue
+        right = spans(b)
         same = {*left} & {*right}
         total[0] += len(same)
         rest = [span for span in right if span not in same]
@@ -71,10 +75,11 @@ def calibration_error(gold: Iterable[Sequence[str]], found: Iterable[Tagging], *
     Words are put into ``bins`` of equal width by the probability of the tag they got (Guo et al. 2017, arXiv 1706.04599,
     equation 5). 0 where there is no word.
     """
-    pairs = [(np.array([*map(str.__eq__, g, f.tags)]), f.scores) for g, f in zip(gold, found, strict=True) if g]
+    pairs = [(g, f) for g, f in zip(gold, found, strict=True) if g]
     if not pairs:
         return 0.0
-    right, sure = (np.concatenate(part).astype(np.float64) for part in zip(*pairs, strict=True))
+    right = np.array([one == other for g, f in pairs for one, other in zip(g, f.tags, strict=True)], np.float64)
+    sure = np.concatenate([f.scores for _, f in pairs]).astype(np.float64)
     at = np.minimum((sure * bins).astype(np.int64), bins - 1)
     gap = np.bincount(at, sure, bins) - np.bincount(at, right, bins)
     return float(np.abs(gap).sum() / len(sure))
