@@ -925,6 +925,8 @@ def results_(
         return _merge(studies, folders, merge, as_json)
     if across and not by:
         raise DinkuError("makes columns of what rows are grouped by", where="--across", remedy="add --by")
+    if value != "f1" and not by:
+        raise DinkuError("is told of groups", where="--value", remedy="add --by")
     together = {name: query.merged(own) for name, own in folders.items()}
     rows = [row for name in together for row in together[name].rows]
     for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):

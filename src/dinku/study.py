@@ -46,8 +46,8 @@ def _arm(value: str) -> str:
 
 
 def _name(value: str) -> str:
-    if not re.fullmatch("[a-z0-9][a-z0-9-]*", value):
-        raise _wrong("small letters, digits and hyphens")
+    if not re.fullmatch("[a-z0-9][a-z0-9-]{,99}", value):
+        raise _wrong("up to 100 small letters, digits and hyphens")
     return value
 
 
