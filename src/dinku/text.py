@@ -41,7 +41,7 @@ class Text:
     def open(cls, name: str) -> Self:
         """The text in a folder; raises `DinkuError` where there is none."""
         try:
-            folder = Path(os.path.expanduser(name))
+            folder = Path(name).expanduser()
         except RuntimeError:
             raise DinkuError("names a user who isn't known", where=name, remedy="write the folder's path out") from None
         if not folder.is_dir():
