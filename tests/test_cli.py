@@ -348,7 +348,12 @@ def test_rows_are_filtered_grouped_and_merged(
     assert not Path("other").exists()
     status, out, _ = dinku("results", "small", "--by", "arm, language", "--by", "seed", "--json")
     assert list(json.loads(out)["rows"][0]) == ["arm", "language", "seed", "f1_default", "rows"]
-    for wrong in (("--across", "language"), ("--value", "seed"), ("--by", "foo"), ("--where", "language=xx", "--by", "foo,arm")):
+    for wrong in (
+        ("--across", "language"),
+        ("--value", "seed"),
+        ("--by", "foo"),
+        ("--where", "language=xx", "--by", "foo,arm"),
+    ):
         assert dinku("results", "small", *wrong)[0] == 2
 
 

@@ -15,6 +15,7 @@ from test_claims import Made, steps_of
 from dinku import report
 from dinku.compare import parts
 from dinku.errors import DinkuError
+from dinku.methods.finetune import FineTune
 from dinku.results import Failure, Results, Row
 from dinku.study import Study, Timing
 from dinku.tables import Table
@@ -176,6 +177,15 @@ def test_verdicts_come_first_and_failures_last(made: Made) -> None:
         "attempts": "1",
     }
     assert again.startswith(text.rstrip())
+
+
+def test_rows_of_older_methods_are_said_to_be(made: Made) -> None:
+    assert b"other versions of methods" not in written(made)["report.md"]
+    old = Made(made.folder.parent / "old" / "made")
+    old.quality("dense", 0, 80, versions={"FineTune": 1})
+    old.quality("before", 0.6, 80, versions={"FineTune": FineTune.version, "Sparsify": 0})
+    now = f"FineTune 1 (now {FineTune.version}); Sparsify 0 (now 1)"
+    assert f"By other versions of methods than this dinku's: {now}." in written(old)["report.md"].decode()
 
 
 def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Path) -> None:
