@@ -334,10 +334,12 @@ def test_a_seed_is_never_two(made: Made) -> None:
         trained = Training(
             address="f" * 64, seconds=1, precision="float32", machine="m", consumes={"train": read}, dirty=False
         )
+        words = trained.model_copy(update={"consumes": {"train": f"the words of {read} alone"}})
         for arm, level in (("dense", 0), ("before", 0.6)):
             if read == "b" or arm == "dense":  # most rows learnt from this one
+                told = (words, trained) if arm == "before" else (trained,)
                 address = hashlib.sha256(f"{versions}{read}{arm}".encode()).hexdigest()
-                made.quality(arm, level, f1, seeds=[0], versions=versions, trainings=(trained,), address=address)
+                made.quality(arm, level, f1, seeds=[0], versions=versions, trainings=told, address=address)
     first, second = parts(made.results.rows())
     assert {run.title: round(run.mean) for run in whole_runs(first, made.results)} == {
         "dense": 80,
@@ -664,4 +666,6 @@ def test_nothing_to_lose_is_no_claim_that_holds(made: Made) -> None:
     timed(made, 0.4)
     assert [made.verdict(claim).verdict for claim in ("C1", "C3", "C5")] == ["undecided", "not measured", "undecided"]
     assert "too little to lose" in made.verdict("C1").found
+    made.quality("before", 0.5, 9)
+    assert made.verdict("C1").verdict == "undecided"
     assert "its teacher has less than 20 F1" in made.verdict("C3").found

@@ -174,12 +174,12 @@ def test_a_row_of_another_schema_or_damaged_is_told_and_left(
     assert file.read_bytes() == damaged
 
 
-def test_counts_that_are_empty_are_measured_again_and_a_file_put_back_is_read_again(results: Results) -> None:
+def test_counts_that_are_no_file_are_measured_again_and_a_file_put_back_is_read_again(results: Results) -> None:
     results.add(row(), COUNTS)
     assert len(results.complete()) == 1
     (counts,) = (results.folder / "counts").iterdir()
     counts.unlink()
-    counts.touch()
+    counts.mkdir()
     assert not results.complete()
     file = results.folder / "rows.jsonl"
     before, state = file.read_bytes(), file.stat()

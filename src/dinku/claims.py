@@ -316,10 +316,11 @@ def _consistent(evidence: Evidence) -> Verdict | None:
     at = compared.get(0.6)
     dense = float(np.mean([run.mean for run in evidence.runs[DENSE].values()]))
     enough = at is not None and at.seeds >= SEEDS
+    judged = enough and dense >= FLOOR
     verdict: Judgement = "undecided"
-    if enough and dense >= FLOOR and all(c.low > -MARGIN for c in compared.values()):
+    if judged and all(c.low > -MARGIN for c in compared.values()):
         verdict = "holds"
-    elif enough and any(c.high < -MARGIN and c.seeds >= SEEDS for c in compared.values()):
+    elif judged and any(c.high < -MARGIN and c.seeds >= SEEDS for c in compared.values()):
         verdict = "fails"
     told = [
         f"Before minus dense, F1 points of {dense:.2f}, margin {MARGIN:g}: {levels_told(compared)}.",
@@ -492,16 +493,14 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     bases = sorted({(str(row.recipe["base"]), row.base_digest[:12]) for row in rows})
     # What all begin with is the encoder they are about; what only some do is what they are compared in.
     made = ", ".join(next(iter(step)) for step in shapes[0] if all(step in shape for shape in shapes))
-    own = sum("afriberta" in base.lower() for base, _ in bases)
-    other = "" if own == len(bases) else ", another encoder than the paper's AfriBERTa"
-    if len(bases) > 1 and 0 < own < len(bases):
-        other = ", of which not all are the paper's AfriBERTa"
-    elif len(bases) > 1 and not own:
-        other = ", other encoders than the paper's AfriBERTa"
+    own = ["afriberta" in base.lower() for base, _ in bases]
+    other = ", of which not all are the paper's AfriBERTa"
+    if not any(own):
+        other = f", {'another encoder' if len(bases) == 1 else 'other encoders'} than the paper's AfriBERTa"
     evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
     said = (
         f"Measured on {' and '.join(f'{base} (sha256 {digest})' for base, digest in bases)}"
-        f"{made and f' after {made}'}{other}, "
+        f"{made and f' after {made}'}{'' if all(own) else other}, "
         f"trained on {trained_on(first)}{evaluated}: "
         f"{', '.join(languages)}; {scope(rows)}; {number(seeds, 'seed')}."
     )

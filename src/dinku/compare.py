@@ -327,8 +327,11 @@ def _name(row: Row) -> Hashable:
 
 
 def _learnt_from(row: Row) -> str:
-    """The fingerprint of the train split, as far as that was kept."""
-    return next((training.consumes["train"] for training in row.trainings if "train" in training.consumes), "")
+    """The fingerprint of the train split, as far as that was kept.
+
+    It is that of the last training, which reads tags: an earlier one may have read the words alone, which have another.
+    """
+    return next((each.consumes["train"] for each in reversed(row.trainings) if "train" in each.consumes), "")
 
 
 def _by_content(rows: Sequence[Row]) -> list[list[Row]]:

@@ -6,7 +6,7 @@ Pure: the same rows in any order give the same bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
@@ -111,11 +111,8 @@ def _part(rows: Sequence[Row]) -> str:
     """What is to be said wherever a study is named: that it is about the embedded sample, or about some sentences alone."""
     if is_sample(rows):
         return " (sample)"
-    return " (some of the sentences)" if any(row.sentences < row.sentences_in_split for row in _quality(rows)) else ""
-
-
-def _quality(rows: Iterable[Row]) -> Iterator[Row]:
-    return (row for row in rows if row.kind == "quality")
+    some = any(row.kind == "quality" and row.sentences < row.sentences_in_split for row in rows)
+    return " (some of the sentences)" if some else ""
 
 
 def _agreed(told: Iterable[tuple[str, Verdict]], notes: Mapping[str, str]) -> str:

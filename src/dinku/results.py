@@ -287,7 +287,7 @@ class Results:
         version = (self._known.get("version"), counts.stat().st_mtime_ns if counts.exists() else None)
         if self._known.get("complete_version") != version or version[0] is None:
             entries = os.scandir(counts) if counts.exists() else ()
-            there = {entry.name for entry in entries if entry.is_file() and entry.stat().st_size}
+            there = {entry.name for entry in entries if entry.is_file()}
             keys = frozenset(row.key for row in rows if row.kind != "quality" or row.counts_file in there)
             self._known.update(complete_version=version, complete=keys)
         found: frozenset[tuple[str, ...]] = self._known["complete"]
