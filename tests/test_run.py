@@ -109,6 +109,9 @@ def test_what_can_not_end_well_is_refused_before_it_starts(runner: Runner, home:
         "  - arm: none\n    steps: []": r"small \(none\): no step gives encoder, an encoder without tags, any; add FineTune",
         "  - arm: few\n    steps: [TrimVocabulary: {size: 3}, FineTune: {epochs: 1}]": "size is 3, and 5 special tokens stay",
         "  - arm: gone\n    steps: [FineTune: {epochs: 1}, KeepLayers: {keep: [7]}]": r"small \(gone\): steps.1: KeepLayers: ",
+        "  - arm: all\n    steps: [PruneHeads: {heads: 100}, FineTune: {epochs: 1}]": (
+            r"small \(all\): steps.0: PruneHeads: heads is 100, more than the 4 heads of a layer; give at most 4"
+        ),
         "  - arm: dumb\n    steps: [Distil: {epochs: 1}]": r"small \(dumb\): steps.0: Distil: the teacher has no tags",
         "  - arm: odd\n    steps: [FineTune: {epochs: 1}, Distil: {relations: 1, relation_heads: 3}]": (
             r"small \(odd\): steps.1: Distil: relation_heads is 3, which doesn't divide queries of 16 numbers; choose"

@@ -359,6 +359,16 @@ class Matched(Repeated):
         return layers
 
 
+def no_more(method: Any, name: str, most: int, things: str) -> None:
+    """Raise `DinkuError` where the field ``name`` asks to keep more than the ``most`` things that there are.
+
+    As many as there are is fine, and changes nothing.
+    """
+    if (asked := getattr(method, name)) > most:
+        problem = f"{name} is {asked:,}, more than {things}"
+        raise DinkuError(problem, where=type(method).__name__, remedy=f"give at most {most:,}")
+
+
 def _own_vocabulary(method: Any) -> bool:
     return bool(getattr(method, "vocabulary", 0))
 
