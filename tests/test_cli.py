@@ -94,6 +94,31 @@ def test_score_prints_the_json_that_others_rely_on(dinku: Command, tmp_path: Pat
     assert "66.67" in out
 
 
+def test_score_of_other_schemes_is_that_of_the_entities(dinku: Command, tmp_path: Path) -> None:
+    files = {
+        "iob2": "a B-PER\nb I-PER\nc O\nd B-LOC\n",
+        "io": "a I-PER\nb I-PER\nc O\nd I-LOC\n",
+        "bilou": "a B-PER\nb L-PER\nc O\nd U-LOC\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for gold, found, strict, said in (
+        ("io", "io", 1.0, "io: its tags are in IO; read as IOB2, with the same entities"),
+        ("bilou", "bilou", 1.0, "bilou: its tags are in BILOU; read as IOB2, with the same entities"),
+        ("io", "iob2", 1.0, "io: its tags are in IO; read as IOB2"),
+        ("iob2", "bilou", 1.0, "bilou: its tags are in BILOU; read as IOB2"),
+        ("iob2", "io", 0.0, "io: every entity begins with I-, as in IO; read as IOB2, so strict F1 counts none"),
+    ):
+        status, out, err = dinku("score", gold, found, "--json")
+        document = json.loads(out)
+        assert (status, document["default"]["f1"], document["strict"]["f1"]) == (0, 1.0, strict), (gold, found)
+        assert err.startswith(f"dinku: warning: {said}")
+        assert err.count("\n") == 1
+    status, out, err = dinku("data", "check", "io", "--json")
+    (split,) = json.loads(out)["splits"].values()
+    assert (split["orphan_tags"], err.count("its tags are in IO")) == (0, 1)
+
+
 def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) -> None:
     for layers, millions in ((10, 125.05), (4, 82.5)):
         folder = tmp_path / f"layers-{layers}"
@@ -604,7 +629,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such file", lambda: ["score", "gold", "pred"], "gold: isn't there"),
     ("a folder for a file", lambda: ["score", ".", "."], ".: is a folder"),
     ("columns change", lambda: ["score", make("g", "a O\nb x y O\n"), "g"], "g:2: "),
-    ("no IOB2 tag", lambda: ["score", make("g", "a O\nb S-PER\n"), "g"], "g:2: "),
+    ("no IOB2 tag", lambda: ["score", make("g", "a O\nb X-PER\n"), "g"], "g:2: "),
     ("NUL bytes", lambda: ["score", make("g", b"a O\nb\0 O\n"), "g"], "g:2: "),
     ("not UTF-8", lambda: ["score", make("g", b"a O\n\xff\xfe O\n"), "g"], "g:2: "),
     ("an empty device", lambda: ["data", "check", "/dev/null"], "/dev/null: is neither a file nor a folder; save"),

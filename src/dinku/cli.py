@@ -260,6 +260,7 @@ def data_check(
         encoder = _encoder(model)
         whole_encoder = _encoder(before) if before else None
     loaded = sources.whole(corpus)
+    _warn(note for parts in loaded.values() for part in parts.values() for note in part.notes)
     found, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
         for split, parts in loaded.items():
@@ -392,11 +393,16 @@ def score(
     pred: Annotated[Path, typer.Argument(metavar="PRED", help="A CoNLL file of the same words.")],
     as_json: AsJson = False,
 ) -> None:
-    """Span F1 of one CoNLL file against another."""
+    """Span F1 of one CoNLL file against another.
+
+    Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. Where GOLD is in IOB2, PRED's B- and I- are, too.
+    """
     from dinku.corpus import read
     from dinku.score import align, count, document
 
-    reference, predicted = read(gold), read(pred)
+    reference = read(gold)
+    predicted = read(pred, iob2=bool(reference.labels) and not reference.notes)  # what I-X alone mean, gold tells
+    _warn([*reference.notes, *(note for note in predicted.notes if note not in reference.notes)])
     align(reference, predicted)
     counts = count([s.tags or () for s in reference], [s.tags or () for s in predicted])
     _scores(document(counts), as_json, title=f"{pred} against {gold}")
@@ -445,6 +451,7 @@ def evaluate(
     if changed and not against:
         raise DinkuError("there is no other tagger", where="--changed", remedy="name one to --against")
     data = sources.load(corpus, split)
+    _warn(data.notes)
     splits = sources.splits(corpus) if detail or perturbations else ()
     others = {name: sources.load(corpus, name) for name in splits if name != data.split}
     train = others.pop("train", None)
@@ -548,6 +555,7 @@ def bench(
     from dinku.measure import available_threads
 
     data = sources.load(corpus, split)
+    _warn(data.notes)
     texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
     with watching() as report:
         told = benchmark.bench(

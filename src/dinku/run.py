@@ -324,7 +324,10 @@ class Runner:
     @property
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
-        told = [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        learnt = [split for data in self.data.values() for split in (data.train, data.dev) if split]
+        tested = [subject.whole for subjects in self.evaluated.values() for subject in subjects]
+        told = [note for corpus in (*learnt, *tested) for note in corpus.notes]
+        told += [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
         if (timing := self.study.latency) and all(p.entry.arm != timing.reference for p in self.prepared):
             told.append(
                 f"nothing is timed: {timing.reference!r}, to be timed against, isn't of this section's encoders"
