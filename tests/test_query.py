@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -139,3 +140,15 @@ def test_parquet_holds_every_record(made: Made, tmp_path: Path) -> None:
     assert [line["address"] for line in back] == [record["address"] for record in found]
     assert [line["values.kept"] for line in back[:4]] == ["[0, 1]", "3", "all", None]
     assert back[0]["f1_default"] == found[0]["f1_default"]
+
+
+def test_csv_holds_no_formula_and_is_read_back() -> None:
+    texts = ["=1+1", "+a", "-b", "@SUM(1)", "\t=1", "\r=1", "'=1", "''-x", "-1.5x", "-1_0"]
+    plain = ["a=1", "", "'a", "-1.5", "+2e-3", "a-b"]
+    found = [{"arm": text, "=head": number} for text, number in zip(texts + plain, range(-3, 99), strict=False)]
+    read = list(csv.reader(io.StringIO(query.as_csv(found), newline="")))
+    assert read[0] == ["arm", "'=head"]
+    assert [row[0] for row in read[1:]] == [f"'{text}" for text in texts] + plain
+    assert [int(row[1]) for row in read[1:]] == [row["=head"] for row in found]
+    back = [re.sub(r"^'(?='*[=+\-@\t\r\n])", "", row[0]) for row in read[1:]]
+    assert back == texts + plain

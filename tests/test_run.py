@@ -190,6 +190,31 @@ def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path
             plan(doomed)
 
 
+def test_what_steps_need_of_the_data_is_checked_before_anything_is_trained(runner: Runner, home: Path) -> None:
+    """At the start of a run as by a plan, at any depth; nothing is left in the store."""
+    dense = "  - arm: dense\n    steps: [FineTune: {epochs: 1, batch: 8}]"
+    first = "FineTune: {epochs: 1}"
+    best, inner = "FineTune: {epochs: 1, select: best}", "Distil: {epochs: 1, select: best}"
+    Path("corpus/dev.txt").unlink()
+    for last, said in (
+        ("Quantize: {}", "steps.1: Quantize: there is no dev split; name a corpus that has one"),
+        (best, "steps.1: FineTune: there is no dev split"),
+        (f"Distil: {{student: [{best}]}}", "steps.1: FineTune: there is no dev split"),
+        (f"Distil: {{student: [Distil: {{student: [{inner}]}}]}}", "steps.1: Distil: there is no dev split"),
+        (
+            "FineTune: {epochs: 1, tags: [O, B-PER, I-PER]}",
+            "steps.1: FineTune: corpus: has the tag B-LOC, which isn't among",
+        ),
+    ):
+        doomed = changed(home, dense, f"  - arm: last\n    steps: [{first}, {last}]")
+        for work in (plan, Runner.run):
+            with pytest.raises(DinkuError, match=rf"^small \(last\): {said}"):
+                work(doomed)  # type: ignore[operator]
+    assert not (home / "store").exists()
+    fine = changed(home, dense, f"  - arm: last\n    steps: [{first}, FineTune: {{epochs: 0, tags: [O, B-PER]}}]")
+    assert plan(fine)["trainings"] == 2
+
+
 def test_text_in_other_languages_is_warned_of_and_said_in_the_row(runner: Runner, home: Path) -> None:
     tiny_text(Path("text"))
     distil = "Distil: {epochs: 1, batch: 8, transfer: 20, student: [KeepLayers: {keep: [0]}]}"

@@ -500,7 +500,10 @@ def predict(
     model: Model,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE|-]", help="Text as typed, a sentence a line; CoNLL with --conll, or JSON lines."),
+        typer.Argument(
+            metavar="[FILE|-]",
+            help="Text as typed, a sentence a line; with --conll or in FILE.conll CoNLL, with --jsonl or in FILE.jsonl JSON.",
+        ),
     ] = None,
     conll: Annotated[
         bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
@@ -521,7 +524,8 @@ def predict(
     if conll and jsonl:
         raise DinkuError("a file is either", where="--conll --jsonl", remedy="give one of them")
     with lines.opened(file) as source, _reading(source) as told:
-        given = (lines.conll if conll else lines.jsonl if jsonl else lines.typed)(told)
+        kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
+        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](told)
         opened = reader.open(model, threads=threads, precision=precision, device=_device(device))
         for line, found in opened.stream(given):
             if form == "jsonl":
@@ -912,7 +916,7 @@ def results_(
     ] = None,
     value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
     across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write CSV there.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write CSV there; ' stands before text that spreadsheets take for a formula.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet there.")] = None,
     merge: Annotated[Path | None, typer.Option("--merge", help="Write all these rows into one folder of rows.")] = None,
     as_json: AsJson = False,

@@ -133,12 +133,17 @@ class Corpus:
         """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
         return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
 
+    def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
+        """Raise `DinkuError` where a word has a tag that isn't among a head's ``tags``."""
+        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(tags)):
+            problem = f"has the tag {unknown[0]}, which isn't among the head's"
+            place = ": ".join(filter(None, [where, self.name]))
+            raise DinkuError(problem, where=place, remedy="name all tags")
+
     def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
         """The number of each word's tag among ``tags``, by sentence."""
+        self.check_tags(tags)
         number = {tag: i for i, tag in enumerate(tags)}
-        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(number)):
-            problem = f"has the tag {unknown[0]}, which isn't among the head's"
-            raise DinkuError(problem, where=self.name, remedy="name all tags")
         return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -170,12 +171,29 @@ def columns(found: Iterable[Record]) -> list[str]:
 
 
 def as_csv(found: Sequence[Record]) -> str:
-    """CSV, a line a record."""
+    """CSV, a line a record.
+
+    Text that a spreadsheet would take for a formula, as it begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break, has a
+    ``'`` put before it; so has text that begins with that and a ``'`` already. Numbers stay numbers. Whoever reads a cell
+    back drops one ``'`` where nothing but ``'`` stands before such a character.
+    """
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns(found), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
+    writer = csv.writer(file, lineterminator="\n")
+    heads = columns(found)
+    writer.writerow(map(_no_formula, heads))
+    writer.writerows([_no_formula(record.get(name)) for name in heads] for record in found)
     return file.getvalue()
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+def _no_formula(cell: Any) -> Any:
+    """A cell that no spreadsheet computes."""
+    if not isinstance(cell, str) or not _FORMULA.match(cell) or _NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
 
 
 def write_parquet(found: Sequence[Record], path: Path) -> None:
