@@ -22,10 +22,12 @@ from transformers import AutoConfig, AutoModelForTokenClassification
 
 from dinku import corpus as corpora
 from dinku import sources
+from dinku.bench import bench
 from dinku.cli import main
 from dinku.corpus import Sentence, read, write
+from dinku.errors import DinkuError
 from dinku.sources import Source
-from dinku.terminal import watching
+from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
@@ -92,6 +94,31 @@ def test_score_prints_the_json_that_others_rely_on(dinku: Command, tmp_path: Pat
     status, out, err = dinku("score", "gold.txt", "found.txt")
     assert status == 0
     assert "66.67" in out
+
+
+def test_score_of_other_schemes_is_that_of_the_entities(dinku: Command, tmp_path: Path) -> None:
+    files = {
+        "iob2": "a B-PER\nb I-PER\nc O\nd B-LOC\n",
+        "io": "a I-PER\nb I-PER\nc O\nd I-LOC\n",
+        "bilou": "a B-PER\nb L-PER\nc O\nd U-LOC\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    for gold, found, strict, said in (
+        ("io", "io", 1.0, "io: its tags are in IO; read as IOB2, with the same entities"),
+        ("bilou", "bilou", 1.0, "bilou: its tags are in BILOU; read as IOB2, with the same entities"),
+        ("io", "iob2", 1.0, "io: its tags are in IO; read as IOB2"),
+        ("iob2", "bilou", 1.0, "bilou: its tags are in BILOU; read as IOB2"),
+        ("iob2", "io", 0.0, "io: every entity begins with I-, as in IO; read as IOB2, so strict F1 counts none"),
+    ):
+        status, out, err = dinku("score", gold, found, "--json")
+        document = json.loads(out)
+        assert (status, document["default"]["f1"], document["strict"]["f1"]) == (0, 1.0, strict), (gold, found)
+        assert err.startswith(f"dinku: warning: {said}")
+        assert err.count("\n") == 1
+    status, out, err = dinku("data", "check", "io", "--json")
+    (split,) = json.loads(out)["splits"].values()
+    assert (split["orphan_tags"], err.count("its tags are in IO")) == (0, 1)
 
 
 def test_inspect_on_afriberta_large_and_small(dinku: Command, tmp_path: Path) -> None:
@@ -330,7 +357,7 @@ def test_rows_are_filtered_grouped_and_merged(
     assert "2 rows of small" in out
     for asked in ((), ("--by", "arm", "--across", "language")):
         status, out, _ = dinku("results", "small", "--where", "language=three", *asked)
-        assert (status, out) == (0, "none of 2 rows meets --where\n")
+        assert (status, out) == (0, "none of 2 rows meets --where; language holds one, two\n")
     _, out, _ = dinku("results", "small", "--csv", "rows.csv")
     assert out == "2 rows in rows.csv\n"
     assert Path("rows.csv").read_text().splitlines()[0].startswith("kind,study,arm,")
@@ -604,7 +631,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such file", lambda: ["score", "gold", "pred"], "gold: isn't there"),
     ("a folder for a file", lambda: ["score", ".", "."], ".: is a folder"),
     ("columns change", lambda: ["score", make("g", "a O\nb x y O\n"), "g"], "g:2: "),
-    ("no IOB2 tag", lambda: ["score", make("g", "a O\nb S-PER\n"), "g"], "g:2: "),
+    ("no IOB2 tag", lambda: ["score", make("g", "a O\nb X-PER\n"), "g"], "g:2: "),
     ("NUL bytes", lambda: ["score", make("g", b"a O\nb\0 O\n"), "g"], "g:2: "),
     ("not UTF-8", lambda: ["score", make("g", b"a O\n\xff\xfe O\n"), "g"], "g:2: "),
     ("an empty device", lambda: ["data", "check", "/dev/null"], "/dev/null: is neither a file nor a folder; save"),
@@ -661,7 +688,21 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
     ("two formats", lambda: ["predict", "tagger", "-", "--conll", "--jsonl"], "a file is either; give one of them"),
-    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: 0 is no number of threads"),
+    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: can't be 0; give 1 to 4,096"),
+    *(
+        (
+            f"too many threads to {command[0]}",
+            lambda command=command: [*command, "--threads", "20000"],
+            "--threads: can't be 20,000; give 1 to 4,096",
+        )
+        for command in (
+            ["predict", "tagger", "-"],
+            ["serve", "tagger"],
+            ["bench", "tagger", "--corpus", "sample:hau"],
+            ["run", "s.yaml"],
+        )
+    ),
+    ("too many processes", lambda: ["run", "s.yaml", "--processes", "20000"], "--processes: can't be 20,000"),
     (
         "no JSON",
         lambda: ["predict", "tagger", make("t", '{"text": "a"}\n{"te\n'), "--jsonl"],
@@ -924,3 +965,25 @@ def test_help_and_version(dinku: Command) -> None:
     for command in ("inspect", "plan", "run", "report", "claims", "evaluate", "score", "predict"):
         assert command in out
     assert dinku("--version")[:2] == (0, "dinku 0.1.0\n")
+
+
+def test_flags_are_named_here_and_parameters_in_python(dinku: Command) -> None:
+    make("there.txt", GOOD)
+    assert dinku("bench", "tagger", "--corpus", "there.txt", "--rounds", "0")[::2] == (
+        2,
+        "dinku: --rounds: there are 0; give 1 or more\n",
+    )
+    with pytest.raises(DinkuError, match=r"^rounds: there are 0"):
+        bench([], ["a"], threads=1, rounds=0)
+    with pytest.raises(DinkuError, match=r"^threads: can't be 20,000; give 1 to 4,096"):
+        bench([], ["a"], threads=20_000)
+
+
+def test_long_times_are_days() -> None:
+    assert [duration(s) for s in (29, 3000, 3600, 47.9 * 3600, 8646.96 * 3600)] == [
+        "29 s",
+        "50 min",
+        "1 h 0 min",
+        "47 h 54 min",
+        "360 days",
+    ]

@@ -76,7 +76,7 @@ def refusal(data: bytes, **options: object) -> str:
 @given(sentences())
 def test_canonical_text_survives(made: tuple[Sentence, ...]) -> None:
     text = corpus.text(made)
-    again = corpus.parse(text.encode(), "x")
+    again = corpus.parse(text.encode(), "x", iob2=True)  # which a file of a few words may not look like
     assert again.sentences == made
     assert corpus.text(again) == text
 
@@ -96,7 +96,7 @@ def test_other_spellings_mean_the_same(made: tuple[Sentence, ...], newline: str,
         "".join(f"{w}{blank}{middle}{t}{newline}" for w, t in zip(s.words, s.tags or (), strict=True)) for s in made
     ]
     text = newline * 2 + (newline * 3).join(bodies).rstrip("\r\n")
-    read = corpus.parse(b"\xef\xbb\xbf" + text.encode(), "x")
+    read = corpus.parse(b"\xef\xbb\xbf" + text.encode(), "x", iob2=True)
     assert read.sentences == made
     assert read.found == Findings.within(made) + Findings(bom=1)
 
@@ -180,7 +180,7 @@ def test_findings_add_up() -> None:
             b"a NN O\na  O\n",
             "x.txt:2: has 2 columns where line 1 has 3; give every line the same columns, the word first, its tag last",
         ),
-        (b"a O\nb S-PER\n", "x.txt:2: the last column, 'S-PER', is no IOB2 tag; write tags as O, B-X or I-X"),
+        (b"a O\nb X-PER\n", "x.txt:2: the last column, 'X-PER', is no IOB2 tag; write tags as O, B-X or I-X"),
         (b"a B_PER\n", "x.txt:1: the last column, 'B_PER', is no IOB2 tag; write tags as O, B-X or I-X"),
         (b"a O\n\nb o\n", "x.txt:3: the last column, 'o', is no IOB2 tag; write tags as O, B-X or I-X"),
         (
@@ -248,6 +248,42 @@ def test_a_sentence_has_one_tag_a_word() -> None:
     with pytest.raises(DinkuError) as error:
         Sentence(("a", "b"), ("O",))
     assert str(error.value) == "a sentence of 2 words has 1 tags; give one tag a word"
+
+
+IO = "Ade I-PER\nEko I-LOC\nbe O\n\nEko I-LOC\nAde I-PER\nBello I-PER\n"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text"),
+    [
+        ("IO", IO),
+        ("IOB1", f"{IO}Ade B-PER\n"),
+        ("BIOES", "Ade S-PER\nEko S-LOC\nbe O\n\nEko S-LOC\nAde B-PER\nBello E-PER\nAde S-PER\n"),
+        ("BILOU", "Ade U-PER\nEko U-LOC\nbe O\n\nEko U-LOC\nAde B-PER\nBello L-PER\nAde U-PER\n"),
+    ],
+)
+def test_other_schemes_are_read_as_iob2_and_said_so(scheme: str, text: str) -> None:
+    read = corpus.parse(text.encode(), "x.txt")
+    last = () if scheme == "IO" else ("B-PER",)
+    assert [s.tags for s in read] == [("B-PER", "B-LOC", "O"), ("B-LOC", "B-PER", "I-PER", *last)]
+    assert read.notes == (f"x.txt: its tags are in {scheme}; read as IOB2, with the same entities",)
+    assert read.found == Findings()
+    assert Corpus.joined([read, read], "both").notes == read.sample(1, 0).notes == read.notes
+    assert read.without_tags().notes == ()
+
+
+def test_a_file_in_iob2_keeps_its_orphans_and_many_are_said() -> None:
+    few = corpus.parse(b"a B-X\nb O\n" * 20 + b"a I-X\n", "x.txt")
+    assert (few.found.orphan_tags, few.notes, few.sentences[0].tags[-1:]) == (1, (), ("I-X",))  # type: ignore[index]
+    many = corpus.parse(b"a B-X\nb O\na I-X\n", "x.txt")
+    assert many.notes == ("x.txt: 1 of 2 entities begin with I-, the others with B-; read as IOB2",)
+    assert many.sentences[0].tags == ("B-X", "O", "I-X")
+    kept = corpus.parse(b"a I-X\n", "x.txt", iob2=True)
+    assert kept.sentences[0].tags == ("I-X",)
+    assert kept.notes == ("x.txt: every entity begins with I-, as in IO; read as IOB2, so strict F1 counts none",)
+    assert refusal(b"a S-X\nb U-X\n") == (
+        "x.txt: mixes tags of BIOES (S-) and of BILOU (U-); write all tags in one scheme, best in IOB2"
+    )
 
 
 # What is written
@@ -427,6 +463,7 @@ def test_masakhaner_has_the_sentences_it_is_published_with(shared: Path, languag
         assert read.labels == ("DATE", "LOC", "ORG", "PER")
         assert corpus.text(read).rstrip() == path.read_bytes().decode("utf-8-sig").rstrip()
         assert read.found == FOUND.get((language, split), Findings())
+        assert read.notes == ()
 
 
 def test_an_audit_counts_what_is_odd_and_says_where() -> None:

@@ -369,6 +369,11 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match=r"can't be fetched: .*refused.*, 3 times") as told:
         fetch(url, tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
     assert told.value.status == 1
+    (tmp_path / "mine").mkdir()
+    for path in (tmp_path / "a" / "b" / "file", tmp_path / "mine" / "file"):
+        with pytest.raises(DinkuError, match="refused"):
+            fetch(url, path, sha256=DIGEST, size=len(BODY), limits=QUICK)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
     with pytest.raises(DinkuError, match="is no address"):
         fetch("ftp://nowhere/file", tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
 

@@ -121,3 +121,34 @@ def test_three_lines_of_python(tmp_path: Path) -> None:
     assert tagger.precision == "fp32"
     with pytest.raises(AttributeError, match="no attribute 'close'"):
         dinku.close  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_json_and_conll_are_not_taken_for_text() -> None:
+    for data, said in (
+        (
+            b'{"text": "Ade lo"}\n',
+            'holds JSON, whose braces would be tagged as words; add --jsonl, with a line {"text"',
+        ),
+        (b'\n{"id": 3, "sentence": "Ade lo"}', "holds JSON"),
+        (b'[\n  {"text": "Ade lo"}\n]', "holds JSON"),
+        (b"{\n", "holds JSON"),
+        (b"Ade B-PER\nlo O\n\nEko S-LOC\n", "holds CoNLL, whose tags would be tagged as words; add --conll"),
+        (b"Ade\tNN\tB-PER\nlo\tV\tO\n.\t.\tO\n", "holds CoNLL"),
+    ):
+        with pytest.raises(DinkuError) as error:
+            list(lines.typed(source(data)))
+        assert str(error.value).startswith(f"f: {said}")
+    for text in (
+        b"[Ade] lo\nEko\n",
+        b"{Ade} lo\n",
+        b"blood group O\nAde lo Eko .\nvitamin B-12\n",
+        b"",
+        b"\n\nO\nO\nO\n",
+    ):
+        assert [line.text for line in lines.typed(source(text))] == text.decode().split("\n")[:-1]
+
+
+def test_the_end_of_a_files_name_tells_what_it_holds() -> None:
+    kinds = {"a.jsonl": "jsonl", "a.NDJSON": "jsonl", "a.conll": "conll", "a.txt": "typed", "a": "typed", "-": "typed"}
+    assert {name: lines.kind_of(Path(name)) for name in kinds} == kinds
+    assert lines.kind_of(None) == "typed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import chain, cycle, pairwise
@@ -39,6 +40,7 @@ from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
+from dinku.shape import Layer
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
@@ -93,7 +95,7 @@ NOTHING: dict[str, Method] = {
     "NarrowFeedForward": NarrowFeedForward(24, multiple=8),
     "NarrowHidden": NarrowHidden(16),
     "FactorizeEmbeddings": FactorizeEmbeddings(16),
-    "TrimVocabulary": TrimVocabulary(1000),
+    "TrimVocabulary": TrimVocabulary(82),
     "Sparsify": Sparsify(0.0),
     "FineTune": FineTune(epochs=0, tags=("O", "B-LOC", "I-LOC", "B-PER", "I-PER")),
 }
@@ -160,17 +162,77 @@ def refusal(method: Method, tagger: Tagger) -> str:
         return "heads is 8, which doesn't divide"
     if len(set(tagger.shape.layers)) > 1 and isinstance(method, KeepLayers) and method.layers:
         return "the layers differ in size, so that the size of 1 depends on which"
+    try:
+        method.declare(tagger.shape)
+    except DinkuError as error:
+        if ", more than the " in error.problem:
+            return re.escape(error.problem)
     tagged = tagger.shape.with_tags(5)
     if not tagger.tags and "taylor" in fields and method.declare(tagged) != tagged:
         return "the tagger has no tags, whose loss it asks for; fine-tune it first"
     return ""
 
 
-def test_a_rank_that_is_no_lower_changes_nothing(data: Data) -> None:
+STUDYING = Distil(epochs=1)
+UNEVEN = (Layer(4, 4, 24), Layer(3, 4, 16))
+
+
+@pytest.mark.parametrize(
+    ("method", "layers", "said"),
+    [
+        (PruneHeads(100), (), "PruneHeads: heads is 100, more than the 4 heads of a layer; give at most 4"),
+        (PruneHeads(5), UNEVEN, "PruneHeads: heads is 5, more than the 4 heads of a layer; give at most 4"),
+        (
+            PruneHeads(4, spread="uneven", importance="activation"),
+            UNEVEN,
+            "PruneHeads: heads is 4, more than the mean of the layers' heads, 3.5; give at most 3",
+        ),
+        (
+            NarrowFeedForward(100_000),
+            (),
+            "NarrowFeedForward: width is 100,000, more than the 24 neurons of a layer; give at most 24",
+        ),
+        (
+            NarrowFeedForward(24, spread="uneven", multiple=4),
+            UNEVEN,
+            "NarrowFeedForward: width is 24, more than the mean of the layers' neurons, 20.0; give at most 20",
+        ),
+        (NarrowHidden(17), (), "NarrowHidden: hidden is 17, more than the 16 coordinates that there are; give at most"),
+        (
+            FactorizeEmbeddings(384),
+            (),
+            "FactorizeEmbeddings: rank is 384, more than the rank that word embeddings have, 16; give at most 16",
+        ),
+        (
+            TrimVocabulary(250_002),
+            (),
+            "TrimVocabulary: size is 250,002, more than the vocabulary's 82 rows; give at most 82",
+        ),
+        (KeepLayers(layers=3), (), "KeepLayers: layers is 3, more than the 2 layers that there are; give at most 2"),
+        (KeepLayers((0, 2)), (), "KeepLayers: there is no layer 2 among 2; number them from 0 to 1"),
+        (RegroupHeads(32), (), "RegroupHeads: heads is 32, which doesn't divide 16"),
+    ],
+    ids=str,
+)
+def test_more_than_there_is_is_refused_and_as_much_is_fine(method: Any, layers: tuple[Layer, ...], said: str) -> None:
+    """`declare` says it, and so a plan; a student is refused alike, and so is `apply`."""
+    tagger = tiny_tagger()
+    shape = replace(tagger.shape, layers=layers) if layers else tagger.shape
+    with pytest.raises(DinkuError) as told:
+        method.declare(shape)
+    assert str(told.value).startswith(said)
+    with pytest.raises(DinkuError, match=re.escape(told.value.problem)):
+        replace(STUDYING, student=(method,)).declare(shape)
+    if not layers:
+        with pytest.raises(DinkuError, match=re.escape(told.value.problem)):
+            method.apply(tagger, tiny_data(), ONE)
+
+
+def test_as_high_a_rank_as_there_is_changes_nothing(data: Data) -> None:
     small = FactorizeEmbeddings(8).apply(tiny_tagger(), data, ONE)
-    for rank in (8, 10):
-        assert FactorizeEmbeddings(rank).apply(small, data, ONE) is small
-        check_law(FactorizeEmbeddings(rank), small.shape, small.shape)
+    assert FactorizeEmbeddings(8).apply(small, data, ONE) is small
+    with pytest.raises(DinkuError, match="rank is 10, more than the rank that word embeddings have, 8; give at most 8"):
+        FactorizeEmbeddings(10).apply(small, data, ONE)
 
 
 def test_matrices_whose_sizes_data_will_tell_round_either_way() -> None:

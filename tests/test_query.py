@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from test_claims import Made, counts_of
 
 from dinku import query
 from dinku.errors import DinkuError
+from dinku.methods import from_json
 from dinku.results import Failure, Results, environment, totals
 
 
@@ -33,7 +35,7 @@ def test_conditions_are_met_all_and_on_one_column_any(made: Made) -> None:
     assert len(query.chosen(found, ["language=hau", "language=swa"])) == 12
     assert len(query.chosen(found, ["sparsity=0.90", "kind=latency"])) == 2
     assert query.chosen(found, ["arm=before", "seed=2"]) == []
-    with pytest.raises(DinkuError, match="--where: there is no column colour; choose of kind, study, arm"):
+    with pytest.raises(DinkuError, match="where: there is no column colour; choose of kind, study, arm"):
         query.chosen(found, ["colour=red"])
     with pytest.raises(DinkuError, match="'arm' is no condition; write column=value"):
         query.chosen(found, ["arm"])
@@ -139,3 +141,26 @@ def test_parquet_holds_every_record(made: Made, tmp_path: Path) -> None:
     assert [line["address"] for line in back] == [record["address"] for record in found]
     assert [line["values.kept"] for line in back[:4]] == ["[0, 1]", "3", "all", None]
     assert back[0]["f1_default"] == found[0]["f1_default"]
+
+
+def test_csv_holds_no_formula_and_is_read_back() -> None:
+    texts = ["=1+1", "+a", "-b", "@SUM(1)", "\t=1", "\r=1", "'=1", "''-x", "-1.5x", "-1_0"]
+    plain = ["a=1", "", "'a", "-1.5", "+2e-3", "a-b"]
+    found = [{"arm": text, "=head": number} for text, number in zip(texts + plain, range(-3, 99), strict=False)]
+    read = list(csv.reader(io.StringIO(query.as_csv(found), newline="")))
+    assert read[0] == ["arm", "'=head"]
+    assert [row[0] for row in read[1:]] == [f"'{text}" for text in texts] + plain
+    assert [int(row[1]) for row in read[1:]] == [row["=head"] for row in found]
+    back = [re.sub(r"^'(?='*[=+\-@\t\r\n])", "", row[0]) for row in read[1:]]
+    assert back == texts + plain
+
+
+def test_a_typing_mistake_gets_a_suggestion(made: Made) -> None:
+    found = query.records(made.results.rows())
+    with pytest.raises(DinkuError, match=r"there is no column langage; did you mean language\? choose of kind"):
+        query.chosen(found, ["langage=hau"])
+    assert query.unmet(found, ["arm=before", "language=hua"]) == "did you mean hau? language holds hau, swa"
+    assert query.unmet(found, ["arm=before", "seed=7"]).startswith("seed holds 0, 1")
+    assert query.unmet(found, ["arm=dense", "sparsity=0.9"]) == "each is met by some row, but no row meets all"
+    with pytest.raises(DinkuError, match=r"there is no method 'FineTun'; did you mean FineTune\? use one of Distil"):
+        from_json({"FineTun": {}})

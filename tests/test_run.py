@@ -109,6 +109,9 @@ def test_what_can_not_end_well_is_refused_before_it_starts(runner: Runner, home:
         "  - arm: none\n    steps: []": r"small \(none\): no step gives encoder, an encoder without tags, any; add FineTune",
         "  - arm: few\n    steps: [TrimVocabulary: {size: 3}, FineTune: {epochs: 1}]": "size is 3, and 5 special tokens stay",
         "  - arm: gone\n    steps: [FineTune: {epochs: 1}, KeepLayers: {keep: [7]}]": r"small \(gone\): steps.1: KeepLayers: ",
+        "  - arm: all\n    steps: [PruneHeads: {heads: 100}, FineTune: {epochs: 1}]": (
+            r"small \(all\): steps.0: PruneHeads: heads is 100, more than the 4 heads of a layer; give at most 4"
+        ),
         "  - arm: dumb\n    steps: [Distil: {epochs: 1}]": r"small \(dumb\): steps.0: Distil: the teacher has no tags",
         "  - arm: odd\n    steps: [FineTune: {epochs: 1}, Distil: {relations: 1, relation_heads: 3}]": (
             r"small \(odd\): steps.1: Distil: relation_heads is 3, which doesn't divide queries of 16 numbers; choose"
@@ -185,6 +188,31 @@ def test_students_share_their_teacher_and_its_answers(runner: Runner, home: Path
         doomed = Runner(Study.read("s.yaml"), runner.store, runner.results)
         with pytest.raises(DinkuError, match=said):
             plan(doomed)
+
+
+def test_what_steps_need_of_the_data_is_checked_before_anything_is_trained(runner: Runner, home: Path) -> None:
+    """At the start of a run as by a plan, at any depth; nothing is left in the store."""
+    dense = "  - arm: dense\n    steps: [FineTune: {epochs: 1, batch: 8}]"
+    first = "FineTune: {epochs: 1}"
+    best, inner = "FineTune: {epochs: 1, select: best}", "Distil: {epochs: 1, select: best}"
+    Path("corpus/dev.txt").unlink()
+    for last, said in (
+        ("Quantize: {}", "steps.1: Quantize: there is no dev split; name a corpus that has one"),
+        (best, "steps.1: FineTune: there is no dev split"),
+        (f"Distil: {{student: [{best}]}}", "steps.1: FineTune: there is no dev split"),
+        (f"Distil: {{student: [Distil: {{student: [{inner}]}}]}}", "steps.1: Distil: there is no dev split"),
+        (
+            "FineTune: {epochs: 1, tags: [O, B-PER, I-PER]}",
+            "steps.1: FineTune: corpus: has the tag B-LOC, which isn't among",
+        ),
+    ):
+        doomed = changed(home, dense, f"  - arm: last\n    steps: [{first}, {last}]")
+        for work in (plan, Runner.run):
+            with pytest.raises(DinkuError, match=rf"^small \(last\): {said}"):
+                work(doomed)  # type: ignore[operator]
+    assert not (home / "store").exists()
+    fine = changed(home, dense, f"  - arm: last\n    steps: [{first}, FineTune: {{epochs: 0, tags: [O, B-PER]}}]")
+    assert plan(fine)["trainings"] == 2
 
 
 def test_text_in_other_languages_is_warned_of_and_said_in_the_row(runner: Runner, home: Path) -> None:

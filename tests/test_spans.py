@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import IOB2, Entities
+from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Entities
 
 from dinku.errors import DinkuError
-from dinku.spans import Span, is_iob2_tag, orphans, spans, tags
+from dinku.spans import Span, as_iob2, is_iob2_tag, orphans, scheme_of, spans, tags
 
 TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-DATE", "I-DATE"]), max_size=12)
 
@@ -120,3 +120,71 @@ def test_tags_refuses_labels_that_cannot_stand_in_a_tag() -> None:
     with pytest.raises(DinkuError) as error:
         tags([Span(0, 1, "a place")], 1)
     assert str(error.value) == ("span 0–1 a place: 'a place' can't stand in a tag; give a label without white space")
+
+
+# Other schemes
+
+LABELS = st.sampled_from(["PER", "LOC"])
+
+
+@st.composite
+def spanned(draw: st.DrawFn) -> tuple[list[Span], int]:
+    """Spans of a sentence, side by side or apart."""
+    out, at = [], 0
+    for gap, length, label in draw(st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), LABELS), max_size=5)):
+        out.append(Span(at + gap, at + gap + length, label))
+        at += gap + length
+    return out, at + draw(st.integers(0, 1))
+
+
+def written(made: list[Span], length: int, scheme: str) -> list[str]:
+    """Tags of spans by the textbook."""
+    out = ["O"] * length
+    for number, (start, end, label) in enumerate(made):
+        touches = number > 0 and made[number - 1][1:] == (start, label)
+        single, last = {"BIOES": "SE", "BILOU": "UL"}.get(scheme, "BI")
+        letters = [*"B", *"I" * (end - start - 2), last] if end - start > 1 else [single]
+        if scheme == "IO" or (scheme == "IOB1" and not touches):
+            letters[0] = "I"
+        out[start:end] = [f"{letter}-{label}" for letter in letters]
+    return out
+
+
+@given(st.lists(spanned(), min_size=1, max_size=4), st.sampled_from(["IOB2", "IO", "IOB1", "BIOES", "BILOU"]))
+def test_the_same_spans_in_any_scheme_are_what_seqeval_reads(made: list[tuple[list[Span], int]], scheme: str) -> None:
+    sentences = [written(*sentence, scheme) for sentence in made]
+    found = scheme_of(sentences, {tag for tags in sentences for tag in tags})
+    classes = {"IOB2": IOB2, "IO": IOB1, "IOB1": IOB1, "BIOES": IOBES, "BILOU": BILOU}
+    expected = [
+        [Span(e.start, e.end, e.tag) for e in sentence]
+        for sentence in Entities(sentences, classes[scheme], delimiter="-").entities
+    ]
+    after = [as_iob2(tags) if found != "IOB2" else tuple(tags) for tags in sentences]
+    assert [spans(tags, strict=True) for tags in after] == [spans(tags) for tags in after] == expected
+    if scheme != "IO":  # which tells nothing of spans side by side
+        assert expected == [sentence for sentence, _ in made]
+
+
+@given(st.sampled_from(["IES", "LU"]), st.data())
+def test_any_tags_of_other_schemes_are_read_as_seqeval_reads_them(letters: str, data: st.DataObject) -> None:
+    tag = st.builds("{}-{}".format, st.sampled_from(f"BI{letters}"), LABELS) | st.just("O")
+    tags = data.draw(st.lists(tag, max_size=8))
+    theirs = [tag.translate({ord("L"): "E", ord("U"): "S"}) if tag[:2] in ("L-", "U-") else tag for tag in tags]
+    theirs = [f"{new[0]}{old[1:]}" for new, old in zip(theirs, tags, strict=True)]
+    found = spans(as_iob2(tags))
+    assert [(s.label, s.start, s.end - 1) for s in found] == get_entities(theirs)
+
+
+def test_which_scheme_a_file_is_in() -> None:
+    def scheme(*sentences: str) -> str:
+        tagged = [text.split() for text in sentences]
+        return scheme_of(tagged, {tag for tags in tagged for tag in tags})
+
+    assert scheme("O O") == scheme("O B-X I-X") == scheme("B-X B-X", "I-X") == "IOB2"
+    assert scheme(*["I-X"] * 99, "O B-X") == "IOB2"  # what IOB1 never has
+    assert scheme("O I-X I-X", "I-Y") == "IO"
+    assert scheme("O I-X B-X", "I-Y") == "IOB1"
+    assert scheme("O S-X") == scheme("B-X E-X") == "BIOES"
+    assert scheme("O U-X") == scheme("B-X L-X") == "BILOU"
+    with pytest.raises(DinkuError, match=r"mixes tags of BIOES \(E-\) and of BILOU \(U-\); write all tags in one"):
+        scheme("B-X E-X U-X")

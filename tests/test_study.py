@@ -287,3 +287,10 @@ def refused(
     assert told.count("\n") == 1
     assert len(told) < 400
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("path", [r"C:\work\mine.yaml", "c:/work/mine.yaml"])
+def test_a_path_on_windows_is_no_section(path: str) -> None:
+    with pytest.raises(DinkuError) as error:
+        Study.read(path)
+    assert str(error.value).startswith(f"{path}: no such study; name a YAML file")

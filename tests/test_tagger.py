@@ -10,11 +10,13 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import sentencepiece
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForMaskedLM,
@@ -419,7 +421,7 @@ def test_a_broken_folder_is_one_line(name: str, said: str, tmp_path: Path) -> No
     assert "\n" not in text
 
 
-def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path) -> None:
+def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DinkuError, match="there is no such model; name a folder"):
         Tagger.load("nowhere")
     (tmp_path / "file").write_text("x")
@@ -427,6 +429,11 @@ def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path) -> None:
         Tagger.load(tmp_path / "file")
     with pytest.raises(DinkuError, match="isn't in the Hub's cache"):
         Tagger.load("castorini/afriberta_small")
+    monkeypatch.delenv("DINKU_OFFLINE", raising=False)
+    for error in (LocalEntryNotFoundError("no answer"), ConnectionError(111, "refused")):
+        monkeypatch.setattr("huggingface_hub.snapshot_download", Mock(side_effect=error))
+        with pytest.raises(DinkuError, match="and the Hub can't be reached; check the connection, the proxy or HF_END"):
+            model_folder("castorini/afriberta_small")
     with pytest.raises(DinkuError, match="is an encoder without tags; fine-tune it first"):
         tiny_tagger(tags=()).tag([Sentence(("a",))])
     shutil.copytree(tiny_tagger().save(tmp_path / "t"), home / "models" / "mine")

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.measure import interleaved
+from dinku.measure import check_threads, interleaved
 from dinku.predict import Line
 from dinku.results import environment
 
@@ -183,13 +183,13 @@ def bench(
 ) -> dict[str, Any]:
     """`compare` of models by name, over texts, on ``threads`` threads each. Raises `DinkuError` where one can't be opened."""
     for name, value in (
-        ("--rounds", rounds),
-        ("--threads", threads),
-        ("--batch", min(batches)),
-        ("--corpus", len(texts)),
+        ("rounds", rounds),
+        ("batches", min(batches, default=0)),
+        ("texts", len(texts)),
     ):
         if value < 1:
             raise DinkuError(f"there are {value}", where=name, remedy="give 1 or more")
+    check_threads(threads, where="threads")
     asked = {"texts": list(texts), "threads": threads, "precision": precision}
     with ExitStack() as stack:
         running = [stack.enter_context(contestant(model, COMMAND, asked)) for model in models]

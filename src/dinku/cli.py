@@ -52,7 +52,17 @@ Corpora = Annotated[
 Precision = Annotated[
     str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
 ]
-Threads = Annotated[int | None, typer.Option(help="All cores unless told otherwise.")]
+
+
+def _bounded(given: typer.CallbackParam, asked: int | None) -> int | None:
+    """The value of an option that says how many threads or processes, refused where no machine has so many."""
+    from dinku.measure import check_threads
+
+    check_threads(asked, where=given.opts[0])
+    return asked
+
+
+Threads = Annotated[int | None, typer.Option(callback=_bounded, help="All cores unless told otherwise.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU where there is one.")]
 StudyFile = Annotated[
     Path,
@@ -96,7 +106,7 @@ def main() -> None:
     except DinkuError as error:
         if debug:
             traceback.print_exc()
-        status = _failed(str(error), error.status)
+        status = _failed(_with_flags(error), error.status)
     except TyperException as error:
         status = _failed(error.format_message(), 2)
     except ModuleNotFoundError as error:
@@ -115,6 +125,18 @@ def main() -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         status = _failed(f"{reason}; run it with --debug to see where", 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+# What parameters of the Python API, which errors name, are called here where that is another name.
+_FLAGS = {"batches": "--batch", "texts": "--corpus", "force=True": "--force"}
+_PARAMETERS = ("across", "by", "device", "precision", "rounds", "threads", "value", "where")
+_FLAGS |= {name: f"--{name}" for name in _PARAMETERS}
+
+
+def _with_flags(error: DinkuError) -> str:
+    """An error as the command line tells it: with flags where it names parameters."""
+    remedy = error.remedy.replace("force=True", _FLAGS["force=True"])
+    return str(DinkuError(error.problem, where=_FLAGS.get(error.where, error.where), remedy=remedy))
 
 
 def _wait_briefly() -> None:
@@ -260,6 +282,7 @@ def data_check(
         encoder = _encoder(model)
         whole_encoder = _encoder(before) if before else None
     loaded = sources.whole(corpus)
+    _warn(note for parts in loaded.values() for part in parts.values() for note in part.notes)
     found, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
         for split, parts in loaded.items():
@@ -392,11 +415,16 @@ def score(
     pred: Annotated[Path, typer.Argument(metavar="PRED", help="A CoNLL file of the same words.")],
     as_json: AsJson = False,
 ) -> None:
-    """Span F1 of one CoNLL file against another."""
+    """Span F1 of one CoNLL file against another.
+
+    Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. Where GOLD is in IOB2, PRED's B- and I- are, too.
+    """
     from dinku.corpus import read
     from dinku.score import align, count, document
 
-    reference, predicted = read(gold), read(pred)
+    reference = read(gold)
+    predicted = read(pred, iob2=bool(reference.labels) and not reference.notes)  # what I-X alone mean, gold tells
+    _warn([*reference.notes, *(note for note in predicted.notes if note not in reference.notes)])
     align(reference, predicted)
     counts = count([s.tags or () for s in reference], [s.tags or () for s in predicted])
     _scores(document(counts), as_json, title=f"{pred} against {gold}")
@@ -445,6 +473,7 @@ def evaluate(
     if changed and not against:
         raise DinkuError("there is no other tagger", where="--changed", remedy="name one to --against")
     data = sources.load(corpus, split)
+    _warn(data.notes)
     splits = sources.splits(corpus) if detail or perturbations else ()
     others = {name: sources.load(corpus, name) for name in splits if name != data.split}
     train = others.pop("train", None)
@@ -493,7 +522,10 @@ def predict(
     model: Model,
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE|-]", help="Text as typed, a sentence a line; CoNLL with --conll, or JSON lines."),
+        typer.Argument(
+            metavar="[FILE|-]",
+            help="Text as typed, a sentence a line; with --conll or in FILE.conll CoNLL, with --jsonl or in FILE.jsonl JSON.",
+        ),
     ] = None,
     conll: Annotated[
         bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
@@ -514,7 +546,8 @@ def predict(
     if conll and jsonl:
         raise DinkuError("a file is either", where="--conll --jsonl", remedy="give one of them")
     with lines.opened(file) as source, _reading(source) as told:
-        given = (lines.conll if conll else lines.jsonl if jsonl else lines.typed)(told)
+        kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
+        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](told)
         opened = reader.open(model, threads=threads, precision=precision, device=_device(device))
         for line, found in opened.stream(given):
             if form == "jsonl":
@@ -548,6 +581,7 @@ def bench(
     from dinku.measure import available_threads
 
     data = sources.load(corpus, split)
+    _warn(data.notes)
     texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
     with watching() as report:
         told = benchmark.bench(
@@ -777,11 +811,17 @@ def run(
     store: Store = None,
     processes: Annotated[
         int,
-        typer.Option("--processes", help="How many share the work here; more may, on any machine that sees the store."),
+        typer.Option(
+            "--processes",
+            callback=_bounded,
+            help="How many share the work here; more may, on any machine that sees the store.",
+        ),
     ] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(help="Of each process, where the study doesn't say; all there are, or one on Ray."),
+        typer.Option(
+            callback=_bounded, help="Of each process, where the study doesn't say; all there are, or one on Ray."
+        ),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"],
@@ -800,11 +840,7 @@ def run(
     from dinku.errors import number
     from dinku.processes import run as run_together
     from dinku.results import documents
-    from dinku.study import MAX_THREADS
 
-    for name, asked in (("--processes", processes), ("--threads", threads)):
-        if asked is not None and not 1 <= asked <= MAX_THREADS:
-            raise DinkuError(f"can't be {asked}", where=name, remedy=f"give 1 to {MAX_THREADS:,}")
     if engine == "ray" and processes > 1:
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
     if engine == "local" and address:
@@ -904,7 +940,10 @@ def results_(
     ] = None,
     value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
     across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write CSV there.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="Write CSV there; ' stands before text that spreadsheets take for a formula."),
+    ] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet there.")] = None,
     merge: Annotated[Path | None, typer.Option("--merge", help="Write all these rows into one folder of rows.")] = None,
     as_json: AsJson = False,
@@ -936,7 +975,7 @@ def results_(
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
     every = query.records(rows)
     asked = [name.strip() for each in by or () for name in each.split(",")]
-    names = [query.column(every, name, where="--by") for name in asked if name]
+    names = [query.column(every, name, where="by") for name in asked if name]
     found = query.chosen(every, where or ()) if rows else []
     shown = query.grouped(found, names, value, across) if names and found else found
     if csv:
@@ -951,7 +990,7 @@ def results_(
     there = query.columns(shown)
     head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
-    unit = query.column(found, value, where="--value") if across and found else ""
+    unit = query.column(found, value, where="value") if across and found else ""
     if found:
         plain = {*names, "rows"} if by else set(head)
         told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
@@ -959,7 +998,7 @@ def results_(
         lead = len(names) or sum(name in _NAMING for name in head)
         table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
-        print(f"none of {number(len(rows), 'row')} meets --where")
+        print(f"none of {number(len(rows), 'row')} meets --where; {query.unmet(every, where or ())}")
     for failure in failures:
         print(f"failed ×{failure.attempts}: {failure.told}")
     return None
@@ -1116,7 +1155,7 @@ def _damage(document: dict[str, Any]) -> None:
                 loss["where"],
                 f"{100 * loss['before']:.1f}",
                 f"{100 * loss['after']:.1f}",
-                f"{100 * loss['relative']:.1f} %",
+                f"{100 * loss['relative']:z.1f} %",
             ]
             for loss in (*against["by_language"], *against["by_type"])
         ]
@@ -1128,7 +1167,7 @@ def _damage(document: dict[str, Any]) -> None:
     if perturbed := document.get("perturbed"):
         rows = []
         for p in perturbed:
-            gone = "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+            gone = "{:+z.1f} [{:+z.1f}, {:+z.1f}]".format(
                 *(100 * p["difference"][k] for k in ("difference", "low", "high"))
             )
             rows.append([p["perturbation"], f"{p['changed']:.0%}", f"{100 * p['default']['f1']:.1f}", gone])

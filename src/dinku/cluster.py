@@ -165,7 +165,7 @@ def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device
     runner.results.check_writable()
     runner.begin(chosen)
     if device not in ("cpu", "cuda", "auto"):
-        raise DinkuError(f"there is no device {device!r} on Ray", where="--device", remedy="choose cpu, cuda or auto")
+        raise DinkuError(f"there is no device {device!r} on Ray", where="device", remedy="choose cpu, cuda or auto")
     if todo := list(tasks(runner, chosen)):
         with _connected(address):
             gpus = device == "cuda" or (device == "auto" and any(node.get("GPU") for node in _nodes()))

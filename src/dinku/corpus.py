@@ -1,7 +1,7 @@
 """Sentences of words and tags; CoNLL text in and out.
 
-The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, and counts what it met
-(``Findings``). What can't be read is an error that names file and line.
+The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, turns tags of other schemes
+into IOB2, and counts what it met (``Findings``). What can't be read is an error that names file and line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.files import written
-from dinku.spans import is_iob2_tag, orphans, spans
+from dinku.spans import as_iob2, is_iob2_tag, is_tag, orphans, scheme_of, spans
 
 _DOCSTART = "-DOCSTART-"
 _UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
@@ -32,7 +32,7 @@ _UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
 # its first line doesn't end in a tag.
 _FOREIGN = (
     (
-        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html)\b(?![^\n]*[ \t](?:O|[BI]-\S+)\r?(?:\n|\Z))", re.I),
+        re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html)\b(?![^\n]*[ \t](?:O|[BIESLU]-\S+)\r?(?:\n|\Z))", re.I),
         "is a web page",
         "download the raw file instead of the page that shows it",
     ),
@@ -96,12 +96,16 @@ _TOLD = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tell by th
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences under the name by which they were asked for, and what their reader found."""
+    """Sentences under the name by which they were asked for, and what their reader found.
+
+    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file.
+    """
 
     name: str
     split: str
     sentences: tuple[Sentence, ...]
     found: Findings = field(default=Findings())
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -129,12 +133,17 @@ class Corpus:
         """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
         return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
 
+    def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
+        """Raise `DinkuError` where a word has a tag that isn't among a head's ``tags``."""
+        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(tags)):
+            problem = f"has the tag {unknown[0]}, which isn't among the head's"
+            place = ": ".join(filter(None, [where, self.name]))
+            raise DinkuError(problem, where=place, remedy="name all tags")
+
     def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
         """The number of each word's tag among ``tags``, by sentence."""
+        self.check_tags(tags)
         number = {tag: i for i, tag in enumerate(tags)}
-        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(number)):
-            problem = f"has the tag {unknown[0]}, which isn't among the head's"
-            raise DinkuError(problem, where=self.name, remedy="name all tags")
         return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
 
     @cached_property
@@ -148,7 +157,7 @@ class Corpus:
     def without_tags(self) -> Corpus:
         """The same sentences, unlabelled."""
         bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
-        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0))
+        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0), notes=())
 
     def only(self, languages: str | Iterable[str]) -> Corpus:
         """The sentences in these languages, in their old order. A language that isn't there raises ``DinkuError``."""
@@ -168,7 +177,8 @@ class Corpus:
             raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
         split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
         together = tuple(chain.from_iterable(c.sentences for c in corpora))
-        return cls(name, split, together, sum((c.found for c in corpora), Findings()))
+        notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
+        return cls(name, split, together, sum((c.found for c in corpora), Findings()), notes)
 
     def sample(self, n: int, seed: int) -> Corpus:
         """``n`` sentences in their old order; itself if it has no more.
@@ -185,7 +195,7 @@ class Corpus:
         return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
 
     def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
-        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences))
+        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences), self.notes)
 
 
 def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
@@ -248,8 +258,8 @@ def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def read(path: str | os.PathLike[str], *, language: str = "", split: str = "") -> Corpus:
-    """The corpus in a CoNLL file, named by its path; see ``parse`` for the format.
+def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", iob2: bool = False) -> Corpus:
+    """The corpus in a CoNLL file, named by its path; see ``parse`` for the format and the options.
 
     A file that is missing, a folder, or malformed raises ``DinkuError``.
     """
@@ -261,17 +271,24 @@ def read(path: str | os.PathLike[str], *, language: str = "", split: str = "") -
         raise DinkuError("is a folder", where=str(path), remedy="name one of the files in it") from None
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions") from None
-    return parse(data, str(path), language=language, split=split)
+    return parse(data, str(path), language=language, split=split, iob2=iob2)
 
 
-def parse(data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True) -> Corpus:
-    """The corpus in CoNLL text, UTF-8: a line a word, its columns parted by blanks or tabs, the tag (IOB2) the last.
+def parse(
+    data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True, iob2: bool = False
+) -> Corpus:
+    """The corpus in CoNLL text, UTF-8: a line a word, its columns parted by blanks or tabs, its tag the last.
 
     A line with a tab is parted at tabs alone, so that its token may hold blanks; no other character parts columns, and
     none but LF, CRLF and CR parts lines: tokens hold U+00A0, U+2028 and the like. A blank line ends a sentence; so
     does ``-DOCSTART-``, and, as in the reader of MasakhaNER's authors, a line whose token is empty (``" O"``) or white
     space, or that is one character long. With ``labelled=False`` the first column is read and any other ignored; then
     a character is a word, too.
+
+    The scheme of the tags is told from all of them, by `dinku.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and
+    BILOU are turned into IOB2 with the same spans, and ``notes`` say so. A file with one ``B-X`` that doesn't follow an
+    ``X`` is IOB2, whose orphan ``I-X`` stay as they are and are counted; where more than a tenth of its spans begin with
+    one, ``notes`` say that, too. With ``iob2`` the tags ``B-`` and ``I-`` are taken for IOB2's in any case.
 
     ``name`` is the corpus's and stands in errors, with the line. Malformed text raises ``DinkuError``.
     """
@@ -317,8 +334,37 @@ def parse(data: bytes, name: str, *, language: str = "", split: str = "", labell
     close()
     if not sentences:
         raise DinkuError("has no sentence", where=name, remedy="give it at least one word" + " with a tag" * labelled)
-    found = Findings(bom=bom, empty_tokens=empty, docstart=docstart) + Findings.within(sentences)
-    return Corpus(name, split, tuple(sentences), found)
+    found = Findings.within(sentences)
+    notes: tuple[str, ...] = ()
+    if labelled and (found.orphan_tags or not all(map(is_iob2_tag, known_tags))):
+        sentences, notes = _in_iob2(sentences, known_tags, name, iob2)
+        found = replace(found, orphan_tags=sum(orphans(s.tags or ()) for s in sentences))
+    found += Findings(bom=bom, empty_tokens=empty, docstart=docstart)
+    return Corpus(name, split, tuple(sentences), found, notes)
+
+
+_FEW = 0.1  # of a file's spans that may begin with I-X before it is said that they do
+
+
+def _in_iob2(
+    sentences: list[Sentence], known: Iterable[str], name: str, iob2: bool
+) -> tuple[list[Sentence], tuple[str, ...]]:
+    """A file's sentences tagged in IOB2, and what is to be said of how they were tagged."""
+    tagged = [s.tags or () for s in sentences]
+    try:
+        scheme = scheme_of(tagged, known)
+    except DinkuError as error:
+        raise DinkuError(error.problem, where=name, remedy=error.remedy) from None
+    if scheme in ("IO", "IOB1") and iob2:
+        return sentences, (
+            f"{name}: every entity begins with I-, as in {scheme}; read as IOB2, so strict F1 counts none",
+        )
+    if scheme == "IOB2":
+        lost, whole = sum(map(orphans, tagged)), sum(len(spans(tags)) for tags in tagged)
+        note = f"{name}: {lost:,} of {whole:,} entities begin with I-, the others with B-; read as IOB2"
+        return sentences, (note,) if lost > _FEW * whole and not iob2 else ()
+    converted = [replace(s, tags=as_iob2(s.tags or ())) for s in sentences]
+    return converted, (f"{name}: its tags are in {scheme}; read as IOB2, with the same entities",)
 
 
 def stream(lines: Iterable[tuple[str, str]], name: str) -> Iterator[Sentence]:
@@ -413,6 +459,6 @@ def _check(columns: list[str], width: int, first: int | str, labelled: bool, whe
     if count != width:
         problem = f"has {count} column{'s' * (count > 1)} where line {first} has {width}"
         raise DinkuError(problem, where=where, remedy="give every line the same columns, the word first, its tag last")
-    if labelled and not is_iob2_tag(columns[-1]):
+    if labelled and not is_tag(columns[-1]):
         problem = f"the last column, {columns[-1][:40]!r}, is no IOB2 tag"
         raise DinkuError(problem, where=where, remedy="write tags as O, B-X or I-X")

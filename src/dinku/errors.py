@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +22,13 @@ class DinkuError(Exception):
         self.problem, self.where, self.remedy, self.status = problem, where, remedy, status
         text = f"{where}: {problem}" if where else problem
         super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The beginning of a remedy for a typing mistake: *did you mean X?*, or nothing where none of the known ones is near."""
+    lower = {each.lower(): each for each in known}
+    close = get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]}? " if close else ""
 
 
 def reason(error: BaseException) -> str:

@@ -63,7 +63,8 @@ def fetch(
     """
     if there(path, sha256, force=force):  # needs no lock, so that a cache that can't be written will do
         return False
-    with locked(path.with_name(f".{path.name}.lock")):
+    lock = path.with_name(f".{path.name}.lock")
+    with _leaving_nothing(path), locked(lock), _leaving_nothing(lock, lock):
         if there(path, sha256, force=force):
             return False
         part = path.with_name(f".{path.name}.partial")
@@ -82,6 +83,24 @@ def fetch(
     raise AssertionError("there is at least one attempt")
 
 
+@contextmanager
+def _leaving_nothing(path: Path, *files: Path) -> Iterator[None]:
+    """Where the block fails, remove these files, and the folders above ``path`` that it made, if they are empty.
+
+    Whoever waits for a lock file that is gone makes another.
+    """
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # what failed is told, not this
+            for file in files:
+                file.unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+        raise
+
+
 def there(path: Path, sha256: str, *, force: bool = False) -> bool:
     """Whether the file is at ``path``. One of other content raises `DinkuError`; with ``force`` it is as good as none."""
     if not path.exists():
@@ -91,7 +110,7 @@ def there(path: Path, sha256: str, *, force: bool = False) -> bool:
     if force:
         return False
     problem = "is there, but isn't the file that was published"
-    raise DinkuError(problem, where=str(path), remedy="delete it, or fetch with --force")
+    raise DinkuError(problem, where=str(path), remedy="delete it, or fetch with force=True")
 
 
 def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progress: Progress) -> None:

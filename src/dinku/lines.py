@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from pydantic_core import from_json
 
 from dinku.corpus import foreign, stream
 from dinku.errors import DinkuError
 from dinku.predict import Line
+from dinku.spans import is_tag
 
 LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
 
@@ -56,9 +59,35 @@ def opened(file: Path | None) -> Iterator[Source]:
         yield Source(str(file), handle, about.st_size if stat.S_ISREG(about.st_mode) else 0)
 
 
+def kind_of(file: Path | None) -> Literal["conll", "jsonl", "typed"]:
+    """What a file holds, by the end of its name."""
+    return _KINDS.get(file.suffix.lower(), "typed") if file else "typed"
+
+
+_KINDS: dict[str, Literal["conll", "jsonl"]] = {
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".conll", ".bio", ".iob"), "conll"),
+}
+
+
 def typed(source: Source) -> Iterator[Line]:
-    """A sentence a line, as it was typed."""
-    return (Line.typed(text) for _, text in _decoded(source))
+    """A sentence a line, as it was typed. Raises `DinkuError` where its first lines are JSON or CoNLL, not text."""
+    lines = (text for _, text in _decoded(source))
+    first = list(islice(lines, 4))
+    _check_typed([text for text in first if text.strip()], source.name)
+    return (Line.typed(text) for text in chain(first, lines))
+
+
+def _check_typed(first: Sequence[str], name: str) -> None:
+    """Refuse what would have its markup tagged: JSON, and three lines or more of a word and its tag."""
+    if first and re.match(r"\s*(\{\s*(\"|$)|\[\s*(\{|$))", first[0]):
+        problem = "holds JSON, whose braces would be tagged as words"
+        raise DinkuError(problem, where=name, remedy='add --jsonl, with a line {"text": "…"} for each sentence')
+    columns = [line.split("\t" if "\t" in line else None) for line in first]
+    widths = {len(row) for row in columns}
+    if len(first) > 2 and len(widths) == 1 and min(widths) > 1 and all(is_tag(row[-1].strip()) for row in columns):
+        problem = "holds CoNLL, whose tags would be tagged as words"
+        raise DinkuError(problem, where=name, remedy="add --conll")
 
 
 def jsonl(source: Source) -> Iterator[Line]:

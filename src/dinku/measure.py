@@ -209,6 +209,15 @@ def interleaved(
     return seconds
 
 
+MAX_THREADS = 4096
+
+
+def check_threads(asked: int | None, *, where: str) -> None:
+    """Raise `DinkuError` for a number of threads that no machine has: starting them would never end."""
+    if asked is not None and not 1 <= asked <= MAX_THREADS:
+        raise DinkuError(f"can't be {asked:,}", where=where, remedy=f"give 1 to {MAX_THREADS:,}")
+
+
 def available_threads() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

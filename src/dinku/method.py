@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -138,6 +138,20 @@ class Checked:
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
         return self
 
+    def can_use(self, data: Data) -> None:
+        """Raise `DinkuError` where data that it may see lacks what it will read, before anything is done."""
+        reads = not cast(Method, self).needs.isdisjoint({"words", "labels"})
+        if reads and (data.train is None or not len(data.train)):
+            problem = "there is no train split"
+            raise DinkuError(problem, where=type(self).__name__, remedy="name a corpus that has one")
+
+
+def with_students(step: Method) -> Iterator[Method]:
+    """A method and all that it applies within it, at any depth, the innermost first."""
+    for inner in getattr(step, "student", ()):
+        yield from with_students(inner)
+    yield step
+
 
 # Of a field that came after rows were made: at its default it is left out of JSON, and so of addresses.
 LATER = {"later": True}
@@ -254,6 +268,11 @@ class Supervised(Repeated):
 
     select: Literal["last", "best"] = "last"
 
+    def can_use(self, data: Data) -> None:
+        self.tagged(data.train, "train")
+        if self.select == "best":
+            self.tagged(data.dev, "dev")
+
     def tagged(self, corpus: Corpus | None, split: str) -> Corpus:
         """A split to learn from, or to select by; raises `DinkuError` where it isn't there or has no tags."""
         if corpus is None or not len(corpus):
@@ -357,6 +376,16 @@ class Matched(Repeated):
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers
+
+
+def no_more(method: Any, name: str, most: int, things: str) -> None:
+    """Raise `DinkuError` where the field ``name`` asks to keep more than the ``most`` things that there are.
+
+    As many as there are is fine, and changes nothing.
+    """
+    if (asked := getattr(method, name)) > most:
+        problem = f"{name} is {asked:,}, more than {things}"
+        raise DinkuError(problem, where=type(method).__name__, remedy=f"give at most {most:,}")
 
 
 def _own_vocabulary(method: Any) -> bool:

@@ -61,13 +61,15 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
         raise DinkuError(
             f"is no name of a model ({reason(error)})", where=text, remedy="name a folder or a Hub id"
         ) from None
-    except (LocalEntryNotFoundError, OSError) as error:
-        why = "isn't in the Hub's cache" if offline() or isinstance(error, LocalEntryNotFoundError) else str(error)
-        if isinstance(error, HfHubHTTPError):
-            why = f"can't be had from the Hub ({reason(error)})"
-        raise DinkuError(
-            f"no such folder, and it {why}", where=text, remedy="name a folder, or allow the network"
-        ) from None
+    except (LocalEntryNotFoundError, OSError) as error:  # the first, where no answer came from the Hub, either
+        why, remedy = f"can't be had from the Hub ({reason(error)})", "check the name, or name a folder"
+        if offline():
+            why = "isn't in the Hub's cache, and DINKU_OFFLINE forbids the network"
+            remedy = "unset DINKU_OFFLINE, or name a folder"
+        elif not isinstance(error, HfHubHTTPError):
+            why = "isn't in the Hub's cache, and the Hub can't be reached"
+            remedy = "check the connection, the proxy or HF_ENDPOINT and run the same again, or name a folder"
+        raise DinkuError(f"no such folder, and it {why}", where=text, remedy=remedy) from None
 
 
 def _stored(address: str) -> Path:

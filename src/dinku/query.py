@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import ratio, title, trained_on
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, nearest, number
 from dinku.files import written
 from dinku.methods import outdated
 from dinku.results import Results, Row
@@ -103,9 +104,21 @@ def chosen(found: Sequence[Record], conditions: Iterable[str]) -> list[Record]:
     for condition in conditions:
         name, sign, value = condition.partition("=")
         if not sign:
-            raise DinkuError(f"{condition!r} is no condition", where="--where", remedy="write column=value")
-        wanted[column(found, name, where="--where")].append(value)
+            raise DinkuError(f"{condition!r} is no condition", where="where", remedy="write column=value")
+        wanted[column(found, name, where="where")].append(value)
     return [r for r in found if all(any(_is(r.get(name), v) for v in values) for name, values in wanted.items())]
+
+
+def unmet(found: Sequence[Record], conditions: Iterable[str]) -> str:
+    """For the first condition that no record meets: what its column holds, and what may have been meant."""
+    for condition in conditions:
+        name, _, value = condition.partition("=")
+        key = column(found, name, where="where")
+        if not any(_is(record.get(key), value) for record in found):
+            every = sorted({plain(record.get(key)) for record in found} - {""})
+            there = ", ".join(every[:12]) + " …" * (len(every) > 12)
+            return f"{nearest(value, every)}{key} holds {there or 'nothing'}"
+    return "each is met by some row, but no row meets all"
 
 
 def _is(value: Any, text: str) -> bool:
@@ -125,17 +138,18 @@ def column(found: Iterable[Record], name: str, *, where: str) -> str:
     for key in (name, f"values.{name}", _SHORT.get(name, "")):
         if key in there:
             return key
-    raise DinkuError(f"there is no column {name}", where=where, remedy=f"choose of {', '.join(there)}")
+    remedy = f"{nearest(name, [*there, *_SHORT])}choose of {', '.join(there)}"
+    raise DinkuError(f"there is no column {name}", where=where, remedy=remedy)
 
 
 def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[Record]:
     """The mean of a column over records that are equal ``by`` others, and how many there are; ``across`` makes a column of each
     of its values. Records without the value are left out."""
-    by = [column(found, name, where="--by") for name in by]
-    value = column(found, value, where="--value")
+    by = [column(found, name, where="by") for name in by]
+    value = column(found, value, where="value")
     if not all(isinstance(r[value], int | float) for r in found if r.get(value) is not None):
-        raise DinkuError(f"{value} is no number", where="--value", remedy="choose a column of numbers, such as f1")
-    over = column(found, across, where="--across") if across else None
+        raise DinkuError(f"{value} is no number", where="value", remedy="choose a column of numbers, such as f1")
+    over = column(found, across, where="across") if across else None
     groups: dict[tuple[str, ...], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in found:
         if record.get(value) is not None:
@@ -170,12 +184,32 @@ def columns(found: Iterable[Record]) -> list[str]:
 
 
 def as_csv(found: Sequence[Record]) -> str:
-    """CSV, a line a record."""
+    """CSV, a line a record.
+
+    Text that a spreadsheet would take for a formula, as it begins with ``=``, ``+``, ``-``, ``@``, a tab or a line break, has a
+    ``'`` put before it; so has text that begins with that and a ``'`` already. Numbers stay numbers. Whoever reads a cell
+    back drops one ``'`` where nothing but ``'`` stands before such a character.
+    """
+    heads = columns(found)
+    rows: list[list[Any]] = [heads, *([record.get(name) for name in heads] for record in found)]
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, columns(found), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    return file.getvalue()
+    csv.writer(file, lineterminator="\r\n").writerow(map(_no_formula, cells))  # with which a CR in a cell is quoted
+    return file.getvalue().removesuffix("\r\n") + "\n"
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+
+
+def _no_formula(cell: Any) -> Any:
+    """A cell that no spreadsheet computes."""
+    if not isinstance(cell, str) or not _FORMULA.match(cell) or _NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
 
 
 def write_parquet(found: Sequence[Record], path: Path) -> None:

@@ -29,7 +29,7 @@ from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, number
 from dinku.files import told, written
-from dinku.method import Data, Method, Trained, Work
+from dinku.method import Data, Method, Trained, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
@@ -157,7 +157,7 @@ def _at(where: str) -> Iterator[None]:
 
 def _check_size(step: Method, special: int) -> None:
     """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
-    for each in (*getattr(step, "student", ()), step):
+    for each in with_students(step):
         if isinstance(each, TrimVocabulary) and each.size < special:
             problem = f"size is {each.size:,}, and {special:,} special tokens stay"
             remedy = f"give more than {special:,}, as single characters of the text stay, too"
@@ -172,9 +172,16 @@ def _check_text(step: Method, data: Data) -> None:
             "add text: and a folder of <language>.txt files",
         )
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
-    for each in (*getattr(step, "student", ()), step):
+    for each in with_students(step):
         if text := data.of(each).text:
             text.check(getattr(each, "transfer", 0) or getattr(each, "sentences", 0) or 1, text.languages)
+
+
+def _check_data(step: Method, data: Data) -> None:
+    """Refuse a step that reads splits or tags that there aren't. Methods of others needn't tell."""
+    for each in with_students(step):
+        if can_use := getattr(each, "can_use", None):
+            can_use(data.of(each))
 
 
 def foreign(step: Method, data: Data) -> str:
@@ -277,6 +284,7 @@ class Runner:
                 with _at(f"{where}: steps.{i}"):
                     steps.append(step := asked.resolve(None, data.of(asked)))
                     _check_size(step, base.special)
+                    _check_data(step, data)
                     if data.text or not (self.planning and self.study.text):
                         _check_text(step, data)
                     shapes += replace(entry.recipe, steps=(step,)).declared(shapes[-1])[1:]
@@ -324,7 +332,10 @@ class Runner:
     @property
     def warnings(self) -> list[str]:
         """What is odd about the study and can be run all the same, a line each."""
-        told = [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        learnt = [split for data in self.data.values() for split in (data.train, data.dev) if split]
+        tested = [subject.whole for subjects in self.evaluated.values() for subject in subjects]
+        told = [note for corpus in (*learnt, *tested) for note in corpus.notes]
+        told += [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
         if (timing := self.study.latency) and all(p.entry.arm != timing.reference for p in self.prepared):
             told.append(
                 f"nothing is timed: {timing.reference!r}, to be timed against, isn't of this section's encoders"

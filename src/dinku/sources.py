@@ -9,13 +9,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dinku.corpus import Corpus, audit, labels_alone, read
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, nearest
 from dinku.sample import LANGUAGES, sample
 
 SPLITS = ("train", "dev", "test")
@@ -425,8 +424,7 @@ def _title(name: Name | Sequence[Name]) -> str:
 
 
 def _known(word: str, lead: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word.lower(), known, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + f"{lead} {', '.join(known)}"
+    return f"{nearest(word, known)}{lead} {', '.join(known)}"
 
 
 def _or(words: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dinku.errors import DinkuError
 
@@ -76,3 +76,51 @@ def is_iob2_tag(tag: str) -> bool:
 def orphans(tags: Sequence[str]) -> int:
     """How many ``I-X`` follow neither ``B-X`` nor ``I-X``: what strict and default reading differ on."""
     return sum(tag[0] == "I" and before[2:] != tag[2:] for before, tag in pairwise(("O", *tags)))
+
+
+Scheme = Literal["IOB2", "IO", "IOB1", "BIOES", "BILOU"]
+# Where a tag stands in its span, as schemes with a letter for a span's last word and for its only one write it.
+_LAST: dict[str, Scheme] = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILOU"}
+
+
+def is_tag(tag: str) -> bool:
+    """Whether it is a tag of any `Scheme`."""
+    return is_iob2_tag(tag) or (tag[:1] in _LAST and is_iob2_tag(f"B{tag[1:]}"))
+
+
+def scheme_of(tagged: Iterable[Sequence[str]], known: Iterable[str]) -> Scheme:
+    """The scheme in which the sentences of a whole file are tagged, ``known`` being the tags that occur.
+
+    ``E-`` or ``S-`` make it BIOES, ``L-`` or ``U-`` BILOU. Else it is IOB2 as soon as one ``B-X`` doesn't follow a word of
+    an ``X``, where only IOB2 has one; so an IOB2 file with orphans is IOB2. Where all spans begin with ``I-``, but for those
+    that follow one of their own label, it is IOB1, and IO where there is no ``B-`` at all. Raises `DinkuError` for a file
+    with tags of both BIOES and BILOU.
+    """
+    last = sorted({tag[0] for tag in known} & _LAST.keys())
+    if found := {_LAST[letter]: letter for letter in last}:
+        if len(found) > 1:
+            problem = f"mixes tags of BIOES ({found['BIOES']}-) and of BILOU ({found['BILOU']}-)"
+            raise DinkuError(problem, remedy="write all tags in one scheme, best in IOB2")
+        return next(iter(found))
+    begun = orphaned = False
+    for tags in tagged:
+        for before, tag in pairwise(("O", *tags)):
+            follows = before[2:] == tag[2:]
+            if tag[0] == "B":
+                if not follows:
+                    return "IOB2"
+                begun = True
+            orphaned |= tag[0] == "I" and not follows
+    return "IOB2" if not orphaned else "IOB1" if begun else "IO"
+
+
+def as_iob2(tags: Sequence[str]) -> tuple[str, ...]:
+    """IOB2 tags of a sentence in another `Scheme`, with the same spans.
+
+    What goes on after a span's last word, ``I-X`` after ``E-X``, begins another, as in seqeval's default reading.
+    """
+    out = []
+    for before, tag in pairwise(("O", *tags)):
+        goes_on = before[2:] == tag[2:] and before[0] in "BI" and tag[0] in "IEL"
+        out.append(tag if tag == "O" else f"{'I' if goes_on else 'B'}{tag[1:]}")
+    return tuple(out)

@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError, of_validation
+from dinku.measure import MAX_THREADS
 from dinku.method import Method
 from dinku.methods import from_json
 from dinku.perturb import Perturbation
@@ -65,7 +66,6 @@ def _wrong(wanted: str) -> PydanticCustomError:
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
-MAX_THREADS = 4096
 _FOLDER = Path(__file__).parent / "studies"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
@@ -137,7 +137,7 @@ class Study(_Part):
         """The study in a YAML file, or the built-in one of that name, or ``:section`` of either; raises `DinkuError` naming the
         wrong field of one."""
         named, _, section = str(path).rpartition(":")
-        if named and not Path(path).exists():
+        if named and not Path(path).exists() and not _DRIVE.match(str(path)):
             study = cls.read(named)
             if section not in (known := list(dict.fromkeys(b.section for b in study.recipes if b.section))):
                 remedy = f"choose of {', '.join(known)}" if known else "leave it out"
@@ -240,6 +240,7 @@ class Study(_Part):
                 yield Entry(block.arm, values, recipe)
 
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/][^:]*\Z")  # of a path on Windows, whose colon parts no section
 _RECIPES = 10_000  # of a block
 _DEPTH, _VALUES = 30, 100_000  # of a study's YAML, whose aliases may stand for more than any memory holds
 

@@ -83,6 +83,8 @@ def _width(columns: dict[int, int]) -> int:
 
 def duration(seconds: float) -> str:
     minutes = round(seconds / 60)
+    if minutes >= 48 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
     return (
         f"{minutes // 60} h {minutes % 60} min"
         if minutes >= 60

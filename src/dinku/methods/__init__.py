@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from dinku.errors import DinkuError, brief, of_validation
+from dinku.errors import DinkuError, brief, nearest, of_validation
 from dinku.method import Method
 
 MODULES = {
@@ -45,7 +45,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
         )
     ((name, given),) = step.items()
     if name not in MODULES:
-        remedy = f"use one of {', '.join(sorted(MODULES))}"
+        remedy = f"{nearest(str(name), MODULES)}use one of {', '.join(sorted(MODULES))}"
         raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
     kind = _kind(name)
     if not isinstance(given, dict | None):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Checked, Data, Need, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FactorizeEmbeddings(Checked):
-    """Put in place of the word embeddings the nearest product of rank ``rank``; as high a rank as there is changes nothing.
+    """Put in place of the word embeddings the nearest product of rank ``rank``.
+
+    As high a rank as there is changes nothing, and a higher one is refused.
 
     Nearest in squares over all numbers of the table, those of a piece, with ``weigh="frequency"``, times one more than it
     stands in the train split. Factorized word embeddings are no sparse ones: zeros that were meant in them are gone.
@@ -43,7 +45,9 @@ class FactorizeEmbeddings(Checked):
         return frozenset({"words"}) if self.weigh == "frequency" else frozenset()
 
     def declare(self, shape: Shape) -> Shape:
-        if self.rank >= min(shape.rank or shape.hidden, shape.hidden):
+        own = shape.rank or shape.hidden
+        no_more(self, "rank", own, f"the rank that word embeddings have, {own:,}")
+        if self.rank == own:
             return shape
         factorized = replace(shape, rank=self.rank)
         gone, new = shape.parts["word embeddings"], factorized.parts["word embeddings"]

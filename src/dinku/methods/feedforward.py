@@ -13,7 +13,7 @@ from math import gcd
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work
+from dinku.method import Chosen, Data, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class NarrowFeedForward(Chosen):
     """Keep ``width`` neurons of each layer, the most important ones; layers that have no more stay as they are.
+
+    As many as there are changes nothing, and more than the largest layer has is refused.
 
     With ``spread="uneven"`` that is their mean over layers, and neurons of all layers compete for it, in blocks of ``multiple``,
     of which a layer keeps one at least. ``width`` has to be such a multiple, which matrix products are quick at.
@@ -44,13 +46,16 @@ class NarrowFeedForward(Chosen):
             raise DinkuError(problem, where="NarrowFeedForward", remedy=f"give {near}, or another multiple")
 
     def declare(self, shape: Shape) -> Shape:
-        if self.width * len(shape.layers) >= sum(layer.width for layer in shape.layers) and self.spread == "uneven":
-            return shape
+        own = [layer.width for layer in shape.layers]
+        if self.spread == "uneven":
+            no_more(self, "width", sum(own) // len(own), f"the mean of the layers' neurons, {sum(own) / len(own):,.1f}")
+            if self.width * len(own) == sum(own):
+                return shape
         self.can_choose(shape)
         if self.spread == "even":
             shape.known("width", where="NarrowFeedForward")
+            no_more(self, "width", max(own), f"the {max(own):,} neurons of a layer")
             return shape.smaller(layers=tuple(replace(la, width=min(la.width, self.width)) for la in shape.layers))
-        own = [layer.width for layer in shape.layers]
         whole = [width // self.multiple * self.multiple for width in own]
         if "width" not in shape.spread and (not all(whole) or sum(whole) < self.width * len(own)):
             kept = f"{self.width:,} on average by {self.multiple}"

@@ -47,6 +47,11 @@ class FineTune(Supervised):
     def resolve(self, tagger: Tagger | None, data: Data) -> Self:
         return self if self.tags or data.train is None else replace(self, tags=data.train.tags)
 
+    def can_use(self, data: Data) -> None:
+        super().can_use(data)
+        if self.tags and self.epochs and data.train:
+            data.train.check_tags(self.tags, where="FineTune")
+
     def declare(self, shape: Shape) -> Shape:
         return shape if not self.epochs and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
 

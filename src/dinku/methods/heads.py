@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work
+from dinku.method import Chosen, Data, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class PruneHeads(Chosen):
     """Keep ``heads`` of each layer, the most important ones; layers that have no more stay as they are.
+
+    As many as there are changes nothing, and more than the largest layer has is refused.
 
     With ``spread="uneven"`` that is their mean over layers, and heads of all layers compete for it; a layer keeps one at least.
     Heads keep their size, so that plain transformers opens the result only where hidden states are narrowed to fit.
@@ -38,11 +40,15 @@ class PruneHeads(Chosen):
         self.at_least_one("heads")
 
     def declare(self, shape: Shape) -> Shape:
-        if self.heads * len(shape.layers) >= sum(layer.heads for layer in shape.layers) and self.spread == "uneven":
-            return shape
+        own = [layer.heads for layer in shape.layers]
+        if self.spread == "uneven":
+            no_more(self, "heads", sum(own) // len(own), f"the mean of the layers' heads, {sum(own) / len(own):.4g}")
+            if self.heads * len(own) == sum(own):
+                return shape
         self.can_choose(shape)
         if self.spread == "even":
             shape.known("heads", where="PruneHeads")
+            no_more(self, "heads", max(own), f"the {max(own):,} heads of a layer")
             return shape.smaller(layers=tuple(replace(la, heads=min(la.heads, self.heads)) for la in shape.layers))
         if len({layer.head_size for layer in shape.layers}) > 1:
             problem = "the size of heads differs from layer to layer"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work
+from dinku.method import Chosen, Data, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NarrowHidden(Chosen):
-    """Keep ``hidden`` coordinates, the most important ones. As many as there are changes nothing.
+    """Keep ``hidden`` coordinates, the most important ones. As many as there are changes nothing, and more is refused.
 
     Heads keep their number and size: plain transformers opens the result where these multiply to ``hidden``.
     """
@@ -37,7 +37,8 @@ class NarrowHidden(Chosen):
         self.at_least_one("hidden")
 
     def declare(self, shape: Shape) -> Shape:
-        if self.hidden >= shape.hidden:
+        no_more(self, "hidden", shape.hidden, f"the {shape.hidden:,} coordinates that there are")
+        if self.hidden == shape.hidden:
             return shape
         self.can_choose(shape)
         if self.hidden <= shape.rank:

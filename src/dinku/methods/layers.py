@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import LATER, Chosen, Data, Need, Work
+from dinku.method import LATER, Chosen, Data, Need, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class KeepLayers(Chosen):
     """Keep the layers whose numbers, from 0 and rising, stand in ``keep``, or the ``layers`` that are most important.
 
-    All of them changes nothing.
+    All of them changes nothing, and more than there are is refused.
     """
 
     keep: tuple[int, ...] = ()
@@ -51,7 +51,8 @@ class KeepLayers(Chosen):
         return super().needs if self.layers else frozenset()
 
     def declare(self, shape: Shape) -> Shape:
-        if self.layers >= len(shape.layers):
+        no_more(self, "layers", len(shape.layers), f"the {len(shape.layers):,} layers that there are")
+        if self.layers == len(shape.layers):
             return shape
         shape.known("heads", "width", where="KeepLayers")
         if self.layers:
@@ -70,7 +71,7 @@ class KeepLayers(Chosen):
 
         shape = tagger.shape
         self.declare(shape)
-        if self.layers >= len(shape.layers):
+        if self.layers == len(shape.layers):
             return tagger
         keep = self.keep or importance.strongest(importance.layers(tagger, data, self), self.layers)
         return replace(tagger, model=surgery.with_layers(tagger.model, keep))

@@ -52,13 +52,16 @@ class Quantize(Checked):
     def declare(self, shape: Shape) -> Shape:
         return shape.quantized(INT8, where="Quantize", chosen=self.tolerance < 1)
 
+    def can_use(self, data: Data) -> None:
+        for corpus, split in ((data.train, "train"), (data.dev, "dev")):
+            if corpus is None or not len(corpus):
+                raise DinkuError(f"there is no {split} split", where="Quantize", remedy="name a corpus that has one")
+
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Bundle:
         from dinku.export import export
 
         self.declare(tagger.shape)
-        for corpus, split in ((data.train, "train"), (data.dev, "dev")):
-            if corpus is None or not len(corpus):
-                raise DinkuError(f"there is no {split} split", where="Quantize", remedy="name a corpus that has one")
+        self.can_use(data)
         assert data.train
         assert data.dev
         folder = Path(tempfile.mkdtemp(dir=work.folder))

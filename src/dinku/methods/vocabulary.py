@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.method import LATER, Checked, Data, Need, Work
+from dinku.method import LATER, Checked, Data, Need, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class TrimVocabulary(Checked):
     ``sentences`` so many lines of the study's text, as evenly from the languages of the train split as they go, are counted
     along with it; a character that they alone have is a piece like any other, lest stray ones fill the vocabulary. Where
     ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells what that does to each language. A
-    ``size`` of the whole vocabulary or more changes nothing.
+    ``size`` of the whole vocabulary changes nothing, and a larger one is refused.
     """
 
     size: int
@@ -83,12 +83,14 @@ class TrimVocabulary(Checked):
         return [_OTHER_NAMES.get(name.upper(), name.upper()) for name in self.scripts]
 
     def declare(self, shape: Shape) -> Shape:
-        return shape.smaller(vocabulary=min(self.size, shape.vocabulary))
+        no_more(self, "size", shape.vocabulary, f"the vocabulary's {shape.vocabulary:,} rows")
+        return shape.smaller(vocabulary=self.size)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku import surgery
 
-        if self.size >= tagger.model.config.vocab_size:
+        self.declare(tagger.shape)
+        if self.size == tagger.model.config.vocab_size:
             return tagger
         words = data.words_for(self)
         unlabelled = data.text_for(self).sample(self.sentences, words.languages) if self.sentences else ()
