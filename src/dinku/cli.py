@@ -109,7 +109,9 @@ def main() -> None:
             traceback.print_exc()
         reason = f"{error.filename or 'the system'}: {error.strerror or error}"
         status = _failed(f"{reason}; allow it or free some space, then run the same command again", 1)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of a library in Rust isn't an Exception
         if debug:
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
