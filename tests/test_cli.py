@@ -663,6 +663,11 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("two formats", lambda: ["predict", "tagger", "-", "--conll", "--jsonl"], "a file is either; give one of them"),
     ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: 0 is no number of threads"),
     (
+        "far too many threads",
+        lambda: ["serve", "tagger", "--threads", "20000"],
+        "--threads: 20000 is no number of threads; give 1 to 4,096",
+    ),
+    (
         "no JSON",
         lambda: ["predict", "tagger", make("t", '{"text": "a"}\n{"te\n'), "--jsonl"],
         "t:2: isn't JSON (EOF while",

@@ -209,6 +209,9 @@ def interleaved(
     return seconds
 
 
+MAX_THREADS = 4096  # no machine is known that gains from more, and starting them takes longer than the work
+
+
 def available_threads() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

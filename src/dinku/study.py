@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError, of_validation
+from dinku.measure import MAX_THREADS as MAX_THREADS
 from dinku.method import Method
 from dinku.methods import from_json
 from dinku.perturb import Perturbation
@@ -65,7 +66,6 @@ def _wrong(wanted: str) -> PydanticCustomError:
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
-MAX_THREADS = 4096
 _FOLDER = Path(__file__).parent / "studies"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
