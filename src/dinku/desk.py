@@ -1,8 +1,9 @@
 """One thread that tags what all clients ask for, a few windows of each at a time.
 
-A text is read through windows, and a long one has hundreds. In every turn those are served first who have had least so far, so
-that a short text is answered within a turn or two whatever else waits; and the one who has waited longest since its last turn
-gets a window as well, so that long texts end, too. What nobody waits for any more is dropped.
+A text is read through windows, and a long one has hundreds. In every turn those are served first who have had least so far, and
+of those who have had little the first who came, so that a short text waits for others like it, and not for the rest of a long
+one. The request that was last served the longest ago gets a window as well, so that long texts end, too. What nobody waits for
+any more is dropped.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from dinku.predict import Draft, Line, Logits
 from dinku.reader import Reader
 
 Answer = dict[str, Any]
-TOGETHER = (
-    64,
-    1024,
-)  # windows and subwords of a turn: what an engine answers at once, and no long wait for the next turn
+TOGETHER = (64, 1024)  # windows and subwords of a turn: what an engine answers at once
+LITTLE = 256  # subwords by which those served are told apart: a few sentences
 _log = logging.getLogger("dinku.serve")
 
 
@@ -82,6 +81,11 @@ class _Job:
     answers: dict[int, Answer] = field(default_factory=dict)
     served: int = 0  # subwords
     turn: int = 0  # in which it was last served, or came
+
+    @property
+    def rank(self) -> int:
+        """Those of lower rank are served first, and of one rank those who came first."""
+        return self.long + self.served // LITTLE
 
 
 _Asked = tuple[_Job, int, _Text, Window]  # whose, which of its texts, and a window of that
@@ -162,7 +166,7 @@ class Desk:
         self.turns += 1
         asked: list[_Asked] = []
         patient = min(jobs, key=lambda job: job.turn)
-        queue = [(job.served if job is not patient else -1, number, job) for number, job in enumerate(jobs)]
+        queue = [(job.rank if job is not patient else -1, number, job) for number, job in enumerate(jobs)]
         heapify(queue)
         room = TOGETHER[1]
         while queue and room > 0 and len(asked) < TOGETHER[0]:
@@ -177,7 +181,7 @@ class Desk:
                 asked.append(one)
                 job.served += len(one[3].ids)
                 room -= len(one[3].ids)
-                heappush(queue, (job.served, number, job))
+                heappush(queue, (job.rank, number, job))
         self.batches += bool(asked)
         for each, logits in self._answered(asked):
             self._take(each, logits)
