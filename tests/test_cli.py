@@ -704,6 +704,11 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("too many processes", lambda: ["run", "s.yaml", "--processes", "20000"], "--processes: can't be 20,000"),
     (
+        "far too many threads",
+        lambda: ["serve", "tagger", "--threads", "20000"],
+        "--threads: 20000 is no number of threads; give 1 to 4,096",
+    ),
+    (
         "no JSON",
         lambda: ["predict", "tagger", make("t", '{"text": "a"}\n{"te\n'), "--jsonl"],
         "t:2: isn't JSON (EOF while",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import http.client
+import json
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-import dinku
 from dinku import cli
-from dinku.reader import Reader
+from dinku.export import export
 from dinku.study import Study
+from dinku.testing import tiny_corpus, tiny_tagger
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,6 +25,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def without_scores(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [answer | {"entities": [entity | {"score": 0} for entity in answer["entities"]]} for answer in answers]
 
 
 def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
@@ -32,16 +47,65 @@ def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
         assert [entry.arm for entry in Study.read(tmp_path / "mine.yaml").entries()] == arms
 
 
-def test_the_python_in_the_readme_names_what_there_is() -> None:
-    three, block = blocks("python")
-    assert len(three.split("\n\n")) == 2
-    assert re.findall(r"^(?:import|tagger = dinku)\b.*|tagger\.\w+", three, re.M) == [
-        "import dinku",
-        'tagger = dinku.open("bundle")',
-        "tagger.find",
-    ]
-    assert callable(dinku.open)
-    assert callable(Reader.find)
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents") / "bundle"
+    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
+    return folder
+
+
+def test_the_python_on_bundles_in_the_readme_runs(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block, _ = blocks("python")
+    monkeypatch.chdir(bundle.parent)
+    exec(compile(block, "README.md", "exec"), named := {})  # type: ignore[var-annotated]
+    tagger = named["tagger"]
+    first, *streamed = capsys.readouterr().out.splitlines()
+    texts = re.findall(r'"([^"]+)"', block[block.index("tagger.stream([") :].partition("])")[0])
+    assert ast.literal_eval(first) == tagger.find(re.findall(r'find\("([^"]+)"\)', block)[0])
+    assert len(texts) == 2
+    for text, line, answer in zip(texts, streamed, tagger.stream(texts), strict=True):
+        assert line.startswith(text + " ")
+        assert [one["start"] for one in ast.literal_eval(line.removeprefix(text + " "))] == [
+            one["start"] for one in answer["entities"]
+        ]
+
+
+def test_the_requests_in_the_readme_are_answered_as_predict_does(bundle: Path) -> None:
+    dinku = [sys.executable, "-c", "from dinku.cli import main; main()"]
+    (block,) = (block for block in blocks("sh") if "curl" in block)
+    command, *asked = block.splitlines()
+    assert command.split()[:2] == ["dinku", "serve"]
+    assert command.split()[2:] == ["bundle", "--port", "8000"]
+    assert len(asked) == 2
+    with subprocess.Popen([*dinku, "serve", str(bundle), "--port", "0"], stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stderr
+            port = int(serving.stderr.readline().rpartition(":")[2].partition("/")[0])
+            for line in asked:
+                program, _, address, _, header, _, body = shlex.split(line)
+                host, _, path = address.replace("8000", str(port)).partition("/")
+                assert (program, host) == ("curl", f"localhost:{port}")
+                connection = http.client.HTTPConnection(host, timeout=60)
+                connection.request("POST", f"/{path}", body, dict([header.split(": ")]))
+                answer = json.loads(connection.getresponse().read())
+                connection.close()
+                given = json.loads(body)
+                assert isinstance(answer, list) == isinstance(given, list)
+                objects = [{"text": one} if isinstance(one, str) else one for one in listed(given)]
+                told = "".join(json.dumps(one) + "\n" for one in objects)
+                predict = [*dinku, "predict", str(bundle), "--jsonl", "--format", "jsonl"]
+                predicted = subprocess.run(predict, input=told, capture_output=True, text=True, check=True, timeout=120)
+                wanted = [json.loads(one) for one in predicted.stdout.splitlines()]
+                assert without_scores(listed(answer)) == without_scores(wanted)
+        finally:
+            serving.terminate()
+    assert serving.returncode == 0
+
+
+def test_the_python_on_taggers_in_the_readme_names_what_there_is() -> None:
+    _, block = blocks("python")
     imports = "\n".join(line for line in block.splitlines() if line.startswith("from"))
     named: dict[str, object] = {}
     exec(compile(imports, "README.md", "exec"), named)

@@ -34,6 +34,25 @@ def test_every_word_with_a_subword_is_scored_once_at_its_first_subword(lengths: 
         assert (window.ids[window.at] == 4).all()  # "a" begins each word, and only begins one
 
 
+@given(st.lists(st.integers(0, 30), max_size=60), st.integers(4, 24), st.integers(1, 70))
+def test_a_sentence_read_in_stretches_has_the_same_windows(lengths: list[int], room: int, most: int) -> None:
+    words = ["a" + "b" * (n - 1) if n else "" for n in lengths]
+    encoder = Encoder(LETTERS, room, pad=1)
+    reading, pauses = encoder.stretches(words, most), 0
+    while True:
+        try:
+            next(reading)
+            pauses += 1
+        except StopIteration as read:
+            windows = read.value
+            break
+    assert pauses == max(0, -(-len(words) // most) - 1)
+    wanted = encoder.windows([words])
+    assert len(windows) == len(wanted)
+    for window, other in zip(windows, wanted, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(window, other, strict=True))
+
+
 def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> None:
     windows = Encoder(LETTERS, 12, pad=1).windows([["a"] * 40])
     for earlier, later in pairwise(windows):

@@ -78,6 +78,8 @@ ORDER = (
         "demo",
         "testing",
         "bench",
+        "desk",
+        "connections",
         "serve",
         "terminal",
         "cli",

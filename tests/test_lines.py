@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,17 @@ def test_blocks_come_in_order() -> None:
     texts = [f"Ade{n} lo" for n in range(reader.BLOCK + 5)]
     found = reader.Reader(tiny_tagger(), {}).stream(lines.typed(source("\n".join(texts).encode())))
     assert [line.text for line, _ in found] == texts
+
+
+def test_texts_are_answered_without_end() -> None:
+    opened = reader.Reader(tiny_tagger(), {})
+    texts = ["Ade lo", "", "Kiland \U0001f600 Adeba"]
+    found = [*islice(opened.stream(cycle(texts)), 7)]
+    assert [answer["text"] for answer in found] == (texts * 3)[:7]
+    for answer in found:
+        assert answer.keys() == {"text", "entities"}
+        wanted = opened.find(answer["text"])
+        assert [e | {"score": 0} for e in answer["entities"]] == [e | {"score": 0} for e in wanted]
 
 
 def test_json_lines_keep_their_keys() -> None:

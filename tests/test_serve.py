@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import errno
 import http.client
 import json
+import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,15 +22,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import uvicorn
 
 from dinku import reader
-from dinku.bundle import Bundle
+from dinku.bundle import Bundle, summed
+from dinku.connections import OncePerKind, Server
+from dinku.desk import TOGETHER, Busy, Desk, Limits
+from dinku.encode import Encoder, Window
+from dinku.errors import DinkuError
 from dinku.export import export
-from dinku.predict import Line, Tagging
+from dinku.predict import Line, Logits
 from dinku.reader import Reader
-from dinku.serve import Busy, Desk, Limits, application, openapi
+from dinku.serve import application, openapi, serve
 from dinku.testing import tiny_corpus, tiny_tagger
 
 JSON = {"content-type": "application/json"}
@@ -38,6 +46,16 @@ Answered = tuple[int, dict[str, str], bytes]
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served") / "bundle"
     export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def both(request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if request.param == "onnxruntime":
+        return bundle
+    pytest.importorskip("openvino")
+    folder = tmp_path_factory.mktemp("served") / request.param
+    export(tiny_tagger(), folder, tiny_corpus(160), threads=1, runtime="openvino")
     return folder
 
 
@@ -55,16 +73,19 @@ def ask(
 
 
 @contextmanager
-def served(tagger: Any, limits: Limits = USUAL) -> Iterator[tuple[int, Desk]]:
+def served(
+    tagger: Any, limits: Limits = USUAL, *, most: int = 100, listening: socket.socket | None = None
+) -> Iterator[tuple[int, Desk]]:
     """A server in a thread of this process."""
     desk = Desk(tagger, limits)
-    listening = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application(desk, model="tiny"), http="h11", ws="none", lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    listening = listening or socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    app = application(desk, model="tiny", hosts={"known.example"})
+    server = Server(app, listening, limits, most=most, alive=lambda: desk.alive)
+    thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield listening.getsockname()[1], desk
+        yield port, desk
     finally:
         server.should_exit = True
         thread.join()
@@ -78,15 +99,17 @@ def port(bundle: Path) -> Iterator[int]:
 
 
 @contextmanager
-def process(bundle: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def process(bundle: Path, before: str = "", options: Sequence[str] = ()) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """``dinku serve`` in a process of its own, on a port that is free."""
-    command = [sys.executable, "-c", "from dinku.cli import main; main()", "serve", str(bundle), "--port", "0"]
-    with subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True) as serving:
+    dinku = [sys.executable, "-c", "from dinku.cli import main; main()", "serve", str(bundle), "--port", "0"]
+    command = ["bash", "-c", f'{before} exec "$@"', "bash", *dinku, "--threads", "1", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
         try:
             assert serving.stderr
             told = serving.stderr.readline()
-            assert "at http://127.0.0.1:" in told, told + serving.stderr.read()
-            yield serving, int(told.partition("127.0.0.1:")[2].partition("/")[0])
+            found = re.search(r" at http://[\d.]+:(\d+)/", told)
+            assert found, told + serving.stderr.read()
+            yield serving, int(found[1])
         finally:
             serving.kill()
 
@@ -117,6 +140,8 @@ def test_answers_are_those_of_predict(port: int, bundle: Path) -> None:
             assert found == entity | {"score": pytest.approx(entity["score"], abs=1e-5)}
             assert answer["text"][found["start"] : found["end"]] == found["text"]
     assert json.loads(ask(port, body={"text": ""})[2]) == {"text": "", "entities": []}
+    assert json.loads(ask(port, body=TEXTS)[2]) == answers
+    assert json.loads(ask(port, body=TEXTS[0])[2]) == answers[0]
     assert json.loads(ask(port, body=[])[2]) == []
 
 
@@ -128,10 +153,10 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("the other half", {"body": b'{"text": "\\udc00 a"}'}, 400, "isn't JSON (lone"),
     ("not a number", {"body": b'{"text": NaN}'}, 400, "isn't JSON"),
     ("far too deep", {"body": b"[" * 100_000}, 400, "isn't JSON (recursion limit"),
-    ("no text", {"body": {}}, 422, "0.text is missing"),
-    ("another key", {"body": {"text": "a", "wörds": 1}}, 422, "there is no field 0.wörds"),
-    ("no string", {"body": [{"text": "a"}, {"text": 3}]}, 422, "1.text is 3; give text"),
-    ("no object", {"body": "a"}, 422, "0 is 'a'"),
+    ("no text", {"body": {}}, 422, 'request: it has no text; give {"text": "…"}, or a list of such, or of texts'),
+    ("no string", {"body": [{"text": "a"}, {"text": 3}]}, 422, "request: item 2: its text is 3; give"),
+    ("texts in it", {"body": {"text": ["a", "b"]}}, 422, "request: its text is ['a', 'b']; give"),
+    ("no object", {"body": ["a", 7]}, 422, "request: item 2: its text is 7; give"),
     ("too many", {"body": [{"text": "a"}] * 300}, 422, "at most 256 texts, this one 300; send several"),
     ("too long", {"body": {"text": "a" * 100_001}}, 422, "at most 100,000 characters, this one 100,001"),
     ("50 MB", {"body": b" " * 50_000_000}, 413, "a request has at most 1,048,576 bytes; send several"),
@@ -140,6 +165,15 @@ WRONG: list[tuple[str, dict[str, Any], int, str]] = [
     ("another method", {"method": "GET"}, 405, "Method Not Allowed"),
     ("another method", {"method": "DELETE", "path": "/"}, 405, "Method Not Allowed"),
     ("another path", {"path": "/predict/"}, 404, "Not Found"),
+    ("a name elsewhere", {"headers": JSON | {"host": "evil.example"}}, 421, "isn't meant for this server by its Host"),
+    ("no name", {"headers": JSON | {"host": "[::1"}}, 421, "isn't meant for this server by its Host"),
+    ("a target elsewhere", {"path": "http://evil.example/predict"}, 421, "isn't meant for this server"),
+    (
+        "two lengths",
+        {"body": b"0\r\n\r\n", "headers": JSON | {"transfer-encoding": "chunked", "content-length": "5"}},
+        400,
+        "Content-Length beside",
+    ),
     ("a path outside", {"path": "/../../etc/passwd", "method": "GET"}, 404, "Not Found"),
 ]
 
@@ -164,7 +198,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(bundle: Path) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=20) as client,
     ):
         client.sendall(
-            b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+            b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
         )
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 408 ")
@@ -173,7 +207,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(bundle: Path) -> None:
 
 def test_who_hangs_up_costs_nothing(port: int, caplog: pytest.LogCaptureFixture) -> None:
     before = counted(port).get('dinku_requests_total{status="400"}', 0)
-    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
+    head = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(head)
     until(lambda: counted(port).get('dinku_requests_total{status="400"}', 0) == before + 1)
@@ -185,21 +219,25 @@ def test_who_hangs_up_costs_nothing(port: int, caplog: pytest.LogCaptureFixture)
 
 
 class Held:
-    """A reader that answers when it is let, and notes how much it is given at once."""
+    """A reader that answers when it is let, notes how many windows it is given at once, and falls over where it is poisoned."""
 
     precision = "fp32"
 
     def __init__(self, inner: Reader) -> None:
         self.inner, self.sizes = inner, list[int]()
+        self.tags, self.encoder = inner.tags, inner.encoder
         self.begun, self.go = threading.Event(), threading.Event()
+        self.poison = {int(i) for i in self.encoder.windows([["poison"]])[0].ids} - {
+            int(i) for i in self.encoder.windows([["a"]])[0].ids
+        }
 
-    def tag(self, lines: Sequence[Line]) -> list[Tagging]:
+    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
         self.begun.set()
         assert self.go.wait(60)
-        self.sizes.append(len(lines))
-        if any("poison" in line.text for line in lines):
+        self.sizes.append(len(windows))
+        if any(self.poison <= set(window.ids.tolist()) for window in windows):
             raise RuntimeError("the engine fell over")
-        return self.inner.tag(lines)
+        return self.inner.answered(windows)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -215,7 +253,7 @@ def test_clients_are_batched_and_too_many_are_sent_away(bundle: Path) -> None:
         first = pool.submit(ask, port, body={"text": "Ade"})
         assert held.begun.wait(60)
         others = [pool.submit(ask, port, body={"text": f"Badeo {n} ki"}) for n in range(5)]
-        until(lambda: desk.waiting == 5 * 11)
+        until(lambda: desk.waiting == 4 + 5 * 11)
         status, headers, body = ask(port, body={"text": "one more"})
         assert (status, headers["retry-after"]) == (503, "1")
         assert json.loads(body) == {"error": "too much is waiting; try again in a moment"}
@@ -224,19 +262,116 @@ def test_clients_are_batched_and_too_many_are_sent_away(bundle: Path) -> None:
         assert held.sizes == [1, 5]
 
 
-def test_a_long_request_lets_others_by(bundle: Path) -> None:
-    held = Held(reader.open(str(bundle), threads=1))
+def test_other_keys_go_with_the_answer_as_predict_keeps_them(port: int, bundle: Path) -> None:
+    asked = [{"id": 7, "text": "Badeo Adeba", "entities": "old", "n": 10**30}, {"text": "ki", "wörds": [1.5, None]}]
+    command = [sys.executable, "-c", "from dinku.cli import main; main()", "predict", str(bundle), "--format", "jsonl"]
+    given = "".join(json.dumps(one) + "\n" for one in asked)
+    predicted = subprocess.run([*command, "--jsonl"], input=given, capture_output=True, text=True, check=True)
+    answers = json.loads(ask(port, body=asked)[2])
+    for answer, line in zip(answers, predicted.stdout.splitlines(), strict=True):
+        one = json.loads(line)
+        assert list(answer) == list(one)
+        assert {**answer, "entities": len(answer["entities"])} == {**one, "entities": len(one["entities"])}
+    assert (answers[0]["id"], answers[0]["n"], answers[1]["wörds"]) == (7, 10**30, [1.5, None])
+
+
+LONG = "Badeo Adeba lo ba Kiland muna ki " * 300  # hundreds of windows of a tiny model
+
+
+def test_long_texts_take_turns_with_short_ones(bundle: Path) -> None:
+    opened = reader.open(str(bundle), threads=1)
+    held = Held(opened)
     desk = Desk(held, Limits())  # type: ignore[arg-type]
-    ends: list[str] = []
-    for name, texts in (("first", ["a"]), ("long", ["Ade lo"] * 250), ("short", ["Badeo"])):
-        desk.ask(texts).add_done_callback(lambda _, name=name: ends.append(name))  # type: ignore[misc]
-        assert held.begun.wait(60)
+    ends: list[tuple[str, int]] = []
+    answers: dict[str, Any] = {}
+    asked = {"long": [LONG], "another": [LONG + "Badeo"], "many": ["Ade lo"] * 250, "short": ["Badeo"], "last": ["ki"]}
+    for name, texts in asked.items():
+        answers[name] = desk.ask(texts)
+        answers[name].add_done_callback(lambda _, name=name: ends.append((name, len(held.sizes))))
+        assert held.begun.wait(60)  # in the first turn there is the first alone
+    assert desk.waiting == sum(len(text) + 1 for texts in asked.values() for text in texts)
     held.go.set()
     desk.close()
-    assert ends == ["first", "short", "long"]
-    assert held.sizes == [1, 64, 64, 64, 59]
+    assert {name for name, _ in ends[:2]} == {"short", "last"}
+    assert max(turn for _, turn in ends[:2]) <= 3
+    assert [name for name, _ in ends[2:]] == ["many", "long", "another"]
+    assert max(held.sizes) <= TOGETHER[0]
+    for name in ("long", "another"):
+        (answer,) = answers[name].result()
+        wanted = opened.find(asked[name][0])
+        assert len(wanted) > 300
+        assert [e | {"score": 0} for e in answer["entities"]] == [e | {"score": 0} for e in wanted]
+    assert desk.waiting == 0
     with pytest.raises(Busy):
         desk.ask(["a"])
+
+
+def test_a_long_text_ends_while_short_ones_never_do(bundle: Path) -> None:
+    held = Held(reader.open(str(bundle), threads=1))
+    desk = Desk(held, Limits())  # type: ignore[arg-type]
+    long = desk.ask([LONG])
+    short = 0
+
+    def again(_: object = None) -> None:
+        nonlocal short
+        short += 1
+        if not long.done() and short < 100_000:
+            desk.ask(["Ade lo ba " * 4] * 60).add_done_callback(again)  # which would fill every turn
+
+    again()
+    again()
+    held.go.set()
+    assert long.result(timeout=60)
+    assert short < 100_000
+    desk.close()
+
+
+def test_requests_for_long_texts_leave_room_for_short_ones(bundle: Path) -> None:
+    held = Held(reader.open(str(bundle), threads=1))
+    desk = Desk(held, Limits(waiting=100, long=20, waiting_long=60))  # type: ignore[arg-type]
+    first = desk.ask(["ba " * 10])
+    with pytest.raises(Busy):
+        desk.ask(["ba " * 10])
+    others = [desk.ask(["Badeo"]) for _ in range(11)]
+    with pytest.raises(Busy):
+        desk.ask(["Badeo"])
+    held.go.set()
+    assert all(each.result(timeout=60) for each in (first, *others))
+    desk.close()
+
+
+def test_what_nobody_waits_for_is_not_computed(bundle: Path) -> None:
+    held = Held(reader.open(str(bundle), threads=1))
+    with served(held) as (port, desk), ThreadPoolExecutor(1) as pool:
+        body = json.dumps({"text": LONG}).encode()
+        head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\n\r\n"
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(head.encode() + body)
+                until(lambda: desk.waiting == len(LONG) + 1)
+            until(lambda: desk.waiting == 0)
+        short = pool.submit(ask, port, body={"text": "Badeo"})
+        until(lambda: desk.waiting == 6)
+        held.go.set()
+        assert short.result()[0] == 200
+    assert len(held.sizes) == 2  # the turn in which the first was when it hung up, and that of the short text
+
+
+def test_eight_clients_get_their_own_answers_from_either_engine(both: Path) -> None:
+    opened = reader.open(str(both), threads=1)
+    names = ["Badeo", "Adeba", "Kiland", "muna", "lo", "Ade", "Muland", "wa"]
+    texts = [
+        [f"{names[n]} {' '.join(names[(n + i) % 8] for i in range(turn))}" for turn in range(12)] for n in range(8)
+    ]
+    with served(opened) as (port, _), ThreadPoolExecutor(8) as pool:
+        got = pool.map(lambda mine: [json.loads(ask(port, body={"text": text})[2]) for text in mine], texts)
+        answers = [answer for one in got for answer in one]
+    assert [answer["text"] for answer in answers] == [text for mine in texts for text in mine]
+    assert len({json.dumps(answer["entities"]) for answer in answers}) > 40
+    for answer in answers:
+        wanted = opened.find(answer["text"])
+        assert [e | {"score": 0} for e in answer["entities"]] == [e | {"score": 0} for e in wanted]
 
 
 def test_one_text_that_fails_costs_no_other(bundle: Path) -> None:
@@ -318,6 +453,227 @@ def test_fifty_clients_get_their_own_answers(port: int, bundle: Path) -> None:
         wanted = line.answer(found)
         assert answer["text"] == text
         assert [e | {"score": 0} for e in answer["entities"]] == [e | {"score": 0} for e in wanted["entities"]]
+
+
+def half_a_head(port: int) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", port), timeout=60)
+    client.sendall(b"GET /health HTTP/1.1\r\nhost: localh")
+    return client
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(bundle: Path) -> None:
+    with served(reader.open(str(bundle), threads=1), Limits(head_seconds=0.3)) as (port, _):
+        silent = socket.create_connection(("127.0.0.1", port), timeout=60)
+        half = half_a_head(port)
+        assert silent.recv(4096) == b""
+        answer = b"".join(iter(lambda: half.recv(4096), b""))
+        for client in (silent, half):
+            client.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "the request wasn't begun within 0.3 seconds"}
+
+
+def test_what_is_no_http_is_told_as_json(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+        client.sendall(b"hello\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this is no HTTP request"}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "POST /predict HTTP/1.1\r\nhost: localhost\r\n"
+        + "content-type: application/json\r\ncontent-length: 9\r\n\r\n{",
+    ],
+)
+def test_who_keeps_it_waiting_makes_room_for_others(bundle: Path, head: str, caplog: pytest.LogCaptureFixture) -> None:
+    with served(reader.open(str(bundle), threads=1), most=8) as (port, _):
+        waiting = [half_a_head(port) for _ in range(30)]
+        for client in waiting if head else ():
+            with suppress(OSError):  # it has made room already
+                client.sendall(head.encode())
+        for n in range(5):
+            assert ask(port, body={"text": f"Badeo {n}"})[0] == 200
+        for client in waiting:
+            client.close()
+    assert [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+
+
+def test_slow_bodies_make_room_for_others(bundle: Path) -> None:
+    head = (
+        b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9000\r\n\r\n"
+    )
+    with served(reader.open(str(bundle), threads=1), Limits(bodies=10_000)) as (port, _):
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(3)]
+        for n, client in enumerate(clients):
+            client.sendall(head + b" " * 4_000)  # too much for three
+            until(lambda n=n: counted(port)["dinku_open_requests"] == min(n + 1, 2))  # type: ignore[misc]
+        assert b"HTTP/1.1 408 " in clients[0].recv(4096)
+        assert ask(port, body={"text": "Badeo"})[0] == 200
+        for client in clients:
+            client.close()
+
+
+def test_more_connections_than_descriptors_stop_nobody(bundle: Path) -> None:
+    with process(bundle, "ulimit -n 96;") as (serving, port):
+        waiting = [half_a_head(port) for _ in range(300)]
+        for n in range(5):
+            assert ask(port, "GET", "/health")[0] == 200
+            assert ask(port, body={"text": f"Badeo {n}"})[0] == 200
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(timeout=60) == 0
+        assert serving.stderr
+        assert serving.stderr.read() == ""
+        for client in waiting:
+            client.close()
+
+
+def test_too_few_descriptors_are_told(bundle: Path) -> None:
+    command = f"ulimit -n 32; exec {sys.executable} -c 'from dinku.cli import main; main()' serve {bundle} --port 0"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"dinku: serve: only 32 files may be open at once, and \d+ are; allow more \(ulimit -n \d+\)\n", done.stderr
+    )
+
+
+def test_faults_of_one_kind_are_logged_once(bundle: Path) -> None:
+    class Fails(socket.socket):
+        def accept(self) -> Any:
+            tries.append(1)
+            if len(tries) < 4:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            return super().accept()
+
+    tries: list[int] = []
+    said: list[str] = []
+    once, log = OncePerKind(), logging.getLogger("dinku.serve")
+    heard = logging.Handler()
+    heard.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    log.addFilter(once)
+    log.addHandler(heard)
+    try:
+        with Fails() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            with served(reader.open(str(bundle), threads=1), listening=listening) as (port, _):
+                assert ask(port, "GET", "/health")[0] == 200
+    finally:
+        log.removeFilter(once)
+        log.removeHandler(heard)
+    assert said == ["no connection can be taken (Too many open files)"]
+    late = OncePerKind(seconds=0.05)
+    records = [logging.makeLogRecord({"name": "a", "msg": msg}) for msg in ("x %s", "x %s", "y", "x %s", "x %s")]
+    assert [late.filter(record) for record in records[:4]] == [True, False, True, False]
+    time.sleep(0.1)
+    assert late.filter(records[4])
+    assert records[4].msg == "x %s (and 2 times since this was last said)"
+
+
+def test_a_name_that_is_allowed_and_a_target_in_full_are_answered(port: int) -> None:
+    for name in (
+        "localhost",
+        "LOCALHOST.:80",
+        "127.0.0.1",
+        "127.9.9.9:1",
+        "[::1]:8000",
+        "known.example:1",
+        "a.localhost",
+    ):
+        assert ask(port, body={"text": "a"}, headers=JSON | {"host": name})[0] == 200
+    for name in ("known.example.evil", "10.0.0.1", "", "localhost@evil", "localhost:8000:1", "[::2]"):
+        assert ask(port, body={"text": "a"}, headers=JSON | {"host": name})[0] == 421
+    assert ask(port, "GET", f"http://localhost:{port}/health", headers={"host": "evil.example"})[0] == 200
+    assert ask(port, "GET", "http://known.example/health?a=b")[0] == 200
+    assert ask(port, "GET", "http://known.example")[0] == 200
+    assert ask(port, "GET", "http://known.example/nothing")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed", "status"),
+    [
+        ("127.0.0.1", (), 421),
+        ("127.0.0.1", ("Else.example",), 200),
+        ("0.0.0.0", (), 200),
+        ("0.0.0.0", ("known.example",), 421),
+    ],
+)
+def test_who_may_ask_by_which_name(bundle: Path, host: str, allowed: tuple[str, ...], status: int) -> None:
+    options = [option for name in allowed for option in ("--allow-host", name)]
+    with process(bundle, options=["--host", host, *options]) as (_, port):
+        assert ask(port, "GET", "/health", headers={"host": "else.example"})[0] == status
+        assert ask(port, "GET", "/health")[0] == 200
+
+
+@pytest.fixture
+def panicking(bundle: Path, tmp_path: Path) -> Path:
+    """A bundle whose tokenizer panics on everything but ASCII: its table of normal forms ends there."""
+    folder = tmp_path / "panicking"
+    shutil.copytree(bundle, folder)
+    path, manifest = folder / "tokenizer.json", json.loads((folder / "bundle.json").read_text())
+    table = base64.b64encode((512).to_bytes(4, "little") + bytes(513)).decode()
+    told = json.loads(path.read_text()) | {"normalizer": {"type": "Precompiled", "precompiled_charsmap": table}}
+    path.write_text(json.dumps(told))
+    manifest["files"]["tokenizer.json"] = summed(path).model_dump()
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_a_tokenizer_that_panics_costs_one_answer(panicking: Path) -> None:
+    with served(reader.open(str(panicking), threads=1)) as (port, desk):
+        for _ in range(3):
+            status, _, body = ask(port, body=["Ade", "Ẹ̀kọ́"])
+            assert (status, json.loads(body)) == (
+                500,
+                {"error": "the tagger failed on this; the server's log says how"},
+            )
+            assert ask(port, body=["Ade", "lo"])[0] == 200
+        assert ask(port, "GET", "/health")[0] == 200
+        assert desk.waiting == 0
+
+
+def test_a_tokenizer_that_panics_ends_a_command_in_one_line_of_its_own(panicking: Path) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from dinku.cli import main; main()",
+        "predict",
+        str(panicking),
+        "--format",
+        "jsonl",
+    ]
+    done = subprocess.run(command, input="Ẹ̀kọ́\n", capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    last = done.stderr.splitlines()[-1]  # those before it are of the tokenizers library
+    assert last.startswith("dinku: encode: the tokenizer breaks down (index out of bounds")
+    assert last.endswith("; fetch the model again, or install another version of tokenizers")
+
+
+def test_a_dead_worker_is_answered_for_and_ends_the_server(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: object) -> None:
+        raise SystemExit(3)
+
+    monkeypatch.setattr(Desk, "_turn", dies)
+    got: list[Answered] = []
+    thread: list[threading.Thread] = []
+
+    def said(address: str) -> None:
+        port = int(address.rstrip("/").rpartition(":")[2])
+        thread.append(threading.Thread(target=lambda: got.append(ask(port, body={"text": "Ade"}))))
+        thread[0].start()
+
+    opened = reader.open(str(bundle), threads=1)
+    with pytest.raises(DinkuError, match="serve: the thread that tags has died; the log says why") as raised:
+        serve(opened, model="tiny", host="127.0.0.1", port=0, said=said, limits=Limits())
+    thread[0].join()
+    assert raised.value.status == 1
+    assert [(status, json.loads(body)) for status, _, body in got] == [
+        (500, {"error": "the server can't tag any more, and stops"})
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -466,21 +822,22 @@ CTRL, ENTER = 2, {"windowsVirtualKeyCode": 13}
 
 
 class Certain:
-    """A reader that finds a person in every first word."""
+    """A reader that finds a person in every second word."""
 
     precision = "fp32"
+    tags = ("O", "B-PER")
 
-    def tag(self, lines: Sequence[Line]) -> list[Tagging]:
-        import numpy as np
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
 
-        return [
-            Tagging(tuple("B-PER" if i == 1 else "O" for i in range(len(x.spans))), np.ones(len(x.spans), np.float32))
-            for x in lines
-        ]
+    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
+        for window in windows:
+            person = (window.words == 1).astype(np.float32)
+            yield window, np.stack([1 - person, person], axis=1)
 
 
 def test_the_page_in_a_browser(browser: Browser) -> None:
-    with served(Certain()) as (port, _):
+    with served(Certain(tiny_tagger().encoder)) as (port, _):
         browser.call("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=2, mobile=True)
         address = f"http://127.0.0.1:{port}/"
         browser.call("Page.navigate", url=address)

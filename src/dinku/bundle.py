@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dinku import predict
 from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
-from dinku.encode import Encoder, LabelOn, opened
+from dinku.encode import Encoder, LabelOn, Window, opened
 from dinku.errors import DinkuError, of_validation
 from dinku.files import written_folder
 from dinku.measure import available_threads, numerics
@@ -203,6 +203,10 @@ class Bundle:
     def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
         """See `dinku.predict.tag`."""
         return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
+
+    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, predict.Logits]]:
+        """See `dinku.predict.answered`."""
+        return predict.answered(self.engine, self.encoder, windows)
 
     def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
         """Counts of spans over a tagged corpus."""

@@ -119,7 +119,9 @@ def main() -> None:
             traceback.print_exc()
         reason = f"{error.filename or 'the system'}: {error.strerror or error}"
         status = _failed(f"{reason}; allow it or free some space, then run the same command again", 1)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a panic of a library in Rust isn't an Exception
         if debug:
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -629,12 +631,21 @@ def serve(
         str, typer.Option(help="The address to listen at: only this machine unless told otherwise.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A name by which clients may call it, besides localhost and --host; may be given again. "
+            "Where other machines reach it, any name will do unless one is given.",
+        ),
+    ] = None,
     threads: Threads = None,
     precision: Precision = None,
 ) -> None:
     """Find entities over HTTP, and on a page; Ctrl-C or SIGTERM stops it once all it accepted is answered."""
     from dinku import reader
-    from dinku.serve import Limits
+    from dinku.desk import Limits
     from dinku.serve import serve as served
 
     opened = reader.open(model, threads=threads, precision=precision)
@@ -645,6 +656,7 @@ def serve(
         port=port,
         said=lambda address: print(f"dinku: {model} at {address}; Ctrl-C stops it", file=sys.stderr, flush=True),
         limits=Limits(),
+        allowed_hosts=allow_host or (),
     )
 
 

@@ -7,7 +7,8 @@ scored in the one window where it stands furthest from a cut: nothing is truncat
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,7 +92,8 @@ class Encoder:
     @cached_property
     def around(self) -> tuple[list[int], list[int]]:
         """The special tokens before and after a sentence."""
-        whole = uncut(self.tokenizer).encode("a")
+        with _panics_as_dinku():
+            whole = uncut(self.tokenizer).encode("a")
         special = whole.special_tokens_mask
         if 0 not in special:
             remedy = "mend its post_processor"
@@ -112,25 +114,40 @@ class Encoder:
 
     def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
         """The windows of all sentences, in order; every word that yields a subword is in exactly one of them."""
+        read = enumerate(map(_owned, self._encode(sentences)))
+        return [window for number, (ids, owner) in read for window in self._windows(number, ids, owner)]
+
+    def stretches(self, words: Sequence[str], most: int = 1024) -> Generator[None, None, list[Window]]:
+        """The windows of one sentence, as `windows` gives them, read ``most`` words at a time.
+
+        It yields between two stretches, so that whoever reads a long text can do something else meanwhile.
+        """
+        ids, owner = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for start in range(0, len(words), most):
+            if start:
+                yield
+            for encoding in self._encode([words[start : start + most]]):
+                found, belongs = _owned(encoding)
+                ids.append(found)
+                owner.append(np.where(belongs < 0, belongs, belongs + start))
+        return list(self._windows(0, np.concatenate(ids), np.concatenate(owner)))
+
+    def _windows(self, number: int, ids: Ids, owner: Ids) -> Iterator[Window]:
+        """The windows of a sentence's subwords, each of which belongs to the word that ``owner`` says."""
+        if not len(ids):
+            return
         before, after = self.around
         marks = self._bare_marks if self.label_on == "first_content" else frozenset()
-        room = self.length - len(before) - len(after)
-        out: list[Window] = []
-        for number, encoding in enumerate(self._encode(sentences)):
-            ids = np.asarray(encoding.ids, dtype=np.int64)
-            if not len(ids):
-                continue
-            owner = np.fromiter((-1 if w is None else w for w in encoding.word_ids), np.int64, len(ids))
-            first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])  # where each word begins
-            speaks = _after_marks(ids, first, marks) if marks else first
-            for start, end, low, high in _cuts(first, len(ids), room):
-                piece = np.r_[before, ids[start:end], after].astype(np.int64)
-                out.append(Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]]))
-        return out
+        first = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])  # where each word begins
+        speaks = _after_marks(ids, first, marks) if marks else first
+        for start, end, low, high in _cuts(first, len(ids), self.length - len(before) - len(after)):
+            piece = np.r_[before, ids[start:end], after].astype(np.int64)
+            yield Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]])
 
     def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """The subwords of running text, its pieces end to end, without special tokens between them."""
-        encoded = uncut(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
+        with _panics_as_dinku():
+            encoded = uncut(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
         return np.concatenate([np.zeros(0, np.int32), *(np.asarray(e.ids, np.int32) for e in encoded)])
 
     def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
@@ -150,9 +167,10 @@ class Encoder:
     def _encode(self, sentences: Sequence[Sequence[str]]) -> Iterator[Encoding]:
         tokenizer = uncut(self.tokenizer)
         for start in range(0, len(sentences), 1024):
-            part = [list(words) for words in sentences[start : start + 1024]]
-            # encode_batch refuses an empty list of words, which is a sentence all the same
-            yield from tokenizer.encode_batch([w or [""] for w in part], is_pretokenized=True, add_special_tokens=False)
+            part = [list(words) or [""] for words in sentences[start : start + 1024]]  # none at all is refused
+            with _panics_as_dinku():
+                encodings = tokenizer.encode_batch(part, is_pretokenized=True, add_special_tokens=False)
+            yield from encodings
 
     def _pieces(self, encoding: Encoding) -> list[tuple[int | None, str, bool]]:
         """Each piece with its word, and whether it is unknown: Unigram shows such a piece as the text that it stands for."""
@@ -168,6 +186,28 @@ class Encoder:
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
         return Batch(ids, mask, list(windows))
+
+
+@contextmanager
+def _panics_as_dinku() -> Iterator[None]:
+    """A panic of the tokenizers library, which is written in Rust, as a `DinkuError` of status 1.
+
+    It comes as a ``PanicException``, which no module exports and which is no ``Exception``.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        problem = f"the tokenizer breaks down ({reason(error)})"
+        remedy = "fetch the model again, or install another version of tokenizers"
+        raise DinkuError(problem, where="encode", remedy=remedy, status=1) from None
+
+
+def _owned(encoding: Encoding) -> tuple[Ids, Ids]:
+    """The subwords of a sentence, and which word each of them belongs to: -1 for none."""
+    ids = np.asarray(encoding.ids, dtype=np.int64)
+    return ids, np.fromiter((-1 if w is None else w for w in encoding.word_ids), np.int64, len(ids))
 
 
 def _after_marks(ids: Ids, first: Ids, marks: frozenset[int]) -> Ids:
@@ -256,7 +296,8 @@ def opened(
         return None
     names: dict[str, Any] = {}
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        with _panics_as_dinku():
+            tokenizer = Tokenizer.from_file(str(file))
         for other in settings:
             if (folder / other).is_file():
                 names |= json.loads((folder / other).read_text(encoding="utf-8"))

@@ -68,11 +68,24 @@ def answers(
     most: int = 16,
     progress: Progress | None = None,
 ) -> Iterator[tuple[Window, Logits]]:
-    """Logits [scored words, tags] of every window of the sentences, the longest windows first.
+    """Logits [scored words, tags] of every window of the sentences; see `answered`."""
+    windows = encoder.windows([s.words for s in sentences])
+    yield from answered(engine, encoder, windows, tokens=tokens, most=most, progress=progress)
+
+
+def answered(
+    engine: Engine,
+    encoder: Encoder,
+    windows: Sequence[Window],
+    *,
+    tokens: int = 1024,
+    most: int = 16,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Window, Logits]]:
+    """Logits [scored words, tags] of every window, the longest windows first.
 
     Windows are batched by length, at most ``tokens`` subwords and ``most`` windows at once.
     """
-    windows = encoder.windows([s.words for s in sentences])
     done = 0
     for group in buckets([len(w.ids) for w in windows], tokens, most):
         batch = encoder.batch([windows[i] for i in group])
@@ -81,6 +94,30 @@ def answers(
         done += len(group)
         if progress:
             progress(done, len(windows))
+
+
+class Draft:
+    """The tags of one sentence while its windows are answered one by one, in any order.
+
+    A word that no window scores is ``O`` with probability 1.
+    """
+
+    def __init__(self, tags: Sequence[str], words: int) -> None:
+        self._tags = tags
+        self._best = np.full(words, tags.index("O"), np.int64)
+        self._scores = np.ones(words, np.float32)
+
+    def take(self, window: Window, logits: Logits) -> None:
+        """Note what a window's words are. Raises `DinkuError` where the logits are of other tags."""
+        if logits.shape[1] != len(self._tags):
+            problem = f"answers with {logits.shape[1]} logits a word, and has {len(self._tags)} tags"
+            raise DinkuError(problem, where="the model", remedy="fetch or export it again")
+        self._best[window.words] = logits.argmax(-1)
+        self._scores[window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+
+    def tagging(self) -> Tagging:
+        """What is known so far."""
+        return Tagging(tuple(self._tags[i] for i in self._best.tolist()), self._scores)
 
 
 def tag(
@@ -94,15 +131,10 @@ def tag(
 
     A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where an engine answers for other tags.
     """
-    best = [np.full(len(s.words), tags.index("O"), np.int64) for s in sentences]
-    scores = [np.ones(len(s.words), np.float32) for s in sentences]
+    drafts = [Draft(tags, len(s.words)) for s in sentences]
     for window, logits in answers(engine, encoder, sentences, **options):
-        if logits.shape[1] != len(tags):
-            problem = f"answers with {logits.shape[1]} logits a word, and has {len(tags)} tags"
-            raise DinkuError(problem, where="the model", remedy="fetch or export it again")
-        best[window.sentence][window.words] = logits.argmax(-1)
-        scores[window.sentence][window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
-    return [Tagging(tuple(tags[int(i)] for i in b), p) for b, p in zip(best, scores, strict=True)]
+        drafts[window.sentence].take(window, logits)
+    return [draft.tagging() for draft in drafts]
 
 
 def evaluate(

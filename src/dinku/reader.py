@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dinku.bundle import Bundle, is_bundle
+from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError
+from dinku.measure import check_threads
 from dinku.models import model_folder
-from dinku.predict import Line, Tagging
+from dinku.predict import Line, Logits, Tagging
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -37,11 +39,35 @@ class Reader:
         """The tags of every line's words, in order."""
         return self.tagger.tag([line.sentence for line in lines], **self.options)
 
-    def stream(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Tagging]]:
-        """The same for any number of lines: they are read as they are wanted, `BLOCK` ahead at most."""
-        given = iter(lines)
+    @property
+    def encoder(self) -> Encoder:
+        return self.tagger.encoder
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.tagger.tags
+
+    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
+        """See `dinku.predict.answered`: for whoever decides himself which windows are answered next."""
+        return self.tagger.answered(windows, **self.options)
+
+    @overload
+    def stream(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]: ...
+    @overload
+    def stream(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Tagging]]: ...
+    def stream(
+        self, lines: Iterable[str] | Iterable[Line]
+    ) -> Iterator[dict[str, Any]] | Iterator[tuple[Line, Tagging]]:
+        """Tag any number of lines: they are read as they are wanted, `BLOCK` ahead at most, and answered in order.
+
+        For each text as typed it gives what ``predict --format jsonl`` says of it, *text* and *entities*; for each `Line` the
+        line and its tags.
+        """
+        given: Iterator[str | Line] = iter(lines)
         while block := list(islice(given, BLOCK)):
-            yield from zip(block, self.tag(block), strict=True)
+            read = [Line.typed(each) if isinstance(each, str) else each for each in block]
+            for each, line, found in zip(block, read, self.tag(read), strict=True):
+                yield line.answer(found) if isinstance(each, str) else (line, found)
 
     def find(self, text: str) -> list[dict[str, Any]]:
         """Entities of a text as typed: *start*, *end* (characters of the text), *label*, *text*, *score* (0 to 1)."""
@@ -58,8 +84,7 @@ def open(model: str, *, threads: int | None = None, precision: str | None = None
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
         raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
-    if threads is not None and threads < 1:
-        raise DinkuError(f"{threads} is no number of threads", where="--threads", remedy="give 1 or more")
+    check_threads(threads, where="threads")
     elsewhere = DinkuError(f"{model} runs on a CPU alone", where="--device", remedy="leave it out")
     if is_bundle(model_folder(model)):
         if device != "cpu":

@@ -1,8 +1,8 @@
 """A tagger over HTTP, without torch where it is a bundle: JSON, an OpenAPI document, metrics, and a page to try it on.
 
-One thread tags. It takes what all clients have sent meanwhile, a text of each in turn, so that a batch is full when there is
-work for one and a long request doesn't hold up short ones. What is too large, or too much, is refused before it is read
-into memory; what was accepted is answered, also when the server is told to stop.
+One thread tags for all clients (`dinku.desk`), over connections that are bounded (`dinku.connections`). What is too large, or
+too much, is refused before it is read into memory; what was accepted is answered, also when the server is told to stop. A
+server of this machine alone answers to this machine's names alone, as a web page could give its address a name of its own.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import re
 import signal
 import socket
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
-import uvicorn
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -33,34 +33,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinku import __version__
-from dinku.errors import DinkuError, of_validation
+from dinku.connections import OncePerKind, Server, most_connections
+from dinku.desk import Answer, Busy, Desk, Failed, Limits
+from dinku.errors import DinkuError, brief
 from dinku.predict import Line
 from dinku.reader import Reader
 
-Answer = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a server takes on. ``characters`` and ``texts`` are of a request, ``waiting`` characters of all that wait, which are
-    few enough to be tagged within ``stop_seconds`` on a slow machine."""
-
-    body_bytes: int = 1 << 20
-    texts: int = 256
-    characters: int = 100_000
-    waiting: int = 300_000
-    requests: int = 512
-    read_seconds: float = 10.0
-    stop_seconds: int = 600
-
-
-TOGETHER = (64, 20_000)  # texts and characters that are tagged at once: a full batch, and no long wait for the next
-
 
 class Asked(BaseModel):
-    """A text to find entities in."""
+    """A text to find entities in; its other keys are kept, and go with the answer."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="allow")
     text: Annotated[str, Field(description="A sentence as it was typed.")]
 
 
@@ -75,6 +58,9 @@ class Entity(BaseModel):
 
 
 class Found(BaseModel):
+    """What was found, with the keys that came with the text."""
+
+    model_config = ConfigDict(extra="allow")
     text: str
     entities: list[Entity]
 
@@ -83,113 +69,6 @@ class Refused(BaseModel):
     """What is wrong, in one line."""
 
     error: str
-
-
-_MANY = TypeAdapter(list[Asked])
-
-
-class Busy(Exception):
-    """More waits than is taken on."""
-
-
-@dataclass(eq=False)
-class _Job:
-    texts: Sequence[str]
-    future: Future[list[Answer]] = field(default_factory=Future)
-    taken: int = 0
-    answers: dict[int, Answer] = field(default_factory=dict)
-
-
-class Desk:
-    """Takes texts from many and has one thread tag them together."""
-
-    def __init__(self, reader: Reader, limits: Limits) -> None:
-        self.reader, self.limits = reader, limits
-        self.waiting = self.batches = self.texts = self.words = self.entities = 0
-        self._jobs: deque[_Job] = deque()
-        self._some = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._work, name="tagging", daemon=True)
-        self._thread.start()
-
-    def ask(self, texts: Sequence[str]) -> Future[list[Answer]]:
-        """Their answers, in order. Raises `Busy` where too many characters wait, or the desk is closed."""
-        job = _Job(texts)
-        cost = sum(map(_cost, texts))
-        with self._some:
-            if self._closed or self.waiting + cost > self.limits.waiting:
-                raise Busy
-            if not texts:
-                job.future.set_result([])
-                return job.future
-            self.waiting += cost
-            self._jobs.append(job)
-            self._some.notify()
-        return job.future
-
-    def close(self) -> None:
-        """Finish what was taken, and end."""
-        with self._some:
-            self._closed = True
-            self._some.notify()
-        self._thread.join()
-
-    @property
-    def alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def _work(self) -> None:
-        while taken := self._take():
-            try:
-                self._done(taken)
-            except Exception:  # of which text, is found by asking for each alone: the others are answered
-                for one in taken:
-                    try:
-                        self._done([one])
-                    except Exception as error:
-                        self._fail(one[0], error)
-
-    def _done(self, taken: Sequence[tuple[_Job, int]]) -> None:
-        for (job, i), answer in zip(taken, self._answers([job.texts[i] for job, i in taken]), strict=True):
-            job.answers[i] = answer
-            if len(job.answers) == len(job.texts) and not job.future.done():
-                job.future.set_result([job.answers[n] for n in range(len(job.texts))])
-
-    def _take(self) -> list[tuple[_Job, int]]:
-        """A text of each job in turn, until there are enough; none when the desk is closed and all is done."""
-        out: list[tuple[_Job, int]] = []
-        with self._some:
-            self._some.wait_for(lambda: self._jobs or self._closed)
-            room = TOGETHER[1]
-            while self._jobs and room > 0 and len(out) < TOGETHER[0]:
-                job = self._jobs.popleft()
-                out.append((job, job.taken))
-                cost = _cost(job.texts[job.taken])
-                room, self.waiting, job.taken = room - cost, self.waiting - cost, job.taken + 1
-                if job.taken < len(job.texts):
-                    self._jobs.append(job)
-        return out
-
-    def _answers(self, texts: Sequence[str]) -> list[Answer]:
-        lines = [Line.typed(text) for text in texts]
-        answers = [line.answer(found) for line, found in zip(lines, self.reader.tag(lines), strict=True)]
-        self.batches += 1
-        self.texts += len(lines)
-        self.words += sum(len(line.spans) for line in lines)
-        self.entities += sum(len(answer["entities"]) for answer in answers)
-        return answers
-
-    def _fail(self, job: _Job, error: Exception) -> None:
-        with self._some:
-            if job in self._jobs:
-                self._jobs.remove(job)
-                self.waiting -= sum(map(_cost, job.texts[job.taken :]))
-        if not job.future.done():
-            job.future.set_exception(error)
-
-
-def _cost(text: str) -> int:
-    return len(text) + 1
 
 
 class _Metered:
@@ -227,26 +106,137 @@ class _Metered:
         return [*out, f"dinku_request_seconds_sum {self.seconds:.6f}", f"dinku_request_seconds_count {total}"]
 
 
-def application(desk: Desk, *, model: str) -> ASGIApp:
-    """The ASGI application over a desk."""
+class _Bodies:
+    """Requests whose bodies are on their way, the oldest first, and how much of them is held."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held: dict[asyncio.Timeout, int] = {}
+
+    async def read(self, request: Request) -> bytes:
+        """The whole body, unless it is no JSON, too large or too slow. What is too large is read to its end and thrown away, so
+        that a client which only reads after it has written gets its answer."""
+        limits, parts, size = self._limits, list[bytes](), 0
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "send application/json")
+        patience = asyncio.timeout(limits.read_seconds)
+        try:
+            async with patience:
+                self._held[patience] = 0
+                async for part in request.stream():
+                    size += len(part)
+                    if size <= limits.body_bytes:
+                        parts.append(part)
+                        self._held[patience] = size
+                    while sum(self._held.values()) > limits.bodies:
+                        self.hurry(0)
+        except ClientDisconnect:
+            raise HTTPException(400, "hung up before the request was whole") from None
+        except TimeoutError:
+            if size <= limits.body_bytes:
+                problem = f"the request wasn't whole after {limits.read_seconds:g} seconds, or it held up others"
+                raise HTTPException(408, problem, {"connection": "close"}) from None
+        finally:
+            self._held.pop(patience, None)
+        if size > limits.body_bytes:
+            problem = f"a request has at most {limits.body_bytes:,} bytes; send several"
+            raise HTTPException(413, problem, {"connection": "close"})
+        return b"".join(parts)
+
+    def hurry(self, seconds: float) -> bool:
+        """End waiting for the oldest body, if that has been on its way for so long; whether there was one."""
+        now, oldest = asyncio.get_running_loop().time(), next(iter(self._held), None)
+        if oldest is None or now - ((oldest.when() or now) - self._limits.read_seconds) < seconds:
+            return False
+        del self._held[oldest]
+        oldest.reschedule(now)
+        return True
+
+
+async def _answers(request: Request, future: Future[list[Answer]]) -> list[Answer]:
+    """What the desk says, for as long as somebody waits for it."""
+    answering, gone = asyncio.wrap_future(future), asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answering.done():
+            raise HTTPException(400, "hung up before the answer")
+        return answering.result()
+    finally:
+        answering.cancel()
+        gone.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Addressed:
+    """Lets through what is meant for this server, and what can't be read in two ways.
+
+    A page of another site that has its own name point at this machine would have the browser send that name: it is refused.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])  # HTTP has one Host, which h11 checks
+        host, target = headers.get(b"host"), scope["raw_path"]
+        if absolute := re.fullmatch(
+            rb"(?i)https?://([^/?#]*)(/.*)?", target
+        ):  # as to a proxy; it counts, and Host doesn't
+            host, path = absolute[1], absolute[2] or b"/"
+            scope = {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
+        refusal = None
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            refusal = 400, "has Content-Length beside Transfer-Encoding; send one of them"
+        elif host is not None and not self._known(host.decode("latin-1")):
+            refusal = 421, "isn't meant for this server by its Host; start it with --allow-host NAME to answer to it"
+        if refusal:
+            status, problem = refusal
+            response = JSONResponse({"error": problem}, status, {"connection": "close"})
+            return await response(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def _known(self, host: str) -> bool:
+        parted = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]/@\s]+))(?::\d*)?", host.lower())
+        if not parted:
+            return False
+        name = (parted[1] or parted[2]).rstrip(".")
+        return self.hosts is None or name in self.hosts or name == "localhost" or _loopback(name)
+
+
+def _loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name.endswith(".localhost")
+
+
+def application(desk: Desk, *, model: str, hosts: Collection[str] | None = ()) -> ASGIApp:
+    """The ASGI application over a desk, for clients that call it by a name of this machine or one of ``hosts``, or by any."""
     limits = desk.limits
     document = openapi(limits)
     page, policy = _page()
-    reading = 0
+    bodies, reading = _Bodies(limits), 0
 
     async def predict(request: Request) -> Response:
         nonlocal reading
-        if reading >= limits.requests:
+        if reading >= limits.requests and not bodies.hurry(1):
             raise _busy()
         reading += 1
         try:
-            texts, many = _texts(await _body(request, limits), limits)
-            answers = await asyncio.wrap_future(desk.ask(texts))
+            texts, keys, many = _asked(await bodies.read(request), limits)
+            answers = await _answers(request, desk.ask(texts))
         except Busy:
             raise _busy() from None
+        except Failed as error:
+            raise HTTPException(500, str(error)) from None
         finally:
             reading -= 1
-        return JSONResponse(answers if many else answers[0])
+        told = [{**own, **answer} for own, answer in zip(keys, answers, strict=True)]
+        return Response(to_json(told if many else told[0]), media_type="application/json")
 
     async def health(_: Request) -> Response:
         told = {"status": "ok" if desk.alive else "failed", "model": model, "precision": desk.reader.precision}
@@ -276,36 +266,12 @@ def application(desk: Desk, *, model: str) -> ASGIApp:
         exception_handlers={HTTPException: _refused, Exception: _failed},
     )
     app.router.redirect_slashes = False
-    metered = _Metered(app)
+    metered = _Metered(_Addressed(app, hosts))
     return metered
 
 
-async def _body(request: Request, limits: Limits) -> bytes:
-    """The whole body, unless it is no JSON, too large or too slow. What is too large is read to its end and thrown away, so that
-    a client which only reads after it has written gets its answer."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, "send application/json")
-    parts, size = [], 0
-    try:
-        async with asyncio.timeout(limits.read_seconds):
-            async for part in request.stream():
-                size += len(part)
-                if size <= limits.body_bytes:
-                    parts.append(part)
-    except ClientDisconnect:
-        raise HTTPException(400, "hung up before the request was whole") from None
-    except TimeoutError:
-        if size <= limits.body_bytes:
-            problem = f"the request wasn't whole after {limits.read_seconds:g} seconds"
-            raise HTTPException(408, problem, {"connection": "close"}) from None
-    if size > limits.body_bytes:
-        problem = f"a request has at most {limits.body_bytes:,} bytes; send several"
-        raise HTTPException(413, problem, {"connection": "close"})
-    return b"".join(parts)
-
-
-def _texts(body: bytes, limits: Limits) -> tuple[list[str], bool]:
-    """The texts of a request, and whether it gave a list."""
+def _asked(body: bytes, limits: Limits) -> tuple[list[str], list[dict[str, Any]], bool]:
+    """The texts of a request, what else was said of each, and whether it gave a list."""
     try:
         given = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -313,14 +279,19 @@ def _texts(body: bytes, limits: Limits) -> tuple[list[str], bool]:
     many = isinstance(given, list)
     if many and len(given) > limits.texts:
         raise HTTPException(422, f"a request has at most {limits.texts} texts, this one {len(given):,}; send several")
-    try:
-        texts = [asked.text for asked in _MANY.validate_python(given if many else [given])]
-    except ValidationError as error:
-        raise HTTPException(422, str(of_validation(error, where="request"))) from None
+    keys: list[dict[str, Any]] = [
+        one if isinstance(one, dict) else {"text": one} for one in (given if many else [given])
+    ]
+    for number, one in enumerate(keys, 1):
+        if not isinstance(one.get("text"), str):
+            problem = f"its text is {brief(one['text'])}" if "text" in one else "it has no text"
+            place = f"request: item {number}" if many else "request"
+            raise HTTPException(422, f'{place}: {problem}; give {{"text": "…"}}, or a list of such, or of texts')
+    texts = [one["text"] for one in keys]
     if (characters := sum(map(len, texts))) > limits.characters:
         problem = f"a request has at most {limits.characters:,} characters, this one {characters:,}; send several"
         raise HTTPException(422, problem)
-    return texts, many
+    return texts, keys, many
 
 
 def _busy() -> HTTPException:
@@ -356,26 +327,31 @@ def openapi(limits: Limits) -> dict[str, Any]:
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs", {}) | {kind.__name__: schema}
 
-    def one_or_more(kind: type[BaseModel]) -> dict[str, Any]:
-        single = {"$ref": f"#/components/schemas/{kind.__name__}"}
-        return {"oneOf": [single, {"type": "array", "items": single, "maxItems": limits.texts}]}
+    def one_or_more(kind: type[BaseModel], *others: dict[str, Any]) -> dict[str, Any]:
+        ways = [{"$ref": f"#/components/schemas/{kind.__name__}"}, *others]
+        items = {"oneOf": ways} if others else ways[0]
+        return {"oneOf": [*ways, {"type": "array", "items": items, "maxItems": limits.texts}]}
 
     def answer(said: str, schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:
         return {"description": said, "content": {kind: {"schema": schema}}}
 
     refusal = {"$ref": "#/components/schemas/Refused"}
     refusals = {
-        "400": "Not JSON, or half a surrogate pair in it.",
-        "408": f"Not whole after {limits.read_seconds:g} seconds.",
+        "400": "Not HTTP, not JSON, half a surrogate pair in it, or Content-Length beside Transfer-Encoding.",
+        "408": f"Not begun after {limits.head_seconds:g} seconds, or not whole after {limits.read_seconds:g}.",
         "413": f"More than {limits.body_bytes:,} bytes.",
         "415": "Not application/json.",
+        "421": "Asked by a name that isn't this server's (Host).",
         "422": f"No text, or more than {limits.texts} texts or {limits.characters:,} characters.",
         "500": "The tagger failed.",
         "503": "Too much is waiting; Retry-After says when to try again.",
     }
     post = {
         "summary": "Find entities in one text, or in each of a list",
-        "requestBody": {"required": True, "content": {"application/json": {"schema": one_or_more(Asked)}}},
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": one_or_more(Asked, {"type": "string"})}},
+        },
         "responses": {"200": answer("In the order of the texts.", one_or_more(Found))}
         | {status: answer(said, refusal) for status, said in refusals.items()},
     }
@@ -388,11 +364,23 @@ def openapi(limits: Limits) -> dict[str, Any]:
     return {"openapi": "3.1.0", "info": about, "paths": paths, "components": {"schemas": schemas}}
 
 
-def serve(reader: Reader, *, model: str, host: str, port: int, said: Callable[[str], None], limits: Limits) -> None:
+def serve(
+    reader: Reader,
+    *,
+    model: str,
+    host: str,
+    port: int,
+    said: Callable[[str], None],
+    limits: Limits,
+    allowed_hosts: Sequence[str] = (),
+) -> None:
     """Serve until SIGTERM or SIGINT, then answer what was accepted. ``said`` is told the address. Port 0 is any free one.
 
-    Raises `DinkuError` where the model gives no tags or the address can't be had.
+    ``allowed_hosts`` are names by which clients may call it besides this machine's own; any will do where ``host`` is an address
+    that other machines reach and none are given. Raises `DinkuError` where the model gives no tags, the address can't be had or
+    too few files may be open, and where the thread that tags dies.
     """
+    most = most_connections(limits)
     reader.tag([Line.typed("a")])  # it fails here rather than at the first request, and is warm for that
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -402,19 +390,12 @@ def serve(reader: Reader, *, model: str, host: str, port: int, said: Callable[[s
         problem = f"can't be listened at ({reason})"
         raise DinkuError(problem, where=f"{host}:{port}", remedy="name another --host or --port") from None
     desk = Desk(reader, limits)
-    config = uvicorn.Config(
-        application(desk, model=model),
-        http="h11",
-        loop="asyncio",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=limits.stop_seconds,
-    )
-    server = uvicorn.Server(config)
+    app = application(desk, model=model, hosts=_names(host, listening, allowed_hosts))
+    server = Server(app, listening, limits, most=most, alive=lambda: desk.alive)
+    once = OncePerKind()
+    logs = [logging.getLogger(name) for name in ("dinku.serve", "uvicorn.error", "asyncio")]
+    for log in logs:
+        log.addFilter(once)
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -424,8 +405,22 @@ def serve(reader: Reader, *, model: str, host: str, port: int, said: Callable[[s
     shown = f"[{host}]" if ":" in host else host
     said(f"http://{shown}:{listening.getsockname()[1]}/")
     try:
-        server.run(sockets=[listening])
+        server.run()
     finally:
+        died = not desk.alive
         desk.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+        for log in logs:
+            log.removeFilter(once)
+    if died:
+        remedy = "the log says why; start it again"
+        raise DinkuError("the thread that tags has died", where="serve", remedy=remedy, status=1)
+
+
+def _names(host: str, listening: socket.socket, allowed: Sequence[str]) -> frozenset[str] | None:
+    """The names under which clients may ask, besides those of this machine; none where any will do: it listens to others."""
+    address = listening.getsockname()[0]
+    if not allowed and not ip_address(address.partition("%")[0]).is_loopback:
+        return None
+    return frozenset(name.lower().strip("[]").rstrip(".") for name in (*allowed, host, address))

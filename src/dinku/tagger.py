@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 from dinku import measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
+from dinku.encode import Encoder, LabelOn, Window, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, reason
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
@@ -98,12 +98,20 @@ class Tagger:
 
     def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
         """See `dinku.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
-        precision = options.pop("precision", "float32")
+        engine = self._engine(options.pop("precision", "float32"))
+        return predict.tag(engine, self.encoder, self.tags, sentences, **options)
+
+    def answered(
+        self, windows: Sequence[Window], *, precision: str = "float32"
+    ) -> Iterator[tuple[Window, predict.Logits]]:
+        """See `dinku.predict.answered`; ``precision`` is *float32* or *bfloat16*."""
+        return predict.answered(self._engine(precision), self.encoder, windows)
+
+    def _engine(self, precision: str) -> TorchEngine:
         if self.scheme.terminal and precision != "float32":
             problem = f"is quantized ({self.scheme.name}) and can't run in {precision}"
             raise DinkuError(problem, where=self.name, remedy="leave precision out")
-        engine = TorchEngine(self._headed().model, precision=precision)
-        return predict.tag(engine, self.encoder, self.tags, sentences, **options)
+        return TorchEngine(self._headed().model, precision=precision)
 
     def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
         """Counts of spans over a tagged corpus, in float32 or as it is quantized."""

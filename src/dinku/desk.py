@@ -1,0 +1,253 @@
+"""One thread that tags what all clients ask for, a few windows of each at a time.
+
+A text is read through windows, and a long one has hundreds. In every turn those are served first who have had least so far, and
+of those who have had little the first who came, so that a short text waits for others like it, and not for the rest of a long
+one. The request that was last served the longest ago gets a window as well, so that long texts end, too. What nobody waits for
+any more is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from dinku.encode import Window
+from dinku.predict import Draft, Line, Logits
+from dinku.reader import Reader
+
+Answer = dict[str, Any]
+TOGETHER = (64, 1024)  # windows and subwords of a turn: what an engine answers at once
+LITTLE = 256  # subwords by which those served are told apart: a few sentences
+_log = logging.getLogger("dinku.serve")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server takes on.
+
+    ``characters`` and ``texts`` are of a request, ``waiting`` characters of all that wait. Requests of more than ``long``
+    characters have ``waiting_long`` of these, and leave the others to short ones. ``requests`` are open at once, with
+    ``bodies`` bytes that are being sent. A client has ``head_seconds`` to begin a request, ``read_seconds`` to send it and
+    ``answer_seconds`` to take in what fills the connection. ``connections`` are fewer where there are fewer descriptors.
+    """
+
+    body_bytes: int = 1 << 20
+    texts: int = 256
+    characters: int = 100_000
+    waiting: int = 300_000
+    long: int = 4_000
+    waiting_long: int = 210_000
+    requests: int = 512
+    bodies: int = 1 << 26
+    connections: int = 1_000
+    head_seconds: float = 10.0
+    read_seconds: float = 10.0
+    answer_seconds: float = 60.0
+    stop_seconds: int = 600
+
+
+class Busy(Exception):
+    """More waits than is taken on."""
+
+
+class Failed(Exception):
+    """A text can't be tagged, or nothing can any more; the log says why."""
+
+
+@dataclass(eq=False)
+class _Text:
+    line: Line
+    draft: Draft
+    reading: Generator[None, None, list[Window]]
+    windows: deque[Window] | None = None  # that nobody has answered yet; none before the text is read to its end
+    unanswered: int = 0
+
+
+@dataclass(eq=False)
+class _Job:
+    texts: Sequence[str]
+    cost: int
+    long: bool
+    future: Future[list[Answer]] = field(default_factory=Future)
+    begun: int = 0  # texts
+    text: _Text | None = None  # the one whose windows are given out
+    answers: dict[int, Answer] = field(default_factory=dict)
+    served: int = 0  # subwords
+    turn: int = 0  # in which it was last served, or came
+
+    @property
+    def rank(self) -> int:
+        """Those of lower rank are served first, and of one rank those who came first."""
+        return self.long + self.served // LITTLE
+
+
+_Asked = tuple[_Job, int, _Text, Window]  # whose, which of its texts, and a window of that
+
+
+class Desk:
+    """Takes texts from many and has one thread tag them together."""
+
+    def __init__(self, reader: Reader, limits: Limits) -> None:
+        self.reader, self.limits = reader, limits
+        self.waiting = self.batches = self.turns = self.texts = self.words = self.entities = 0
+        self._waiting_long = 0
+        self._jobs: dict[_Job, None] = {}
+        self._some = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="tagging", daemon=True)
+        self._thread.start()
+
+    def ask(self, texts: Sequence[str]) -> Future[list[Answer]]:
+        """Their answers, in order; who cancels the future is not worked for any more.
+
+        Raises `Busy` where too many characters wait, or the desk is closed. The future raises `Failed`.
+        """
+        cost = sum(len(text) + 1 for text in texts)
+        job = _Job(texts, cost, cost > self.limits.long)
+        if not texts:
+            job.future.set_result([])
+            return job.future
+        with self._some:
+            full = self.waiting + cost > self.limits.waiting
+            full |= job.long and self._waiting_long + cost > self.limits.waiting_long
+            if self._closed or full:
+                raise Busy
+            self.waiting += cost
+            self._waiting_long += cost * job.long
+            job.turn = self.turns
+            self._jobs[job] = None
+            self._some.notify()
+        job.future.add_done_callback(lambda _: self._leave(job))
+        return job.future
+
+    def close(self) -> None:
+        """Finish what was taken, and end."""
+        with self._some:
+            self._closed = True
+            self._some.notify()
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _leave(self, job: _Job) -> None:
+        with self._some:
+            del self._jobs[job]
+            self.waiting -= job.cost
+            self._waiting_long -= job.cost * job.long
+            self._some.notify()
+
+    def _work(self) -> None:
+        try:
+            while jobs := self._wanted():
+                self._turn(jobs)
+        except BaseException as error:  # a fault of this module: nothing more is promised
+            _log.critical("the thread that tags has died", exc_info=error)
+            with self._some:
+                self._closed, left = True, list(self._jobs)
+            for job in left:
+                _settle(job, Failed("the server can't tag any more, and stops"))
+
+    def _wanted(self) -> list[_Job]:
+        """All that wait; none when the desk is closed and all is done."""
+        with self._some:
+            self._some.wait_for(lambda: self._jobs or self._closed)
+            return list(self._jobs)
+
+    def _turn(self, jobs: Sequence[_Job]) -> None:
+        self.turns += 1
+        asked: list[_Asked] = []
+        patient = min(jobs, key=lambda job: job.turn)
+        queue = [(job.rank if job is not patient else -1, number, job) for number, job in enumerate(jobs)]
+        heapify(queue)
+        room = TOGETHER[1]
+        while queue and room > 0 and len(asked) < TOGETHER[0]:
+            _, number, job = heappop(queue)
+            job.turn = self.turns
+            try:
+                one = self._next(job)
+            except BaseException as error:  # a tokenizer that panics raises no Exception
+                self._fail(job, error)
+                continue
+            if one:
+                asked.append(one)
+                job.served += len(one[3].ids)
+                room -= len(one[3].ids)
+                heappush(queue, (job.rank, number, job))
+        self.batches += bool(asked)
+        for each, logits in self._answered(asked):
+            self._take(each, logits)
+
+    def _next(self, job: _Job) -> _Asked | None:
+        """The next window of a job. There is none if all are given out, or one of its texts isn't read to its end: of each
+        job a stretch is read in a turn."""
+        while not job.future.done():
+            text = job.text
+            if text is None:
+                if job.begun == len(job.texts):
+                    return None
+                line = Line.typed(job.texts[job.begun])
+                words = line.sentence.words
+                text = _Text(line, Draft(self.reader.tags, len(words)), self.reader.encoder.stretches(words))
+                job.text, job.begun = text, job.begun + 1
+            if text.windows is None:
+                try:
+                    next(text.reading)
+                    return None
+                except StopIteration as read:
+                    text.windows, text.unanswered = deque(read.value), len(read.value)
+                    if not text.unanswered:
+                        self._finish(job, job.begun - 1, text)
+            if text.windows:
+                return job, job.begun - 1, text, text.windows.popleft()
+            job.text = None
+        return None
+
+    def _answered(self, asked: Sequence[_Asked]) -> list[tuple[_Asked, Logits]]:
+        numbered = [window._replace(sentence=number) for number, (*_, window) in enumerate(asked)]
+        try:
+            return [(asked[window.sentence], logits) for window, logits in self.reader.answered(numbered)]
+        except BaseException as error:
+            if len(asked) == 1:
+                self._fail(asked[0][0], error)
+                return []
+        # Whose window fails is found by asking for each alone: the others are answered.
+        return [pair for one in asked if not one[0].future.done() for pair in self._answered([one])]
+
+    def _take(self, asked: _Asked, logits: Logits) -> None:
+        job, number, text, window = asked
+        try:
+            text.draft.take(window, logits)
+            text.unanswered -= 1
+            if not text.unanswered:
+                self._finish(job, number, text)
+        except Exception as error:
+            self._fail(job, error)
+
+    def _finish(self, job: _Job, number: int, text: _Text) -> None:
+        answer = job.answers[number] = text.line.answer(text.draft.tagging())
+        self.texts += 1
+        self.words += len(text.line.spans)
+        self.entities += len(answer["entities"])
+        if len(job.answers) == len(job.texts):
+            _settle(job, [job.answers[n] for n in range(len(job.texts))])
+
+    def _fail(self, job: _Job, error: BaseException) -> None:
+        _log.error("a text could not be tagged", exc_info=error)
+        _settle(job, Failed("the tagger failed on this; the server's log says how"))
+
+
+def _settle(job: _Job, result: list[Answer] | Failed) -> None:
+    with suppress(InvalidStateError):  # who asked has hung up
+        if isinstance(result, Failed):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
