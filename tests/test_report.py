@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 import re
 import warnings
 from dataclasses import replace
@@ -16,6 +17,7 @@ from dinku import report
 from dinku.compare import parts
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
+from dinku.questions import ledger
 from dinku.results import Failure, Results, Row
 from dinku.study import Study, Timing
 from dinku.tables import Table
@@ -402,3 +404,35 @@ def test_a_studys_own_words_are_no_formulas(made: Made) -> None:
         warnings.simplefilter("error")
         found = report.Report.of(study, made.results)
     assert rb"a $\foo$ b" in found.figures["curves.svg"] or b"curves.svg" not in found.figures
+
+
+class Shuffled(Results):
+    """Rows of a study as they might as well have come: in an order of their own each time they are asked for."""
+
+    draw = random.Random(0)
+
+    def rows(self) -> list[Row]:
+        rows = super().rows()
+        self.draw.shuffle(rows)
+        return rows
+
+
+def test_a_real_study_is_reported_alike_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "results" / "sparse-int8-cpu"  # three seeds, two quantizations, and times
+    study = Study.read(folder / "study.json")
+    pages = []
+    for i, results in enumerate((Results(folder), Shuffled(folder), Shuffled(folder))):
+        paths = report.write(study, results, tmp_path / str(i))
+        pages.append({path.name: path.read_bytes() for path in paths if path.suffix != ".png"})
+    assert pages[0] == pages[1] == pages[2]
+
+
+def test_every_interval_of_one_quantity_is_the_same(tmp_path: Path) -> None:
+    """A verdict pairs seeds as the table of damage does, however the addresses of their rows are sorted."""
+    folder = Path(__file__).parent.parent / "results" / "sparse-int8-cpu"
+    study, results = Study.read(folder / "study.json"), Results(folder)
+    (c5,) = (verdict for verdict in ledger(results) if verdict.claim == "C5")
+    said = re.search(r"LLM.int8\(\) minus the same tagger before it, F1 points: (\S+ \[.+?\] \(3 seeds\))", c5.found)
+    assert said is not None
+    made = report.Report.of(study, results).write(tmp_path)
+    assert said[1] in next(path for path in made if path.name == "report.md").read_text().partition("## Damage")[2]

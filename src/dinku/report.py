@@ -21,7 +21,7 @@ from dinku.files import told, written
 from dinku.methods import outdated
 from dinku.page import Example, Grid, Part, html
 from dinku.questions import ledger, together
-from dinku.results import Results, Row
+from dinku.results import Results, Row, in_order
 from dinku.study import Study
 from dinku.tables import Cell, Table, level_told
 
@@ -46,7 +46,7 @@ class Report:
     @classmethod
     def of(cls, study: Study, results: Results) -> Report:
         """Raises `Unfinished` where there is nothing to show yet."""
-        rows = results.rows()
+        rows = in_order(results.rows())
         clean = [row for row in rows if not row.perturbation]
         tables = [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
         if not tables:
