@@ -911,6 +911,7 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
+    from dinku.current import Current
     from dinku.errors import number
     from dinku.results import Results
 
@@ -934,7 +935,8 @@ def results_(
     failures = [failure for own in folders.values() for each in own for failure in each.failures()]
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
-    every = query.records(rows)
+    current = {name: Current.together([Current.read(each.folder) for each in own]) for name, own in folders.items()}
+    every = query.records(rows, current)
     asked = [name.strip() for each in by or () for name in each.split(",")]
     names = [query.column(every, name, where="--by") for name in asked if name]
     found = query.chosen(every, where or ()) if rows else []
@@ -968,6 +970,7 @@ def results_(
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
     from dinku import query
+    from dinku.current import Current
     from dinku.errors import number
     from dinku.results import Results
     from dinku.study import Study
@@ -984,13 +987,16 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
         elif Study.read(kept) != described:
             _warn([f"{kept}: is another study of that name, and is kept"])
         new[name], lost = query.merge(folders[name], targets[name])
+        together = Current.together([Current.read(each.folder) for each in (targets[name], *folders[name])])
+        if together.recipes:
+            together.keep(targets[name].folder)
         if lost:
             _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
     return print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
 
 
 _NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
-_SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense")
+_SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense", "outdated")
 
 
 def _figure(name: str, number: Any) -> str:

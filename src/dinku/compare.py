@@ -20,7 +20,7 @@ import numpy as np
 
 from dinku.digests import canonical
 from dinku.errors import number
-from dinku.results import Results, Row, Size, in_order
+from dinku.results import Results, Row, Size, in_order, source
 from dinku.score import Counts, Interval, paired
 
 Order = Literal["dense", "before", "after", "after with recovery"]
@@ -163,7 +163,7 @@ def trained_on(row: Row) -> str:
 
 def evaluated_on(row: Row) -> str:
     """The corpus that a row's sentences come from, without the notes on which of them they are."""
-    return re.sub(r"( \(\d+ of \d+\))+$", "", row.corpus).removesuffix(f" ({row.language})")
+    return source(row.corpus, row.language)
 
 
 def scope(rows: Iterable[Row]) -> str:
@@ -333,7 +333,7 @@ def _name(row: Row) -> Hashable:
     return row.arm, canonical(row.values), row.seed
 
 
-def _learnt_from(row: Row) -> str:
+def learnt_from(row: Row) -> str:
     """The fingerprint of the train split, as far as that was kept.
 
     It is that of the last training, which reads tags: an earlier one may have read the words alone, which have another.
@@ -343,9 +343,9 @@ def _learnt_from(row: Row) -> str:
 
 def _by_content(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that learnt from one train split together; what learnt nothing, or didn't keep from what, with the most."""
-    known = Counter(learnt for row in rows if (learnt := _learnt_from(row)))
+    known = Counter(learnt for row in rows if (learnt := learnt_from(row)))
     commonest = max(sorted(known), key=known.__getitem__, default="")
-    return grouped(rows, lambda r: _learnt_from(r) or commonest)
+    return grouped(rows, lambda r: learnt_from(r) or commonest)
 
 
 def _newest(rows: Iterable[Row]) -> list[Row]:

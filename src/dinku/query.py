@@ -6,12 +6,13 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import ratio, title, trained_on
+from dinku.current import Current
 from dinku.errors import DinkuError, number
 from dinku.files import written
 from dinku.methods import outdated
@@ -21,12 +22,18 @@ Record = dict[str, Any]
 _SHORT = {"f1": "f1_default", "time": "ratio_to_dense", "download": "bytes_download", "disk": "bytes_disk"}
 
 
-def records(rows: Iterable[Row]) -> list[Record]:
-    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds."""
-    return [_record(row) for row in sorted(rows, key=lambda row: row.kind, reverse=True)]
+def records(rows: Iterable[Row], current: Mapping[str, Current] | None = None) -> list[Record]:
+    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds.
+
+    ``current`` holds what each study now says, by its name: what a row is of otherwise is in the column *outdated*, as are older
+    versions of methods.
+    """
+    known = current or {}
+    rows = sorted(rows, key=lambda row: row.kind, reverse=True)
+    return [_record(row, known.get(row.study, Current())) for row in rows]
 
 
-def _record(row: Row) -> Record:
+def _record(row: Row, current: Current) -> Record:
     line: Record = {"kind": row.kind, "study": row.study, "arm": row.arm}
     line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
     line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": trained_on(row)}
@@ -36,7 +43,7 @@ def _record(row: Row) -> Record:
     line |= {"perturbation": row.perturbation, "seen": row.seen}
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
-    line["outdated"] = outdated(row.versions)
+    line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
     for reading, table in (row.spans or {}).items():
         gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
         line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0

@@ -41,9 +41,10 @@ from dinku.compare import (
     training,
     whole_runs,
 )
+from dinku.current import standing
 from dinku.errors import number
 from dinku.lessons import Left, Lesson, rivals
-from dinku.results import Results, Row, in_order
+from dinku.results import Results, Row
 from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent
 
 ASKED = {
@@ -75,8 +76,9 @@ _PRUNED: tuple[Order, ...] = tuple(name for name in get_args(Order) if name != "
 
 
 def ledger(results: Results) -> list[Verdict]:
-    """A verdict on every claim of the paper and every question that it leaves, in its order."""
-    every = in_order(results.rows())
+    """A verdict on every claim of the paper and every question that it leaves, in its order, by the rows of what the study now
+    says."""
+    every, _ = standing(results)
     rows = [row for row in every if row.kind == "quality"]
     clean = [row for row in rows if not row.perturbation]
     answers = {

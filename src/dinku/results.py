@@ -2,7 +2,8 @@
 
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
 paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
-``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study.
+``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study;
+``results/<study>/current.json`` what it said when it was last run (`dinku.current`).
 Counts are stored, ratios derived.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -482,6 +484,11 @@ class Results:
         if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or remove it")
         return answers
+
+
+def source(corpus: str, language: str) -> str:
+    """The name of a corpus, without the notes on which of its sentences a row is about."""
+    return re.sub(r"( \(\d+ of \d+\))+$", "", corpus).removesuffix(f" ({language})")
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
