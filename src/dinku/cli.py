@@ -900,7 +900,11 @@ def results_(
         typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
     ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN,…", help="Group by these, such as arm,language.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Group by these, such as arm,language; and by what no mean may mix, such as languages seen and unseen.",
+        ),
     ] = None,
     value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
     across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
@@ -940,6 +944,8 @@ def results_(
     asked = [name.strip() for each in by or () for name in each.split(",")]
     names = [query.column(every, name, where="--by") for name in asked if name]
     found = query.chosen(every, where or ()) if rows else []
+    if names and found:
+        names = query.parted(found, names, value, across)
     shown = query.grouped(found, names, value, across) if names and found else found
     if csv:
         with files.written(csv) as file:

@@ -11,14 +11,16 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from dinku.compare import ratio, title, trained_on
+from dinku.compare import evaluated_on, ratio, title, trained_on
 from dinku.current import Current
 from dinku.errors import DinkuError, number
 from dinku.files import written
 from dinku.methods import outdated
-from dinku.results import Results, Row
+from dinku.results import Results, Row, Size
 
 Record = dict[str, Any]
+_APART = ("outdated", "split", "perturbation", "seen", "evaluated_on")  # what no mean may mix
+_SIZES = frozenset([*Size.model_fields, "linear_sparsity"])
 _SHORT = {"f1": "f1_default", "time": "ratio_to_dense", "download": "bytes_download", "disk": "bytes_disk"}
 
 
@@ -40,7 +42,7 @@ def _record(row: Row, current: Current) -> Record:
     same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
     line |= {key: getattr(row, key) for key in same}
     where = row.environment
-    line |= {"perturbation": row.perturbation, "seen": row.seen}
+    line |= {"perturbation": row.perturbation, "seen": row.seen, "evaluated_on": evaluated_on(row)}
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
     line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
@@ -135,10 +137,30 @@ def column(found: Iterable[Record], name: str, *, where: str) -> str:
     raise DinkuError(f"there is no column {name}", where=where, remedy=f"choose of {', '.join(there)}")
 
 
+def parted(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[str]:
+    """The columns to group by so that no mean mixes what isn't comparable: ``by``, and those of `_APART` that groups differ in.
+
+    Languages that a tagger was trained on are told from those that it never saw, clean text from perturbed, and so on. A size
+    is the same on any text.
+    """
+    by = [column(found, name, where="--by") for name in by]
+    value = column(found, value, where="--value")
+    over = column(found, across, where="--across") if across else None
+    apart = _APART[:1] if value in _SIZES else _APART
+    for name in (name for name in apart if name not in (*by, over)):
+        within: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for record in (record for record in found if record.get(value) is not None):
+            group = tuple(plain(record.get(each)) for each in (*by, *filter(None, [over])))
+            within[group].add(plain(record.get(name)))
+        if any(len(kinds) > 1 for kinds in within.values()):
+            by.append(name)
+    return by
+
+
 def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[Record]:
     """The mean of a column over records that are equal ``by`` others, and how many there are; ``across`` makes a column of each
-    of its values. Records without the value are left out."""
-    by = [column(found, name, where="--by") for name in by]
+    of its values. Records without the value are left out. Groups that aren't of one kind are parted (`parted`)."""
+    by = parted(found, by, value, across)
     value = column(found, value, where="--value")
     if not all(isinstance(r[value], int | float) for r in found if r.get(value) is not None):
         raise DinkuError(f"{value} is no number", where="--value", remedy="choose a column of numbers, such as f1")
