@@ -436,3 +436,13 @@ def test_every_interval_of_one_quantity_is_the_same(tmp_path: Path) -> None:
     assert said is not None
     made = report.Report.of(study, results).write(tmp_path)
     assert said[1] in next(path for path in made if path.name == "report.md").read_text().partition("## Damage")[2]
+
+
+def test_what_the_font_of_figures_lacks_is_said_in_the_page_and_nowhere_else(made: Made) -> None:
+    study = STUDY.model_copy(update={"title": "ሰላም ọ̀rọ̀ 名"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = report.Report.of(study, made.results)
+    said = "Figures show a box for each of these characters, which their font lacks: ላ ም ሰ 名"
+    assert found.parts[-1] == said
+    assert not any("font lacks" in str(part) for part in report.Report.of(STUDY, made.results).parts)

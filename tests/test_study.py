@@ -287,3 +287,12 @@ def refused(
     assert told.count("\n") == 1
     assert len(told) < 400
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_study_without_a_title_goes_by_its_name(tmp_path: Path) -> None:
+    study = read(tmp_path, "name: mine\nbase: b\ncorpus: c\nrecipes: [{arm: a, steps: []}]")
+    assert study.title == "mine"
+    (tmp_path / "study.json").write_text(study.document())
+    assert Study.read(tmp_path / "study.json") == study
+    with pytest.raises(DinkuError, match="one line of printable characters"):
+        read(tmp_path, "name: mine\ntitle: ''\nbase: b\ncorpus: c\nrecipes: [{arm: a, steps: []}]")

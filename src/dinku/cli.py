@@ -58,7 +58,8 @@ StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
-        help="A study's YAML file, or a built-in one (demo, paper, paper-cpu, paper-noise); :section for a part of one.",
+        help="A study's YAML file, a built-in one (demo, paper, paper-cpu, paper-noise), or the name of one that has rows; "
+        ":section for a part of one.",
     ),
 ]
 AnyStudy = Annotated[
@@ -872,7 +873,11 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     """
     from dinku.questions import ledger, together
 
-    verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
+    studies = _studies(study, results)
+    if study and not _results(studies[0], results).rows():
+        remedy = f"run `dinku run {study}`, or name the folder that its rows are in with --results"
+        raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
+    verdicts = {s.name: ledger(_results(s, results)) for s in studies}
     if as_json:
         every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
@@ -1029,7 +1034,7 @@ def _studies(study: Path | None, *places: Path) -> list[Study]:
         found = [(place, each) for place in places for each in _with_rows(place)]
     elif not study.is_file() and (there := [p for p in places if (p / study / "study.json").is_file()]):
         found = [(place, Study.read(place / study / "study.json")) for place in there]
-    elif study.exists() or study.suffix or ":" in study.name or str(study) in BUILT_IN:
+    elif study.is_file() or study.suffix or ":" in study.name or str(study) in BUILT_IN or len(study.parts) > 1:
         named = Study.read(study)
         if named.section:
             remedy = f"name {named.whole(study)}"
@@ -1073,8 +1078,12 @@ def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runne
     from dinku.run import Runner
     from dinku.sources import home
     from dinku.store import Store as Stored
-    from dinku.study import Study
+    from dinku.study import BUILT_IN, Study
 
+    name, colon, section = str(study).partition(":")
+    kept = results / name / "study.json"
+    if not study.is_file() and name not in BUILT_IN and kept.is_file():  # as `dinku report` takes the name of one
+        study = Path(f"{kept}{colon}{section}")
     described = Study.read(study)
     return Runner(described, Stored(store or home() / "store"), _results(described, results), **how)
 

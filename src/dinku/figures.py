@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
@@ -14,9 +15,10 @@ from dinku.tables import Front, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
+_FONT = "DejaVu Sans"  # comes with matplotlib, so the same everywhere
 _SETTINGS = {
     "svg.hashsalt": "dinku",  # else the ids within an SVG are drawn anew each time
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
+    "font.family": _FONT,
     "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,12 +50,22 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
 
     FigureCanvasAgg(figure)
     out = {}
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
-        figure.set_layout_engine("none")  # as it is laid out now, which took longer than drawing it
-        out[f"{name}.{kind}"] = file.getvalue()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # `undrawn` says so in the report
+        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+            figure.set_layout_engine("none")  # as it is laid out now, which took longer than drawing it
+            out[f"{name}.{kind}"] = file.getvalue()
     return out
+
+
+def undrawn(texts: Iterable[str]) -> str:
+    """The characters that the font of figures lacks, each of which is drawn as a box."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(_FONT)).get_charmap()
+    return "".join(sorted({c for text in texts for c in text if ord(c) not in known}))
 
 
 def heat(

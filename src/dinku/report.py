@@ -17,7 +17,7 @@ from dinku.compare import evaluated_on, is_sample, learnt_from, noise, parts, ra
 from dinku.current import Current, standing
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, number
-from dinku.figures import Matrix, curves, fronts, heat
+from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
 from dinku.methods import outdated
 from dinku.page import Example, Grid, Part, html
@@ -58,6 +58,10 @@ class Report:
         parted = kept(tables, rows, results) if tables and not found else None
         content = _content(tables, rows, results, found, parted, aside=len(every) - len(rows))
         content += _outdated(old, others)
+        if missing := undrawn([title, *(cell.label for table in tables for cell in table.cells)]):
+            content.append(
+                f"Figures show a box for each of these characters, which their font lacks: {' '.join(missing)}"
+            )
         figures: dict[str, bytes] = {}
         if tables:
             first = _title(study, tables[0].rows)
