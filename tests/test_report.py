@@ -7,13 +7,15 @@ import random
 import re
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 from test_claims import Made, steps_of
 
-from dinku import report
+from dinku import figures, report
 from dinku.compare import parts
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
@@ -446,3 +448,41 @@ def test_what_the_font_of_figures_lacks_is_said_in_the_page_and_nowhere_else(mad
     said = "Figures show a box for each of these characters, which their font lacks: ላ ም ሰ 名"
     assert found.parts[-1] == said
     assert not any("font lacks" in str(part) for part in report.Report.of(STUDY, made.results).parts)
+
+
+def test_no_title_of_a_figure_is_cut_and_no_label_lies_on_another(
+    made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn: dict[str, Any] = {}
+    saved = figures._saved
+
+    def kept(figure: Any, name: str) -> dict[str, bytes]:
+        drawn[name] = figure
+        return saved(figure, name)
+
+    monkeypatch.setattr(figures, "_saved", kept)
+    for i in range(30):
+        name = f"pruned, and then something else as well {i}"
+        made.quality("dense", 0, 60, seeds=1, arm=name, training={"rate": 1.0 + i})
+    title = "What a long title says of encoders, made smaller in every way that there is, on many a language"
+    long = Table.of(STUDY, made.results.rows(), made.results)
+    assert len(long.cells) > 30
+    matrix = figures.Matrix("F1 kept, % of the dense tagger's", ["a recipe with a name"], ["one"], {})
+    figures.curves(long, title)
+    figures.heat([matrix], title, name="kept")
+    for figure in drawn.values():
+        figure.draw_without_rendering()  # at its own resolution again
+        texts = [figure._suptitle, *(axes.title for axes in figure.axes)]
+        boxes = [text.get_window_extent() for text in texts if text.get_text()]
+        width, height = figure.bbox.width, figure.bbox.height
+        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
+    labels = [label.get_window_extent() for label in drawn["curves"].axes[0].get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
+
+
+def test_a_figure_is_no_wider_in_the_page_than_it_was_drawn(made: Made) -> None:
+    page = written(made)["report.html"].decode()
+    drawn = re.search(r'<svg [^>]*width="([\d.]+pt)"', page)
+    assert drawn is not None
+    assert f'<figure class="wide" tabindex="0" style="--width: {drawn[1]}">' in page
+    assert "max-width: var(--width)" in page
