@@ -394,6 +394,19 @@ def test_no_rows_are_left_out_in_silence(dinku: Command, corpus: Path, home: Pat
         dinku("results", "results/small")[2]
         == "dinku: results/small: can't be read (Is a directory); name a YAML file\n"
     )
+    Path("larger").mkdir()  # such as its corpus: a folder is no study
+    for command in ("results", "report", "claims"):
+        assert dinku(command, "larger")[::2] == (2, f"dinku: larger: {problem}\n")
+    Path("small").mkdir()
+    assert dinku("results", "small")[0] == 0
+    assert dinku("plan", "small")[0] == dinku("run", "small", "--only", "dense")[0] == 0  # as `report` knows it
+    assert dinku("plan", "small:before")[::2] == (
+        2,
+        "dinku: results/small/study.json: there is no section 'before'; leave it out\n",
+    )
+    status, out, err = dinku("claims", "paper-cpu")
+    where = "has no rows to judge; run `dinku run paper-cpu`, or name the folder that its rows are in with --results"
+    assert (status, out, err) == (2, "", f"dinku: results/paper-cpu: {where}\n")
     shutil.copytree("results/small", "results/copy")
     status, _, err = dinku("results")
     assert (status, "results/copy/study.json: is the study 'small'; keep it in a folder named small" in err) == (

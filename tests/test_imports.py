@@ -59,6 +59,7 @@ ORDER = (
         "methods",
         "recipe",
         "study",
+        "current",
     ),
     *(
         "run",

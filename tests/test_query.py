@@ -164,3 +164,32 @@ def test_a_typing_mistake_gets_a_suggestion(made: Made) -> None:
     assert query.unmet(found, ["arm=dense", "sparsity=0.9"]) == "each is met by some row, but no row meets all"
     with pytest.raises(DinkuError, match=r"there is no method 'FineTun'; did you mean FineTune\? use one of Distil"):
         from_json({"FineTun": {}})
+
+
+def test_a_mean_never_mixes_what_was_trained_on_with_what_was_not() -> None:
+    """The F1 of the dense tagger over the ten languages that paper-cpu trains on is that of its report, 68.5."""
+    rows = Results(Path(__file__).parent.parent / "results" / "paper-cpu").rows()
+    found = query.records(rows)
+    dense = {
+        line["seen"]: (round(100 * line["f1_default"], 1), line["rows"])
+        for line in query.grouped(found, ["arm", "sparsity"], "f1")
+        if line["arm"] == "dense"
+    }
+    assert dense == {True: (68.5, 30), False: (45.2, 6)}
+    assert query.parted(found, ["arm"], "f1", "language") == ["arm"]  # a column a language mixes none
+    assert query.parted(found, ["arm"], "download") == ["arm"]  # a size is the same on any text
+    assert query.parted(found, ["seen"], "f1") == ["seen"]
+
+
+def test_perturbed_text_other_targets_and_outdated_rows_have_groups_of_their_own(made: Made) -> None:
+    found = query.records(made.results.rows())
+    assert query.parted(found, ["arm"], "f1") == ["arm"]
+    for changed, name in (
+        ({"perturbation": "slips:0.15"}, "perturbation"),
+        ({"split": "dev"}, "split"),
+        ({"evaluated_on": "another"}, "evaluated_on"),
+        ({"outdated": "another train split"}, "outdated"),
+    ):
+        more = [*found, *(record | changed for record in found)]
+        assert query.parted(more, ["arm"], "f1", "language") == ["arm", name]
+        assert {line["rows"] for line in query.grouped(more, ["arm"], "f1")} == {4, 6}

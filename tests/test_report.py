@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import random
 import re
 import warnings
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import pytest
 from test_claims import Made, steps_of
 
-from dinku import report
+from dinku import figures, report
 from dinku.compare import parts
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
+from dinku.questions import ledger
 from dinku.results import Failure, Results, Row
 from dinku.study import Study, Timing
 from dinku.tables import Table
@@ -402,3 +406,83 @@ def test_a_studys_own_words_are_no_formulas(made: Made) -> None:
         warnings.simplefilter("error")
         found = report.Report.of(study, made.results)
     assert rb"a $\foo$ b" in found.figures["curves.svg"] or b"curves.svg" not in found.figures
+
+
+class Shuffled(Results):
+    """Rows of a study as they might as well have come: in an order of their own each time they are asked for."""
+
+    draw = random.Random(0)
+
+    def rows(self) -> list[Row]:
+        rows = super().rows()
+        self.draw.shuffle(rows)
+        return rows
+
+
+def test_a_real_study_is_reported_alike_whatever_the_order_of_its_rows(tmp_path: Path) -> None:
+    folder = Path(__file__).parent.parent / "results" / "sparse-int8-cpu"  # three seeds, two quantizations, and times
+    study = Study.read(folder / "study.json")
+    pages = []
+    for i, results in enumerate((Results(folder), Shuffled(folder), Shuffled(folder))):
+        paths = report.write(study, results, tmp_path / str(i))
+        pages.append({path.name: path.read_bytes() for path in paths if path.suffix != ".png"})
+    assert pages[0] == pages[1] == pages[2]
+
+
+def test_every_interval_of_one_quantity_is_the_same(tmp_path: Path) -> None:
+    """A verdict pairs seeds as the table of damage does, however the addresses of their rows are sorted."""
+    folder = Path(__file__).parent.parent / "results" / "sparse-int8-cpu"
+    study, results = Study.read(folder / "study.json"), Results(folder)
+    (c5,) = (verdict for verdict in ledger(results) if verdict.claim == "C5")
+    said = re.search(r"LLM.int8\(\) minus the same tagger before it, F1 points: (\S+ \[.+?\] \(3 seeds\))", c5.found)
+    assert said is not None
+    made = report.Report.of(study, results).write(tmp_path)
+    assert said[1] in next(path for path in made if path.name == "report.md").read_text().partition("## Damage")[2]
+
+
+def test_what_the_font_of_figures_lacks_is_said_in_the_page_and_nowhere_else(made: Made) -> None:
+    study = STUDY.model_copy(update={"title": "ሰላም ọ̀rọ̀ 名"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = report.Report.of(study, made.results)
+    said = "Figures show a box for each of these characters, which their font lacks: ላ ም ሰ 名"
+    assert found.parts[-1] == said
+    assert not any("font lacks" in str(part) for part in report.Report.of(STUDY, made.results).parts)
+
+
+def test_no_title_of_a_figure_is_cut_and_no_label_lies_on_another(
+    made: Made, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    drawn: dict[str, Any] = {}
+    saved = figures._saved
+
+    def kept(figure: Any, name: str) -> dict[str, bytes]:
+        drawn[name] = figure
+        return saved(figure, name)
+
+    monkeypatch.setattr(figures, "_saved", kept)
+    for i in range(30):
+        name = f"pruned, and then something else as well {i}"
+        made.quality("dense", 0, 60, seeds=1, arm=name, training={"rate": 1.0 + i})
+    title = "What a long title says of encoders, made smaller in every way that there is, on many a language"
+    long = Table.of(STUDY, made.results.rows(), made.results)
+    assert len(long.cells) > 30
+    matrix = figures.Matrix("F1 kept, % of the dense tagger's", ["a recipe with a name"], ["one"], {})
+    figures.curves(long, title)
+    figures.heat([matrix], title, name="kept")
+    for figure in drawn.values():
+        figure.draw_without_rendering()  # at its own resolution again
+        texts = [figure._suptitle, *(axes.title for axes in figure.axes)]
+        boxes = [text.get_window_extent() for text in texts if text.get_text()]
+        width, height = figure.bbox.width, figure.bbox.height
+        assert all(box.x0 >= 0 and box.x1 <= width and box.y0 >= 0 and box.y1 <= height for box in boxes)
+    labels = [label.get_window_extent() for label in drawn["curves"].axes[0].get_yticklabels()]
+    assert all(upper.y0 >= lower.y1 for upper, lower in pairwise(labels))
+
+
+def test_a_figure_is_no_wider_in_the_page_than_it_was_drawn(made: Made) -> None:
+    page = written(made)["report.html"].decode()
+    drawn = re.search(r'<svg [^>]*width="([\d.]+pt)"', page)
+    assert drawn is not None
+    assert f'<figure class="wide" tabindex="0" style="--width: {drawn[1]}">' in page
+    assert "max-width: var(--width)" in page

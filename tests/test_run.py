@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from dinku import query
 from dinku.answers import Answers
 from dinku.corpus import read, write
+from dinku.current import Current, standing
 from dinku.damage import calibration_error, tagged
 from dinku.errors import DinkuError
 from dinku.measure import memory_bytes
@@ -22,6 +27,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.perturb import Perturbation
 from dinku.plan import plan
+from dinku.report import write as write_report
 from dinku.results import Results
 from dinku.run import Runner, _Clock, memory_needed, size_of
 from dinku.spans import spans
@@ -655,3 +661,55 @@ def test_what_was_found_is_kept_and_told_apart_without_the_model(runner: Runner,
             results.answers(row)
         file.unlink()
         assert results.answers(row) is None
+
+
+def test_a_report_is_of_what_the_study_now_says_and_names_the_rest(runner: Runner, home: Path) -> None:
+    """As where a train file changes in place: the old rows are as many as the new, or more, and either may come first by hash."""
+
+    def reported() -> tuple[list[str], str]:
+        text = next(path for path in write_report(runner.study, runner.results, Path("out")) if path.suffix == ".md")
+        now, _, rest = text.read_text().partition("## Outdated")
+        return re.findall(r"^\| (dense|after .*?) \| (\S+)", now.partition("## F1")[2], re.M), rest
+
+    runner.run()
+    first = read("corpus/train.txt", language="corpus").fingerprint
+    assert reported()[1] == ""
+    assert Current.read(runner.results.folder).whole
+    for seed, only in ((5, ["dense"]), (6, ["dense"]), (0, [])):  # the last is the first again
+        write(tiny_corpus(12, seed=seed), "corpus/train.txt")
+        made(home).run(only)
+        now, others = standing(runner.results)
+        learnt = {each.consumes["train"] for row in now for each in row.trainings}
+        assert learnt == {made(home).data["corpus"].train.fingerprint}  # type: ignore[union-attr]
+        assert {*others} == {"another train split"}
+    assert learnt == {first}
+    assert len(now) == 3
+    _, rest = reported()
+    assert "### another train split\n\n2 rows." in rest
+    records = query.records(runner.results.rows(), {"small": Current.read(runner.results.folder)})
+    assert Counter(each["outdated"] for each in records) == {"": 3, "another train split": 2}
+
+
+def test_what_else_may_change_under_a_name_is_told(runner: Runner, home: Path) -> None:
+    def others(runner: Runner) -> dict[str, int]:
+        runner.run(["dense"])
+        return {otherwise: len(rows) for otherwise, rows in standing(runner.results)[1].items()}
+
+    assert others(runner) == {}
+    write(tiny_corpus(12, seed=7), "corpus/test.txt")
+    assert others(made(home)) == {"other test sentences": 1}
+    longer = changed(home, "dense\n    steps: [FineTune: {epochs: 1", "dense\n    steps: [FineTune: {epochs: 2")
+    assert others(longer) == {"other steps": 1, "other steps, other test sentences": 1}
+    shutil.rmtree(home / "models" / "encoder")
+    tiny_tagger("bert", tags=()).save(home / "models" / "encoder")
+    assert others(made(home)) == {
+        "another base": 1,
+        "another base, other steps": 1,
+        "another base, other test sentences": 1,
+    }
+    # A study that no run has kept anything of, as rows of older versions of dinku, is told by its rows alone.
+    Path("results/small/current.json").unlink()
+    assert standing(runner.results)[1] == {}
+    Path("results/small/current.json").write_text("{")
+    with pytest.raises(DinkuError, match=r"results/small/current.json: is damaged"):
+        standing(runner.results)

@@ -294,3 +294,12 @@ def test_a_path_on_windows_is_no_section(path: str) -> None:
     with pytest.raises(DinkuError) as error:
         Study.read(path)
     assert str(error.value).startswith(f"{path}: no such study; name a YAML file")
+
+
+def test_a_study_without_a_title_goes_by_its_name(tmp_path: Path) -> None:
+    study = read(tmp_path, "name: mine\nbase: b\ncorpus: c\nrecipes: [{arm: a, steps: []}]")
+    assert study.title == "mine"
+    (tmp_path / "study.json").write_text(study.document())
+    assert Study.read(tmp_path / "study.json") == study
+    with pytest.raises(DinkuError, match="one line of printable characters"):
+        read(tmp_path, "name: mine\ntitle: ''\nbase: b\ncorpus: c\nrecipes: [{arm: a, steps: []}]")

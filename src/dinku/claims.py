@@ -38,7 +38,7 @@ from dinku.compare import (
 from dinku.digests import canonical
 from dinku.errors import number
 from dinku.lessons import Left, Lesson, Rivals, rivals
-from dinku.results import Results, Row
+from dinku.results import Results, Row, in_order
 from dinku.score import Floats, holm
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
@@ -84,7 +84,7 @@ class Verdict:
 def judged(rows: Sequence[Row], results: Results) -> list[Verdict]:
     """A verdict on each of these claims, in the paper's order, by those of the rows that are of clean text in languages that were
     trained on."""
-    rows = [row for row in rows if row.seen and not row.perturbation]
+    rows = [row for row in in_order(rows) if row.seen and not row.perturbation]
     evidence = Evidence.of(rows, results)
     lessons, left = Lesson.all(rows, results)
     found = {

@@ -68,7 +68,8 @@ StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
-        help="A study's YAML file, or a built-in one (demo, paper, paper-cpu, paper-noise); :section for a part of one.",
+        help="A study's YAML file, a built-in one (demo, paper, paper-cpu, paper-noise), or the name of one that has rows; "
+        ":section for a part of one.",
     ),
 ]
 AnyStudy = Annotated[
@@ -920,7 +921,11 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     """
     from dinku.questions import ledger, together
 
-    verdicts = {s.name: ledger(_results(s, results)) for s in _studies(study, results)}
+    studies = _studies(study, results)
+    if study and not _results(studies[0], results).rows():
+        remedy = f"run `dinku run {study}`, or name the folder that its rows are in with --results"
+        raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
+    verdicts = {s.name: ledger(_results(s, results)) for s in studies}
     if as_json:
         every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
@@ -948,7 +953,11 @@ def results_(
         typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
     ] = None,
     by: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN,…", help="Group by these, such as arm,language.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN,…",
+            help="Group by these, such as arm,language; and by what no mean may mix, such as languages seen and unseen.",
+        ),
     ] = None,
     value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
     across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
@@ -962,6 +971,7 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
+    from dinku.current import Current
     from dinku.errors import number
     from dinku.results import Results
 
@@ -985,10 +995,13 @@ def results_(
     failures = [failure for own in folders.values() for each in own for failure in each.failures()]
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
-    every = query.records(rows)
+    current = {name: Current.together([Current.read(each.folder) for each in own]) for name, own in folders.items()}
+    every = query.records(rows, current)
     asked = [name.strip() for each in by or () for name in each.split(",")]
     names = [query.column(every, name, where="by") for name in asked if name]
     found = query.chosen(every, where or ()) if rows else []
+    if names and found:
+        names = query.parted(found, names, value, across)
     shown = query.grouped(found, names, value, across) if names and found else found
     if csv:
         with files.written(csv) as file:
@@ -1019,6 +1032,7 @@ def results_(
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
     from dinku import query
+    from dinku.current import Current
     from dinku.errors import number
     from dinku.results import Results
     from dinku.study import Study
@@ -1035,13 +1049,16 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
         elif Study.read(kept) != described:
             _warn([f"{kept}: is another study of that name, and is kept"])
         new[name], lost = query.merge(folders[name], targets[name])
+        together = Current.together([Current.read(each.folder) for each in (targets[name], *folders[name])])
+        if together.recipes:
+            together.keep(targets[name].folder)
         if lost:
             _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
     return print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
 
 
 _NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
-_SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense")
+_SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense", "outdated")
 
 
 def _figure(name: str, number: Any) -> str:
@@ -1068,7 +1085,7 @@ def _studies(study: Path | None, *places: Path) -> list[Study]:
         found = [(place, each) for place in places for each in _with_rows(place)]
     elif not study.is_file() and (there := [p for p in places if (p / study / "study.json").is_file()]):
         found = [(place, Study.read(place / study / "study.json")) for place in there]
-    elif study.exists() or study.suffix or ":" in study.name or str(study) in BUILT_IN:
+    elif study.is_file() or study.suffix or ":" in study.name or str(study) in BUILT_IN or len(study.parts) > 1:
         named = Study.read(study)
         if named.section:
             remedy = f"name {named.whole(study)}"
@@ -1112,8 +1129,12 @@ def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runne
     from dinku.run import Runner
     from dinku.sources import home
     from dinku.store import Store as Stored
-    from dinku.study import Study
+    from dinku.study import BUILT_IN, Study
 
+    name, colon, section = str(study).partition(":")
+    kept = results / name / "study.json"
+    if not study.is_file() and name not in BUILT_IN and kept.is_file():  # as `dinku report` takes the name of one
+        study = Path(f"{kept}{colon}{section}")
     described = Study.read(study)
     return Runner(described, Stored(store or home() / "store"), _results(described, results), **how)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from dinku.digests import canonical
 from dinku.errors import number
-from dinku.results import Results, Row, Size
+from dinku.results import Results, Row, Size, in_order, source
 from dinku.score import Counts, Interval, paired
 
 Order = Literal["dense", "before", "after", "after with recovery"]
@@ -115,7 +115,7 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
         if len(known) == len(rows) and all(map(is_, known, rows)):
             return [[*group] for group in found]
     groups = []
-    for group in grouped(rows, setting):
+    for group in grouped(in_order(rows), setting):
         clashing = any(len({r.address for r in named}) > 1 for named in grouped(group, _name))
         for same in grouped(group, training) if clashing else [group]:
             groups += _by_content(same)
@@ -131,21 +131,26 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
 
 
 def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
-    """The runs that have been measured on every language that there are quality rows of."""
-    quality = [r for r in rows if r.kind == "quality"]
+    """The runs that have been measured on every language that there are quality rows of, in the order of their seeds."""
+    quality = [r for r in in_order(rows) if r.kind == "quality"]
     languages = {r.language for r in quality}
     runs = []
     for group in grouped(quality, lambda r: r.address):
         if {r.language for r in group} == languages:
             group = sorted(group, key=lambda r: r.language)
             runs.append(Run(tuple(group), results.total(group)))
-    return runs
+    return by_seed(runs)
+
+
+def by_seed(runs: Iterable[Run]) -> list[Run]:
+    """Runs in the order in which a bootstrap draws them: seeds in another order would give another interval."""
+    return sorted(runs, key=lambda run: (run.seed, run.address))
 
 
 def mean_f1(runs: Sequence[Run]) -> Interval:
     """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference from finding
     nothing."""
-    counts = [run.counts for run in runs]
+    counts = [run.counts for run in by_seed(runs)]
     gold = np.array([1, 0, 0])
     nothing = replace(counts[0], default=counts[0].default * gold, strict=counts[0].strict * gold)
     found = paired([nothing], counts, average="languages")
@@ -158,7 +163,7 @@ def trained_on(row: Row) -> str:
 
 def evaluated_on(row: Row) -> str:
     """The corpus that a row's sentences come from, without the notes on which of them they are."""
-    return re.sub(r"( \(\d+ of \d+\))+$", "", row.corpus).removesuffix(f" ({row.language})")
+    return source(row.corpus, row.language)
 
 
 def scope(rows: Iterable[Row]) -> str:
@@ -223,7 +228,9 @@ class Compared:
 
 
 def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:
-    return Compared.of([r.counts for r in first], [r.counts for r in second])
+    """The second minus the first, run by run."""
+    pairs = sorted(zip(first, second, strict=True), key=lambda pair: (pair[0].seed, pair[0].address, pair[1].address))
+    return Compared.of([a.counts for a, _ in pairs], [b.counts for _, b in pairs])
 
 
 @dataclass(frozen=True)
@@ -326,7 +333,7 @@ def _name(row: Row) -> Hashable:
     return row.arm, canonical(row.values), row.seed
 
 
-def _learnt_from(row: Row) -> str:
+def learnt_from(row: Row) -> str:
     """The fingerprint of the train split, as far as that was kept.
 
     It is that of the last training, which reads tags: an earlier one may have read the words alone, which have another.
@@ -336,9 +343,9 @@ def _learnt_from(row: Row) -> str:
 
 def _by_content(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that learnt from one train split together; what learnt nothing, or didn't keep from what, with the most."""
-    known = Counter(learnt for row in rows if (learnt := _learnt_from(row)))
+    known = Counter(learnt for row in rows if (learnt := learnt_from(row)))
     commonest = max(sorted(known), key=known.__getitem__, default="")
-    return grouped(rows, lambda r: _learnt_from(r) or commonest)
+    return grouped(rows, lambda r: learnt_from(r) or commonest)
 
 
 def _newest(rows: Iterable[Row]) -> list[Row]:

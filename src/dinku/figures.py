@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
@@ -14,9 +15,10 @@ from dinku.tables import Front, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
+_FONT = "DejaVu Sans"  # comes with matplotlib, so the same everywhere
 _SETTINGS = {
     "svg.hashsalt": "dinku",  # else the ids within an SVG are drawn anew each time
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so the same everywhere
+    "font.family": _FONT,
     "font.size": 12,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,12 +50,22 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
 
     FigureCanvasAgg(figure)
     out = {}
-    for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
-        file = io.BytesIO()
-        figure.savefig(file, format=kind, dpi=150, metadata=metadata)
-        figure.set_layout_engine("none")  # as it is laid out now, which took longer than drawing it
-        out[f"{name}.{kind}"] = file.getvalue()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # `undrawn` says so in the report
+        for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
+            file = io.BytesIO()
+            figure.savefig(file, format=kind, dpi=150, metadata=metadata)
+            figure.set_layout_engine("none")  # as it is laid out now, which took longer than drawing it
+            out[f"{name}.{kind}"] = file.getvalue()
     return out
+
+
+def undrawn(texts: Iterable[str]) -> str:
+    """The characters that the font of figures lacks, each of which is drawn as a box."""
+    from matplotlib.font_manager import findfont, get_font
+
+    known = get_font(findfont(_FONT)).get_charmap()
+    return "".join(sorted({c for text in texts for c in text if ord(c) not in known}))
 
 
 def heat(
@@ -68,7 +80,9 @@ def heat(
     more = [(matrix.minus(first), True) for matrix in matrices[1:]]
     lines = [shown, more] if len(matrices) > 2 else [shown + more]
     columns = max(map(len, lines))
-    width, height = 2.6 + 0.55 * len(first.targets), 1.6 + 0.45 * len(first.sources)
+    across = max(1.8, 0.55 * len(first.targets))  # of the squares alone, in inches
+    labels = 0.085 * max((len(name) for name in first.sources), default=0)
+    width, height = 0.8 + max(labels, 1.2) + across, 1.6 + 0.45 * len(first.sources)
     with matplotlib.rc_context(_SETTINGS | {"axes.grid": False}):
         figure = Figure(figsize=(width * columns, height * len(lines) + 0.6), layout="constrained")
         panels = figure.subplots(len(lines), columns, squeeze=False)
@@ -78,10 +92,21 @@ def heat(
                 axis.set_axis_off()
             for axis, (matrix, differences) in zip(places[empty:], line, strict=True):
                 _draw_heat(axis, matrix, differences=differences)
+                axis.set_title(_within(matrix.title, across, 11), fontsize=11)
                 axis.set_ylabel(axes[0])
                 axis.set_xlabel(axes[1])
-        figure.suptitle(textwrap.fill(title, round(10 * figure.get_figwidth())), fontsize=13)
+        _head(figure, title)
         return _saved(figure, name)
+
+
+def _head(figure: Any, *lines: str) -> None:
+    """A figure's title and notes, broken so that none is cut: layout doesn't keep text within a figure."""
+    figure.suptitle("\n".join(_within(line, figure.get_figwidth(), 13) for line in lines), fontsize=13)
+
+
+def _within(text: str, inches: float, size: float) -> str:
+    """Text broken into lines of that width."""
+    return textwrap.fill(text, max(8, int(inches / (0.6 * size / 72))))
 
 
 def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
@@ -97,7 +122,6 @@ def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
         axes.text(*place, number, ha="center", va="center", fontsize=9, color="white" if dark else "black")
     axes.set_xticks(range(len(matrix.targets)), matrix.targets, rotation=45, ha="right", fontsize=10)
     axes.set_yticks(range(len(matrix.sources)), matrix.sources, fontsize=10)
-    axes.set_title(matrix.title, fontsize=11)
 
 
 def curves(table: Table, title: str) -> dict[str, bytes]:
@@ -107,8 +131,11 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
 
     names = table.languages if len(table.languages) > 1 else []
     columns = (len(names) + 1) // 2
+    recipes = [] if table.is_grid else [cell.label for cell in table.cells]  # a line each, with its label at the left
+    margin = 0.09 * max(map(len, recipes), default=0)
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(6.4 + 2.3 * columns, 5.6), layout="constrained")
+        size = (6.4 + max(0.0, margin - 2) + 2.3 * columns, max(5.6, 1.8 + 0.25 * len(recipes)))
+        figure = Figure(figsize=size, layout="constrained")
         grid = figure.add_gridspec(2, 1 + columns, width_ratios=[2.4] + [1.0] * columns)
         left = figure.add_subplot(grid[:, 0])
         small: list[Any] = []
@@ -125,8 +152,7 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         notes = [scope(table.quality), "with 95 % intervals"]
         if table.is_grid and any(len(c.runs) == 1 for c in table.cells):
             notes.append("open marks: a single seed")
-        lines = [textwrap.fill(text, round(10 * figure.get_figwidth())) for text in (title, "; ".join(notes))]
-        figure.suptitle("\n".join(lines), fontsize=13)
+        _head(figure, title, "; ".join(notes))
         handles, labels = left.get_legend_handles_labels()
         if handles:
             columns = min(4, _abreast(figure, labels, size=12))
@@ -153,8 +179,7 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
         notes = [scope(table.quality), "means over languages with 95 % intervals", "joined: beaten by no other"]
         if any(front.cpu for front in table.fronts):
             notes.append("grey: the clock's own noise")
-        lines = [textwrap.fill(text, round(10 * figure.get_figwidth())) for text in (title, "; ".join(notes))]
-        figure.suptitle("\n".join(lines), fontsize=13)
+        _head(figure, title, "; ".join(notes))
         for arm, (colour, mark) in styles.items():
             panels[0].plot([], [], mark, color=colour, label=arm)
         columns = min(3 * len(table.fronts), _abreast(figure, arms, size=10))

@@ -62,8 +62,13 @@ def html(
         svg = figures[image.rpartition("(")[2].removesuffix(")")].decode()
         return Markup(svg[svg.index("<svg") :])
 
+    def width(image: str) -> str:
+        """What a figure is drawn for: on a wider page it stays so wide, lest a narrow one fill several screens."""
+        found = re.search(r'width="([\d.]+pt)"', figure(image))
+        return found[1] if found else "100%"
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"inline": inline, "warmth": _warmth, "figure": figure}
+    environment.filters |= {"inline": inline, "warmth": _warmth, "figure": figure, "width": width}
     environment.tests["grid"] = lambda part: isinstance(part, Grid)
     template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     shown: dict[str, Any] = {"title": title, "parts": parts, "examples": examples, "contents": contents}

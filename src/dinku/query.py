@@ -7,37 +7,46 @@ import io
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from dinku.compare import ratio, title, trained_on
+from dinku.compare import evaluated_on, ratio, title, trained_on
+from dinku.current import Current
 from dinku.errors import DinkuError, nearest, number
 from dinku.files import written
 from dinku.methods import outdated
-from dinku.results import Results, Row
+from dinku.results import Results, Row, Size
 
 Record = dict[str, Any]
+_APART = ("outdated", "split", "perturbation", "seen", "evaluated_on")  # what no mean may mix
+_SIZES = frozenset([*Size.model_fields, "linear_sparsity"])
 _SHORT = {"f1": "f1_default", "time": "ratio_to_dense", "download": "bytes_download", "disk": "bytes_disk"}
 
 
-def records(rows: Iterable[Row]) -> list[Record]:
-    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds."""
-    return [_record(row) for row in sorted(rows, key=lambda row: row.kind, reverse=True)]
+def records(rows: Iterable[Row], current: Mapping[str, Current] | None = None) -> list[Record]:
+    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds.
+
+    ``current`` holds what each study now says, by its name: what a row is of otherwise is in the column *outdated*, as are older
+    versions of methods.
+    """
+    known = current or {}
+    rows = sorted(rows, key=lambda row: row.kind, reverse=True)
+    return [_record(row, known.get(row.study, Current())) for row in rows]
 
 
-def _record(row: Row) -> Record:
+def _record(row: Row, current: Current) -> Record:
     line: Record = {"kind": row.kind, "study": row.study, "arm": row.arm}
     line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
     line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": trained_on(row)}
     same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
     line |= {key: getattr(row, key) for key in same}
     where = row.environment
-    line |= {"perturbation": row.perturbation, "seen": row.seen}
+    line |= {"perturbation": row.perturbation, "seen": row.seen, "evaluated_on": evaluated_on(row)}
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
-    line["outdated"] = outdated(row.versions)
+    line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
     for reading, table in (row.spans or {}).items():
         gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
         line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
@@ -142,10 +151,30 @@ def column(found: Iterable[Record], name: str, *, where: str) -> str:
     raise DinkuError(f"there is no column {name}", where=where, remedy=remedy)
 
 
+def parted(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[str]:
+    """The columns to group by so that no mean mixes what isn't comparable: ``by``, and those of `_APART` that groups differ in.
+
+    Languages that a tagger was trained on are told from those that it never saw, clean text from perturbed, and so on. A size
+    is the same on any text.
+    """
+    by = [column(found, name, where="by") for name in by]
+    value = column(found, value, where="value")
+    over = column(found, across, where="across") if across else None
+    apart = _APART[:1] if value in _SIZES else _APART
+    for name in (name for name in apart if name not in (*by, over)):
+        within: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for record in (record for record in found if record.get(value) is not None):
+            group = tuple(plain(record.get(each)) for each in (*by, *filter(None, [over])))
+            within[group].add(plain(record.get(name)))
+        if any(len(kinds) > 1 for kinds in within.values()):
+            by.append(name)
+    return by
+
+
 def grouped(found: Sequence[Record], by: Sequence[str], value: str, across: str | None = None) -> list[Record]:
     """The mean of a column over records that are equal ``by`` others, and how many there are; ``across`` makes a column of each
-    of its values. Records without the value are left out."""
-    by = [column(found, name, where="by") for name in by]
+    of its values. Records without the value are left out. Groups that aren't of one kind are parted (`parted`)."""
+    by = parted(found, by, value, across)
     value = column(found, value, where="value")
     if not all(isinstance(r[value], int | float) for r in found if r.get(value) is not None):
         raise DinkuError(f"{value} is no number", where="value", remedy="choose a column of numbers, such as f1")

@@ -41,6 +41,7 @@ from dinku.compare import (
     training,
     whole_runs,
 )
+from dinku.current import standing
 from dinku.errors import number
 from dinku.lessons import Left, Lesson, rivals
 from dinku.results import Results, Row
@@ -75,20 +76,22 @@ _PRUNED: tuple[Order, ...] = tuple(name for name in get_args(Order) if name != "
 
 
 def ledger(results: Results) -> list[Verdict]:
-    """A verdict on every claim of the paper and every question that it leaves, in its order."""
-    rows = [row for row in results.rows() if row.kind == "quality"]
+    """A verdict on every claim of the paper and every question that it leaves, in its order, by the rows of what the study now
+    says."""
+    every, _ = standing(results)
+    rows = [row for row in every if row.kind == "quality"]
     clean = [row for row in rows if not row.perturbation]
     answers = {
         "C8": _zero_shot([r for r in clean if not r.seen and r.language in PAPERS], results),
         "Q1": _farther([r for r in clean if not r.seen and r.language in FAMILY], results),
         "Q2": _tolerant(clean, results),
         "Q3": _passed_on([r for r in clean if r.seen], results),
-        "N1": _on_small(results),
+        "N1": _on_small(every, results),
         "N2": _other_families(clean, results),
         "N3": _fragile(rows, results),
     }
     return [
-        *judged(results.rows(), results),
+        *judged(every, results),
         *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items()),
     ]
 
@@ -301,13 +304,12 @@ def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
     return stated("Q3", ASKED["Q3"], verdict, at, told, runs)
 
 
-def _on_small(results: Results) -> Verdict | None:
+def _on_small(rows: Sequence[Row], results: Results) -> Verdict | None:
     """N1: what C1 to C7 come to on the smallest encoder that has a dense tagger here, and on the largest, by linear layers.
 
     It holds where some claim is decided on both and each such claim alike, fails where one is decided otherwise on the one than
     on the other, and is else undecided. Nothing is reported as a number.
     """
-    rows = results.rows()
     sizes: dict[str, int] = {}
     names: dict[str, str] = {}
     for row in rows:

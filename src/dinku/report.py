@@ -13,15 +13,16 @@ from statistics import fmean, median
 
 from dinku import query
 from dinku.claims import Verdict
-from dinku.compare import evaluated_on, is_sample, noise, parts, ratio, scope, trained_on
+from dinku.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
+from dinku.current import Current, standing
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, number
-from dinku.figures import Matrix, curves, fronts, heat
+from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
 from dinku.methods import outdated
 from dinku.page import Example, Grid, Part, html
 from dinku.questions import ledger, together
-from dinku.results import Results, Row
+from dinku.results import Results, Row, in_order
 from dinku.study import Study
 from dinku.tables import Cell, Table, level_told
 
@@ -42,24 +43,33 @@ class Report:
     parts: Sequence[Part]
     figures: Mapping[str, bytes]
     rows: Sequence[Row]
+    current: Current
 
     @classmethod
     def of(cls, study: Study, results: Results) -> Report:
         """Raises `Unfinished` where there is nothing to show yet."""
-        rows = results.rows()
-        clean = [row for row in rows if not row.perturbation]
-        tables = [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
-        if not tables:
-            problem = "has no rows to report" if not rows else "has no recipe measured on every language yet"
+        rows, others = standing(results)
+        tables, old = _tables(study, rows, results), {of: _tables(study, own, results) for of, own in others.items()}
+        every = in_order([*rows, *(row for own in others.values() for row in own)])
+        if not tables and not any(old.values()):
+            problem = "has no rows to report" if not every else "has no recipe measured on every language yet"
             raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
-        title, found = _title(study, rows), matrices(tables)
-        parted = None if found else kept(tables, rows, results)
-        content = _content(tables, rows, results, found, parted)
-        first = _title(study, tables[0].rows)
-        figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
+        title, found = _title(study, rows or every), matrices(tables)
+        parted = kept(tables, rows, results) if tables and not found else None
+        content = _content(tables, rows, results, found, parted, aside=len(every) - len(rows))
+        content += _outdated(old, others)
+        if missing := undrawn([title, *(cell.label for table in tables for cell in table.cells)]):
+            content.append(
+                f"Figures show a box for each of these characters, which their font lacks: {' '.join(missing)}"
+            )
+        figures: dict[str, bytes] = {}
+        if tables:
+            first = _title(study, tables[0].rows)
+            figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
         if parted:
-            figures |= heat([parted], f"{title}; {scope(clean)}", name="kept", axes=("", ""))
-        return cls(study.name, title, ledger(results), content, figures, rows)
+            told = f"{title}; {scope(row for row in rows if not row.perturbation)}"
+            figures |= heat([parted], told, name="kept", axes=("", ""))
+        return cls(study.name, title, ledger(results), content, figures, every, Current.read(results.folder))
 
     def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
         """Write it into a folder, each file whole or not at all.
@@ -74,7 +84,10 @@ class Report:
         cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in self.verdicts]
         content = [CLAIMS, Grid(["claim", "verdict", "the paper says", "found"], cells), *self.parts]
         page = html(self.title, content, figures=self.figures, examples=examples)
-        return _write(out, _texts(self.title, content, page) | {"rows.csv": _csv(self.rows)} | {**self.figures})
+        return _write(out, _texts(self.title, content, page) | {"rows.csv": self._csv()} | {**self.figures})
+
+    def _csv(self) -> bytes:
+        return query.as_csv(query.records(self.rows, {self.name: self.current})).encode()
 
 
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
@@ -138,10 +151,6 @@ def _texts(title: str, content: Sequence[Part], page: str) -> dict[str, bytes]:
     }
 
 
-def _csv(rows: Sequence[Row]) -> bytes:
-    return query.as_csv(query.records(rows)).encode()
-
-
 def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -151,18 +160,68 @@ def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     return [out / name for name in files]
 
 
+def _tables(study: Study, rows: Iterable[Row], results: Results) -> list[Table]:
+    """The rows of clean text that may be compared, each set of them a table; those that have no whole run left out."""
+    clean = [row for row in rows if not row.perturbation]
+    return [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
+
+
+def _about(table: Table, *, split: bool = False) -> str:
+    """What a table's rows are of; ``split`` tells which train split, where several go by one name."""
+    here = table.rows[0]
+    which = f" (train split sha256 {learnt[:12]})" if split and (learnt := learnt_from(here)) else ""
+    return (
+        f"Base {here.recipe['base']} (sha256 {here.base_digest[:12]}), trained on {trained_on(here)}{which}, evaluated on "
+        f"{evaluated_on(here)}: {', '.join(table.languages)}; {scope(table.quality)}."
+    )
+
+
+def _split_names(tables: Iterable[Table]) -> list[str]:
+    """The corpora that tables learnt from several train splits of, though nothing says which of them the study means."""
+    found: dict[tuple[str, ...], set[str]] = {}
+    for table in tables:
+        found.setdefault(setting(table.rows[0]), set()).add(learnt_from(table.rows[0]))
+    return sorted({key[1] for key, learnt in found.items() if len(learnt - {""}) > 1})
+
+
+def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence[Row]]) -> list[Part]:
+    """F1 in rows that are of anything else than what the study now says, by what that is."""
+    if not rows:
+        return []
+    note = "These rows are of what the study, or a file that it names, said before it was last run. No table or verdict above is "
+    out: list[Part] = ["## Outdated", f"{note}about them."]
+    for otherwise, of in tables.items():
+        out += [f"### {otherwise}", f"{number(len(rows[otherwise]), 'row')}."]
+        for table in of:
+            by = [[c.label, str(c), *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
+            out += [_about(table, split=True), Grid(["recipe", "F1", *table.languages], by, True)]
+    return out
+
+
 def _content(
-    tables: Sequence[Table], rows: Sequence[Row], results: Results, found: Sequence[Matrix], parted: Matrix | None
+    tables: Sequence[Table],
+    rows: Sequence[Row],
+    results: Results,
+    found: Sequence[Matrix],
+    parted: Matrix | None,
+    *,
+    aside: int,
 ) -> list[Part]:
     """What verdicts stand on, in order, whatever it is written as."""
     out: list[Part] = ["## What was measured"]
+    if aside:
+        note = "This is about what the study said when it was last run. At the end, under Outdated, there is more: "
+        out.append(f"{note}{number(aside, 'row')} of anything else.")
+    if not tables:
+        out.append("No recipe that the study now has is measured on every language yet.")
+    ambiguous = _split_names(tables)
+    for name in ambiguous:
+        note = f"Several train splits go by the name {name}, and no run has kept which of them the study now has. "
+        out.append(f"{note}The one that most rows are about comes first.")
     weighed: set[str] = set()
     for table in tables:
-        here = table.rows[0]
-        out.append(
-            f"Base {here.recipe['base']} (sha256 {here.base_digest[:12]}), trained on {trained_on(here)}, evaluated on "
-            f"{evaluated_on(here)}: {', '.join(table.languages)}; {scope(table.quality)}. {_origin(table.rows)}"
-        )
+        split = trained_on(table.rows[0]) in ambiguous
+        out.append(f"{_about(table, split=split)} {_origin(table.rows)}")
         if table is tables[0]:
             out.append("![F1 and what was done](curves.svg)")
             out += ["![How much of the dense tagger's F1 is kept on each text](kept.svg)"] if parted else []

@@ -2,7 +2,8 @@
 
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
 paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
-``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study.
+``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study;
+``results/<study>/current.json`` what it said when it was last run (`dinku.current`).
 Counts are stored, ratios derived.
 """
 
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES, ENOTDIR
@@ -299,6 +301,8 @@ class Results:
         for number, row in self._records(self._file, Row, self._known.setdefault("lines", {})):
             key = row.key
             first, other = lines.setdefault(key, number), known.setdefault(key, row)
+            if other is not row:
+                known[key] = min(other, row, key=_line)  # whichever line stands first
             if other.spans != row.spans:
                 problem = f"says something else than line {first} of the same fact"
                 raise DinkuError(problem, where=f"{self._file}:{number}", remedy="remove the line that is wrong")
@@ -480,6 +484,16 @@ class Results:
         if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or remove it")
         return answers
+
+
+def source(corpus: str, language: str) -> str:
+    """The name of a corpus, without the notes on which of its sentences a row is about."""
+    return re.sub(r"( \(\d+ of \d+\))+$", "", corpus).removesuffix(f" ({language})")
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows in the order of their keys, so that what is drawn from them doesn't depend on the order in which they came."""
+    return sorted(rows, key=lambda row: row.key)
 
 
 def _line(row: Row | Failure) -> bytes:

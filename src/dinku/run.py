@@ -25,6 +25,7 @@ from dinku import measure, models, predict, sources
 from dinku.answers import Answers
 from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
+from dinku.current import Asked, Current, recipe_name, text_name
 from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, number
@@ -460,6 +461,26 @@ class Runner:
 
     def _describe(self) -> None:
         self.results.describe(self.study.document())
+        self.current.keep(self.results.folder)
+
+    @cached_property
+    def current(self) -> Current:
+        """What the study says now: its recipes with what they read, and what they are evaluated on."""
+        recipes = {}
+        for p in self.prepared:
+            document = p.recipe.document()
+            consumed = [p.data.of(step).fingerprints() for step in p.recipe.steps]
+            asked = Asked.of(p.address, p.base.digest, document, consumed)
+            recipes[recipe_name(p.entry.arm, p.entry.values, document)] = asked
+        texts = {}
+        for subject in (each for of in self.evaluated.values() for each in of):
+            tagged = {"quality": subject.corpus}
+            if self.study.latency and not subject.perturbation:
+                tagged["latency"] = subject.corpus.sample(self.study.latency.sentences, seed=0)
+            for kind, corpus in tagged.items():
+                name = text_name(kind, corpus.name, corpus.languages[0], corpus.split, subject.perturbation)
+                texts[name] = corpus.fingerprint
+        return Current(whole=not self.study.section, recipes=recipes, texts=texts)
 
     def _add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
         """Add a row, the study first: a run that fails before it has any leaves nothing."""

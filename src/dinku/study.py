@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
@@ -132,6 +132,14 @@ class Study(_Part):
     latency: Timing | None = None
     _section: str = PrivateAttr("")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _titled(cls, document: Any) -> Any:
+        """A study without a title goes by its name."""
+        if isinstance(document, dict) and "title" not in document and "name" in document:
+            return {**document, "title": document["name"]}
+        return document
+
     @classmethod
     def read(cls, path: str | Path) -> Study:
         """The study in a YAML file, or the built-in one of that name, or ``:section`` of either; raises `DinkuError` naming the
@@ -162,7 +170,7 @@ class Study(_Part):
             raise DinkuError(
                 "is nested too deeply, or within itself",
                 where=where,
-                remedy="write name, title, base, corpus and recipes",
+                remedy="write name, base, corpus and recipes",
             ) from None
         except (yaml.YAMLError, ValueError) as error:  # such as a number of thousands of digits
             mark = getattr(error, "problem_mark", None)
@@ -174,7 +182,7 @@ class Study(_Part):
             problem = f"holds {values:,} values, those that aliases repeat counted each time"
             raise DinkuError(problem, where=where, remedy=f"write at most {_VALUES:,}")
         if not isinstance(document, dict):
-            raise DinkuError("holds no study", where=where, remedy="write name, title, base, corpus and recipes")
+            raise DinkuError("holds no study", where=where, remedy="write name, base, corpus and recipes")
         document = {key: value for key, value in document.items() if not str(key).startswith("x-")}
         try:
             study = cls.model_validate(document)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
 from dinku.digests import canonical
-from dinku.results import Results, Row
+from dinku.results import Results, Row, in_order
 from dinku.score import Interval
 from dinku.study import Study, Value
 
@@ -86,9 +86,9 @@ class Table:
         runs: dict[str, list[Run]] = defaultdict(list)
         for run in whole_runs(rows, results):
             runs[canonical([run.rows[0].arm, run.rows[0].values])].append(run)
-        cells = [Cell(same[0].rows[0].arm, same[0].rows[0].values, _by_seed(same)) for same in runs.values()]
+        cells = [Cell(same[0].rows[0].arm, same[0].rows[0].values, tuple(same)) for same in runs.values()]
         cells.sort(key=lambda c: (arms.index(c.arm), _sortable(c.values)))
-        return cls(tuple(rows), tuple(cells), study.latency.reference if study.latency else "")
+        return cls(tuple(in_order(rows)), tuple(cells), study.latency.reference if study.latency else "")
 
     @cached_property
     def dense(self) -> Cell | None:
@@ -152,10 +152,6 @@ class Table:
         """How many recipes haven't been measured on every language yet."""
         done = {run.address for cell in self.cells for run in cell.runs}
         return len({row.address for row in self.quality} - done)
-
-
-def _by_seed(runs: Sequence[Run]) -> tuple[Run, ...]:
-    return tuple(sorted(runs, key=lambda run: (run.seed, run.address)))
 
 
 def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:

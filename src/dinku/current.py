@@ -1,0 +1,146 @@
+"""What a study said when it was last run, kept beside its rows; and which rows are of anything else.
+
+A corpus may change in place under one name, as may a base, a step or the test sentences, and a study is then run again. Its
+folder has the rows of both. ``results/<study>/current.json`` says which of them the study is now about, so that a clone that has
+nothing but the rows knows as well.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dinku.digests import canonical, of_document
+from dinku.errors import DinkuError
+from dinku.files import locked, told, written
+from dinku.methods import outdated
+from dinku.results import Results, Row, in_order, source
+
+_DIGITS = 24  # of a digest, as names of files have
+
+
+class Asked(BaseModel):
+    """One recipe: the address of what it makes, its base, a digest of its steps, and fingerprints of what they read, by part."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str
+    base: str
+    steps: str
+    read: dict[str, tuple[str, ...]] = {}
+
+    @classmethod
+    def of(
+        cls, address: str, base_digest: str, recipe: Mapping[str, Any], consumed: Iterable[Mapping[str, str]]
+    ) -> Asked:
+        """``recipe`` is its JSON, and ``consumed`` holds fingerprints by part, of each step."""
+        read: dict[str, set[str]] = defaultdict(set)
+        for each in consumed:
+            for part, fingerprint in each.items():
+                read[part].add(fingerprint[:_DIGITS])
+        steps = of_document([recipe["steps"], recipe.get("label_on", "first")])
+        parts = {part: tuple(sorted(found)) for part, found in sorted(read.items())}
+        return cls(address=address[:_DIGITS], base=base_digest[:_DIGITS], steps=steps[:_DIGITS], read=parts)
+
+    @classmethod
+    def of_row(cls, row: Row) -> Asked:
+        return cls.of(row.address, row.base_digest, row.recipe, (each.consumes for each in row.trainings))
+
+    def differences(self, row: Asked) -> list[str]:
+        """What a row is of that this recipe isn't."""
+        out = ["another base"] if row.base != self.base else []
+        names = {"train": "another train split", "dev": "another dev split", "text": "other text"}
+        out += [names[part] for part, found in row.read.items() if not {*found} <= {*self.read.get(part, found)}]
+        return out + (["other steps"] if row.steps != self.steps else [])
+
+
+class Current(BaseModel):
+    """The recipes of a study by name (`recipe_name`), and the fingerprints of what they are evaluated on (`text_name`).
+
+    ``whole`` says that it has all recipes of the study, and not those of some sections alone. Where no run has kept anything it
+    is empty, and says nothing against any row.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    whole: bool = False
+    recipes: dict[str, Asked] = {}
+    texts: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, folder: Path) -> Current:
+        """What is kept in a folder of rows; raises `DinkuError` where that is damaged."""
+        file = folder / "current.json"
+        with told(file, reading=True):
+            if not file.is_file():
+                return cls()
+            document = file.read_bytes()
+        try:
+            return cls.model_validate_json(document)
+        except ValidationError as error:
+            problem = f"is damaged, or of another version of dinku ({error.errors()[0]['msg']})"
+            raise DinkuError(problem, where=str(file), remedy="restore it, or remove it and run the study") from None
+
+    def keep(self, folder: Path) -> None:
+        """Write it beside rows; what is there and it says nothing about stays, unless it is about the whole study."""
+        there = Current.read(folder)
+        new = self if self.whole else Current.together([self, there])
+        if new != there:
+            with locked(folder / ".lock"), written(folder / "current.json") as file:
+                file.write(new.model_dump_json(indent=1).encode() + b"\n")
+
+    @classmethod
+    def together(cls, several: Sequence[Current]) -> Current:
+        """Several as one; what two say otherwise is as the first says it."""
+        recipes, texts = dict[str, Asked](), dict[str, str]()
+        known = [each for each in several if each.recipes]
+        for each in reversed(known):
+            recipes |= each.recipes
+            texts |= each.texts
+        return cls(whole=bool(known) and all(each.whole for each in known), recipes=recipes, texts=texts)
+
+    @cached_property
+    def _addresses(self) -> frozenset[str]:
+        return frozenset(each.address for each in self.recipes.values())
+
+    def otherwise(self, row: Row) -> str:
+        """What a row is of that the study isn't now, such as ``another train split``; empty where it is what the study says."""
+        return ", ".join(self._of_another_recipe(row) + self._of_other_text(row))
+
+    def _of_another_recipe(self, row: Row) -> list[str]:
+        if row.address[:_DIGITS] in self._addresses:
+            return []
+        asked = self.recipes.get(recipe_name(row.arm, row.values, row.recipe))
+        if asked is None:
+            return ["no recipe of the study"] if self.whole else []
+        return asked.differences(Asked.of_row(row)) or [outdated(row.versions) or "another recipe"]
+
+    def _of_other_text(self, row: Row) -> list[str]:
+        name = text_name(row.kind, row.corpus, row.language, row.split, row.perturbation)
+        return [f"other {row.split} sentences"] if self.texts.get(name, row.fingerprint) != row.fingerprint else []
+
+
+def recipe_name(arm: str, values: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    """What tells a recipe from the others of its study, whatever it does and whatever its base and corpus hold."""
+    return canonical([arm, values, recipe["seed"], recipe["base"], recipe["corpus"]])
+
+
+def text_name(kind: str, corpus: str, language: str, split: str, perturbation: str) -> str:
+    """What tells the sentences that rows are about from others of a study, however many are taken and whatever they hold."""
+    return canonical([kind, source(corpus, language), language, split, perturbation])
+
+
+def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:
+    """The rows of what a study now says, in order; and those of anything else, by what they are of."""
+    current = Current.read(results.folder)
+    now, others = list[Row](), defaultdict[str, list[Row]](list)
+    for row in in_order(results.rows()):
+        otherwise = current.otherwise(row)
+        (others[otherwise] if otherwise else now).append(row)
+    return now, dict(sorted(others.items()))
