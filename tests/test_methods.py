@@ -44,7 +44,7 @@ from dinku.shape import Layer
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
-GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "methods.json").read_text())
 ONE = Work(seed=1, threads=1)
 QUICK = FineTune(epochs=1, batch=8, rate=1e-3, precision="float32")
 EXAMPLES: list[Method] = [
