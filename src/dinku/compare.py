@@ -132,12 +132,12 @@ def parts(rows: Iterable[Row]) -> list[list[Row]]:
 
 def whole_runs(rows: Iterable[Row], results: Results) -> list[Run]:
     """The runs that have been measured on every language that there are quality rows of, in the order of their seeds."""
-    quality = [r for r in in_order(rows) if r.kind == "quality"]
+    quality = [r for r in rows if r.kind == "quality"]
     languages = {r.language for r in quality}
     runs = []
     for group in grouped(quality, lambda r: r.address):
         if {r.language for r in group} == languages:
-            group = sorted(group, key=lambda r: r.language)
+            group = sorted(group, key=lambda r: (r.language, r.split, r.perturbation, r.fingerprint))
             runs.append(Run(tuple(group), results.total(group)))
     return by_seed(runs)
 
