@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -45,6 +46,7 @@ Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
 SCHEMES = {"fp32": FLOAT32, "bf16": BFLOAT16, "int8": INT8}
 _AGAIN = "fetch or export the bundle again"
+_MAKING = Lock()  # held while an engine is made, lest two threads make one each
 
 
 class _Part(BaseModel):
@@ -152,9 +154,14 @@ class Bundle:
         encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
-    @cached_property
+    @property
     def engine(self) -> predict.Told:
-        """What runs it; made when it is first needed."""
+        """What runs it; made when it is first needed, once for all threads."""
+        with _MAKING:
+            return self._engine
+
+    @cached_property
+    def _engine(self) -> predict.Told:
         model = self.folder / self.manifest.model
         return engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
 

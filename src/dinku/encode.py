@@ -221,9 +221,11 @@ def first_position(family: str, pad: int) -> int:
 
 
 def uncut(tokenizer: Tokenizer) -> Tokenizer:
-    """It, told to cut and to pad nothing."""
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    """It, told to cut and to pad nothing; left alone where it was told before, as other threads may be using it."""
+    if tokenizer.truncation is not None:
+        tokenizer.no_truncation()
+    if tokenizer.padding is not None:
+        tokenizer.no_padding()
     return tokenizer
 
 
