@@ -6,6 +6,7 @@ scored in the one window where it stands furthest from a cut: nothing is truncat
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer, pre_tokenizers
+from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError, reason
@@ -229,6 +230,22 @@ def uncut(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
+def check_ids(encoder: Encoder, embeddings: int, *, where: str) -> None:
+    """Raise `DinkuError` where a tokenizer gives ids that a model has no word embeddings for.
+
+    Otherwise only a text that holds such a piece would tell, and some engines take zeros for what isn't there.
+    """
+    tokenizer = encoder.tokenizer
+    ids = [*itertools.chain(*encoder.around), *tokenizer.get_added_tokens_decoder()]
+    if isinstance(tokenizer.model, models.Unigram):  # whose ids are without holes, and may be 250,000
+        ids.append(tokenizer.get_vocab_size(with_added_tokens=False) - 1)
+    else:
+        ids += tokenizer.get_vocab(with_added_tokens=False).values()
+    if (last := max(ids)) >= embeddings:
+        problem = f"the tokenizer's ids go to {last:,}, the model has {embeddings:,} word embeddings"
+        raise DinkuError(problem, where=where, remedy="put the tokenizer there that the model was trained with")
+
+
 def prefix_space(tokenizer: Tokenizer) -> None:
     """A byte-level BPE sees words without the blank before them; it was trained with one."""
     part = tokenizer.pre_tokenizer
@@ -269,10 +286,12 @@ def opened(
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
+        encoder = Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
         problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
+    check_ids(encoder, shape.vocabulary, where=str(folder))
+    return encoder
 
 
 def _id(tokenizer: Tokenizer, name: Any) -> int | None:

@@ -26,7 +26,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 from dinku import measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
+from dinku.encode import Encoder, LabelOn, check_ids, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, reason
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
@@ -192,23 +192,19 @@ class Tagger:
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()
-        if (last := max(tokenizer.get_vocab().values())) >= config.vocab_size:  # there may be holes below it
-            raise DinkuError(
-                f"the tokenizer's ids go to {last:,}, the model has {config.vocab_size:,} word embeddings",
-                where=str(folder),
-                remedy="put the tokenizer there that the model was trained with",
-            )
         model.config.pad_token_id = tokenizer.pad_token_id
         table = surgery.word_embeddings(model)
         if table.padding_idx is None:  # its row would be trained and pruned
             table.padding_idx = tokenizer.pad_token_id
-        return cls(
+        tagger = cls(
             model,
             tokenizer,
             tags,
             label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
             sparse=tuple(getattr(config, "dinku_sparse", ())),
         )
+        check_ids(tagger.encoder, config.vocab_size, where=str(folder))
+        return tagger
 
 
 def _config(folder: Path, raw: dict[str, Any]) -> Any:
