@@ -20,7 +20,7 @@ import yaml
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import bundle, cli, convert, export
+from dinku import bundle, cli, convert, export, reader
 from dinku.bundle import Bundle
 from dinku.corpus import Corpus, write
 from dinku.errors import DinkuError
@@ -284,6 +284,25 @@ def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(
         Bundle.open(str(folder))
     assert error.value.status == 2
     assert error.value.remedy == bundle._AGAIN or "IOB2" in says or "embeddings" in says
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_bundle_that_lacks_a_file_is_refused(
+    runtime: str, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    """Each of its files is taken away, emptied or cut in half."""
+    whole = bundles[runtime, "fp32"]
+    for name in (*bundle.described(whole).files, bundle.FILE):
+        raw = (whole / name).read_bytes()
+        for left in (None, b"", raw[: len(raw) // 2]):
+            shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
+            shutil.copytree(whole, tmp_path / "bundle")
+            path = tmp_path / "bundle" / name
+            path.unlink() if left is None else path.write_bytes(left)
+            with pytest.raises(DinkuError) as error:
+                reader.open(str(tmp_path / "bundle"), threads=1)
+            assert str(tmp_path / "bundle") in str(error.value)
+            assert error.value.remedy
 
 
 def test_the_card_may_be_edited_and_a_hub_snapshot_links(
