@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from dinku import reader
+from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.predict import Line, Tagging
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -27,6 +31,22 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for runtime in ENGINES[1:]:
         export(tagger, root / runtime, tiny_corpus(160), runtime=runtime, threads=1)
     return {engine: root / engine for engine in ENGINES}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_pipe_in_place_of_any_file_of_a_model_is_refused(
+    engine: str, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Whoever waits for what is written to it hangs, and so would this test."""
+    names = [path.relative_to(folders[engine]) for path in folders[engine].rglob("*") if path.is_file()]
+    names += [Path(name) for name in ("special_tokens_map.json", "added_tokens.json", "pytorch_model.bin", "vocab.txt")]
+    for name in names:
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        shutil.copytree(folders[engine], tmp_path / "model")
+        (tmp_path / "model" / name).unlink(missing_ok=True)
+        os.mkfifo(tmp_path / "model" / name)
+        with pytest.raises(DinkuError, match=f"{re.escape(str(name))}: is a pipe or a device, not a file"):
+            reader.open(str(tmp_path / "model"))
 
 
 def assert_same(found: list[Tagging], wanted: list[Tagging]) -> None:

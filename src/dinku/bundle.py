@@ -27,7 +27,7 @@ from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, opened
 from dinku.errors import DinkuError, of_validation
-from dinku.files import written_folder
+from dinku.files import content, written_folder
 from dinku.measure import available_threads, numerics
 from dinku.models import iob2_tags, model_folder
 from dinku.results import Numerics
@@ -252,9 +252,11 @@ def described(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > 1 << 20:
             raise DinkuError("is far too large", where=str(path), remedy=_AGAIN)
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(content(path))
     except FileNotFoundError:
         raise DinkuError(f"holds no {FILE}", where=str(folder), remedy="name a bundle's folder") from None
+    except OSError as error:
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
     except ValidationError as error:
         raise of_validation(error, where=str(path), remedy=_AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:

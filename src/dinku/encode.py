@@ -20,6 +20,7 @@ from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError, reason
+from dinku.files import content
 from dinku.models import model_config
 from dinku.shape import Shape
 
@@ -278,7 +279,7 @@ def opened(
         tokenizer = Tokenizer.from_file(str(file))
         for other in settings:
             if (folder / other).is_file():
-                names |= json.loads((folder / other).read_text(encoding="utf-8"))
+                names |= json.loads(content(folder / other))
         named = (names.get("pad_token"), padding_token(tokenizer))
         pad = next((i for name in named if (i := _id(tokenizer, name)) is not None), None)
         if pad is None:

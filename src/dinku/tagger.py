@@ -28,7 +28,7 @@ from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, check_ids, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, reason
-from dinku.files import written_folder
+from dinku.files import content, written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
@@ -350,7 +350,7 @@ def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
         remedy += ", or its sentencepiece.bpe.model, its vocab.txt, or its vocab.json and merges.txt"
         raise DinkuError("holds no tokenizer", where=where, remedy=remedy)
     settings = folder / "tokenizer_config.json"
-    stated = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    stated = json.loads(content(settings)) if settings.is_file() else {}
     if (folder / "vocab.txt").is_file() and not isinstance(stated.get("do_lower_case"), bool):
         problem = "doesn't say whether its vocab.txt is of lower-cased text"
         raise DinkuError(problem, where=where, remedy=f"add do_lower_case to tokenizer_config.json, or {remedy}")
@@ -392,7 +392,7 @@ def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
     equal the `sentencepiece` library's but for two things nobody writes: a combining mark on a compatibility character
     (``ﬁ`` + acute), and marks in an order that Unicode calls non-canonical, which are put in order.
     """
-    return sentencepiece_tokenizer(Path(path).read_bytes(), where=str(path))
+    return sentencepiece_tokenizer(content(path), where=str(path))
 
 
 def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerFast:
