@@ -491,6 +491,18 @@ def test_a_folder_that_lacks_a_file_is_refused_or_answers_as_the_whole(
     assert (tuple(settings), None) in refused
 
 
+@pytest.mark.parametrize("control", ["\x1b[31m", "\x07", "\x9b", "\u202e", "\u2067", "\ud800"])
+def test_labels_that_a_terminal_would_obey_are_refused(control: str, tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["1"] = f"B-{control}LOC"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DinkuError, match="aren't IOB2") as error:
+        Tagger.load(folder)
+    assert control not in str(error.value)
+    assert ascii(control)[1:-1] in str(error.value)
+
+
 def test_older_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     """transformers would lower-case by default, and make a tokenizer of another kind than the file is for."""
     folder = tiny_tagger("bert", "wordpiece").save(tmp_path / "tagger")

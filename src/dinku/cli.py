@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from dinku import __version__
 from dinku.errors import DinkuError
-from dinku.terminal import duration, print_json, table, watching
+from dinku.terminal import duration, print, print_data, print_json, table, watching
 
 if TYPE_CHECKING:
     from dinku.corpus import Sentence
@@ -560,7 +560,7 @@ def predict(
             if form == "jsonl":
                 print_json(line.answer(found))
             elif form == "conll":
-                print("".join(map(_column, line.sentence.words, found.tags)))
+                print_data("".join(map(_column, line.sentence.words, found.tags)))
             else:
                 said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
                 print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
