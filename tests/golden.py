@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dinku.method import Data
-from dinku.report import Report
 from dinku.page import Grid
-from dinku.study import BUILT_IN, Study
+from dinku.report import Report
 from dinku.results import Results
+from dinku.study import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_text
 
 ROOT = Path(__file__).parent.parent

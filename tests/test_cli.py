@@ -823,10 +823,18 @@ def test_a_wrong_request_is_one_line_and_status_2(
 
 
 def test_debug_adds_the_traceback(dinku: Command) -> None:
-    status, _, err = dinku("--debug", "inspect", "nowhere")
-    assert status == 2
-    assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("dinku: nowhere")
+    assert "--debug" in dinku("--help")[1]
+    for asked, last in (
+        (["--debug", "inspect", "nowhere"], "dinku: nowhere: there is no such model"),
+        (["inspect", "nowhere", "--debug"], "dinku: nowhere: there is no such model"),
+        (["nonsense", "--debug"], "dinku: No such command 'nonsense'"),
+    ):
+        status, _, err = dinku(*asked)
+        assert status == 2
+        assert err.startswith("Traceback")
+        assert err.splitlines()[-1].startswith(last)
+    status, _, err = dinku("inspect", "--", "--debug")  # which is a name then
+    assert (status, err[:16]) == (2, "dinku: --debug: ")
 
 
 def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -860,6 +868,31 @@ def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatc
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+def test_streams_that_are_closed_or_full_are_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dinku"]
+    gold = tmp_path / "gold"
+    gold.write_text(GOOD)
+
+    def run(redirected: str, *arguments: object) -> tuple[int, str, str]:
+        script = f'exec "$@" {redirected}'
+        asked = ["bash", "-c", script, "bash", *command, *map(str, arguments)]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, env=environment)
+        return done.returncode, done.stdout, done.stderr
+
+    status, out, _ = run("", "score", gold, gold, "--json")
+    assert (status, json.loads(out)["default"]["f1"]) == (0, 1.0)
+    closed = "dinku: stdout: is closed; send it to a file, or to /dev/null\n"
+    assert run(">&-", "score", gold, gold) == (2, "", closed)
+    assert run(">&- 2>&-", "score", gold, gold) == (2, "", "")
+    assert run("2>&-", "score", gold, gold, "--json") == (0, out, "")
+    assert run("2>&-", "score", gold, tmp_path / "none", "--json") == (2, "", "")
+    full = "dinku: stdout: No space left on device; free some space, then run the same command again\n"
+    assert run(">/dev/full", "score", gold, gold, "--json") == (1, "", full)
+    asked = ("predict", tiny_tagger().save(tmp_path / "tagger"))
+    assert run("<&-", *asked) == (2, "", "dinku: stdin: is closed; name a file, or send text there\n")
 
 
 def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,6 +210,35 @@ def test_a_tokenizer_without_a_place_for_the_sentence_is_refused(tmp_path: Path)
     for read in (lambda: opened(folder), lambda: Tagger.load(folder).encoder):
         with pytest.raises(DinkuError, match="gives special tokens and no sentence"):
             read()
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece", "bytes"])
+def test_ids_without_word_embeddings_are_refused_at_opening(kind: str, tmp_path: Path) -> None:
+    folder = tiny_tagger("bert", kind).save(tmp_path / "tagger")
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    given = (folder / "tokenizer.json").read_text()
+
+    def added(document: dict[str, Any]) -> None:
+        document["added_tokens"].append({**document["added_tokens"][0], "id": rows, "content": "zzz"})
+
+    def in_vocabulary(document: dict[str, Any]) -> None:
+        vocabulary = document["model"]["vocab"]
+        vocabulary.append(["zzz", -1.0]) if kind == "unigram" else vocabulary.update(zzz=rows + 7)
+
+    def around(document: dict[str, Any]) -> None:
+        document["post_processor"]["special_tokens"]["<s>"]["ids"] = [rows]
+
+    for change, last in ((added, rows), (in_vocabulary, rows + (kind != "unigram") * 7), (around, rows)):
+        document = json.loads(given)
+        change(document)
+        (folder / "tokenizer.json").write_text(json.dumps(document))
+        for read in (opened, Tagger.load):
+            with pytest.raises(
+                DinkuError, match=f"the tokenizer's ids go to {last}, the model has {rows} word embeddings"
+            ):
+                read(folder)
+    (folder / "tokenizer.json").write_text(given)
+    assert opened(folder)
 
 
 def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() -> None:

@@ -20,7 +20,7 @@ import yaml
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import bundle, cli, convert, export
+from dinku import bundle, cli, convert, export, reader
 from dinku.bundle import Bundle
 from dinku.corpus import Corpus, write
 from dinku.errors import DinkuError
@@ -199,6 +199,12 @@ def _hidden(folder: Path) -> None:
     _resummed(folder)
 
 
+def _reworded(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    _rewritten_json(path, lambda d: d["model"]["vocab"].update(zzz=len(d["model"]["vocab"]) + 7))
+    _resummed(folder, "tokenizer.json")
+
+
 def _overlong(folder: Path) -> None:
     """A key of more than 32 bits, which protobuf cuts off."""
     path = folder / "onnx" / "model.onnx"
@@ -252,6 +258,7 @@ def _garbage(folder: Path) -> None:
         (_untagged, "config.json: names no tags"),
         (_unpadded, "tokenizer_config.json: names no padding token"),
         (_retagged, "config.json: its tags X, .* aren't IOB2"),
+        (_reworded, r"the tokenizer's ids go to \d+, the model has \d+ word embeddings"),
         (_linked, "leads outside of the bundle"),
         (_described_elsewhere, "bundle.json: leads outside of the bundle"),
         (_external, "keeps weights in another file"),
@@ -276,7 +283,26 @@ def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(
     with pytest.raises(DinkuError, match=says) as error:
         Bundle.open(str(folder))
     assert error.value.status == 2
-    assert error.value.remedy == bundle._AGAIN or "IOB2" in says
+    assert error.value.remedy == bundle._AGAIN or "IOB2" in says or "embeddings" in says
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_bundle_that_lacks_a_file_is_refused(
+    runtime: str, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    """Each of its files is taken away, emptied or cut in half."""
+    whole = bundles[runtime, "fp32"]
+    for name in (*bundle.described(whole).files, bundle.FILE):
+        raw = (whole / name).read_bytes()
+        for left in (None, b"", raw[: len(raw) // 2]):
+            shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
+            shutil.copytree(whole, tmp_path / "bundle")
+            path = tmp_path / "bundle" / name
+            path.unlink() if left is None else path.write_bytes(left)
+            with pytest.raises(DinkuError) as error:
+                reader.open(str(tmp_path / "bundle"), threads=1)
+            assert str(tmp_path / "bundle") in str(error.value)
+            assert error.value.remedy
 
 
 def test_the_card_may_be_edited_and_a_hub_snapshot_links(

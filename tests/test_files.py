@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.files import locked, told, written, written_folder
+from dinku.files import content, locked, told, written, written_folder
 
 
 def fail_while_writing(path: Path) -> None:
@@ -50,6 +50,18 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
     assert pipe.is_fifo()
     with pytest.raises(DinkuError, match=r"\.: names no file; add a name"), written(""):
         pass
+
+
+def test_a_pipe_is_not_waited_for_where_a_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"told")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert content(tmp_path / "link") == b"told"
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DinkuError, match="is a pipe or a device, not a file; put the file itself there"):
+            content(path)
+    with pytest.raises(IsADirectoryError):
+        content(tmp_path)
 
 
 def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:

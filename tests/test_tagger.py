@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
@@ -18,6 +19,7 @@ import sentencepiece
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
+from sentencepiece import sentencepiece_model_pb2
 from transformers import (
     AutoModelForMaskedLM,
     AutoModelForTokenClassification,
@@ -28,7 +30,7 @@ from transformers import (
 
 from dinku import measure, models, sources, surgery
 from dinku.corpus import Sentence
-from dinku.encode import Window
+from dinku.encode import Window, opened
 from dinku.errors import DinkuError
 from dinku.measure import disk_bytes
 from dinku.models import model_folder
@@ -403,7 +405,7 @@ def broken(folder: Path, name: str) -> None:
         ("another size", "classifier.weight"),
         ("not finite", "classifier.weight isn't finite"),
         ("a pickle of code", "its weights"),
-        ("no tokenizer", "its tokenizer"),
+        ("no tokenizer", "holds no tokenizer; put the tokenizer.json there"),
         ("tokenizer no JSON", "its tokenizer can't be read"),
         ("tokenizer too large", "the tokenizer's ids go to 81, the model has 40 word embeddings"),
     ],
@@ -419,6 +421,102 @@ def test_a_broken_folder_is_one_line(name: str, said: str, tmp_path: Path) -> No
     assert str(folder) in text
     assert "; " in text  # the remedy
     assert "\n" not in text
+
+
+def spelt_out(folder: Path, kind: str) -> None:
+    """Replace a folder's tokenizer.json by the older files that stand for it."""
+    document = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").unlink()
+    settings: dict[str, Any] = {"model_max_length": 64}
+    vocabulary = document["model"]["vocab"]
+    if kind == "unigram":
+        proto = sentencepiece_model_pb2.ModelProto()
+        specials = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0)]
+        for piece, score in [*specials, *vocabulary[5:]]:
+            proto.pieces.add(piece=piece, score=score)
+        proto.trainer_spec.model_type = 1
+        proto.normalizer_spec.name = "identity"
+        (folder / "sentencepiece.bpe.model").write_bytes(proto.SerializeToString())
+    elif kind == "wordpiece":
+        (folder / "vocab.txt").write_text("".join(f"{p}\n" for p in sorted(vocabulary, key=vocabulary.__getitem__)))
+        names = {"unk": "<unk>", "pad": "<pad>", "cls": "<s>", "sep": "</s>", "mask": "<mask>"}
+        settings |= {"do_lower_case": False, "strip_accents": False, "tokenizer_class": "BertTokenizer"}
+        settings |= {f"{name}_token": token for name, token in names.items()}
+    else:
+        (folder / "vocab.json").write_text(json.dumps(vocabulary))
+        merges = "".join(f"{' '.join(merge)}\n" for merge in document["model"]["merges"])
+        (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}")
+        settings |= {"tokenizer_class": "RobertaTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["tokenizer.json", "older files"])
+@pytest.mark.parametrize(("family", "kind"), [("bert", "wordpiece"), ("xlm-roberta", "unigram"), ("roberta", "bytes")])
+def test_a_folder_that_lacks_a_file_is_refused_or_answers_as_the_whole(
+    family: str, kind: str, older: bool, tmp_path: Path
+) -> None:
+    """Each of its files is taken away, emptied or cut in half; and all but config.json and the weights are taken away."""
+    tagger, sentences = tiny_tagger(family, kind), tiny_corpus(30, seed=4).sentences
+    folder = tagger.save(tmp_path / "tagger")
+    words = [s.words for s in sentences]
+    if older:
+        spelt_out(folder, kind)
+    (folder / "special_tokens_map.json").write_text('{"pad_token": "<pad>", "unk_token": "<unk>"}')
+    whole = Tagger.load(folder)
+    wanted, ids = whole.tag(sentences), [w.ids.tolist() for w in whole.encoder.windows(words)]
+    if kind != "unigram" or not older:  # a SentencePiece model numbers its pieces in another way
+        assert [t.tags for t in wanted] == [t.tags for t in tagger.tag(sentences)]
+    names = sorted(path.name for path in folder.iterdir())
+    settings = [name for name in names if name not in ("config.json", "model.safetensors")]
+    damages = [((name,), keep) for name in names for keep in (None, 0.0, 0.5)] + [(tuple(settings), None)]
+    refused = set()
+    for damaged, keep in damages:
+        shutil.rmtree(tmp_path / "damaged", ignore_errors=True)
+        shutil.copytree(folder, tmp_path / "damaged")
+        for name in damaged:
+            path = tmp_path / "damaged" / name
+            raw = path.read_bytes()
+            path.unlink()
+            if keep is not None:
+                path.write_bytes(raw[: int(keep * len(raw))])
+        try:
+            found = Tagger.load(path.parent).tag(sentences)
+            assert [t.tags for t in found] == [t.tags for t in wanted], f"{damaged} {keep}: other tags, in silence"
+        except DinkuError:  # whose text is that of `test_a_broken_folder_is_one_line`
+            refused.add((damaged, keep))
+        with contextlib.suppress(DinkuError):
+            encoder = opened(path.parent)
+            assert encoder is None or [w.ids.tolist() for w in encoder.windows(words)] == ids, f"{damaged} {keep}"
+    pieces = "tokenizer.json" if not older else {"bytes": "vocab.json", "wordpiece": "vocab.txt"}.get(kind, settings[0])
+    for name in ("config.json", "model.safetensors", pieces):
+        assert {((name,), keep) for keep in (None, 0.0, 0.5)} <= refused
+    assert (tuple(settings), None) in refused
+
+
+@pytest.mark.parametrize("control", ["\x1b[31m", "\x07", "\x9b", "\u202e", "\u2067", "\ud800"])
+def test_labels_that_a_terminal_would_obey_are_refused(control: str, tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["1"] = f"B-{control}LOC"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(DinkuError, match="aren't IOB2") as error:
+        Tagger.load(folder)
+    assert control not in str(error.value)
+    assert ascii(control)[1:-1] in str(error.value)
+
+
+def test_older_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """transformers would lower-case by default, and make a tokenizer of another kind than the file is for."""
+    folder = tiny_tagger("bert", "wordpiece").save(tmp_path / "tagger")
+    spelt_out(folder, "wordpiece")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    for changed, said in (
+        ({"do_lower_case": None}, r"doesn't say whether its vocab\.txt is of lower-cased text; add do_lower_case"),
+        ({"tokenizer_class": "RobertaTokenizer"}, "its vocabulary isn't one of a RobertaTokenizer, which lacks"),
+    ):
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings | changed))
+        with pytest.raises(DinkuError, match=said):
+            Tagger.load(folder)
 
 
 def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.files import written
+from dinku.files import content, written
 from dinku.npz import arrays
 
 Tags = tuple[tuple[str, ...], ...]
@@ -63,7 +62,7 @@ class Answers:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            stored = arrays(Path(path).read_bytes())
+            stored = arrays(content(path))
             names = [str(name) for name in stored["tags"]]
             lengths = stored["lengths"].astype(np.int64)
             codes, scores = (stored["gold"], stored["found"]), stored["scores"].astype(np.float16)

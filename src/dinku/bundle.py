@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,7 +27,7 @@ from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, Window, opened
 from dinku.errors import DinkuError, of_validation
-from dinku.files import written_folder
+from dinku.files import content, written_folder
 from dinku.measure import available_threads, numerics
 from dinku.models import iob2_tags, model_folder
 from dinku.results import Numerics
@@ -45,6 +46,7 @@ Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
 SCHEMES = {"fp32": FLOAT32, "bf16": BFLOAT16, "int8": INT8}
 _AGAIN = "fetch or export the bundle again"
+_MAKING = Lock()  # held while an engine is made, lest two threads make one each
 
 
 class _Part(BaseModel):
@@ -152,9 +154,14 @@ class Bundle:
         encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
-    @cached_property
+    @property
     def engine(self) -> predict.Told:
-        """What runs it; made when it is first needed."""
+        """What runs it; made when it is first needed, once for all threads."""
+        with _MAKING:
+            return self._engine
+
+    @cached_property
+    def _engine(self) -> predict.Told:
         model = self.folder / self.manifest.model
         return engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
 
@@ -249,9 +256,11 @@ def described(folder: Path) -> Manifest:
     try:
         if path.stat().st_size > 1 << 20:
             raise DinkuError("is far too large", where=str(path), remedy=_AGAIN)
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        manifest = Manifest.model_validate_json(content(path))
     except FileNotFoundError:
         raise DinkuError(f"holds no {FILE}", where=str(folder), remedy="name a bundle's folder") from None
+    except OSError as error:
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
     except ValidationError as error:
         raise of_validation(error, where=str(path), remedy=_AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:

@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 
 from dinku import __version__
 from dinku.errors import DinkuError
-from dinku.terminal import duration, print_json, table, watching
+from dinku.terminal import duration, print, print_data, print_json, table, watching
 
 if TYPE_CHECKING:
     from dinku.corpus import Sentence
@@ -93,9 +93,11 @@ _EXTRAS = {
 
 def main() -> None:
     """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    debug = len(arguments) < len(sys.argv) - 1
+    arguments, debug = _without_debug(sys.argv[1:])
     _wait_briefly()
+    _fill_closed_streams()
+    if sys.stdout is None:
+        sys.exit(_failed("stdout: is closed; send it to a file, or to /dev/null", 2))
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it can't encode is escaped
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -109,11 +111,15 @@ def main() -> None:
             traceback.print_exc()
         status = _failed(_with_flags(error), error.status)
     except TyperException as error:
+        if debug:
+            traceback.print_exc()
         status = _failed(error.format_message(), 2)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(error.name or "")
         if extra is None:
             raise
+        if debug:
+            traceback.print_exc()
         status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[{extra}]'", 2)
     except OSError as error:
         if debug:
@@ -127,7 +133,37 @@ def main() -> None:
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         status = _failed(f"{reason}; run it with --debug to see where", 1)
-    sys.exit(status if isinstance(status, int) else 0)
+    sys.exit(_flushed(status if isinstance(status, int) else 0))
+
+
+def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Arguments without ``--debug``, which may stand anywhere before a ``--``, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [a for a in arguments[:end] if a != "--debug"]
+    return [*options, *arguments[end:]], len(options) < end
+
+
+def _fill_closed_streams() -> None:
+    """Have /dev/null stand for stdin, stdout and stderr that are closed, lest the next file that is opened take their place."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    if sys.stderr is None:  # which `print` would replace by stdout
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process runs
+
+
+def _flushed(status: int) -> int:
+    """The status once all of stdout is written; 1 where the system refuses that at the last moment."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it ends
+        if (
+            isinstance(error, BrokenPipeError) or status
+        ):  # whoever read the output has read enough, or it was told before
+            return status
+        return _failed(f"stdout: {error.strerror}; free some space, then run the same command again", 1)
+    return status
 
 
 # What parameters of the Python API, which errors name, are called here where that is another name.
@@ -174,6 +210,10 @@ def dinku(
     context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[  # `main` takes it out of any command
+        bool,
+        typer.Option("--debug", help="Where a command fails, also print the traceback; may stand anywhere in it."),
     ] = False,
 ) -> None:
     """Makes small language models smaller, and says exactly what that cost."""
@@ -556,7 +596,7 @@ def predict(
             if form == "jsonl":
                 print_json(line.answer(found))
             elif form == "conll":
-                print("".join(map(_column, line.sentence.words, found.tags)))
+                print_data("".join(map(_column, line.sentence.words, found.tags)))
             else:
                 said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
                 print(f"{line.text}\n    {', '.join(said) or 'no entity'}")

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dinku.files import told
+from dinku.files import reading, told
 
 
 def of_file(path: Path) -> str:
     """Of a file's bytes; raises `DinkuError`, of status 1, where the system refuses to read them."""
-    with told(path, reading=True), open(path, "rb") as file:
+    with told(path, reading=True), reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -6,6 +6,7 @@ scored in the one window where it stands furthest from a cut: nothing is truncat
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Encoding, Tokenizer, pre_tokenizers
+from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError, reason
+from dinku.files import content
 from dinku.models import model_config
 from dinku.shape import Shape
 
@@ -261,10 +263,28 @@ def first_position(family: str, pad: int) -> int:
 
 
 def uncut(tokenizer: Tokenizer) -> Tokenizer:
-    """It, told to cut and to pad nothing."""
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    """It, told to cut and to pad nothing; left alone where it was told before, as other threads may be using it."""
+    if tokenizer.truncation is not None:
+        tokenizer.no_truncation()
+    if tokenizer.padding is not None:
+        tokenizer.no_padding()
     return tokenizer
+
+
+def check_ids(encoder: Encoder, embeddings: int, *, where: str) -> None:
+    """Raise `DinkuError` where a tokenizer gives ids that a model has no word embeddings for.
+
+    Otherwise only a text that holds such a piece would tell, and some engines take zeros for what isn't there.
+    """
+    tokenizer = encoder.tokenizer
+    ids = [*itertools.chain(*encoder.around), *tokenizer.get_added_tokens_decoder()]
+    if isinstance(tokenizer.model, models.Unigram):  # whose ids are without holes, and may be 250,000
+        ids.append(tokenizer.get_vocab_size(with_added_tokens=False) - 1)
+    else:
+        ids += tokenizer.get_vocab(with_added_tokens=False).values()
+    if (last := max(ids)) >= embeddings:
+        problem = f"the tokenizer's ids go to {last:,}, the model has {embeddings:,} word embeddings"
+        raise DinkuError(problem, where=where, remedy="put the tokenizer there that the model was trained with")
 
 
 def prefix_space(tokenizer: Tokenizer) -> None:
@@ -300,7 +320,7 @@ def opened(
             tokenizer = Tokenizer.from_file(str(file))
         for other in settings:
             if (folder / other).is_file():
-                names |= json.loads((folder / other).read_text(encoding="utf-8"))
+                names |= json.loads(content(folder / other))
         named = (names.get("pad_token"), padding_token(tokenizer))
         pad = next((i for name in named if (i := _id(tokenizer, name)) is not None), None)
         if pad is None:
@@ -308,10 +328,12 @@ def opened(
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        return Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
+        encoder = Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
         problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
+    check_ids(encoder, shape.vocabulary, where=str(folder))
+    return encoder
 
 
 def _id(tokenizer: Tokenizer, name: Any) -> int | None:

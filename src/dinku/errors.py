@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -21,7 +22,16 @@ class DinkuError(Exception):
     def __init__(self, problem: str, *, where: str = "", remedy: str = "", status: int = 2) -> None:
         self.problem, self.where, self.remedy, self.status = problem, where, remedy, status
         text = f"{where}: {problem}" if where else problem
-        super().__init__(" ".join((f"{text}; {remedy}" if remedy else text).split()))
+        super().__init__(shown(" ".join((f"{text}; {remedy}" if remedy else text).split())))
+
+
+# Escape sequences and other controls, and what turns the direction of text; half a surrogate pair can't be encoded at all.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """A text with whatever a terminal would obey, line ends and tabs aside, written as it is in Python: ``\\x1b``."""
+    return text if text.isprintable() else CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

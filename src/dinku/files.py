@@ -1,18 +1,52 @@
-"""Files that appear whole or not at all, wherever the process that writes them is stopped."""
+"""Files that appear whole or not at all, wherever the process that writes them is stopped; and reading of nothing but files."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 from dinku.errors import DinkuError
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """Open a file for reading bytes. Raises `DinkuError` where it is a pipe or a device, which may never end or never begin."""
+    with open(path, "rb", opener=_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _irregular(path)
+        yield file
+
+
+def content(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a file; see `reading`."""
+    with reading(path) as file:
+        return file.read()
+
+
+def check_regular(folder: Path) -> None:
+    """Raise `DinkuError` where a folder holds a pipe, a device or a socket: other libraries would wait for it without end."""
+    with told(folder, reading=True):
+        for path in sorted(folder.iterdir()):
+            if path.exists() and not path.is_file() and not path.is_dir():
+                raise _irregular(path)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for whoever writes to a pipe, where the system knows pipes."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _irregular(path: str | os.PathLike[str]) -> DinkuError:
+    return DinkuError("is a pipe or a device, not a file", where=str(path), remedy="put the file itself there")
 
 
 @contextmanager

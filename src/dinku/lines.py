@@ -48,6 +48,8 @@ class Source:
 def opened(file: Path | None) -> Iterator[Source]:
     """A file, or stdin where there is none or it is named ``-``. Raises `DinkuError` where it can't be read."""
     if file is None or str(file) == "-":
+        if sys.stdin is None:  # as `dinku predict model <&-` leaves it
+            raise DinkuError("is closed", where="stdin", remedy="name a file, or send text there")
         yield Source("stdin", sys.stdin.buffer)
         return
     try:

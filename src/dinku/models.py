@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dinku.digests import of_file
-from dinku.errors import DinkuError, reason
+from dinku.errors import DinkuError, brief, reason
+from dinku.files import check_regular, content, reading
 from dinku.sources import home, offline
 from dinku.spans import is_iob2_tag
 from dinku.store import Store
@@ -30,9 +31,25 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
     address or at least eight digits of it, or a Hub id, ``owner/name[@revision]``.
 
     A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
-    bundle what its engine reads.
+    bundle what its engine reads. Raises `DinkuError` where there is no such folder, or it holds what isn't a file.
     """
-    text = os.fspath(name)
+    try:
+        text = os.fspath(name)
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise TypeError
+    except TypeError:
+        remedy = "give a folder, a name, an address or a Hub id as text"
+        raise DinkuError("is no name of a model", where=brief(name), remedy=remedy) from None
+    try:
+        folder = _folder(text)
+    except OSError as error:  # such as a name that is too long for any file
+        problem = f"can't be looked for ({error.strerror or error})"
+        raise DinkuError(problem, where=brief(text), remedy="check the name and the permissions") from None
+    check_regular(folder)
+    return folder
+
+
+def _folder(text: str) -> Path:
     if text == HOUSE:
         return Path(__file__).parent / "house"
     if Path(text).is_dir():
@@ -117,7 +134,7 @@ def model_config(folder: Path) -> dict[str, Any]:
     """A model folder's ``config.json``; raises `DinkuError` where there is none that can be read."""
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(content(path))
     except FileNotFoundError:
         raise DinkuError("holds no config.json", where=str(folder), remedy="name a model's folder") from None
     except (ValueError, OSError, RecursionError) as error:
@@ -158,7 +175,7 @@ def _weight_names(path: Path) -> Iterator[str]:
         yield from safetensors_header(path)[0]
         return
     try:
-        with open(path, "rb") as file:
+        with reading(path) as file:
             streams: list[Any] = [file] * 4  # before 2020 torch wrote four pickles, the names of weights in the last
             if zipfile.is_zipfile(file):
                 with zipfile.ZipFile(file) as archive:
@@ -176,7 +193,7 @@ def _weight_names(path: Path) -> Iterator[str]:
 
 def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """What a safetensors file says of its tensors, and where they begin; empty where it has no header."""
-    with open(path, "rb") as file:
+    with reading(path) as file:
         length = int.from_bytes(file.read(8), "little")
         try:
             whole = 0 < length <= min(path.stat().st_size - 8, 1 << 27)

@@ -27,7 +27,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from dinku.answers import Answers
 from dinku.errors import DinkuError
-from dinku.files import locked, told, written
+from dinku.files import content, locked, told, written
 from dinku.score import AGAIN, Counts, count
 
 _PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
@@ -315,7 +315,7 @@ class Results:
         """
         lines: list[bytes] = []
         with told(file, reading=True), suppress(FileNotFoundError):  # failures go with the last that is mended
-            lines = file.read_bytes().split(b"\n")
+            lines = content(file).split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line.strip() or (number == len(lines) and not _is_whole(line)):
                 continue

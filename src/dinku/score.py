@@ -11,7 +11,6 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, cast, get_args
 
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from dinku.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.files import written
+from dinku.files import content, written
 from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
 
@@ -201,7 +200,7 @@ class Counts:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            stored = arrays(Path(path).read_bytes())
+            stored = arrays(content(path))
             labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except FileNotFoundError:

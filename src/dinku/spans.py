@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, shown
 
 
 class Span(NamedTuple):
@@ -69,8 +69,8 @@ def tags(spans: Iterable[Span], length: int) -> tuple[str, ...]:
 
 
 def is_iob2_tag(tag: str) -> bool:
-    """Whether it is ``O``, or ``B-`` or ``I-`` and a label, which holds no white space."""
-    return tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2 and tag.split() == [tag])
+    """Whether it is ``O``, or ``B-`` or ``I-`` and a label, which holds no white space and nothing that a terminal obeys."""
+    return tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2 and tag.split() == [tag] == [shown(tag)])
 
 
 def orphans(tags: Sequence[str]) -> int:

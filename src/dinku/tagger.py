@@ -26,9 +26,9 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 from dinku import measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, Window, padding_token, prefix_space, uncut, window_of
+from dinku.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, reason
-from dinku.files import written_folder
+from dinku.files import content, written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
@@ -200,23 +200,19 @@ class Tagger:
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()
-        if (last := max(tokenizer.get_vocab().values())) >= config.vocab_size:  # there may be holes below it
-            raise DinkuError(
-                f"the tokenizer's ids go to {last:,}, the model has {config.vocab_size:,} word embeddings",
-                where=str(folder),
-                remedy="put the tokenizer there that the model was trained with",
-            )
         model.config.pad_token_id = tokenizer.pad_token_id
         table = surgery.word_embeddings(model)
         if table.padding_idx is None:  # its row would be trained and pruned
             table.padding_idx = tokenizer.pad_token_id
-        return cls(
+        tagger = cls(
             model,
             tokenizer,
             tags,
             label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
             sparse=tuple(getattr(config, "dinku_sparse", ())),
         )
+        check_ids(tagger.encoder, config.vocab_size, where=str(folder))
+        return tagger
 
 
 def _config(folder: Path, raw: dict[str, Any]) -> Any:
@@ -320,7 +316,7 @@ def _plain(folder: Path, kind: Any, config: Any) -> Any:
 
 
 def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
-    """The folder's own fast tokenizer exactly; from a SentencePiece model where that is all there is.
+    """The folder's own fast tokenizer exactly; from a SentencePiece model or a vocabulary where that is all there is.
 
     transformers would rebuild an XLM-R tokenizer from its pieces, without byte fallback: hence not `AutoTokenizer`.
     """
@@ -332,7 +328,7 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
             elif (folder / "sentencepiece.bpe.model").is_file():
                 tokenizer = from_sentencepiece(folder / "sentencepiece.bpe.model")
             else:
-                tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                tokenizer = _from_vocabulary(folder, config.vocab_size)
             backend = tokenizer.backend_tokenizer
         if tokenizer.pad_token_id is None and (token := padding_token(backend)):
             tokenizer.pad_token = token
@@ -350,6 +346,53 @@ def _tokenizer(folder: Path, config: Any) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer from ``vocab.txt``, or a BPE one from ``vocab.json`` and ``merges.txt``.
+
+    Raises `DinkuError` where transformers would fill in for what is missing: it makes a tokenizer of special tokens alone
+    where there is no file, lower-cases unless it is told not to, and takes a file that is cut short for a whole one.
+    """
+    where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
+    pieces, usable = _vocabulary(folder)
+    if not pieces:
+        remedy += ", or its sentencepiece.bpe.model, its vocab.txt, or its vocab.json and merges.txt"
+        raise DinkuError("holds no tokenizer", where=where, remedy=remedy)
+    settings = folder / "tokenizer_config.json"
+    stated = json.loads(content(settings)) if settings.is_file() else {}
+    if (folder / "vocab.txt").is_file() and not isinstance(stated.get("do_lower_case"), bool):
+        problem = "doesn't say whether its vocab.txt is of lower-cased text"
+        raise DinkuError(problem, where=where, remedy=f"add do_lower_case to tokenizer_config.json, or {remedy}")
+    if usable < _WHOLE * embeddings:
+        problem = (
+            f"its vocabulary has {usable:,} pieces that text can yield, the model has {embeddings:,} word embeddings"
+        )
+        raise DinkuError(problem, where=where, remedy=f"fetch the model again, or {remedy}")
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    known = tokenizer.get_vocab()
+    if odd := next((piece for piece, number in pieces.items() if known.get(piece) != number), None):
+        problem = f"its vocabulary isn't one of a {type(tokenizer).__name__}, which lacks {odd!r}"
+        raise DinkuError(problem, where=where, remedy=f"correct tokenizer_class, or {remedy}")
+    return tokenizer
+
+
+_WHOLE = 0.99  # the share of word embeddings that have pieces in a whole vocabulary: tables are padded to round numbers
+
+
+def _vocabulary(folder: Path) -> tuple[dict[str, int], int]:
+    """The pieces of ``vocab.txt``, or of ``vocab.json`` and ``merges.txt``, and how many of them text can yield: of BPE those
+    that are one character, or special, or made by a merge. None where these files aren't there."""
+    if (folder / "vocab.txt").is_file():
+        lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        pieces = {piece: number for number, piece in enumerate(lines[:-1] if not lines[-1] else lines)}
+        return pieces, len(pieces)
+    if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+        return {}, 0
+    pieces = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    merges = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    made = {line.replace(" ", "", 1) for line in merges}
+    return pieces, sum(len(piece) == 1 or piece in made or piece[:1] + piece[-1:] == "<>" for piece in pieces)
+
+
 def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
     """An XLM-R tokenizer from a SentencePiece Unigram model, with byte fallback where the model has it.
 
@@ -357,7 +400,7 @@ def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
     equal the `sentencepiece` library's but for two things nobody writes: a combining mark on a compatibility character
     (``ﬁ`` + acute), and marks in an order that Unicode calls non-canonical, which are put in order.
     """
-    return sentencepiece_tokenizer(Path(path).read_bytes(), where=str(path))
+    return sentencepiece_tokenizer(content(path), where=str(path))
 
 
 def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerFast:
@@ -370,6 +413,8 @@ def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerF
         proto.ParseFromString(model)
     except DecodeError:
         raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
+    if not proto.HasField("normalizer_spec"):  # which follows the pieces, so that a file cut short among them has none
+        raise DinkuError("is no whole SentencePiece model", where=where, remedy="fetch the model again")
     if proto.trainer_spec.model_type != 1:
         raise DinkuError("isn't a Unigram model", where=where, remedy="give the folder a tokenizer.json")
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]

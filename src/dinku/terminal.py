@@ -1,19 +1,36 @@
-"""What commands print: tables as wide as the terminal, one JSON document, and progress on stderr."""
+"""What commands print: tables as wide as the terminal, one JSON document, and progress on stderr.
+
+Labels, arms, titles, names of files and texts come from other people: what a terminal would obey in them is escaped.
+"""
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
+
+from dinku.errors import CONTROLS, shown
+
+
+def print(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
+    """A line for people; see `dinku.errors.shown`."""
+    builtins.print(shown(str(text)), file=file, flush=flush)
+
+
+def print_data(text: str) -> None:
+    """A line for programs: as it is, unless it goes to a terminal."""
+    builtins.print(shown(text) if sys.stdout.isatty() else text)
 
 
 def print_json(value: Any) -> None:
     """One line, that stays JSON where stdout isn't UTF-8."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(value, ensure_ascii=not unicode))
+    text = json.dumps(value, ensure_ascii=not unicode)
+    builtins.print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # in JSON they stand in strings alone
 
 
 def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
@@ -23,16 +40,17 @@ def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) 
     from rich.markup import escape
     from rich.table import Table
 
+    head, rows, title = [*map(shown, head)], [[*map(shown, row)] for row in rows], shown(title)
     console = Console()
     words = [not any(_is_number(row[i]) for row in rows) for i in range(len(head))]
     room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
     for columns in _blocks(_widths(head, rows, words, room), words, room, lead):
-        shown = Table(title=escape(title), title_justify="left")
+        made = Table(title=escape(title), title_justify="left")
         for i, width in columns.items():
-            shown.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
+            made.add_column(escape(head[i]), justify="left" if words[i] else "right", width=width, overflow="fold")
         for row in rows:
-            shown.add_row(*(escape(row[i]) for i in columns))
-        Console(width=max(_width(columns), 1)).print(shown)
+            made.add_row(*(escape(row[i]) for i in columns))
+        Console(width=max(_width(columns), 1)).print(made)
         title = ""
 
 
@@ -116,6 +134,6 @@ def watching() -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
+            bar.update(task, description=shown(what), completed=done, total=total or None)
 
         yield show

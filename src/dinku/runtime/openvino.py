@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,8 @@ class OpenVinoEngine:
 
     ``precision`` is *fp32*, *bf16* or *int8*. It is always stated: left alone, OpenVINO silently computes in bf16 wherever
     the processor can. A processor without bf16 may compute such a model in fp32, as `executed` tells, or refuse it.
+
+    Any number of threads may share one engine.
     """
 
     def __init__(self, model: Path, *, threads: int, precision: str = "fp32") -> None:
@@ -37,7 +41,7 @@ class OpenVinoEngine:
         try:
             core = openvino.Core()
             self._compiled = core.compile_model(core.read_model(model), "CPU", options)
-            self._request = self._compiled.create_infer_request()
+            self._idle = deque([self._compiled.create_infer_request()])
             inputs, outputs = self._compiled.inputs, self._compiled.outputs
             check_names(model, [each.any_name for each in inputs], [each.any_name for each in outputs])
             (self._logits,) = outputs
@@ -47,13 +51,29 @@ class OpenVinoEngine:
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """[scored words, tags] in float32."""
         given = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        out = self._request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
-        if out.shape[:2] != batch.ids.shape:
-            problem = f"answers {list(out.shape)} to {list(batch.ids.shape)}{held()}"
-            raise DinkuError(
-                problem, where="openvino", remedy="export for onnxruntime, or use another version", status=1
-            )
-        return out[batch.rows, batch.columns]
+        with self._request() as request:
+            out = request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
+            if out.shape[:2] != batch.ids.shape:
+                problem = f"answers {list(out.shape)} to {list(batch.ids.shape)}{held()}"
+                raise DinkuError(
+                    problem, where="openvino", remedy="export for onnxruntime, or use another version", status=1
+                )
+            return out[batch.rows, batch.columns]  # a copy: the next inference overwrites ``out``
+
+    @contextmanager
+    def _request(self) -> Iterator[openvino.InferRequest]:
+        """An infer request that no other thread uses within the block: its inputs and outputs are memory of its own.
+
+        There are as many as threads have ever inferred at once; the one used last is used first again.
+        """
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        try:
+            yield request
+        finally:
+            self._idle.append(request)
 
     def executed(self, batch: Batch) -> dict[str, int]:
         """See `dinku.predict.Told.executed`; as compiled for this processor, whatever the batch."""
