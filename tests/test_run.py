@@ -435,7 +435,7 @@ def test_a_plan_tells_steps_by_the_fields_that_were_asked_for(runner: Runner, ho
     more = "FineTune: {rate: 0.001}, Sparsify: {sparsity: $sparsity, embeddings: true}, KeepLayers: {keep: [0]}"
     more += ", TrimVocabulary: {size: 70, scripts: [Latin, Ethiopic]}"
     names = [step["name"] for step in plan(changed(home, steps, more))["steps"]]
-    assert "FineTune (rate 0.001, epochs 50, seed 0)" in names
+    assert "FineTune (rate 0.001, batch 16, warmup 0.0, epochs 50, seed 0)" in names
     assert "Sparsify (sparsity 0.5, embeddings True)" in names
     assert names.count("KeepLayers (keep 0)") == 2
     assert names.count("TrimVocabulary (size 70, scripts Latin Ethiopic)") == 2
@@ -627,3 +627,22 @@ def test_what_was_found_is_kept_and_told_apart_without_the_model(runner: Runner,
             results.answers(row)
         file.unlink()
         assert results.answers(row) is None
+
+
+def test_a_plan_says_the_numbers_that_a_training_leaves_open(runner: Runner, home: Path) -> None:
+    """They are `suited` to the encoder as it then is; beside a rate that is given the rest is AfriBERTa's, as it ever was."""
+    steps = "FineTune: {epochs: 1, batch: 8}"
+    left = changed(home, f"    steps: [{steps}]", "    steps: [KeepLayers: {keep: [1]}, FineTune: {}]")
+    (after,) = {p.recipe.steps[-1] for p in left.prepared if p.entry.arm == "dense"}
+    assert after == FineTune(60, rate=3e-4, batch=8, warmup=0.1, tags=after.tags)
+    names = [step["name"] for step in plan(left)["steps"]]
+    assert names[1] == "FineTune (rate 0.0003, batch 8, warmup 0.1, epochs 60, seed 0)"
+    given = changed(home, f"    steps: [{steps}]", "    steps: [FineTune: {rate: 5.0e-5}]")
+    same = changed(
+        home, f"    steps: [{steps}]", "    steps: [FineTune: {rate: 5.0e-5, batch: 16, epochs: 50, warmup: 0}]"
+    )
+    assert given.prepared[0].addresses == same.prepared[0].addresses
+    student = "Distil: {batch: 4, student: [KeepLayers: {keep: [1]}]}"
+    taught = changed(home, f"    steps: [{steps}]", f"    steps: [{steps}, {student}]")
+    said = "Distil (rate 0.0003, batch 4, warmup 0.1, epochs 60, student KeepLayers (keep 1), seed 0)"
+    assert plan(taught)["steps"][1]["name"] == said

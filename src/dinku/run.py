@@ -29,7 +29,7 @@ from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, number
 from dinku.files import told, written
-from dinku.method import Data, Method, Trained, Work
+from dinku.method import Data, Method, Planned, Trained, Work
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
@@ -275,7 +275,7 @@ class Runner:
             shapes, steps = [base.shape], []
             for i, asked in enumerate(entry.recipe.steps):
                 with _at(f"{where}: steps.{i}"):
-                    steps.append(step := asked.resolve(None, data.of(asked)))
+                    steps.append(step := asked.resolve(Planned(shapes[-1]), data.of(asked)))
                     _check_size(step, base.special)
                     if data.text or not (self.planning and self.study.text):
                         _check_text(step, data)
