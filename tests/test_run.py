@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from dinku.answers import Answers
 from dinku.corpus import read, write
@@ -24,6 +25,7 @@ from dinku.perturb import Perturbation
 from dinku.plan import plan
 from dinku.results import Results
 from dinku.run import Runner, _Clock, memory_needed, size_of
+from dinku.score import LEARN_MORE
 from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
@@ -646,3 +648,20 @@ def test_a_plan_says_the_numbers_that_a_training_leaves_open(runner: Runner, hom
     taught = changed(home, f"    steps: [{steps}]", f"    steps: [{steps}, {student}]")
     said = "Distil (rate 0.0003, batch 4, warmup 0.1, epochs 60, student KeepLayers (keep 1), seed 0)"
     assert plan(taught)["steps"][1]["name"] == said
+
+
+def test_recipes_that_find_nothing_are_named(runner: Runner, home: Path) -> None:
+    mute = tiny_tagger()
+    mute.model.classifier.weight.data.zero_()
+    mute.model.classifier.bias.data = (torch.arange(len(mute.tags)) == mute.tags.index("O")).float()
+    mute.save(home / "models" / "mute")
+    tiny_tagger().save(home / "models" / "talking")
+    blocks = "".join(
+        f"  - {{arm: {name}, base: {name}, steps: [Sparsify: {{sparsity: 0.0}}]}}\n" for name in ("mute", "talking")
+    )
+    Path("s.yaml").write_text(STUDY.partition("recipes:")[0] + "recipes:\n" + blocks)
+    both = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    assert both.silent(both.prepared) == ""  # as nothing is known yet
+    both.run()
+    assert both.silent(both.prepared) == f"1 recipe finds nothing, not one entity (mute seed 0); {LEARN_MORE}"
+    assert both.silent(both.chosen(["talking"])) == ""

@@ -433,7 +433,7 @@ def evaluate(
     from dinku.files import written
     from dinku.perturb import Perturbation, unseen_names
     from dinku.predict import counted
-    from dinku.score import document
+    from dinku.score import LEARN_MORE, document
 
     perturbations = Perturbation.listed(perturb) if perturb else []
     if worst_of < 1 or (worst_of > 1 and not perturbations):
@@ -464,6 +464,8 @@ def evaluate(
     counts = counted(data, found)
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
+    if silence := counts.silence:
+        _warn([f"{model} {silence}; {LEARN_MORE}"])
     told = document(counts)
     if detail:
         told["detail"] = damage.detail(data, found, train)
@@ -824,6 +826,7 @@ def run(
             arguments += [f"--only={arm}" for arm in only or ()]
             run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
+    _warn(filter(None, [runner.silent(runner.chosen(only or ()))]))
     if as_json:
         return print_json(documents(rows))
     command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
