@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -183,7 +184,8 @@ def demo(
     table(titles, rows, title=f"{done.sentences} test sentences (sample)")
     print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
-    print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
+    typed = f"echo {shlex.quote(done.suggestion)} | " if done.suggestion else ""
+    print(f"A bundle to play with:  {typed}dinku predict {shlex.quote(str(done.bundle))}")
     return None
 
 
