@@ -50,6 +50,21 @@ def test_the_python_in_the_readme_names_what_there_is() -> None:
     compile(block, "README.md", "exec")
 
 
+@pytest.mark.shared
+def test_what_the_readme_types_is_answered_rightly(shared: Path) -> None:
+    """By a tagger of ten languages, as the page's own is the reader's."""
+    typed = set(re.findall(r"echo \"(.+)\" \| dinku predict", README)) | set(
+        re.findall(r"tagger\.find\(\"(.+)\"\)", README)
+    )
+    typed |= set(re.findall(r"""-d '{"text": "(.+)"}'""", README))
+    assert typed == {"Muhammadu Buhari ya ziyarci Lagos"}
+    found = dinku.open(str(shared / "models" / "e5-masakhaner"), threads=1).find(*typed)
+    assert [(e["start"], e["end"], e["label"], e["text"]) for e in found] == [
+        (0, 16, "PER", "Muhammadu Buhari"),
+        (28, 33, "LOC", "Lagos"),
+    ]
+
+
 def test_the_commands_in_the_readme_are_there() -> None:
     groups = [("", cli.app), ("data ", cli.data)]
     commands = [(group, command) for group, app in groups for command in app.registered_commands]
