@@ -27,6 +27,7 @@ from dinku.cli import main
 from dinku.corpus import Sentence, read, write
 from dinku.errors import DinkuError
 from dinku.sources import Source
+from dinku.tagger import Tagger
 from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -228,6 +229,20 @@ def test_labels_that_a_tagger_never_gives_are_told(dinku: Command, tagger: Path)
     assert f"{tagger} never gives XYZ, which other.txt has\n" in err
     make("known.txt", "Badeo O\nAdeba B-PER\n\n")
     assert "never gives" not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
+
+
+def test_evaluate_says_that_nothing_was_found(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:
+    mute = Tagger.load(tagger)
+    mute.model.classifier.weight.data.zero_()
+    mute.model.classifier.bias.data = (torch.arange(len(mute.tags)) == mute.tags.index("O")).float()
+    mute.save(tmp_path / "mute")
+    status, out, err = dinku("evaluate", "mute", "--corpus", corpus, "--json")
+    document = json.loads(out)
+    assert (status, document["default"]["f1"]) == (0, 0.0)
+    n = document["default"]["support"]
+    said = f"mute finds nothing: not one entity in {document['sentences']} sentences, which hold {n}; train it on more"
+    assert err.count(said) == 1
+    assert "finds nothing" not in dinku("evaluate", tagger, "--corpus", corpus)[2]
 
 
 def test_predict_reads_conll_as_evaluate_does(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
+import dinku
 from dinku import cli, sources
 from dinku.bundle import Bundle
 from dinku.measure import disk_bytes
+from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 
@@ -60,6 +64,12 @@ def test_it_leaves_a_page_and_a_bundle_and_goes_on_where_it_was(
     assert "160 test sentences (sample)" in out
     assert f"dinku predict {told['bundle']}" in out
     assert told["page"] in out
+    (typed,) = re.findall(r"A bundle to play with:  echo (.+) \| dinku predict ", out)
+    (text,) = shlex.split(typed)
+    (sentence,) = {s for s in sources.load("sample:hau", "test") if " ".join(s.words) == text}
+    found = [(e["text"], e["label"]) for e in dinku.open(told["bundle"]).find(text)]
+    assert found
+    assert found == [(" ".join(sentence.words[p.start : p.end]), p.label) for p in spans(sentence.tags or ())]
 
 
 def test_the_built_in_study_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+import dinku
 from dinku import cli
 from dinku.export import export
-from dinku.study import Study
+from dinku.method import Trained
+from dinku.study import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_tagger
 
 ROOT = Path(__file__).parent.parent
@@ -113,6 +115,21 @@ def test_the_python_on_taggers_in_the_readme_names_what_there_is() -> None:
     compile(block, "README.md", "exec")
 
 
+@pytest.mark.shared
+def test_what_the_readme_types_is_answered_rightly(shared: Path) -> None:
+    """By a tagger of ten languages, as the page's own is the reader's."""
+    typed = set(re.findall(r"echo \"(.+)\" \| dinku predict", README)) | set(
+        re.findall(r"tagger\.find\(\"(.+)\"\)", README)
+    )
+    typed |= set(re.findall(r"""-d '{"text": "(.+)"}'""", README))
+    assert typed == {"Muhammadu Buhari ya ziyarci Lagos"}
+    found = dinku.open(str(shared / "models" / "e5-masakhaner"), threads=1).find(*typed)
+    assert [(e["start"], e["end"], e["label"], e["text"]) for e in found] == [
+        (0, 16, "PER", "Muhammadu Buhari"),
+        (28, 33, "LOC", "Lagos"),
+    ]
+
+
 def test_the_commands_in_the_readme_are_there() -> None:
     groups = [("", cli.app), ("data ", cli.data)]
     commands = [(group, command) for group, app in groups for command in app.registered_commands]
@@ -127,6 +144,15 @@ def test_every_study_reads(path: Path) -> None:
     study = Study.read(path)
     assert study.name == path.stem
     assert list(study.entries())
+
+
+@pytest.mark.parametrize("name", [*map(str, sorted((ROOT / "studies").glob("*.yaml"))), *BUILT_IN])
+def test_trainings_of_committed_studies_leave_nothing_to_choose(name: str) -> None:
+    """A rule that chooses better numbers one day must not move the addresses that rows are kept by."""
+    for entry in Study.read(name).entries():
+        for step in entry.recipe.steps:
+            if isinstance(step, Trained):
+                assert None not in (step.rate, step.batch, getattr(step, "epochs", 0)), f"{name} ({entry.arm}): {step}"
 
 
 def test_links_lead_somewhere() -> None:

@@ -26,7 +26,7 @@ from dinku.corpus import Corpus, write
 from dinku.errors import DinkuError
 from dinku.export import About, Measured
 from dinku.measure import disk_bytes
-from dinku.score import count
+from dinku.score import LEARN_MORE, count
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -38,7 +38,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
-    """One that is sure of its tags, so that bf16 has none to turn over."""
+    """One that is sure of its tags, so that bf16 has none to turn over, and finds something, so that it is exported."""
     tagger = tiny_tagger("bert", "wordpiece")
     random = torch.Generator().manual_seed(3)
     for parameter in tagger.model.parameters():  # of what is equal, one is stored
@@ -46,8 +46,10 @@ def tagger() -> Tagger:
             parameter.data += 0.01 * torch.rand(parameter.shape, generator=random)
     for parameter in tagger.model.classifier.parameters():
         parameter.data.zero_()
-    tagger.model.classifier.bias.data[0] = 1.0
-    tagger.model.classifier.weight.data[1, 0] = 0.5  # where a feature is two deviations from its mean
+    tagger.model.classifier.bias.data[0] = 1.1
+    tagger.model.classifier.weight.data[1, 4] = (
+        0.5  # where a feature is more than 2.2; of few words it is, of none about that
+    )
     return tagger
 
 
@@ -89,6 +91,7 @@ def test_its_bytes_are_declared(bundles: dict[tuple[str, str], Path], tagger: Ta
         if precision != "int8":
             assert found["bytes"] == tagger.shape.bytes // (2 if precision == "bf16" else 1)
         assert found["bytes"] < disk_bytes(folder)
+    found = bundle.inspection(bundles["onnxruntime", "int8"])
     weights = onnx.load(bundles["onnxruntime", "int8"] / "onnx" / "model_quantized.onnx").graph.initializer
     stored = [numpy_helper.to_array(t) for t in weights if not t.name.endswith("zero_point")]
     assert sum(t.nbytes for t in stored if t.dtype != np.int64) == pytest.approx(found["bytes"], abs=400)
@@ -478,3 +481,18 @@ def test_the_command(
     assert "is there already" in capsys.readouterr().err
     assert _run(["inspect", str(out), "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)["bytes"] == tagger.shape.bytes
+
+
+def test_a_tagger_that_finds_nothing_is_refused(tagger: Tagger, corpus: Corpus, tmp_path: Path) -> None:
+    mute = tagger.copy()
+    mute.model.classifier.weight.data.zero_()
+    with pytest.raises(
+        DinkuError, match=r"finds nothing: not one entity in 160 sentences, which hold \d+ \(tiny\); "
+    ) as caught:
+        export.export(mute, tmp_path / "bundle", corpus, threads=1)
+    assert caught.value.status == 1
+    assert caught.value.remedy == LEARN_MORE
+    assert not list(tmp_path.iterdir())
+    assert not export.export(mute, tmp_path / "bundle", corpus, threads=1, silent=True).evaluate(corpus).scores().f1
+    untagged = corpus.without_tags()  # nobody knows what there is to find
+    export.export(mute, tmp_path / "other", untagged, threads=1)

@@ -20,7 +20,7 @@ from dinku import importance, sources, surgery, train
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import segmentation
 from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Method, Trained, Work
+from dinku.method import Data, Drawn, Method, Planned, Trained, Work
 from dinku.methods import MODULES, from_json, to_json, vocabulary
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
@@ -538,6 +538,36 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
     again = method.apply(sparse, tiny_data(), Work(seed=1, threads=1, folder=tmp_path / "work", progress=until(-1)))
     assert reached == [18]
     assert again.digest == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "hidden", "sentences", "numbers"),
+    [
+        (4, 384, 100, (3e-4, 8, 0.1, 58)),  # dinku:house
+        (4, 384, 300, (3e-4, 8, 0.1, 20)),
+        (4, 384, 600, (3e-4, 8, 0.1, 10)),
+        (4, 384, 1903, (3e-4, 8, 0.1, 4)),
+        (4, 384, 12_000, (3e-4, 16, 0.1, 3)),
+        (12, 384, 300, (1e-4, 8, 0.1, 20)),  # multilingual-e5-small
+        (8, 768, 300, (7.5e-5, 8, 0.1, 20)),  # AfriBERTa base
+        (12, 768, 300, (5e-5, 8, 0.1, 20)),  # XLM-R base
+        (2, 16, 1, (3e-4, 8, 0.1, 60)),
+    ],
+)
+def test_numbers_suit_the_encoder_and_the_data(
+    layers: int, hidden: int, sentences: int, numbers: tuple[float, int, float, int]
+) -> None:
+    shape = replace(tiny_tagger(tags=()).shape, hidden=hidden, layers=(Layer(12, hidden // 12, 4 * hidden),) * layers)
+    train = Corpus("c", "train", (Sentence(("a",), ("B-PER",)),) * sentences)
+    resolved = FineTune().resolve(Planned(shape), Data(train))
+    assert (*resolved.pace, resolved.epochs) == numbers
+    own = FineTune(2, batch=3, warmup=0.0).resolve(Planned(shape), Data(train))  # what is given stays
+    assert (*own.pace, own.epochs) == (numbers[0], 3, 0.0, 2)
+    assert FineTune(rate=1e-3).resolve(None, Data(train)) == FineTune(
+        50, rate=1e-3, batch=16, warmup=0.0, tags=train.tags
+    )
+    with pytest.raises(DinkuError, match="FineTune: its rate depends on the encoder; give rate"):
+        FineTune().resolve(None, Data(train))
 
 
 def test_epochs_come_first_by_place() -> None:

@@ -55,7 +55,7 @@ def test_a_named_model_is_a_student(tmp_path: Path) -> None:
     teacher = tiny_tagger()
     folder = student.save(tmp_path / "student")
     method = Distil(student=(StartFrom(str(folder)),), epochs=1, batch=8, precision="float32").resolve(
-        None, tiny_data()
+        teacher, tiny_data()
     )
     assert method.student[0].digest == model_digest(folder)
     after = method.apply(teacher, tiny_data(), ONE)

@@ -24,7 +24,7 @@ from dinku.recipe import Recipe
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.text import Text
 
-AFTER = Recipe("base", "corpus", (FineTune(epochs=2), Sparsify(0.5), FineTune(epochs=1)))
+AFTER = Recipe("base", "corpus", (FineTune(epochs=2, rate=1e-3), Sparsify(0.5), FineTune(epochs=1, rate=1e-3)))
 
 
 def addresses(recipe: Recipe, digest: str = "d", data: Data | None = None) -> list[str]:
@@ -33,7 +33,7 @@ def addresses(recipe: Recipe, digest: str = "d", data: Data | None = None) -> li
 
 
 def test_recipes_share_the_addresses_of_equal_prefixes() -> None:
-    other = replace(AFTER, steps=(*AFTER.steps[:2], FineTune(epochs=3)))
+    other = replace(AFTER, steps=(*AFTER.steps[:2], FineTune(epochs=3, rate=1e-3)))
     assert addresses(AFTER)[:3] == addresses(other)[:3]
     assert addresses(AFTER)[3] != addresses(other)[3]
     assert len(set(addresses(AFTER))) == 4
@@ -80,10 +80,10 @@ def test_text_enters_an_address_in_the_languages_that_are_read(tmp_path: Path) -
 
     chosen: list[Method] = [
         DistilText(),
-        Distil(transfer=5),
+        Distil(rate=1e-3, transfer=5),
         StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),
         Pretrain(languages=("one", "two")),
-        Distil(student=(StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),)),
+        Distil(rate=1e-3, student=(StartFresh(layers=1, heads=1, hidden=8, width=8, vocabulary=300),)),
         TrimVocabulary(60, sentences=5),
     ]
     whole = Pretrain()
@@ -104,7 +104,8 @@ def test_text_enters_an_address_in_the_languages_that_are_read(tmp_path: Path) -
 
 def test_an_address_stays_what_it_was() -> None:
     """Rows that were committed are found by their addresses: a change here loses them all."""
-    recipe = Recipe("base", "corpus", (Sparsify(0.5), FineTune(epochs=1, tags=("O", "B-PER", "I-PER"))))
+    tune = FineTune(epochs=1, rate=5e-5, batch=16, warmup=0.0, tags=("O", "B-PER", "I-PER"))
+    recipe = Recipe("base", "corpus", (Sparsify(0.5), tune))
     assert recipe.addresses("0" * 64, Data())[-1][:16] == "f88d6adbbb774be8"
     corpus = Corpus("c", "train", (Sentence(("a", "b"), ("B-PER", "O")),))
     assert recipe.addresses("0" * 64, Data(corpus, corpus))[-1][:16] == "0b43a18a48bf893f"

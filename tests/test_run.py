@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from dinku import query
 from dinku.answers import Answers
@@ -30,6 +31,7 @@ from dinku.plan import plan
 from dinku.report import write as write_report
 from dinku.results import Results
 from dinku.run import Runner, _Clock, memory_needed, size_of
+from dinku.score import LEARN_MORE
 from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
@@ -469,7 +471,7 @@ def test_a_plan_tells_steps_by_the_fields_that_were_asked_for(runner: Runner, ho
     more = "FineTune: {rate: 0.001}, Sparsify: {sparsity: $sparsity, embeddings: true}, KeepLayers: {keep: [0]}"
     more += ", TrimVocabulary: {size: 70, scripts: [Latin, Ethiopic]}"
     names = [step["name"] for step in plan(changed(home, steps, more))["steps"]]
-    assert "FineTune (rate 0.001, epochs 50, seed 0)" in names
+    assert "FineTune (rate 0.001, batch 16, warmup 0.0, epochs 50, seed 0)" in names
     assert "Sparsify (sparsity 0.5, embeddings True)" in names
     assert names.count("KeepLayers (keep 0)") == 2
     assert names.count("TrimVocabulary (size 70, scripts Latin Ethiopic)") == 2
@@ -713,3 +715,39 @@ def test_what_else_may_change_under_a_name_is_told(runner: Runner, home: Path) -
     Path("results/small/current.json").write_text("{")
     with pytest.raises(DinkuError, match=r"results/small/current.json: is damaged"):
         standing(runner.results)
+
+
+def test_a_plan_says_the_numbers_that_a_training_leaves_open(runner: Runner, home: Path) -> None:
+    """They are `suited` to the encoder as it then is; beside a rate that is given the rest is AfriBERTa's, as it ever was."""
+    steps = "FineTune: {epochs: 1, batch: 8}"
+    left = changed(home, f"    steps: [{steps}]", "    steps: [KeepLayers: {keep: [1]}, FineTune: {}]")
+    (after,) = {p.recipe.steps[-1] for p in left.prepared if p.entry.arm == "dense"}
+    assert after == FineTune(60, rate=3e-4, batch=8, warmup=0.1, tags=after.tags)
+    names = [step["name"] for step in plan(left)["steps"]]
+    assert names[1] == "FineTune (rate 0.0003, batch 8, warmup 0.1, epochs 60, seed 0)"
+    given = changed(home, f"    steps: [{steps}]", "    steps: [FineTune: {rate: 5.0e-5}]")
+    same = changed(
+        home, f"    steps: [{steps}]", "    steps: [FineTune: {rate: 5.0e-5, batch: 16, epochs: 50, warmup: 0}]"
+    )
+    assert given.prepared[0].addresses == same.prepared[0].addresses
+    student = "Distil: {batch: 4, student: [KeepLayers: {keep: [1]}]}"
+    taught = changed(home, f"    steps: [{steps}]", f"    steps: [{steps}, {student}]")
+    said = "Distil (rate 0.0003, batch 4, warmup 0.1, epochs 60, student KeepLayers (keep 1), seed 0)"
+    assert plan(taught)["steps"][1]["name"] == said
+
+
+def test_recipes_that_find_nothing_are_named(runner: Runner, home: Path) -> None:
+    mute = tiny_tagger()
+    mute.model.classifier.weight.data.zero_()
+    mute.model.classifier.bias.data = (torch.arange(len(mute.tags)) == mute.tags.index("O")).float()
+    mute.save(home / "models" / "mute")
+    tiny_tagger().save(home / "models" / "talking")
+    blocks = "".join(
+        f"  - {{arm: {name}, base: {name}, steps: [Sparsify: {{sparsity: 0.0}}]}}\n" for name in ("mute", "talking")
+    )
+    Path("s.yaml").write_text(STUDY.partition("recipes:")[0] + "recipes:\n" + blocks)
+    both = Runner(Study.read("s.yaml"), runner.store, runner.results)
+    assert both.silent(both.prepared) == ""  # as nothing is known yet
+    both.run()
+    assert both.silent(both.prepared) == f"1 recipe finds nothing, not one entity (mute seed 0); {LEARN_MORE}"
+    assert both.silent(both.chosen(["talking"])) == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -248,7 +249,8 @@ def demo(
     table(titles, rows, title=f"{done.sentences} test sentences (sample)")
     print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
-    print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
+    typed = f"echo {shlex.quote(done.suggestion)} | " if done.suggestion else ""
+    print(f"A bundle to play with:  {typed}dinku predict {shlex.quote(str(done.bundle))}")
     return None
 
 
@@ -504,7 +506,7 @@ def evaluate(
     from dinku.files import written
     from dinku.perturb import Perturbation, unseen_names
     from dinku.predict import counted
-    from dinku.score import document
+    from dinku.score import LEARN_MORE, document
 
     perturbations = Perturbation.listed(perturb) if perturb else []
     if worst_of < 1 or (worst_of > 1 and not perturbations):
@@ -536,6 +538,8 @@ def evaluate(
     counts = counted(data, found)
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
+    if silence := counts.silence:
+        _warn([f"{model} {silence}; {LEARN_MORE}"])
     told = document(counts)
     if detail:
         told["detail"] = damage.detail(data, found, train)
@@ -913,6 +917,7 @@ def run(
             arguments += [f"--only={arm}" for arm in only or ()]
             run_together(runner, arguments, processes, only or ())
     rows = runner.results.rows()
+    _warn(filter(None, [runner.silent(runner.chosen(only or ()))]))
     if as_json:
         return print_json(documents(rows))
     command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"

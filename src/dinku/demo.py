@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dinku import measure, report, sources
 from dinku.bundle import Bundle
-from dinku.corpus import Sentence
+from dinku.corpus import Corpus, Sentence
 from dinku.page import Example
-from dinku.predict import Tagging
+from dinku.predict import Line, Tagging
+from dinku.reader import Reader
 from dinku.results import Results
 from dinku.run import Report, Runner
 from dinku.spans import spans
@@ -24,7 +25,7 @@ SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones w
 @dataclass(frozen=True)
 class Told:
     """What a demo ends in. F1 in 0…1 over the sample's test sentences, bytes of whole folders, sentences a second of this one
-    run, in batches."""
+    run, in batches. ``suggestion`` is a text to try the bundle on."""
 
     page: Path
     bundle: Path
@@ -34,6 +35,7 @@ class Told:
     quantized: str
     sentences: int
     found: tuple[tuple[Sentence, Tagging], ...]
+    suggestion: str
 
 
 def demo(folder: Path, progress: Report) -> Told:
@@ -83,4 +85,19 @@ def demo(folder: Path, progress: Report) -> Told:
     page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
     sizes = dict(zip(names, (measure.disk_bytes(made), measure.disk_bytes(target)), strict=True))
     how = small.manifest.quantization
-    return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found)
+    return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))
+
+
+def suggested(bundle: Bundle, corpus: Corpus) -> str:
+    """A text to try a bundle on: the shortest sentence of a tagged corpus, of those with the most labels, in which the bundle
+    finds what is there and nothing else; empty where there is none. It has been typed to the bundle before it is suggested."""
+    reader, wanted = Reader(bundle, {}), dict[str, list[tuple[str, str]]]()
+    for s in corpus:
+        own = [(" ".join(s.words[p.start : p.end]), p.label) for p in spans(s.tags or ())]
+        wanted |= {Line.joined(s.words).text: own} if own else {}
+    by_worth = sorted(wanted, key=lambda text: (-len({label for _, label in wanted[text]}), len(text), text))
+    return next((text for text in by_worth if _entities(reader, text) == wanted[text]), "")
+
+
+def _entities(reader: Reader, text: str) -> list[tuple[str, str]]:
+    return [(entity["text"], entity["label"]) for entity in reader.find(text)]

@@ -22,7 +22,7 @@ from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.files import written, written_folder
 from dinku.measure import available_threads, interleaved
-from dinku.score import Counts
+from dinku.score import LEARN_MORE, Counts
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -81,6 +81,7 @@ def export(
     threads: int | None = None,
     about: About | None = None,
     progress: convert.Report | None = None,
+    silent: bool = False,
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
 
@@ -88,7 +89,8 @@ def export(
     told otherwise), ranges are measured on sentences of ``calibration``, whose tags aren't looked at: give a train split. Where
     that loses more than ``tolerance`` of F1 (of 1) on ``corpus``, or one tag in a hundred, the linear layers that cost most stay
     in float32, the fewest that do. Nothing is written where the gate refuses or the process is killed: the folder takes its
-    place last. Raises `DinkuError` where it is there already, the runtime doesn't know the precision, or the gate refuses.
+    place last. Raises `DinkuError` where it is there already, the runtime doesn't know the precision, or the gate refuses; of
+    status 1 where the tagger finds nothing in ``corpus``, unless ``silent`` taggers are wanted as well.
     """
     about, target, threads = about or About(), Path(folder), threads or available_threads()
     _check_asked(runtime, precision, mode, tolerance)
@@ -103,6 +105,8 @@ def export(
         model = part / MODELS[runtime, precision]
         model.parent.mkdir()
         reference = convert.Reference(tagger, corpus, progress=progress)
+        if not silent and reference.f1 is not None and (silence := predict.counted(corpus, reference.tagged).silence):
+            raise DinkuError(f"{silence} ({_called(corpus)})", where=tagger.name, remedy=LEARN_MORE, status=1)
         reference.report(f"converting to {runtime}", 0, 0)
         onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
         quantization, zeroed = None, dict[str, int]()

@@ -99,6 +99,13 @@ class Work:
     progress: Callable[[int, int, str], None] = field(default=_silent, compare=False)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """A tagger that isn't made yet: only its shape is known."""
+
+    shape: Shape
+
+
 @runtime_checkable
 class Method(Protocol):
     """A frozen dataclass whose fields are hyper-parameters.
@@ -115,8 +122,11 @@ class Method(Protocol):
         """What it may see of the data."""
         ...
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        """Turn what depends on data into absolute values. ``tagger`` is ``None`` where only a plan is made."""
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
+        """Turn what depends on data or on the encoder into absolute values.
+
+        In a plan ``tagger`` is `Planned`, which has a shape and nothing else; ``None`` says that nothing is known of it.
+        """
         ...
 
     def declare(self, shape: Shape) -> Shape:
@@ -135,7 +145,7 @@ class Checked:
     def __post_init__(self) -> None:
         checked(self)
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         return self
 
     def can_use(self, data: Data) -> None:
@@ -208,10 +218,10 @@ class Trained(Drawn, Checked):
     Zhu and Gupta 2017 (arXiv 1710.01878). Zeros that are there when it begins to rise count and stay.
     """
 
-    rate: float = 5e-5
-    batch: int = 16
+    rate: float | None = None
+    batch: int | None = None
     window: int = 164
-    warmup: float = 0.0
+    warmup: float | None = None
     weight_decay: float = 0.0
     clip: float = 1.0
     keep_zeros: bool = True
@@ -222,10 +232,10 @@ class Trained(Drawn, Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check(
-            rate=(0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
-            batch=(self.batch >= 1, "give 1 or more"),
+            rate=(self.rate is None or 0 < self.rate < math.inf, "give a positive number, such as 5e-5"),
+            batch=(self.batch is None or self.batch >= 1, "give 1 or more"),
             window=(self.window >= 8, "give 8 subwords or more"),
-            warmup=(0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
+            warmup=(self.warmup is None or 0 <= self.warmup < 1, "give the fraction of steps, 0 ≤ warmup < 1"),
             weight_decay=(0 <= self.weight_decay < math.inf, "give 0 or more"),
             clip=(0 < self.clip < math.inf, "give a positive number, such as 1.0"),
             sparsity=(0 <= self.sparsity < 1, "give the fraction of zeros, 0 ≤ sparsity < 1"),
@@ -237,6 +247,14 @@ class Trained(Drawn, Checked):
         for name, (fine, remedy) in fields.items():
             if not fine:
                 raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
+
+    @property
+    def pace(self) -> tuple[float, int, float]:
+        """The rate, the batch and the warm-up of a method that is resolved; raises `DinkuError` for one that isn't."""
+        if self.rate is None or self.batch is None or self.warmup is None:
+            remedy = "give rate, batch and warmup, or resolve it first"
+            raise DinkuError("its rate, batch or warmup isn't set", where=type(self).__name__, remedy=remedy)
+        return self.rate, self.batch, self.warmup
 
     def trained(self, shape: Shape, tags: int) -> Shape:
         """A shape after training under a head of so many tags; training may land on a zero in a thousand weights."""
@@ -252,19 +270,47 @@ class Trained(Drawn, Checked):
 class Repeated(Trained):
     """Training that reads the same windows in each of its ``epochs``."""
 
-    epochs: int = 50
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check(
-            epochs=(self.epochs >= 0, "give 0 or more"),
-            sparsity=(not self.sparsity or self.epochs > 0, "give an epoch or more in which it rises"),
+            epochs=(self.epochs is None or self.epochs >= 0, "give 0 or more"),
+            sparsity=(not self.sparsity or self.epochs != 0, "give an epoch or more in which it rises"),
         )
+
+
+# What AfriBERTa's recipe has beside its rate: the numbers beside any rate that is given alone.
+BESIDE_RATE: dict[str, Any] = {"batch": 16, "warmup": 0.0, "epochs": 50}
+STEPS = 750  # of the optimizer that a training takes at least, as far as `MOST_EPOCHS` allows
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 60
+FEW = 4000  # sentences: with fewer than that, batches are of 8
+
+
+def suited(shape: Shape, sentences: int) -> dict[str, Any]:
+    """The rate, batch, warm-up and epochs for an encoder of this shape and so many train sentences.
+
+    The larger the encoder, the lower its rate, which is never above 3e-4: for four layers of 384 hidden units (*dinku:house*)
+    it is 3e-4, for twelve of them 1e-4, for twelve of 768 5e-5. The fewer sentences, the more epochs and the smaller batches,
+    as what a training needs is steps. docs/log.md has the trainings that these numbers come from.
+    """
+    batch = 8 if sentences < FEW else 16
+    steps = max(1, -(-sentences // batch))
+    return {
+        "rate": min(3e-4, float(f"{0.46 / (shape.hidden * len(shape.layers)):.2g}")),
+        "batch": batch,
+        "warmup": 0.1,
+        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-STEPS // steps))),
+    }
 
 
 @dataclass(frozen=True)
 class Supervised(Repeated):
-    """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1, not the last."""
+    """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1, not the last.
+
+    Without a ``rate``, `resolve` takes what isn't given of ``rate``, ``batch``, ``warmup`` and ``epochs`` from `suited`. Where a
+    ``rate`` is given, the others are AfriBERTa's unless given, too: batches of 16, no warm-up, 50 epochs.
+    """
 
     select: Literal["last", "best"] = "last"
 
@@ -272,6 +318,18 @@ class Supervised(Repeated):
         self.tagged(data.train, "train")
         if self.select == "best":
             self.tagged(data.dev, "dev")
+
+    def settled(self, shape: Shape | None, train: Corpus | None) -> Self:
+        """The same training with absolute numbers, for an encoder of this shape; raises `DinkuError` where it isn't known."""
+        numbers = BESIDE_RATE
+        if self.rate is None:
+            if train is None:
+                return self
+            if shape is None:
+                remedy = "give rate, or resolve it for a tagger"
+                raise DinkuError("its rate depends on the encoder", where=type(self).__name__, remedy=remedy)
+            numbers = suited(shape, len(train))
+        return replace(self, **{name: value for name, value in numbers.items() if getattr(self, name) is None})
 
     def tagged(self, corpus: Corpus | None, split: str) -> Corpus:
         """A split to learn from, or to select by; raises `DinkuError` where it isn't there or has no tags."""
@@ -320,8 +378,12 @@ class Matched(Repeated):
         """Whether student and teacher are compared subword by subword."""
         return bool(self.hidden or self.relations)
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return replace(self, student=tuple(m.resolve(None, data.of(m)) for m in self.student))
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
+        known, student = tagger, []
+        for method in self.student:
+            student.append(resolved := method.resolve(known, data.of(method)))
+            known = Planned(resolved.declare(known.shape)) if known else None
+        return replace(self, student=tuple(student))
 
     def cut(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         """The student before it learns, its weights its own."""

@@ -42,7 +42,7 @@ def plan(runner: Runner) -> dict[str, Any]:
             stored = runner.store.has(address)
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
-            told = _told(prepared.entry.recipe.steps[i - 1])
+            told = _told(prepared.entry.recipe.steps[i - 1], step)
             told += [f"seed {prepared.recipe.seed}"] if isinstance(step, Trained) else []
             known = steps.setdefault(
                 address,
@@ -91,22 +91,27 @@ def plan(runner: Runner) -> dict[str, Any]:
     }
 
 
-def _told(step: Method) -> list[str]:
-    """What tells a step from others of its kind, as it was asked for: epochs, and all fields that aren't as they are by
-    default."""
-    default = {f.name: f.default for f in fields(cast(Any, step))}
-    given = {key: getattr(step, key) for key in default}
-    own = {key: value for key, value in given.items() if key == "epochs" or value != default[key]}
-    return [f"{key} {_plain(value)}" for key, value in own.items()]
+def _told(asked: Method, step: Method) -> list[str]:
+    """What tells a step from others of its kind: epochs, all fields that were given and aren't as they are by default, and those
+    that were left to `resolve` to choose."""
+    out = []
+    for field in fields(cast(Any, asked)):
+        given, value = getattr(asked, field.name), getattr(step, field.name)
+        if given is None and value is not None:
+            out.append(f"{field.name} {_plain(value, value)}")
+        elif field.name == "epochs" or given != field.default:
+            out.append(f"{field.name} {_plain(given, value)}")
+    return out
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, tuple):
-        return " ".join(map(_plain, value))
-    if not isinstance(value, Method):
-        return str(value)
-    told = ", ".join(_told(value))
-    return f"{type(value).__name__} ({told})" if told else type(value).__name__
+def _plain(asked: Any, value: Any) -> str:
+    """A field's value as it was asked for, with the numbers that its methods were resolved to."""
+    if isinstance(asked, tuple):
+        return " ".join(map(_plain, asked, value if len(value) == len(asked) else asked))
+    if not isinstance(asked, Method):
+        return str(asked)
+    told = ", ".join(_told(asked, value))
+    return f"{type(asked).__name__} ({told})" if told else type(asked).__name__
 
 
 GPU_RATE = 1e13  # multiply-adds a second assumed of a GPU: 6 % of what an A100 claims in bfloat16, as batches are small
@@ -130,14 +135,15 @@ class Reading:
             return 0.0
         forward, taught = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
         if not isinstance(step, Repeated):  # windows of text, packed
-            subwords = getattr(step, "steps", 0) * step.batch * step.window
+            subwords = getattr(step, "steps", 0) * step.pace[1] * step.window
             return (
                 3.0 * subwords * (forward + 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden))
             )
         transfer, sentences = self.line * getattr(step, "transfer", 0), self.line * getattr(step, "sentences", 0)
-        own = step.epochs * (sentences or self.train) + (transfer if step.epochs else 0)
+        epochs = step.epochs or 0
+        own = epochs * (sentences or self.train) + (transfer if epochs else 0)
         answers = 0.0
-        if isinstance(step, Matched) and step.epochs:
+        if isinstance(step, Matched) and epochs:
             answers += own if step.matches else 0
             corpora = {"train": self.train, "text": transfer} if getattr(step, "soft", 0) else {}
             for name, subwords in corpora.items():

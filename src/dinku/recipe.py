@@ -8,7 +8,7 @@ from typing import Any
 from dinku.digests import of_document
 from dinku.encode import LabelOn
 from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Method
+from dinku.method import Data, Drawn, Method, Planned
 from dinku.methods import from_json, to_json
 from dinku.shape import Shape
 
@@ -24,10 +24,13 @@ class Recipe:
     label_on: LabelOn = "first"
     text: str | None = None
 
-    def resolved(self, data: Data) -> Recipe:
-        """The same recipe with absolute values in every step."""
-        steps = tuple(step.resolve(None, data.of(step)) for step in self.steps)
-        return replace(self, steps=steps)
+    def resolved(self, data: Data, shape: Shape | None = None) -> Recipe:
+        """The same recipe with absolute values in every step; ``shape`` is the base's, on which some may depend."""
+        steps: list[Method] = []
+        for asked in self.steps:
+            steps.append(step := asked.resolve(Planned(shape) if shape else None, data.of(asked)))
+            shape = step.declare(shape) if shape else None
+        return replace(self, steps=tuple(steps))
 
     def document(self) -> dict[str, Any]:
         """JSON from which `Recipe.of` makes an equal recipe."""

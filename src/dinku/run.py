@@ -30,7 +30,7 @@ from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, number
 from dinku.files import told, written
-from dinku.method import Data, Method, Trained, Work, with_students
+from dinku.method import Data, Method, Planned, Trained, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
@@ -49,7 +49,7 @@ from dinku.results import (
     environment,
     totals,
 )
-from dinku.score import Counts
+from dinku.score import LEARN_MORE, Counts
 from dinku.shape import Shape
 from dinku.spans import spans
 from dinku.store import Store
@@ -283,7 +283,7 @@ class Runner:
             shapes, steps = [base.shape], []
             for i, asked in enumerate(entry.recipe.steps):
                 with _at(f"{where}: steps.{i}"):
-                    steps.append(step := asked.resolve(None, data.of(asked)))
+                    steps.append(step := asked.resolve(Planned(shapes[-1]), data.of(asked)))
                     _check_size(step, base.special)
                     _check_data(step, data)
                     if data.text or not (self.planning and self.study.text):
@@ -349,6 +349,22 @@ class Runner:
             assumed = f"{LINE} subwords a line are assumed" if self.planning else "no step reads it"
             told.append(f"the text {self.study.text} isn't here: {assumed}")
         return [line for line in dict.fromkeys(told) if line]
+
+    def silent(self, chosen: Sequence[Prepared]) -> str:
+        """Which of the recipes find nothing in any of their clean sentences, and what to try; empty where all find something."""
+        spans: dict[str, list[int]] = {}
+        for row in self.results.rows():
+            if row.kind == "quality" and not row.perturbation and row.spans:
+                gold, predicted = spans.setdefault(row.address, [0, 0])
+                each = row.spans["default"].values()
+                spans[row.address] = [gold + sum(n[0] for n in each), predicted + sum(n[1] for n in each)]
+        silent = [p for p in chosen if (n := spans.get(p.address)) and n[0] and not n[1]]
+        if not silent:
+            return ""
+        named = ", ".join(p.title for p in silent[:3]) + f" and {len(silent) - 3} more" * (len(silent) > 3)
+        remedy = LEARN_MORE + ("; or cut less" if any(len(p.recipe.steps) > 1 for p in silent) else "")
+        verb = "finds" if len(silent) == 1 else "find"
+        return f"{number(len(silent), 'recipe')} {verb} nothing, not one entity ({named}); {remedy}"
 
     @property
     def threads(self) -> int:

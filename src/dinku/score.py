@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, number
 from dinku.files import content, written
 from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
 
+# What to do about a tagger that finds nothing.
+LEARN_MORE = "train it on more sentences, or leave out rate, batch and epochs, which then suit the encoder and the data"
 AGAIN = "restore it, or remove it and run the study again"  # of what is kept behind a row
 
 Ints = NDArray[np.signedinteger[Any]]
@@ -116,6 +118,14 @@ class Counts:
     def table(self, *, strict: bool = False) -> Ints:
         """[sentence, label, 3] in one reading."""
         return self.strict if strict else self.default
+
+    @property
+    def silence(self) -> str:
+        """What is said of a tagger that finds nothing where there is something to find; empty of any other."""
+        gold, predicted, _ = np.asarray(self.totals()).reshape(-1, 3).sum(0).tolist()
+        if predicted or not gold:
+            return ""
+        return f"finds nothing: not one entity in {number(len(self), 'sentence')}, which hold {gold:,}"
 
     def only(self, language: str) -> Counts:
         """The sentences in one language."""
@@ -334,13 +344,13 @@ def document(counts: Counts) -> dict[str, Any]:
 
 def align(gold: Corpus, predicted: Corpus) -> None:
     """Check that two corpora hold the same words; the first difference raises `DinkuError` naming where it is."""
-    for number, (a, b) in enumerate(zip(gold, predicted, strict=False), 1):
+    for place, (a, b) in enumerate(zip(gold, predicted, strict=False), 1):
         if a.words != b.words:
             at = next((i for i, (v, w) in enumerate(zip(a.words, b.words, strict=False)) if v != w), None)
             at = min(len(a.words), len(b.words)) if at is None else at
             here, there = (repr(s.words[at]) if at < len(s.words) else "the sentence's end" for s in (a, b))
             problem = f"has {there} where {gold.name} has {here}"
-            where = f"{predicted.name}: sentence {number}, word {at + 1}"
+            where = f"{predicted.name}: sentence {place}, word {at + 1}"
             raise DinkuError(problem, where=where, remedy="score predictions on the same words")
     if len(gold) != len(predicted):
         problem = f"has {len(predicted)} sentences where {gold.name} has {len(gold)}"

@@ -109,7 +109,7 @@ recipes:
     steps:
       - FineTune: {{epochs: {epochs}, batch: 4, rate: 1.0e-3}}
       - Sparsify: {{sparsity: 0.7}}
-      - FineTune: {{epochs: 2, batch: 4}}
+      - FineTune: {{epochs: 2, batch: 4, rate: 5.0e-5}}
 """
 
 
@@ -261,9 +261,9 @@ def check_method(
             leads = other.resolve(tagger, data)
             led: Any = leads.apply(tagger, data.of(other), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
-    _check_json(method.resolve(None, given), given)
-    _check_needs(method, data)
     tagger = tiny_tagger()
+    _check_json(method.resolve(tagger, given), given)
+    _check_needs(method, data)
     if nothing is not None:
         same = nothing.resolve(tagger, given).apply(tagger, given, Work(threads=1))
         assert np.array_equal(_logits(same), _logits(tagger)), f"{nothing} changed what the tagger predicts"

@@ -96,7 +96,8 @@ def fit(
     if not len(windows):
         problem = "nothing that it would read yields a subword"
         raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
-    steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=how.batch, seed=work.seed)
+    batch = how.pace[1]
+    steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=batch, seed=work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
     used = None
     if not (all_rows or how.weight_decay > 0):
@@ -229,15 +230,15 @@ def _train(
     """
     if work.threads:
         torch.set_num_threads(work.threads)
-    on_cpu = work.device == "cpu"
+    on_cpu, (rate, _, warmup) = work.device == "cpu", how.pace
     scratch = work.folder or Path(tempfile.mkdtemp(prefix="dinku-train-"))
     scratch.mkdir(parents=True, exist_ok=True)
     arguments = TrainingArguments(
         output_dir=str(scratch),
         max_steps=len(steps),
         per_device_train_batch_size=1,  # an item of the data set is a planned batch
-        learning_rate=how.rate,
-        warmup_steps=how.warmup,
+        learning_rate=rate,
+        warmup_steps=warmup,
         weight_decay=how.weight_decay,
         max_grad_norm=how.clip,
         lr_scheduler_type="linear",

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Supervised, Work
+from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Planned, Supervised, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Distil(Supervised, Matched):
     ``gold`` times the cross-entropy where a word has a tag; `Matched` says what is added with ``hidden`` and ``relations``.
     ``transfer`` unlabelled sentences of the study's text, in the languages of the train split as evenly as they go, are
     read once in all, an equal part in each epoch. The student takes the teacher's head, or gets a fresh one where it has
-    none. See `dinku.method.Supervised` for the other fields.
+    none. See `dinku.method.Supervised` for the other fields, which suit the student unless given.
     """
 
     soft: float = 1.0
@@ -66,6 +66,15 @@ class Distil(Supervised, Matched):
         inner = frozenset[Need]().union(*(method.needs for method in self.student))
         return inner | ({"labels", "text"} if self.transfer else {"labels"})
 
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
+        method = super().resolve(tagger, data)
+        if tagger is None:
+            return method.settled(None, data.train)
+        student = tagger.shape
+        for each in method.student:
+            student = each.declare(student)
+        return method.settled(student, data.train)
+
     def declare(self, shape: Shape) -> Shape:
         if not shape.tags:
             raise self._untagged()
@@ -74,7 +83,7 @@ class Distil(Supervised, Matched):
             problem = f"the student has {student.tags} tags, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
-        return student if not self.epochs and student.tags == shape.tags else self.trained(student, shape.tags)
+        return student if self.epochs == 0 and student.tags == shape.tags else self.trained(student, shape.tags)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
@@ -90,7 +99,8 @@ class Distil(Supervised, Matched):
         if self.transfer:
             corpora.append(data.text_for(self).sample(self.transfer, corpus.languages))
         student = self._headed(self.cut(tagger, data, work), tagger.tags, work.seed)
-        if not self.epochs:
+        method = self.settled(student.shape, corpus)
+        if not method.epochs:
             return student
         sentences = [s.words for c in corpora for s in c]
         gold += _unlabelled(sentences[len(corpus) :])
@@ -114,10 +124,10 @@ class Distil(Supervised, Matched):
                 whole = self.word_loss(unpadded.logits(student.model, tensors).float(), tensors)
                 return whole + matched.loss(tensors) if matched else whole
 
-            epochs = self.reading([w.sentence < len(corpus) for w in windows], work.seed)
+            epochs = self.reading([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
             extra = matched.projections if matched else None
             note = "distilling"
-            return train.fit(student, windows, epochs, targets, loss, self, work, dev=dev, extra=extra, note=note)
+            return train.fit(student, windows, epochs, targets, loss, method, work, dev=dev, extra=extra, note=note)
 
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
@@ -133,10 +143,11 @@ class Distil(Supervised, Matched):
             raise DinkuError(problem, where="Distil", remedy=remedy)
         return student
 
-    def reading(self, labelled: Sequence[bool], seed: int) -> list[list[int]]:
+    @staticmethod
+    def reading(labelled: Sequence[bool], epochs: int, seed: int) -> list[list[int]]:
         """The windows of each epoch: all that are labelled, and of the others an equal part."""
         always, once = np.flatnonzero(labelled), np.flatnonzero(~np.asarray(labelled))
-        parts = np.array_split(np.random.default_rng(seed).permutation(once), self.epochs)
+        parts = np.array_split(np.random.default_rng(seed).permutation(once), epochs)
         return [[*always.tolist(), *part.tolist()] for part in parts]
 
     def word_loss(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:

@@ -32,6 +32,9 @@ class DistilText(Matched):
     `dinku.method.Trained` for the other fields.
     """
 
+    rate: float = 5e-5
+    batch: int = 16
+    warmup: float = 0.0
     epochs: int = 1
     relations: float = 1.0
     sentences: int = 60_000

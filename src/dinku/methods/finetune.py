@@ -3,8 +3,9 @@
 What it does: gives an encoder a tag head where it has none, and trains both on word-level cross-entropy. When it helps:
 always, once; after surgery as recovery. What it needs: tagged train sentences, and a dev split where it selects by one.
 What it cannot do: read more from a language than its sentences hold.
-Source: defaults are AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of 164 subwords, batch 16, 50 epochs, rate
-5e-5 falling linearly to zero, no warm-up, no weight decay, gradients clipped at 1, the last weights kept.
+Source: rate, batch, warm-up and epochs suit the encoder and the number of train sentences unless they are given
+(`dinku.method.suited`); the rest is AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of 164 subwords, the rate falling
+linearly to zero, no weight decay, gradients clipped at 1, the last weights kept.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Supervised, Work
+from dinku.method import Data, Need, Planned, Supervised, Work
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTune(Supervised):
-    """Train for ``epochs`` over the train split; see `dinku.method.Supervised` for its fields.
+    """Train for ``epochs`` over the train split; see `dinku.method.Supervised` for its fields, and what they are unless given.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
     another order, gets a fresh one.
@@ -44,8 +45,9 @@ class FineTune(Supervised):
         if len(set(self.tags)) < len(self.tags) or not all(map(is_iob2_tag, self.tags)):
             raise DinkuError(f"tags is {self.tags}", where="FineTune", remedy="name each IOB2 tag once")
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self if self.tags or data.train is None else replace(self, tags=data.train.tags)
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
+        method = self.settled(tagger.shape if tagger else None, data.train)
+        return method if self.tags or data.train is None else replace(method, tags=data.train.tags)
 
     def can_use(self, data: Data) -> None:
         super().can_use(data)
@@ -53,7 +55,7 @@ class FineTune(Supervised):
             data.train.check_tags(self.tags, where="FineTune")
 
     def declare(self, shape: Shape) -> Shape:
-        return shape if not self.epochs and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
+        return shape if self.epochs == 0 and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
@@ -67,7 +69,7 @@ class FineTune(Supervised):
             trained = replace(
                 trained, model=surgery.with_head(tagger.model, method.tags, seed=work.seed), tags=method.tags
             )
-        if not self.epochs:
+        if not method.epochs:
             return trained
         windows = trained.windows_of(self.window).windows([s.words for s in corpus])
         labels = corpus.numbered(method.tags)
@@ -76,8 +78,8 @@ class FineTune(Supervised):
             chosen = [windows[i] for i in batch]
             return {"gold": torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))}
 
-        epochs = [range(len(windows))] * self.epochs
-        return train.fit(trained, windows, epochs, targets, word_loss, self, work, dev=dev, note="fine-tuning")
+        epochs = [range(len(windows))] * method.epochs
+        return train.fit(trained, windows, epochs, targets, word_loss, method, work, dev=dev, note="fine-tuning")
 
 
 def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Checked, Data, Need, Planned, Work
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class StartFrom(Checked):
         if not self.base:
             raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         from dinku.models import model_digest, model_folder
 
         return self if self.digest else replace(self, digest=model_digest(model_folder(self.base)))

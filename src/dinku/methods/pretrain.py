@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dinku.encode import Encoder, Ids, Window
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Trained, Work
+from dinku.method import Data, Need, Planned, Trained, Work
 from dinku.shape import Shape
 from dinku.text import Text, draws
 
@@ -63,7 +63,7 @@ class Pretrain(Trained):
             languages=(len(set(self.languages)) == len(self.languages), "name each language once"),
         )
 
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
+    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         if data.text is not None:
             self._check(data.text)
         return self

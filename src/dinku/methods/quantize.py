@@ -77,6 +77,7 @@ class Quantize(Checked):
                 calibration=data.train,
                 threads=work.threads,
                 progress=lambda what, done, total: work.progress(done, total, what),
+                silent=True,  # a study's row says so
             )
         except BaseException:
             shutil.rmtree(folder)
