@@ -17,6 +17,7 @@ from dinku.report import Report
 from dinku.results import Results
 from dinku.study import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_text
+from dinku.text import Text
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "golden"
@@ -26,12 +27,15 @@ RESULTS = sorted(path.parent for path in (ROOT / "results").glob("*/rows.jsonl")
 
 def addresses(name: str, text: Path) -> dict[str, str]:
     """The address of each recipe of a study, as if it were of one base, corpus and text."""
-    data = Data(tiny_corpus(), tiny_corpus(seed=1, split="dev"), tiny_text(text))
+    tiny_text(text)
+    for language in ("hau", "swa", "wol", "yor"):
+        (text / f"{language}.txt").write_bytes((text / "one.txt").read_bytes())
+    data = Data(tiny_corpus(), tiny_corpus(seed=1, split="dev"), Text.open(str(text)))
     out = {}
     for entry in Study.read(name).entries():
         recipe = entry.recipe
         label = " | ".join([entry.arm, recipe.base, recipe.corpus, json.dumps(entry.values), f"seed {recipe.seed}"])
-        out[label] = recipe.addresses("0" * 64, data)[-1][:16]
+        out[label] = recipe.resolved(data).addresses("0" * 64, data)[-1][:16]
     return out
 
 
