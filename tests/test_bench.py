@@ -129,6 +129,30 @@ def test_the_command_tells_what_the_design_fixes(
         assert said in err.splitlines()[-1]
 
 
+def test_memory_is_told_to_be_unknown_where_the_system_does_not_say(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    absent = tmp_path / "status"
+    resident, peak = bench._memory(absent)  # by getrusage, which knows the most alone
+    assert resident == peak
+    assert resident is not None
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
+    assert bench._memory(absent) == bench.Memory(None, None)
+    write(tiny_corpus(2), tmp_path / "corpus.txt")
+    monkeypatch.setattr(bench.Contestant, "memory", bench.Memory(None, None))
+    asked = ["--corpus", str(tmp_path / "corpus.txt"), "--rounds", "1", "--threads", "1", "--batch", "1"]
+    for form in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["dinku", "bench", str(bundle), *asked, *form])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        out = capsys.readouterr().out
+        if form:
+            assert json.loads(out)["models"][0]["resident_bytes"] is None
+        else:
+            assert "not measured" in out
+            assert "memory can't be measured on this system" in out
+
+
 def failing(code: str) -> Sequence[str]:
     return [sys.executable, "-c", f"from dinku.bench import attend\n{code}"]
 

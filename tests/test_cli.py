@@ -589,7 +589,7 @@ def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home:
     status, out, _ = dinku("plan", "small.yaml")
     assert status == 0
     assert [out.count(f"KeepLayers (keep {kept})") for kept in ("0", "1", "0 1")] == [1, 1, 1]
-    assert "FineTune (rate 0.001, batch 8, epochs 1, seed 0)" in out
+    assert "FineTune (rate 0.001, batch 8, warmup 0.0, epochs 1, seed 0)" in out
     status, out, _ = dinku("run", "small.yaml", "--json")
     assert (status, [row["values"]["keep"] for row in json.loads(out)].count([0, 1])) == (0, 2)
     status, out, _ = dinku("report", "small.yaml", "--json")

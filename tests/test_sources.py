@@ -384,3 +384,23 @@ def test_paths_and_lists_are_names_too(tmp_path: Path) -> None:
 
 def test_a_language_named_twice_is_there_once() -> None:
     assert sources.load("sample:hau,hau", "dev").sentences == sources.load("sample:hau", "dev").sentences
+
+
+def test_the_cache_is_in_no_folder_that_nobody_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("DINKU_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(DinkuError, match=r"~/\.cache/dinku: there is no home folder for the cache; set DINKU_HOME"):
+        sources.home()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert sources.home() == tmp_path / "dinku"
+    monkeypatch.setenv("DINKU_HOME", "~/mine")
+    with pytest.raises(DinkuError, match="~/mine: there is no such home folder; set DINKU_HOME"):
+        sources.home()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert sources.home() == tmp_path / "mine"
+    monkeypatch.setenv("DINKU_HOME", "~nobody-of-that-name/x")
+    with pytest.raises(DinkuError, match="there is no such home folder"):
+        sources.home()
+    monkeypatch.setenv("DINKU_HOME", "")  # as if it weren't there
+    assert sources.home() == tmp_path / "dinku"

@@ -33,10 +33,10 @@ Opened = tuple[str, Tag]  # a precision, and what tags
 
 
 class Memory(NamedTuple):
-    """Bytes that a process has in memory, and the most it has had."""
+    """Bytes that a process has in memory, and the most it has had; ``None`` where the system doesn't say."""
 
-    resident: int
-    peak: int
+    resident: int | None
+    peak: int | None
 
 
 @contextmanager
@@ -211,13 +211,14 @@ def _opened(asked: dict[str, Any]) -> Opened:
     return opened.precision, tag
 
 
-def _memory() -> Memory:
-    status = Path("/proc/self/status")
+def _memory(status: Path = Path("/proc/self/status")) -> Memory:
     if status.exists():
         kilobytes = {line.split()[0]: line.split()[1] for line in status.read_text().splitlines() if line[:2] == "Vm"}
         return Memory(int(kilobytes["VmRSS:"]) << 10, int(kilobytes["VmHWM:"]) << 10)
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # Windows
+        return Memory(None, None)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << (0 if sys.platform == "darwin" else 10)
     return Memory(most, most)
 

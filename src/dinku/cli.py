@@ -656,11 +656,14 @@ def bench(
     title = f"{corpus} {data.split}, {len(texts)} sentences, {told['threads']} threads"
     table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
     print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
+    if any(m["resident_bytes"] is None for m in told["models"]):
+        print("memory can't be measured on this system: it has neither /proc nor getrusage")
     return None
 
 
 def _megabytes(document: dict[str, Any]) -> str:
-    return f"{document['resident_bytes'] / 1e6:.0f}"
+    resident = document["resident_bytes"]
+    return "not measured" if resident is None else f"{resident / 1e6:.0f}"
 
 
 def _with_interval(document: dict[str, Any], name: str) -> str:
