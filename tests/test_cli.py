@@ -902,22 +902,6 @@ def test_without_a_command_it_is_help(dinku: Command) -> None:
         assert out.startswith(" ".join(["Usage: dinku", *command, "[OPTIONS] COMMAND"]))
 
 
-def test_threads_wait_briefly_unless_told_otherwise(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    for given, expected in (
-        ({}, ["2000", None]),
-        ({"GOMP_SPINCOUNT": "7"}, ["7", None]),
-        ({"OMP_WAIT_POLICY": "active"}, [None, "active"]),
-    ):
-        for name in names:
-            monkeypatch.setenv(name, "")  # so that it's put back in the end
-            monkeypatch.delenv(name)
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
-        dinku("--version")
-        assert [os.environ.get(name) for name in names] == expected
-
-
 def test_help_and_version(dinku: Command) -> None:
     status, out, _ = dinku("--help")
     assert status == 0

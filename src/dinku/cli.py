@@ -84,7 +84,6 @@ def main() -> None:
     """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
     arguments = [a for a in sys.argv[1:] if a != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    _wait_briefly()
     if isinstance(sys.stdout, io.TextIOWrapper):  # what it can't encode is escaped
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -115,16 +114,6 @@ def main() -> None:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         status = _failed(f"{reason}; run it with --debug to see where", 1)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _wait_briefly() -> None:
-    """Let threads of torch that wait for each other yield the core soon, where nobody said otherwise.
-
-    GNU OpenMP spins for milliseconds. Where another program keeps a core busy, what is spun for isn't even running, and training
-    on two cores took over twenty times as long, not twice. It is read when torch is first imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 
 def _failed(message: str, status: int) -> int:
