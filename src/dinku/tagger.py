@@ -163,6 +163,13 @@ class Tagger:
         """Write the tokenizer alone, which cuts and pads nothing."""
         uncut(self.tokenizer.backend_tokenizer)
         self.tokenizer.save_pretrained(folder)
+        path = folder / "tokenizer_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # transformers 5 writes a name that 4 doesn't know
+        words = self.tokenizer.backend_tokenizer.pre_tokenizer
+        if isinstance(words, pre_tokenizers.ByteLevel):  # which transformers 4 takes from here, not from tokenizer.json
+            settings["add_prefix_space"] = words.add_prefix_space
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
