@@ -55,6 +55,7 @@ ORDER = (
         "matching",
         "convert",
         "int8",
+        "javascript",
         "export",
         "methods",
         "recipe",

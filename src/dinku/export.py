@@ -8,14 +8,17 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
-from dinku import bundle, convert, importance, int8, predict, surgery
+import numpy as np
+from tokenizers import Tokenizer
+
+from dinku import bundle, convert, importance, int8, javascript, predict, surgery
 from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.corpus import Corpus
 from dinku.encode import Batch
@@ -117,7 +120,7 @@ def export(
         engine = bundle.engine(model, runtime, precision, threads)
         found = reference.gate(engine, precision, tolerance=tolerance)
         del engine
-        _describe(tagger, part, precision)
+        _describe(tagger, part, precision, corpus)
         listed = {path.relative_to(part).as_posix(): path for path in sorted(part.rglob("*")) if path.is_file()}
         manifest = Manifest(
             runtime=runtime,
@@ -261,8 +264,11 @@ def measure(
     return found
 
 
-def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
-    """Config and tokenizer, as transformers and transformers.js read them."""
+def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) -> None:
+    """Config and tokenizer, as transformers and transformers.js read them.
+
+    Raises `DinkuError`, of status 1, where the tokenizer so written gives other subwords on a sentence of ``corpus``.
+    """
     from dinku.tagger import quietly
 
     with quietly():
@@ -275,6 +281,16 @@ def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
     if precision in _DTYPES:
         config["transformers.js_config"] = {"dtype": _DTYPES[precision]}
     _write(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    path = part / "tokenizer.json"
+    own = json.loads(path.read_text(encoding="utf-8"))
+    readable = javascript.rewritten(own)
+    if readable != own:
+        _write(path, json.dumps(readable, indent=2, ensure_ascii=False))
+        words = [sentence.words for sentence in corpus]
+        other = replace(tagger.encoder, tokenizer=Tokenizer.from_file(str(path)))
+        if not all(map(np.array_equal, tagger.encoder.subwords(words), other.subwords(words))):
+            problem = "its tokenizer, written as transformers.js reads it, gives other subwords"
+            raise DinkuError(problem, where=tagger.name, remedy="nothing was written; report this tokenizer", status=1)
 
 
 def _called(corpus: Corpus) -> str:
