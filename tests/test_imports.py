@@ -28,6 +28,8 @@ FREE = (
         "npz",
         "spans",
         "corpus",
+        "languages",
+        "learned",
         "words",
         "text",
         "sample",

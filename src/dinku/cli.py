@@ -19,7 +19,7 @@ from dinku.errors import DinkuError
 from dinku.terminal import duration, print_json, table, watching
 
 if TYPE_CHECKING:
-    from dinku.corpus import Sentence
+    from dinku.corpus import Corpus, Sentence
     from dinku.encode import Encoder
     from dinku.export import About
     from dinku.lines import Source
@@ -418,7 +418,9 @@ def evaluate(
     """Span F1 of a tagger on a corpus."""
     from dinku import damage, reader, sources
     from dinku.corpus import Sentence, write
+    from dinku.errors import number
     from dinku.files import written
+    from dinku.learned import seen
     from dinku.perturb import Perturbation, unseen_names
     from dinku.predict import counted
     from dinku.score import document
@@ -450,9 +452,13 @@ def evaluate(
     with watching() as report:
         found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
     counts = counted(data, found)
+    if shared := sum(seen(data, getattr(tagger, "learned", frozenset()))):
+        _warn([f"{model} learned from {shared:,} of the {number(len(data), 'sentence')} of {data.name} {data.split}"])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
     told = document(counts)
+    if shared:
+        told["learned_from"] = shared
     if detail:
         told["detail"] = damage.detail(data, found, train)
     if against:
@@ -606,8 +612,8 @@ def serve(
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
-    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="fp32, int8, or bf16 (openvino).")] = "fp32",
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default) or openvino.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 (the default), int8, or bf16 (openvino).")] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -630,18 +636,27 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle that tags without torch, once it is shown to be the same tagger."""
+    """Write a bundle that tags without torch, once it is shown to be the same tagger; a bundle, or a tagger that is quantized
+    for torch, is copied as it is."""
     from dinku import export as exporting
     from dinku import sources
     from dinku.measure import disk_bytes, download_bytes
+    from dinku.models import model_folder
     from dinku.tagger import Tagger
 
+    if exporting.finished(model_folder(model)):
+        given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+        given |= {"licence": licence or None, "trained-on": trained_on}
+        return _copied(model, out, {name: value for name, value in given.items() if value is not None}, as_json)
+    runtime, precision = runtime or "onnxruntime", precision or "fp32"
     compared = sources.load(corpus or "sample:all", "dev")
-    if compared.split != "dev":
-        problem = f"is the {compared.split} split, and bundles are compared on dev"
-        raise DinkuError(problem, where=str(corpus), remedy="name a folder with dev and test")
-    test = sources.load(corpus, "test") if corpus and "test" in sources.splits(corpus) else None
+    test = _tested(corpus, compared.split, precision)
     tagger, about = Tagger.load(model), _about(model, trained_on, licence)
+    if test:
+        exporting.unseen(test, tagger.learned, where=f"{corpus} test")
+    if precision == "int8" and not corpus:
+        told = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
+        _warn([f"{told}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
     with watching() as report:
         made = exporting.export(
             tagger,
@@ -656,7 +671,7 @@ def export(
             progress=report,
         )
         if test:
-            exporting.measure(made, test, about, progress=lambda n, of: report("tagging", n, of))
+            exporting.measure(made, test, about, known=tagger.learned, progress=partial(report, "tagging"))
         report("compressing", 0, 0)
         sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
     gate, int8 = made.manifest.gate, made.manifest.quantization
@@ -670,6 +685,45 @@ def export(
     )
     if int8:
         print(int8.told)
+    return None
+
+
+def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
+    """The test split that a bundle's card gives F1 on; none where the corpus has none.
+
+    Raises `DinkuError` where one file would be compared on, calibrated on and tested on at once.
+    """
+    from dinku import sources
+
+    if not corpus:
+        return None
+    remedy = "name a folder with train, dev and test (train.txt, dev.txt, test.txt)"
+    if compared != "dev":
+        problem = f"is the {compared} split, and bundles are compared on dev"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    splits = sources.splits(corpus)
+    if "dev" not in splits:  # a file whose name names no split is whatever split is asked for
+        problem = "is one file, which can't be calibration, dev and test at once"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    if precision == "int8" and "train" not in splits:
+        problem = "has no train split, whose sentences int8 is calibrated on"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    return sources.load(corpus, "test") if "test" in splits else None
+
+
+def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
+    """Copy out what is a bundle, or quantized for torch, already."""
+    from dinku import export as exporting
+    from dinku.measure import disk_bytes, download_bytes
+
+    made = exporting.copied(model, out, given)
+    sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
+    if as_json:
+        return print_json({"tagger" if made["runtime"] == "torch" else "bundle": str(out), **made, **sizes})
+    print(
+        f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
+        f"Copied from {model}, which is {made['precision']} for {made['runtime']} already; its files are the same"
+    )
     return None
 
 

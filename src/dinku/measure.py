@@ -19,6 +19,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from dinku import learned
 from dinku.corpus import Sentence
 from dinku.encode import Encoder
 from dinku.errors import DinkuError
@@ -35,7 +36,7 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def disk_bytes(folder: Path) -> int:
-    """Bytes of all files of a model folder, its weights in one format: those that are read."""
+    """Bytes of all files of a model folder that are the model, its weights in one format: those that are read."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
@@ -52,7 +53,7 @@ def download_bytes(folder: Path, *, level: int = 9) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_spare(path))
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_spare(path) and path.name != learned.FILE)
 
 
 def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dinku import learned
 from dinku.digests import of_file
 from dinku.errors import DinkuError, reason
 from dinku.sources import home, offline
@@ -53,7 +54,7 @@ def model_folder(name: str | os.PathLike[str]) -> Path:
 
     try:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
-        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, "bundle.json"]))
+        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, learned.FILE, "bundle.json"]))
         if (folder / "bundle.json").is_file():
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder

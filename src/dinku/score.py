@@ -122,6 +122,10 @@ class Counts:
         """The sentences in one language."""
         return self._rows(np.array([name == language for name in self.languages], bool))
 
+    def at(self, chosen: Sequence[int]) -> Counts:
+        """The sentences of these numbers."""
+        return self._rows(np.array(chosen, np.int64))
+
     def only_labels(self, labels: Iterable[str]) -> Counts:
         """The spans of these labels."""
         kept = [i for i, label in enumerate(self.labels) if label in set(labels)]

@@ -23,7 +23,7 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import measure, packing, predict, quantized, surgery
+from dinku import learned, measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
@@ -45,7 +45,8 @@ class Tagger:
     masked-LM head that it was trained with.
 
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
-    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them.
+    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
+    the fingerprints of the sentences that it was trained on by `dinku.learned`, as far as they are known.
     """
 
     model: Any
@@ -53,6 +54,7 @@ class Tagger:
     tags: tuple[str, ...]
     label_on: LabelOn = "first"
     sparse: tuple[str, ...] = ()
+    learned: frozenset[int] = frozenset()
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -157,6 +159,7 @@ class Tagger:
             except SafetensorError as error:  # which is how a full disk shows
                 raise OSError(str(error)) from error
             self.save_tokenizer(part)
+            learned.save(part, self.learned)
         return target
 
     def save_tokenizer(self, folder: Path) -> None:
@@ -215,6 +218,7 @@ class Tagger:
             tags,
             label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
             sparse=tuple(getattr(config, "dinku_sparse", ())),
+            learned=learned.load(folder),
         )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
+from dinku.learned import fingerprints
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Supervised, Work
 from dinku.shape import Shape
 
@@ -93,6 +94,7 @@ class Distil(Supervised, Matched):
         if not self.epochs:
             return student
         sentences = [s.words for c in corpora for s in c]
+        student = replace(student, learned=student.learned | tagger.learned | fingerprints(sentences))
         gold += _unlabelled(sentences[len(corpus) :])
         windows = self.reader(student, tagger).windows(sentences)
         taught = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from dinku.errors import DinkuError
+from dinku.learned import fingerprints
 from dinku.method import Data, Need, Supervised, Work
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
@@ -64,6 +65,7 @@ class FineTune(Supervised):
             )
         if not self.epochs:
             return trained
+        trained = replace(trained, learned=trained.learned | fingerprints(s.words for s in corpus))
         windows = trained.windows_of(self.window).windows([s.words for s in corpus])
         labels = corpus.numbered(method.tags)
 
