@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.terminal import duration, print_json, table, watching
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def demo(
         for name, f1 in done.f1.items()
     ]
     titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
-    table(titles, rows, title=f"{done.sentences} test sentences (sample)")
+    table(titles, rows, title=f"{plural(done.sentences, 'test sentence')} (sample)")
     print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     print(f"A bundle to play with:  echo 'Amina Bello ta isa Kano .' | dinku predict {done.bundle}")
@@ -221,7 +221,8 @@ def data_fetch(
     if as_json:
         return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
     new = sum(f.state == "fetched" for f in found)
-    print(f"{new} files fetched, {len(found) - new} were there; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
+    there = plural(len(found) - new, "was there", "were there")
+    print(f"{plural(new, 'file')} fetched, {there}; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
     return None
 
 
@@ -316,13 +317,13 @@ def _encoder(model: str) -> Encoder:
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
     """What is odd in an audited corpus, in words, a line each."""
     said = {
-        "orphan_tags": "tags I-X continue nothing",
-        "invisible": "words hold an invisible character",
-        "not_nfc": "words aren't in Unicode's NFC",
-        "duplicates": "sentences stood before",
-        "also_in_train": "sentences also stand in train",
-        "bom": "files begin with a byte-order mark",
-        "empty_tokens": "lines have no token and end a sentence",
+        "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
+        "invisible": ("word holds an invisible character", "words hold an invisible character"),
+        "not_nfc": ("word isn't in Unicode's NFC", "words aren't in Unicode's NFC"),
+        "duplicates": ("sentence stood before", "sentences stood before"),
+        "also_in_train": ("sentence also stands in train", "sentences also stand in train"),
+        "bom": ("file begins with a byte-order mark", "files begin with a byte-order mark"),
+        "empty_tokens": ("line has no token and ends a sentence", "lines have no token and end a sentence"),
     }
     for split, parts in found.items():
         for language, part in parts.items():
@@ -334,14 +335,14 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
             for name, what in said.items():
                 if part[name]:
                     at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
-                    yield f"{place}: {part[name]:,} {what}{at}"
+                    yield f"{place}: {plural(part[name], *what)}{at}"
     everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
     for language in sorted({language for parts in found.values() for language in parts}):
         own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}
         for label in sorted(everywhere) if len(own) > 1 else ():
             if 0 < (n := sum(label in labels for labels in own.values())) < len(own):
                 lacks = ", ".join(split for split, labels in own.items() if label not in labels)
-                yield f"{language}: {label} is in {n} of {len(own)} splits; {lacks} lacks it"
+                yield f"{language}: {label} is in {n} of {plural(len(own), 'split')}; {lacks} lacks it"
 
 
 @app.command()
@@ -365,10 +366,10 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
     stored = found.get("scheme") or found.get("precision", "float32")
     table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
-    nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
+    nonzero = "" if found["nonzero"] is None else f", {plural(found['nonzero'], 'parameter')} not zero"
     print(
-        f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {found['subwords']} subwords; "
+        f"{plural(found['layers'], 'layer')}, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
+        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], 'subword')}; "
         f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
@@ -418,7 +419,6 @@ def evaluate(
     """Span F1 of a tagger on a corpus."""
     from dinku import damage, reader, sources
     from dinku.corpus import Sentence, write
-    from dinku.errors import number
     from dinku.files import written
     from dinku.learned import seen
     from dinku.perturb import Perturbation, unseen_names
@@ -453,7 +453,7 @@ def evaluate(
         found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
     counts = counted(data, found)
     if shared := sum(seen(data, getattr(tagger, "learned", frozenset()))):
-        _warn([f"{model} learned from {shared:,} of the {number(len(data), 'sentence')} of {data.name} {data.split}"])
+        _warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
     told = document(counts)
@@ -566,7 +566,7 @@ def bench(
         [m["model"], m["precision"], *(_with_interval(m, name) for name in names), str(m["best_batch"]), _megabytes(m)]
         for m in told["models"]
     ]
-    title = f"{corpus} {data.split}, {len(texts)} sentences, {told['threads']} threads"
+    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(told['threads'], 'thread')}"
     table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
     print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
     return None
@@ -787,7 +787,6 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
-    from dinku.errors import number
     from dinku.plan import GPU_RATE
     from dinku.plan import plan as planned
 
@@ -801,10 +800,10 @@ def plan(
     ]
     table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
     print(
-        f"{number(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
-        f"{number(document['trainings'], 'training')} "
+        f"{plural(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
+        f"{plural(document['trainings'], 'training')} "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
-        f"{number(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
+        f"{plural(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
         f"({document['estimate']}), or {duration(3600 * document['gpu_hours'])} of a GPU that makes {GPU_RATE:.0e} "
         "multiply-adds a second, which is assumed."
     )
@@ -839,7 +838,6 @@ def run(
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
     from dinku import cluster
-    from dinku.errors import number
     from dinku.processes import run as run_together
     from dinku.results import documents
     from dinku.study import MAX_THREADS
@@ -869,7 +867,7 @@ def run(
     if as_json:
         return print_json(documents(rows))
     command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
-    print(f"{number(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
+    print(f"{plural(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
     return None
 
 
@@ -953,7 +951,6 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
-    from dinku.errors import number
     from dinku.results import Results
 
     places = results or [Path("results")]
@@ -989,7 +986,7 @@ def results_(
     if as_json:
         return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
-        return print(f"{len(shown)} rows in {' and '.join(str(path) for path in (csv, parquet) if path)}")
+        return print(f"{plural(len(shown), 'row')} in {' and '.join(str(path) for path in (csv, parquet) if path)}")
     there = query.columns(shown)
     head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
@@ -997,11 +994,11 @@ def results_(
     if found:
         plain = {*names, "rows"} if by else set(head)
         told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
-        title = f"{number(len(shown), 'row')} of {', '.join(folders)}"
+        title = f"{plural(len(shown), 'row')} of {', '.join(folders)}"
         lead = len(names) or sum(name in _NAMING for name in head)
         table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
-        print(f"none of {number(len(rows), 'row')} meets --where")
+        print(f"none of {plural(len(rows), 'row')} meets --where")
     for failure in failures:
         print(f"failed ×{failure.attempts}: {failure.told}")
     return None
@@ -1010,7 +1007,6 @@ def results_(
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
     from dinku import query
-    from dinku.errors import number
     from dinku.results import Results
     from dinku.study import Study
 
@@ -1027,8 +1023,8 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
             _warn([f"{kept}: is another study of that name, and is kept"])
         new[name], lost = query.merge(folders[name], targets[name])
         if lost:
-            _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
-    return print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
+            _warn([f"{plural(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
+    return print_json(new) if as_json else print(f"{plural(sum(new.values()), 'row')} added to {into}")
 
 
 _NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
@@ -1136,8 +1132,9 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
     table(["", "precision", "recall", "F1", "spans"], cells, title=title)
     print(
-        f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
-        + (f"; {absent['dropped']:,} spans found of labels that gold lacks" if absent else "")
+        f"{plural(document['words'], 'word')}, {plural(document['sentences'], 'sentence')}; "
+        "types and languages in the default reading"
+        + (f"; {plural(absent['dropped'], 'span')} found of labels that gold lacks" if absent else "")
     )
     _damage(document)
     return None
@@ -1150,7 +1147,7 @@ def _damage(document: dict[str, Any]) -> None:
         print(f"spans: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
         if "new_names" in detail:
             f1 = (detail[name] for name in ("known_names", "new_names"))
-            told, new = (f"{100 * s['f1']:.1f} ({s['support']:,} spans)" for s in f1)
+            told, new = (f"{100 * s['f1']:.1f} ({plural(s['support'], 'span')})" for s in f1)
             print(f"F1 on names that train has {told}, on those that it hasn't {new}")
     if against := document.get("against"):
         rows = [

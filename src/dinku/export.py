@@ -22,7 +22,7 @@ from dinku import bundle, convert, importance, int8, javascript, learned, predic
 from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.corpus import Corpus
 from dinku.encode import Batch
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
 from dinku.languages import is_code
 from dinku.measure import available_threads, interleaved
@@ -344,7 +344,7 @@ def unseen(corpus: Corpus, known: frozenset[int], *, where: str) -> None:
     """Raise `DinkuError` where a tagger learned from half of the sentences of a test, or more."""
     shared = sum(learned.seen(corpus, known))
     if 2 * shared >= len(corpus):
-        problem = f"the tagger learned from {shared:,} of the {number(len(corpus), 'sentence')} of the test split"
+        problem = f"the tagger learned from {shared:,} of the {plural(len(corpus), 'sentence')} of the test split"
         raise DinkuError(problem, where=where, remedy="name a corpus with a test split that it hasn't seen")
 
 
@@ -430,9 +430,8 @@ def card(
     out += ["## Use", "", *_use(manifest, unread), ""]
     gate = manifest.gate
     out += ["## Compared with the tagger it was made from", ""]
-    out += [
-        f"{100 * gate['equal']:.2f} % of the tags of {gate['words']:,} words ({gate['corpus']} {gate['split']}) are equal."
-    ]
+    words = f"{plural(gate['words'], 'word')} ({gate['corpus']} {gate['split']})"
+    out += [f"{100 * gate['equal']:.2f} % of the tags of {words} are equal."]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
     out += [f"what shares its batch moves a logit by up to {gate['batch']:.2g}.", ""]
     if manifest.precision == "bf16" and not any("bfloat16" in name for name in gate["executed"]):
@@ -457,7 +456,7 @@ def _f1(measured: Measured | None) -> list[str]:
     """The table of F1, and of what it was measured on."""
     if measured is None:
         return ["Not measured."]
-    of = f"{measured.corpus} {measured.split}, {number(len(measured.counts), 'sentence')}"
+    of = f"{measured.corpus} {measured.split}, {plural(len(measured.counts), 'sentence')}"
     if _PART.search(measured.corpus):
         of += "; **a part of them, not the whole split**"
     if measured.corpus.startswith("sample:"):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch, Encoder, Window, buckets
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.score import Counts, count
 from dinku.spans import Span, spans
 from dinku.words import words
@@ -98,7 +98,7 @@ def tag(
     scores = [np.ones(len(s.words), np.float32) for s in sentences]
     for window, logits in answers(engine, encoder, sentences, **options):
         if logits.shape[1] != len(tags):
-            problem = f"answers with {logits.shape[1]} logits a word, and has {len(tags)} tags"
+            problem = f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(tags), 'tag')}"
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
         best[window.sentence][window.words] = logits.argmax(-1)
         scores[window.sentence][window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)

@@ -12,7 +12,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import ratio, title, trained_on
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import written
 from dinku.methods import outdated
 from dinku.results import Results, Row
@@ -72,7 +72,7 @@ def check_alike(folders: Sequence[Results]) -> None:
     """Raise `DinkuError`, of status 1, where two folders hold different counts of one fact: one isn't what its address says."""
     if conflicts := merged(folders).conflicts:
         row, first, second = conflicts[0]
-        problem = f"{number(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
+        problem = f"{plural(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
         raise DinkuError(
             problem, where=str(first), remedy="measure them again in one place, or leave one out", status=1
         )

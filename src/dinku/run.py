@@ -27,7 +27,7 @@ from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
 from dinku.damage import known
 from dinku.encode import Encoder
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import told, written
 from dinku.method import Data, Method, Trained, Work
 from dinku.methods import to_json
@@ -363,7 +363,7 @@ class Runner:
             prepared = waiting.popleft()
             if self.failed([prepared]):
                 continue
-            self.report(f"{self.study.name}: {number(len(waiting) + 1, 'recipe')} to go, {prepared.title}", 0, 0)
+            self.report(f"{self.study.name}: {plural(len(waiting) + 1, 'recipe')} to go, {prepared.title}", 0, 0)
             with suppress(Failed):
                 if not self.finish(prepared, wait=passed > len(waiting)):
                     passed += 1
@@ -406,8 +406,8 @@ class Runner:
             told = "; ".join(f.told for f in failed[:3])
             told += f"; and {len(failed) - 3} more" * (len(failed) > 3)
             steps, recipes = (
-                f"{len(failed)} step{'s' * (len(failed) > 1)}",
-                f"{left} recipe{'s lack' if left != 1 else ' lacks'}",
+                plural(len(failed), "step"),
+                plural(left, "recipe lacks", "recipes lack"),
             )
             problem = f"{steps} failed, and {recipes} rows ({told})"
             remedy = "see them with `dinku results`, and run again to try once more"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import written
 from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
@@ -229,15 +229,17 @@ def count(
     do, or where a tag isn't IOB2.
     """
     if len(gold) != len(predicted):
-        raise DinkuError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences")
+        raise DinkuError(
+            f"{plural(len(gold), 'gold sentence')}, {len(predicted):,} predicted", remedy="score the same sentences"
+        )
     if languages is not None and len(languages) != len(gold):
-        problem = f"{len(gold)} sentences, {len(languages)} languages"
+        problem = f"{plural(len(gold), 'sentence')}, {plural(len(languages), 'language')}"
         raise DinkuError(problem, remedy="give each sentence its language, or none")
     lengths = np.fromiter(map(len, gold), np.int64, len(gold))
     differ = np.flatnonzero(lengths != np.fromiter(map(len, predicted), np.int64, len(predicted)))
     if len(differ):
         at = int(differ[0])
-        problem = f"{len(gold[at])} gold tags, {len(predicted[at])} predicted"
+        problem = f"{plural(len(gold[at]), 'gold tag')}, {len(predicted[at]):,} predicted"
         raise DinkuError(problem, where=f"sentence {at + 1}", remedy="give every word one tag")
     kinds: dict[str, int] = {}
     codes = [_codes(tags, kinds) for tags in (gold, predicted)]
@@ -348,7 +350,7 @@ def align(gold: Corpus, predicted: Corpus) -> None:
             where = f"{predicted.name}: sentence {number}, word {at + 1}"
             raise DinkuError(problem, where=where, remedy="score predictions on the same words")
     if len(gold) != len(predicted):
-        problem = f"has {len(predicted)} sentences where {gold.name} has {len(gold)}"
+        problem = f"has {plural(len(predicted), 'sentence')} where {gold.name} has {len(gold)}"
         raise DinkuError(problem, where=predicted.name, remedy="score predictions on the same sentences")
 
 
@@ -639,7 +641,7 @@ def _check_draws(counts: Counts, draws: int, level: float, average: str) -> None
     if not len(counts):
         raise DinkuError("there is no sentence to draw from", where="bootstrap", remedy="score at least one")
     if draws < 1:
-        raise DinkuError(f"can't draw {draws} times", where="bootstrap", remedy="ask for at least one draw")
+        raise DinkuError(f"can't draw {plural(draws, 'time')}", where="bootstrap", remedy="ask for at least one draw")
     if not 0 < level < 1:
         raise DinkuError(f"level {level} isn't within 0…1", where="bootstrap", remedy="give 0.95 for 95 %")
     if average not in get_args(Average):

@@ -27,7 +27,7 @@ from dinku import learned, measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, padding_token, prefix_space, uncut, window_of
-from dinku.errors import DinkuError, reason
+from dinku.errors import DinkuError, plural, reason
 from dinku.files import written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
@@ -244,7 +244,7 @@ def _held(folder: Path) -> None:
     files, parameters = weight_files(folder), Shape.of_folder(folder).parameters
     there = sum(path.stat().st_size for path in files)
     if files and there < parameters:  # of which int8 takes the least, a byte each
-        problem = f"its weights can't be read: {there:,} bytes hold no {parameters:,} parameters"
+        problem = f"its weights can't be read: {plural(there, 'byte holds', 'bytes hold')} no {plural(parameters, 'parameter')}"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.learned import fingerprints
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Supervised, Work
 from dinku.shape import Shape
@@ -72,7 +72,7 @@ class Distil(Supervised, Matched):
             raise self._untagged()
         student = super().declare(shape)
         if student.tags not in (0, shape.tags):
-            problem = f"the student has {student.tags} tags, the teacher {shape.tags}"
+            problem = f"the student has {plural(student.tags, 'tag')}, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
         return student if not self.epochs and student.tags == shape.tags else self.trained(student, shape.tags)
