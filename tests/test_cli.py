@@ -932,9 +932,9 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     make("odd/train.txt", "a B-PER\nb I-LOC\n\na O\n\na O\n\n")
     make("odd/test.txt", "a O\n\n")
     status, out, _ = dinku("data", "check", "odd")
-    assert "odd train: 1 tags I-X continue nothing, first in sentence 1" in out
-    assert "odd train: 1 sentences stood before, first in sentence 3" in out
-    assert "odd test: 1 sentences also stand in train, first in sentence 1" in out
+    assert "odd train: 1 tag I-X continues nothing, first in sentence 1" in out
+    assert "odd train: 1 sentence stood before, first in sentence 3" in out
+    assert "odd test: 1 sentence also stands in train, first in sentence 1" in out
     assert "odd: LOC is in 1 of 2 splits; test lacks it" in out
     assert "odd test: there is no entity; every tag is O" in out
     assert "odd train: there is no entity" not in out
@@ -952,7 +952,7 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     make("both/one/test.txt", GOOD)
     make("both/two/test.txt", GOOD)
     status, out, _ = dinku("data", "check", "both")
-    assert "one test: 1 sentences also stand in train" in out
+    assert "one test: 1 sentence also stands in train" in out
     assert "one has no dev here" in out
     assert "two has no train and no dev here; whether its other splits repeat it can't be told" in out
     document = json.loads(dinku("data", "check", "both", "--json")[1])
@@ -990,7 +990,7 @@ def test_data_is_fetched_from_a_mirror(dinku: Command, monkeypatch: pytest.Monke
         status, _, err = dinku("data", "fetch", "masakhaner:hau")
         assert status == 2
         assert "dev.txt: is there, but isn't the file that was published; delete it, or fetch with --force" in err
-        assert "1 files fetched" in dinku("data", "fetch", "masakhaner:hau", "--force")[1]
+        assert "1 file fetched" in dinku("data", "fetch", "masakhaner:hau", "--force")[1]
         server.ways = ["404"]
         make(f"fresh/corpora/masakhane-ner/{paths[1]}", "mine")
         status, out, err = dinku("data", "fetch", "masakhaner:hau", "--force")
@@ -1007,22 +1007,6 @@ def test_without_a_command_it_is_help(dinku: Command) -> None:
         assert (status, err) == (0, "")
         assert out == dinku(*command, "--help")[1]
         assert out.startswith(" ".join(["Usage: dinku", *command, "[OPTIONS] COMMAND"]))
-
-
-def test_threads_wait_briefly_unless_told_otherwise(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    for given, expected in (
-        ({}, ["2000", None]),
-        ({"GOMP_SPINCOUNT": "7"}, ["7", None]),
-        ({"OMP_WAIT_POLICY": "active"}, [None, "active"]),
-    ):
-        for name in names:
-            monkeypatch.setenv(name, "")  # so that it's put back in the end
-            monkeypatch.delenv(name)
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
-        dinku("--version")
-        assert [os.environ.get(name) for name in names] == expected
 
 
 def test_help_and_version(dinku: Command) -> None:

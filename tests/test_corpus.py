@@ -247,7 +247,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_a_sentence_has_one_tag_a_word() -> None:
     with pytest.raises(DinkuError) as error:
         Sentence(("a", "b"), ("O",))
-    assert str(error.value) == "a sentence of 2 words has 1 tags; give one tag a word"
+    assert str(error.value) == "a sentence of 2 words has 1 tag; give one tag a word"
 
 
 IO = "Ade I-PER\nEko I-LOC\nbe O\n\nEko I-LOC\nAde I-PER\nBello I-PER\n"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,20 @@ import onnxruntime
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import bundle, cli, convert, export, reader
+from dinku import bundle, cli, convert, export, learned, reader
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, write
+from dinku.corpus import Corpus, Sentence, write
 from dinku.errors import DinkuError
 from dinku.export import About, Measured
 from dinku.measure import disk_bytes
+from dinku.method import Data, Work
+from dinku.methods.dynamic import QuantizeDynamic
 from dinku.score import LEARN_MORE, count
+from dinku.store import Store
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -406,15 +411,74 @@ def _card(name: str, corpus: Corpus, folder: Path) -> tuple[dict, str]:  # type:
 
 def test_the_card_gives_the_worst_language_first(bundles: dict[tuple[str, str], Path], corpus: Corpus) -> None:
     header, body = _card("masakhaner:hau", corpus, bundles["onnxruntime", "fp32"])
-    assert header["language"] == ["one", "two"]
+    assert "language" not in header  # they are no codes of languages
     assert header["license"] == "cc-by-nc-4.0"
     assert header["pipeline_tag"] == "token-classification"
-    assert header["datasets"] == ["masakhaner:hau"]
+    assert header["datasets"] == ["masakhane/masakhaner"]  # its name on the Hub
+    assert "Learned from: masakhaner:hau" in body
     assert "token-classification" in header["tags"]
     assert body.index("| one | 0.00 |") < body.index("| two | 100.00 |") < body.index("| mean of languages | 50.00 |")
     assert "masakhaner:hau test, 160 sentences.\n" in body
     assert '"FineTune"' in body
     assert "CC BY-NC 4.0" in body
+
+
+def test_the_metadata_is_what_the_hub_takes(bundles: dict[tuple[str, str], Path], corpus: Corpus) -> None:
+    named = {"one": "hau", "two": "mine"}
+    there = Corpus("", "test", tuple(Sentence(s.words, s.tags, named[s.language]) for s in corpus))
+    counts = count([s.tags or () for s in there], [s.tags or () for s in there], [s.language for s in there])
+    opened = Bundle.open(str(bundles["onnxruntime", "fp32"]))
+    about = About(name="mine", data=("masakhaner2:hau", "sample:hau", "mine"), data_licence="no such licence")
+    text = export.card(opened.manifest, opened.tags, about, Measured("masakhaner2:hau", "test", counts))
+    data = ModelCard(text).data  # which reads a model-index by the Hub's own rules
+    assert (data.language, data.license, data.datasets) == (["hau"], "other", ["masakhane/masakhaner2"])
+    found = [
+        (r.dataset_type, r.dataset_config, r.dataset_split, r.metric_type, r.metric_value) for r in data.eval_results
+    ]
+    assert found == [("masakhane/masakhaner2", lang, "test", "f1", 1.0) for lang in ("hau", "mine")]
+    assert {(r.task_type, r.dataset_name) for r in data.eval_results} == {
+        ("token-classification", "masakhane/masakhaner2")
+    }
+    for name in ("masakhaner2:hau (10 of 90)", "mine", "sample:hau"):  # neither a whole test, nor one of the Hub's
+        text = export.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+        assert ModelCard(text).data.eval_results is None
+
+
+def test_the_card_tells_what_was_tested_on_and_learned_from(
+    bundles: dict[tuple[str, str], Path], corpus: Corpus
+) -> None:
+    opened = Bundle.open(str(bundles["onnxruntime", "fp32"]))
+    tags = [s.tags or () for s in corpus]
+    known = [i < 40 for i in range(len(corpus))]  # the first forty are right, and no other is
+    found = [t if k else ("O",) * len(t) for t, k in zip(tags, known, strict=True)]
+    counts = count(tags, found, [s.language for s in corpus])
+
+    def told(seen: list[bool] | None) -> str:
+        return export.card(opened.manifest, opened.tags, About(), Measured("mine", "test", counts, seen))
+
+    assert "**The tagger learned from 40 of them.** Over the other 120 in all micro-F1 is 0.00, where it is" in told(
+        known
+    )
+    assert "The tagger learned from none of them." in told([False] * len(corpus))
+    assert "What the tagger learned from isn't recorded" in told(None)
+    learnt = learned.fingerprints(s.words for s in corpus.sentences[:80])
+    with pytest.raises(
+        DinkuError, match=r"mine test: the tagger learned from \d+ of the 160 sentences of the test split"
+    ):
+        export.unseen(corpus, learnt, where="mine test")
+    export.unseen(tiny_corpus(160, seed=99), learned.fingerprints([("never",)]), where="")
+
+
+def test_the_card_says_how_offsets_count_and_what_javascript_reads(
+    bundles: dict[tuple[str, str], Path], tagger: Tagger
+) -> None:
+    card = (bundles["onnxruntime", "fp32"] / "README.md").read_text()
+    assert "Offsets count Unicode code points" in card
+    assert "transformers.js reads this folder, too." in card
+    assert "transformers.js" not in (bundles["openvino", "fp32"] / "README.md").read_text()
+    manifest = Bundle.open(str(bundles["onnxruntime", "fp32"])).manifest
+    odd = export.card(manifest, tagger.tags, About(), unread=["WordLevel (model)"])
+    assert "transformers.js doesn't read its tokenizer as dinku does: WordLevel (model)." in odd
 
 
 def test_a_part_or_a_sample_is_never_shown_as_the_whole(bundles: dict[tuple[str, str], Path], corpus: Corpus) -> None:
@@ -462,7 +526,7 @@ def test_the_command(
     monkeypatch.chdir(tmp_path)
     assert _run(asked, monkeypatch) == 0
     header = yaml.safe_load(Path("told/README.md").read_text().split("---\n")[1])
-    assert (header["license"], header["datasets"]) == ("cc-by-nc-4.0", ["masakhaner:hau"])
+    assert (header["license"], header["datasets"]) == ("cc-by-nc-4.0", ["masakhane/masakhaner"])
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
     assert _run(["inspect", "../told"], monkeypatch) == 0
@@ -496,3 +560,71 @@ def test_a_tagger_that_finds_nothing_is_refused(tagger: Tagger, corpus: Corpus, 
     assert not export.export(mute, tmp_path / "bundle", corpus, threads=1, silent=True).evaluate(corpus).scores().f1
     untagged = corpus.without_tags()  # nobody knows what there is to find
     export.export(mute, tmp_path / "other", untagged, threads=1)
+
+
+def test_one_file_is_never_calibration_dev_and_test_at_once(
+    tagger: Tagger, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tagger.save(tmp_path / "tagger"))
+    write(corpus, tmp_path / "mine.conll")
+    write(corpus, tmp_path / "dev.txt")
+    asked = ["export", folder, str(tmp_path / "out"), "--corpus"]
+    assert _run([*asked, str(tmp_path / "mine.conll")], monkeypatch) == 2
+    assert "mine.conll: is one file, which can't be calibration, dev and test at once" in capsys.readouterr().err
+    assert _run([*asked, str(tmp_path / "dev.txt"), "--precision", "int8"], monkeypatch) == 2
+    assert "dev.txt: has no train split, whose sentences int8 is calibrated on" in capsys.readouterr().err
+    learnt = replace(tagger, learned=learned.fingerprints(s.words for s in corpus)).save(tmp_path / "learnt")
+    for split in ("train", "dev", "test"):
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        write(corpus, tmp_path / "corpus" / f"{split}.txt")
+    asked = ["export", str(learnt), str(tmp_path / "out"), "--corpus", str(tmp_path / "corpus")]
+    assert _run(asked, monkeypatch) == 2
+    assert "learned from 160 of the 160 sentences of the test split; name a corpus" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert _run(["evaluate", str(learnt), "--corpus", str(tmp_path / "corpus"), "--json"], monkeypatch) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["learned_from"] == 160
+    assert "learned from 160 of the 160 sentences" in shown.err
+
+
+def test_int8_without_a_corpus_is_told_before_the_work(
+    tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(export, "export", lambda *_, **__: pytest.fail("it was told too late"))
+    folder = str(tagger.save(tmp_path / "tagger"))
+    with pytest.raises(pytest.fail.Exception):
+        _run(["export", folder, str(tmp_path / "out"), "--precision", "int8"], monkeypatch)
+    assert "warning: without --corpus int8 is calibrated and compared on generated sentences" in capsys.readouterr().err
+
+
+def test_what_is_in_int8_already_is_copied_as_it_is(
+    bundles: dict[tuple[str, str], Path],
+    tagger: Tagger,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store, address = Store(home / "store"), "ab" * 32
+    Bundle.open(str(bundles["onnxruntime", "int8"])).save(store.begin(address))
+    store.finish(address, {"step": {}, "before": ""})
+    assert _run(["export", address[:8], str(tmp_path / "out"), "--precision", "int8", "--json"], monkeypatch) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["bundle"], told["runtime"], told["precision"]) == (str(tmp_path / "out"), "onnxruntime", "int8")
+    assert _files(tmp_path / "out") == _files(bundles["onnxruntime", "int8"])
+    Bundle.open(str(tmp_path / "out"))
+    for option, value in (("runtime", "openvino"), ("precision", "fp32"), ("corpus", "sample:hau"), ("licence", "MIT")):
+        assert _run(["export", address[:8], str(tmp_path / "other"), f"--{option}", value], monkeypatch) == 2
+        assert (
+            f"is int8 for onnxruntime already, and is copied as it is; leave --{option} out" in capsys.readouterr().err
+        )
+    quantized = QuantizeDynamic().apply(tagger, Data(), Work()).save(tmp_path / "quantized")
+    assert _run(["export", str(quantized), str(tmp_path / "copied"), "--json"], monkeypatch) == 0
+    assert json.loads(capsys.readouterr().out)["runtime"] == "torch"
+    assert _files(tmp_path / "copied") == _files(quantized)
+    assert _run(["export", str(quantized), str(tmp_path / "x"), "--runtime", "onnxruntime"], monkeypatch) == 2
+    assert not (tmp_path / "x").exists()
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

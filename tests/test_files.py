@@ -64,6 +64,23 @@ def test_a_pipe_is_not_waited_for_where_a_file_is_read(tmp_path: Path) -> None:
         content(tmp_path)
 
 
+def test_the_modes_of_what_is_written_follow_the_umask(tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom dinku.files import written, written_folder\n"
+        "os.umask(int(sys.argv[1], 8))\n"
+        "with written('file') as file: file.write(b'')\n"
+        "with written_folder('folder') as part:\n"
+        "    (part / 'inner').mkdir()\n"
+        "    os.close(os.open(part / 'inner' / 'private', os.O_CREAT | os.O_WRONLY, 0o600))\n"
+    )
+    for umask, file, folder in (("022", 0o644, 0o755), ("002", 0o664, 0o775), ("077", 0o600, 0o700)):
+        place = tmp_path / umask
+        place.mkdir()
+        subprocess.run([sys.executable, "-c", code, umask], cwd=place, check=True)
+        found = {path.relative_to(place).as_posix(): path.stat().st_mode & 0o777 for path in place.rglob("*")}
+        assert found == {"file": file, "folder": folder, "folder/inner": folder, "folder/inner/private": file}
+
+
 def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     with pytest.raises(ZeroDivisionError):

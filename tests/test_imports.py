@@ -28,6 +28,8 @@ FREE = (
         "npz",
         "spans",
         "corpus",
+        "languages",
+        "learned",
         "words",
         "text",
         "sample",
@@ -55,6 +57,7 @@ ORDER = (
         "matching",
         "convert",
         "int8",
+        "javascript",
         "export",
         "methods",
         "recipe",
@@ -227,3 +230,38 @@ def test_importing_dinku_is_light() -> None:
     code = f"import dinku.cli, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+# Prints what GNU OpenMP would read at the moment when torch is about to be imported, and imports no torch.
+_AS_TORCH_COMES = """
+import os, sys
+class Watch:
+    def find_spec(self, name, *rest):
+        if name == "torch":
+            print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
+            sys.stdout.flush()
+            os._exit(0)
+sys.meta_path.insert(0, Watch())
+"""
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "from dinku.tagger import Tagger",
+        "import dinku.train",
+        "import dinku; dinku.open(str(__import__('pathlib').Path(dinku.__file__).parent / 'house'))",
+        "from dinku.methods.finetune import word_loss; word_loss(None, {})",
+        "import sys; sys.argv[1:] = ['evaluate', 'dinku:house', '--corpus', 'sample:hau']; from dinku.cli import main; main()",
+    ],
+)
+def test_threads_wait_briefly_however_torch_is_reached(route: str) -> None:
+    bare = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    for given, expected in (
+        ({}, "2000 None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+        ({"OMP_WAIT_POLICY": "active"}, "None active"),
+    ):
+        command = [sys.executable, "-c", _AS_TORCH_COMES + route]
+        done = subprocess.run(command, env=bare | given, capture_output=True, text=True, check=True)
+        assert done.stdout == expected + "\n", done.stderr

@@ -245,12 +245,12 @@ def test_files_that_hold_no_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gold", "predicted", "languages", "message"),
     [
-        ([["O"]], [], None, "1 gold sentences, 0 predicted"),
-        ([["O"], ["O"]], [["O"], ["O", "O"]], None, "sentence 2: 1 gold tags, 2 predicted"),
+        ([["O"]], [], None, "1 gold sentence, 0 predicted"),
+        ([["O"], ["O"]], [["O"], ["O", "O"]], None, "sentence 2: 1 gold tag, 2 predicted"),
         ([["O"], ["B-PER"]], [["O"], ["E-PER"]], None, "sentence 2: 'E-PER' is no IOB2 tag"),
         ([["PER"]], [["O"]], None, "sentence 1: 'PER' is no IOB2 tag"),
         ([["B-"]], [["O"]], None, "sentence 1: 'B-' is no IOB2 tag"),
-        ([["O"]], [["O"]], ["hau", "yor"], "1 sentences, 2 languages"),
+        ([["O"]], [["O"]], ["hau", "yor"], "1 sentence, 2 languages"),
     ],
 )
 def test_what_count_refuses(gold: Tagged, predicted: Tagged, languages: list[str] | None, message: str) -> None:
@@ -269,7 +269,7 @@ def test_align() -> None:
         (corpus("pred", "a b", "c x e"), "pred: sentence 2, word 2: has 'x' where gold has 'd'"),
         (corpus("pred", "a b", "c d"), "pred: sentence 2, word 3: has the sentence's end where gold has 'e'"),
         (corpus("pred", "a b", "c d e f"), "pred: sentence 2, word 4: has 'f' where gold has the sentence's end"),
-        (corpus("pred", "a b"), "pred: has 1 sentences where gold has 2"),
+        (corpus("pred", "a b"), "pred: has 1 sentence where gold has 2"),
     ):
         with pytest.raises(DinkuError) as refused:
             align(gold, predicted)

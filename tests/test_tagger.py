@@ -239,6 +239,21 @@ def test_a_saved_tagger_opens_in_plain_transformers_and_tags_alike(family: str, 
     assert Tagger.load(bare.save(tmp_path / "encoder")).digest == bare.digest
 
 
+@pytest.mark.parametrize(("family", "tokenizer"), FAMILIES)
+def test_a_saved_tokenizer_is_named_as_transformers_4_and_5_know_it(
+    family: str, tokenizer: str, tmp_path: Path
+) -> None:
+    folder = tiny_tagger(family, tokenizer).save(tmp_path / "tagger")
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings.get("add_prefix_space") == (True if tokenizer == "bytes" else None)  # which transformers 4 asks for
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {path.stat().st_mode & 0o777}
+    digest = models.model_digest(folder)
+    path.write_text(path.read_text().replace("PreTrainedTokenizerFast", "TokenizersBackend"))  # as dinku wrote it once
+    assert models.model_digest(folder) == digest
+
+
 def test_what_no_weight_tells_enters_the_digest(tmp_path: Path) -> None:
     tagger = tiny_tagger()
     digests = {tagger.digest}

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import content, written
 from dinku.npz import arrays
 
@@ -43,7 +43,7 @@ class Answers:
         """
         names = sorted({tag for side in (self.gold, self.found) for tags in side for tag in tags})
         if len(names) > 256:
-            raise DinkuError(f"has {len(names)} different tags", where=str(path), remedy="give at most 256")
+            raise DinkuError(f"has {plural(len(names), 'different tag')}", where=str(path), remedy="give at most 256")
         number = {name: i for i, name in enumerate(names)}
         gold, found = (
             np.array([number[t] for tags in side for t in tags], np.uint8) for side in (self.gold, self.found)

@@ -26,7 +26,7 @@ from dinku import predict
 from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, Window, opened
-from dinku.errors import DinkuError, of_validation
+from dinku.errors import DinkuError, of_validation, plural
 from dinku.files import content, written_folder
 from dinku.measure import available_threads, numerics
 from dinku.models import iob2_tags, model_folder
@@ -149,7 +149,9 @@ class Bundle:
         if encoder is None:
             raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=_AGAIN)
         if manifest.length > encoder.length:
-            problem = f"its windows of {manifest.length:,} subwords are longer than its model's {encoder.length:,}"
+            problem = (
+                f"its windows of {plural(manifest.length, 'subword')} are longer than its model's {encoder.length:,}"
+            )
             raise DinkuError(problem, where=str(folder / FILE), remedy=_AGAIN)
         encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())

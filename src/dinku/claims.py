@@ -36,7 +36,7 @@ from dinku.compare import (
     whole_runs,
 )
 from dinku.digests import canonical
-from dinku.errors import number
+from dinku.errors import plural
 from dinku.lessons import Left, Lesson, Rivals, rivals
 from dinku.results import Results, Row, in_order
 from dinku.score import Floats, holm
@@ -256,8 +256,8 @@ def _smaller(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
     else:
         where = timed[0].environment
         told.append(
-            f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {number(len(timed), 'point')} on one "
-            f"machine ({where.cpu}, {number(where.threads, 'thread')})."
+            f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {plural(len(timed), 'point')} on one "
+            f"machine ({where.cpu}, {plural(where.threads, 'thread')})."
         )
     if not enough:
         told.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
@@ -293,7 +293,7 @@ def _better(quantized: Sequence[Quantized]) -> Verdict | None:
     least = min(by, key=lambda language: by[language].difference)
     ahead = sum(c.difference > 0 for c in by.values())
     told = [
-        f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {number(len(by), 'language')}, least in {least}: "
+        f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {plural(len(by), 'language')}, least in {least}: "
         f"{by[least]}.",
         spread_told([at]),
     ]
@@ -420,7 +420,7 @@ def _faster(rows: Sequence[Row]) -> Verdict | None:
             f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[highest]:.3f} ({highest})."
         )
     environment = here[0].environment
-    told.append(f"{len(here)} points on one machine ({environment.cpu}, {number(environment.threads, 'thread')}).")
+    told.append(f"{len(here)} points on one machine ({environment.cpu}, {plural(environment.threads, 'thread')}).")
     found = " ".join([*told, provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
     return Verdict("C7", SAID["C7"], verdict, slope, interval, tuple(sorted({r.address for r in here})), found)
 
@@ -502,8 +502,8 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
         f"Measured on {' and '.join(f'{base} (sha256 {digest})' for base, digest in bases)}"
         f"{made and f' after {made}'}{'' if all(own) else other}, "
         f"trained on {trained_on(first)}{evaluated}: "
-        f"{', '.join(languages)}; {scope(rows)}; {number(seeds, 'seed')}."
+        f"{', '.join(languages)}; {scope(rows)}; {plural(seeds, 'seed')}."
     )
     if left_out:
-        said += f" {number(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
+        said += f" {plural(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
     return said

@@ -17,11 +17,11 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.terminal import duration, print, print_data, print_json, table, watching
 
 if TYPE_CHECKING:
-    from dinku.corpus import Sentence
+    from dinku.corpus import Corpus, Sentence
     from dinku.encode import Encoder
     from dinku.export import About
     from dinku.lines import Source
@@ -95,7 +95,6 @@ _EXTRAS = {
 def main() -> None:
     """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
     arguments, debug = _without_debug(sys.argv[1:])
-    _wait_briefly()
     _fill_closed_streams()
     if sys.stdout is None:
         sys.exit(_failed("stdout: is closed; send it to a file, or to /dev/null", 2))
@@ -179,16 +178,6 @@ def _with_flags(error: DinkuError) -> str:
     return str(DinkuError(error.problem, where=_FLAGS.get(error.where, error.where), remedy=remedy))
 
 
-def _wait_briefly() -> None:
-    """Let threads of torch that wait for each other yield the core soon, where nobody said otherwise.
-
-    GNU OpenMP spins for milliseconds. Where another program keeps a core busy, what is spun for isn't even running, and training
-    on two cores took over twenty times as long, not twice. It is read when torch is first imported.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-
-
 def _failed(message: str, status: int) -> int:
     print(f"dinku: {message}", file=sys.stderr)
     return status
@@ -246,7 +235,7 @@ def demo(
         for name, f1 in done.f1.items()
     ]
     titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
-    table(titles, rows, title=f"{done.sentences} test sentences (sample)")
+    table(titles, rows, title=f"{plural(done.sentences, 'test sentence')} (sample)")
     print(done.quantized)
     print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
     typed = f"echo {shlex.quote(done.suggestion)} | " if done.suggestion else ""
@@ -300,7 +289,8 @@ def data_fetch(
     if as_json:
         return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
     new = sum(f.state == "fetched" for f in found)
-    print(f"{new} files fetched, {len(found) - new} were there; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
+    there = plural(len(found) - new, "was there", "were there")
+    print(f"{plural(new, 'file')} fetched, {there}; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
     return None
 
 
@@ -396,13 +386,13 @@ def _encoder(model: str) -> Encoder:
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
     """What is odd in an audited corpus, in words, a line each."""
     said = {
-        "orphan_tags": "tags I-X continue nothing",
-        "invisible": "words hold an invisible character",
-        "not_nfc": "words aren't in Unicode's NFC",
-        "duplicates": "sentences stood before",
-        "also_in_train": "sentences also stand in train",
-        "bom": "files begin with a byte-order mark",
-        "empty_tokens": "lines have no token and end a sentence",
+        "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
+        "invisible": ("word holds an invisible character", "words hold an invisible character"),
+        "not_nfc": ("word isn't in Unicode's NFC", "words aren't in Unicode's NFC"),
+        "duplicates": ("sentence stood before", "sentences stood before"),
+        "also_in_train": ("sentence also stands in train", "sentences also stand in train"),
+        "bom": ("file begins with a byte-order mark", "files begin with a byte-order mark"),
+        "empty_tokens": ("line has no token and ends a sentence", "lines have no token and end a sentence"),
     }
     for split, parts in found.items():
         for language, part in parts.items():
@@ -414,14 +404,14 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
             for name, what in said.items():
                 if part[name]:
                     at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
-                    yield f"{place}: {part[name]:,} {what}{at}"
+                    yield f"{place}: {plural(part[name], *what)}{at}"
     everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
     for language in sorted({language for parts in found.values() for language in parts}):
         own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}
         for label in sorted(everywhere) if len(own) > 1 else ():
             if 0 < (n := sum(label in labels for labels in own.values())) < len(own):
                 lacks = ", ".join(split for split, labels in own.items() if label not in labels)
-                yield f"{language}: {label} is in {n} of {len(own)} splits; {lacks} lacks it"
+                yield f"{language}: {label} is in {n} of {plural(len(own), 'split')}; {lacks} lacks it"
 
 
 @app.command()
@@ -445,10 +435,10 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
     stored = found.get("scheme") or found.get("precision", "float32")
     table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
-    nonzero = "" if found["nonzero"] is None else f", {found['nonzero']:,} parameters not zero"
+    nonzero = "" if found["nonzero"] is None else f", {plural(found['nonzero'], 'parameter')} not zero"
     print(
-        f"{found['layers']} layers, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {found['subwords']} subwords; "
+        f"{plural(found['layers'], 'layer')}, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
+        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], 'subword')}; "
         f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
@@ -504,6 +494,7 @@ def evaluate(
     from dinku import damage, reader, sources
     from dinku.corpus import Sentence, write
     from dinku.files import written
+    from dinku.learned import seen
     from dinku.perturb import Perturbation, unseen_names
     from dinku.predict import counted
     from dinku.score import LEARN_MORE, document
@@ -536,11 +527,15 @@ def evaluate(
     with watching() as report:
         found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
     counts = counted(data, found)
+    if shared := sum(seen(data, getattr(tagger, "learned", frozenset()))):
+        _warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
     if silence := counts.silence:
         _warn([f"{model} {silence}; {LEARN_MORE}"])
     told = document(counts)
+    if shared:
+        told["learned_from"] = shared
     if detail:
         told["detail"] = damage.detail(data, found, train)
     if against:
@@ -653,7 +648,7 @@ def bench(
         [m["model"], m["precision"], *(_with_interval(m, name) for name in names), str(m["best_batch"]), _megabytes(m)]
         for m in told["models"]
     ]
-    title = f"{corpus} {data.split}, {len(texts)} sentences, {told['threads']} threads"
+    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(told['threads'], 'thread')}"
     table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
     print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
     if any(m["resident_bytes"] is None for m in told["models"]):
@@ -712,8 +707,8 @@ def serve(
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
-    runtime: Annotated[str, typer.Option(help="onnxruntime or openvino.")] = "onnxruntime",
-    precision: Annotated[str, typer.Option(help="fp32, int8, or bf16 (openvino).")] = "fp32",
+    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default) or openvino.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 (the default), int8, or bf16 (openvino).")] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -736,18 +731,27 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle that tags without torch, once it is shown to be the same tagger."""
+    """Write a bundle that tags without torch, once it is shown to be the same tagger; a bundle, or a tagger that is quantized
+    for torch, is copied as it is."""
     from dinku import export as exporting
     from dinku import sources
     from dinku.measure import disk_bytes, download_bytes
+    from dinku.models import model_folder
     from dinku.tagger import Tagger
 
+    if exporting.finished(model_folder(model)):
+        given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+        given |= {"licence": licence or None, "trained-on": trained_on}
+        return _copied(model, out, {name: value for name, value in given.items() if value is not None}, as_json)
+    runtime, precision = runtime or "onnxruntime", precision or "fp32"
     compared = sources.load(corpus or "sample:all", "dev")
-    if compared.split != "dev":
-        problem = f"is the {compared.split} split, and bundles are compared on dev"
-        raise DinkuError(problem, where=str(corpus), remedy="name a folder with dev and test")
-    test = sources.load(corpus, "test") if corpus and "test" in sources.splits(corpus) else None
+    test = _tested(corpus, compared.split, precision)
     tagger, about = Tagger.load(model), _about(model, trained_on, licence)
+    if test:
+        exporting.unseen(test, tagger.learned, where=f"{corpus} test")
+    if precision == "int8" and not corpus:
+        told = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
+        _warn([f"{told}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
     with watching() as report:
         made = exporting.export(
             tagger,
@@ -762,7 +766,7 @@ def export(
             progress=report,
         )
         if test:
-            exporting.measure(made, test, about, progress=lambda n, of: report("tagging", n, of))
+            exporting.measure(made, test, about, known=tagger.learned, progress=partial(report, "tagging"))
         report("compressing", 0, 0)
         sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
     gate, int8 = made.manifest.gate, made.manifest.quantization
@@ -776,6 +780,45 @@ def export(
     )
     if int8:
         print(int8.told)
+    return None
+
+
+def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
+    """The test split that a bundle's card gives F1 on; none where the corpus has none.
+
+    Raises `DinkuError` where one file would be compared on, calibrated on and tested on at once.
+    """
+    from dinku import sources
+
+    if not corpus:
+        return None
+    remedy = "name a folder with train, dev and test (train.txt, dev.txt, test.txt)"
+    if compared != "dev":
+        problem = f"is the {compared} split, and bundles are compared on dev"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    splits = sources.splits(corpus)
+    if "dev" not in splits:  # a file whose name names no split is whatever split is asked for
+        problem = "is one file, which can't be calibration, dev and test at once"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    if precision == "int8" and "train" not in splits:
+        problem = "has no train split, whose sentences int8 is calibrated on"
+        raise DinkuError(problem, where=corpus, remedy=remedy)
+    return sources.load(corpus, "test") if "test" in splits else None
+
+
+def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
+    """Copy out what is a bundle, or quantized for torch, already."""
+    from dinku import export as exporting
+    from dinku.measure import disk_bytes, download_bytes
+
+    made = exporting.copied(model, out, given)
+    sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
+    if as_json:
+        return print_json({"tagger" if made["runtime"] == "torch" else "bundle": str(out), **made, **sizes})
+    print(
+        f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
+        f"Copied from {model}, which is {made['precision']} for {made['runtime']} already; its files are the same"
+    )
     return None
 
 
@@ -839,7 +882,6 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
-    from dinku.errors import number
     from dinku.plan import GPU_RATE
     from dinku.plan import plan as planned
 
@@ -853,10 +895,10 @@ def plan(
     ]
     table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
     print(
-        f"{number(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
-        f"{number(document['trainings'], 'training')} "
+        f"{plural(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
+        f"{plural(document['trainings'], 'training')} "
         f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
-        f"{number(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
+        f"{plural(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
         f"({document['estimate']}), or {duration(3600 * document['gpu_hours'])} of a GPU that makes {GPU_RATE:.0e} "
         "multiply-adds a second, which is assumed."
     )
@@ -897,7 +939,6 @@ def run(
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
     from dinku import cluster
-    from dinku.errors import number
     from dinku.processes import run as run_together
     from dinku.results import documents
 
@@ -924,7 +965,7 @@ def run(
     if as_json:
         return print_json(documents(rows))
     command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
-    print(f"{number(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
+    print(f"{plural(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
     return None
 
 
@@ -1020,7 +1061,6 @@ def results_(
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
     from dinku.current import Current
-    from dinku.errors import number
     from dinku.results import Results
 
     places = results or [Path("results")]
@@ -1059,7 +1099,7 @@ def results_(
     if as_json:
         return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
-        return print(f"{len(shown)} rows in {' and '.join(str(path) for path in (csv, parquet) if path)}")
+        return print(f"{plural(len(shown), 'row')} in {' and '.join(str(path) for path in (csv, parquet) if path)}")
     there = query.columns(shown)
     head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
@@ -1067,11 +1107,11 @@ def results_(
     if found:
         plain = {*names, "rows"} if by else set(head)
         told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
-        title = f"{number(len(shown), 'row')} of {', '.join(folders)}"
+        title = f"{plural(len(shown), 'row')} of {', '.join(folders)}"
         lead = len(names) or sum(name in _NAMING for name in head)
         table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
-        print(f"none of {number(len(rows), 'row')} meets --where; {query.unmet(every, where or ())}")
+        print(f"none of {plural(len(rows), 'row')} meets --where; {query.unmet(every, where or ())}")
     for failure in failures:
         print(f"failed ×{failure.attempts}: {failure.told}")
     return None
@@ -1081,7 +1121,6 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
     from dinku import query
     from dinku.current import Current
-    from dinku.errors import number
     from dinku.results import Results
     from dinku.study import Study
 
@@ -1101,8 +1140,8 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
         if together.recipes:
             together.keep(targets[name].folder)
         if lost:
-            _warn([f"{number(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
-    return print_json(new) if as_json else print(f"{number(sum(new.values()), 'row')} added to {into}")
+            _warn([f"{plural(lost, 'row')} of {name} left out, as no folder has the counts behind them"])
+    return print_json(new) if as_json else print(f"{plural(sum(new.values()), 'row')} added to {into}")
 
 
 _NAMING = ("study", "arm", "seed", "language", "split", "perturbation")
@@ -1214,8 +1253,9 @@ def _scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
     cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
     table(["", "precision", "recall", "F1", "spans"], cells, title=title)
     print(
-        f"{document['words']:,} words, {document['sentences']:,} sentences; types and languages in the default reading"
-        + (f"; {absent['dropped']:,} spans found of labels that gold lacks" if absent else "")
+        f"{plural(document['words'], 'word')}, {plural(document['sentences'], 'sentence')}; "
+        "types and languages in the default reading"
+        + (f"; {plural(absent['dropped'], 'span')} found of labels that gold lacks" if absent else "")
     )
     _damage(document)
     return None
@@ -1228,7 +1268,7 @@ def _damage(document: dict[str, Any]) -> None:
         print(f"spans: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
         if "new_names" in detail:
             f1 = (detail[name] for name in ("known_names", "new_names"))
-            told, new = (f"{100 * s['f1']:.1f} ({s['support']:,} spans)" for s in f1)
+            told, new = (f"{100 * s['f1']:.1f} ({plural(s['support'], 'span')})" for s in f1)
             print(f"F1 on names that train has {told}, on those that it hasn't {new}")
     if against := document.get("against"):
         rows = [

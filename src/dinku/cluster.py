@@ -19,7 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.measure import available_threads
 from dinku.method import Method, Trained
 from dinku.results import Results
@@ -207,7 +207,7 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
             made[task.address] = ref
     recipes = left = sum(task.rows for task in todo)
     looked = time.monotonic()
-    runner.report(f"{runner.study.name}: {number(left, 'recipe')} to go", 0, recipes)
+    runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", 0, recipes)
     while running:
         done, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL, fetch_local=False)
         for line in ray.get(board.told.remote()):
@@ -224,7 +224,7 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
             except RayError as error:
                 runner.fail(task.prepared, task.address, task.step, _reason(error))
         if left < before:
-            runner.report(f"{runner.study.name}: {number(left, 'recipe')} to go", recipes - left, recipes)
+            runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", recipes - left, recipes)
         if time.monotonic() - looked > LOOK:
             looked = time.monotonic()
             nodes = _nodes()
@@ -271,7 +271,7 @@ def _resources(of: Mapping[str, float]) -> str:
 def _reason(error: Exception) -> str:
     """Why Ray gave a task up, in a line."""
     first = next(iter(str(error).strip().splitlines()), "")
-    return f"its process or node was lost {RETRIES + 1} times ({type(error).__name__}: {first})"
+    return f"its process or node was lost {plural(RETRIES + 1, 'time')} ({type(error).__name__}: {first})"
 
 
 def _told(error: BaseException) -> Exception:

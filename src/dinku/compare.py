@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dinku.digests import canonical
-from dinku.errors import number
+from dinku.errors import plural
 from dinku.results import Results, Row, Size, in_order, source
 from dinku.score import Counts, Interval, paired
 
@@ -170,9 +170,10 @@ def scope(rows: Iterable[Row]) -> str:
     """Sentences, never hiding that they are n of N, nor that they are the embedded sample's."""
     told = {(r.language, r.fingerprint): r for r in rows}.values()
     some, all_ = sum(r.sentences for r in told), sum(r.sentences_in_split for r in told)
-    number = f"{some:,}" if some == all_ else f"{some:,} of {all_:,}"
+    of = "" if some == all_ else f"{some:,} of "
     sample = " (the embedded sample, no real corpus)" if is_sample(told) else ""
-    return f"{number} {' and '.join(sorted({r.split for r in told}))} sentences{sample}"
+    splits = " and ".join(sorted({r.split for r in told}))
+    return f"{of}{plural(all_, f'{splits} sentence')}{sample}"
 
 
 def is_sample(rows: Iterable[Row]) -> bool:
@@ -224,7 +225,7 @@ class Compared:
         return cls(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
 
     def __str__(self) -> str:
-        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({number(self.seeds, 'seed')})"
+        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({plural(self.seeds, 'seed')})"
 
 
 def contrast(first: Sequence[Run], second: Sequence[Run]) -> Compared:

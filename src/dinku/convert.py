@@ -27,7 +27,7 @@ import torch
 from dinku.bundle import Precision
 from dinku.corpus import Corpus
 from dinku.encode import Encoder, Window
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.predict import Engine, Logits, Tagging, Told, counted, tag
 from dinku.runtime.torch import TorchEngine
 
@@ -106,7 +106,7 @@ def balanced(corpus: Corpus, sentences: int) -> Corpus:
     each = -(-sentences // max(1, len(corpus.languages)))
     parts = [corpus.only(language).sample(each, seed=0) for language in corpus.languages]
     if sum(map(len, parts)) < CALIBRATION:
-        problem = f"has {sum(map(len, parts))} sentences, too few to measure ranges on"
+        problem = f"has {plural(sum(map(len, parts)), 'sentence')}, too few to measure ranges on"
         raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {CALIBRATION} sentences or more")
     return Corpus.joined(parts, corpus.name)
 
@@ -164,7 +164,7 @@ class Reference:
     def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Report | None = None) -> None:
         convertible(tagger)
         if corpus.words < FEWEST:
-            problem = f"has {corpus.words} words, too few to compare tags on"
+            problem = f"has {plural(corpus.words, 'word')}, too few to compare tags on"
             raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
         self.tagger, self.corpus, self.report = tagger, corpus, progress or (lambda what, done, total: None)
         engine = TorchEngine(tagger.copy().model.cpu())

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import written
 from dinku.spans import as_iob2, is_iob2_tag, is_tag, orphans, scheme_of, spans
 
@@ -53,7 +53,8 @@ class Sentence:
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):
             raise DinkuError(
-                f"a sentence of {len(self.words)} words has {len(self.tags)} tags", remedy="give one tag a word"
+                f"a sentence of {plural(len(self.words), 'word')} has {plural(len(self.tags), 'tag')}",
+                remedy="give one tag a word",
             )
 
 
@@ -188,7 +189,7 @@ class Corpus:
         a sample can't pass for the whole.
         """
         if n < 1:
-            raise DinkuError(f"can't sample {n} sentences", where=self.name, remedy="ask for at least one")
+            raise DinkuError(f"can't sample {plural(n, 'sentence')}", where=self.name, remedy="ask for at least one")
         if n >= len(self):
             return self
         ranks = sorted(range(len(self)), key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())

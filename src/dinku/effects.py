@@ -10,7 +10,7 @@ import numpy as np
 
 from dinku.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
-from dinku.errors import number
+from dinku.errors import plural
 from dinku.figures import Matrix
 from dinku.page import Grid, Part
 from dinku.results import Results, Row
@@ -180,7 +180,7 @@ def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matr
     found: dict[tuple[str, str], float] = {}
     for cell in first.cells:
         pairs = _pairs(dense, cell) if cell is not dense else []
-        label = cell.label if len(pairs) == len(dense.runs) else f"{cell.label} ({number(len(pairs), 'seed')})"
+        label = cell.label if len(pairs) == len(dense.runs) else f"{cell.label} ({plural(len(pairs), 'seed')})"
         for text in legible:
             of = texts[text]
             both = [(of[a.address], of[b.address]) for a, b in pairs if a.address in of and b.address in of]

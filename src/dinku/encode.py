@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError, reason
+from dinku.errors import DinkuError, plural, reason
 from dinku.files import content
 from dinku.models import model_config
 from dinku.shape import Shape
@@ -88,7 +88,7 @@ class Encoder:
             )
         if self.length < len(self.around[0]) + len(self.around[1]) + 2:
             raise DinkuError(
-                f"windows of {self.length} subwords hold no word", where="encode", remedy="make them longer"
+                f"windows of {plural(self.length, 'subword')} hold no word", where="encode", remedy="make them longer"
             )
 
     @cached_property

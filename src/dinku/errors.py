@@ -47,8 +47,8 @@ def reason(error: BaseException) -> str:
     return lines[0].strip()[:160] or type(error).__name__
 
 
-def number(n: int, thing: str, things: str = "") -> str:
-    """So many of a thing, as a sentence has it."""
+def plural(n: int, thing: str, things: str = "") -> str:
+    """A count with its noun, *1 row* or *2 rows*; ``things`` is the plural where it isn't ``thing`` with an s."""
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {things or f'{thing}s'}"
 
 

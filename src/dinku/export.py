@@ -8,21 +8,27 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
 
-from dinku import bundle, convert, importance, int8, predict, surgery
+import numpy as np
+from tokenizers import Tokenizer
+
+from dinku import bundle, convert, importance, int8, javascript, learned, predict, sources, surgery
 from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.corpus import Corpus
 from dinku.encode import Batch
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
+from dinku.languages import is_code
 from dinku.measure import available_threads, interleaved
+from dinku.models import model_config, model_folder
 from dinku.score import LEARN_MORE, Counts
+from dinku.shape import scheme_of
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -31,24 +37,56 @@ _PACKAGES = ("dinku", "torch", "transformers", "tokenizers", "onnx", "onnxscript
 RANGES = 400  # sentences that ranges are measured on, all languages together
 RANKED = 128  # sentences of them on which layers are ranked
 TIMED = 64  # sentences on which speed is compared
+_PART = re.compile(r"\(\d+ of \d+\)")  # which `Corpus.sample` writes into its name
+_HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 _DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
 _WHY = {
     ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
 }
 # The Hub's names of licences; ours are theirs in other letters, as "CC BY-NC 4.0".
 _LICENCES = {
-    *("mit", "apache-2.0", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"),
-    *("cc-by-nc-sa-4.0", "openrail"),
+    *(
+        "mit",
+        "apache-2.0",
+        "bsd",
+        "bsd-2-clause",
+        "bsd-3-clause",
+        "isc",
+        "unlicense",
+        "mpl-2.0",
+        "artistic-2.0",
+        "wtfpl",
+    ),
+    *(
+        "gpl",
+        "gpl-2.0",
+        "gpl-3.0",
+        "lgpl",
+        "lgpl-2.1",
+        "lgpl-3.0",
+        "agpl-3.0",
+        "afl-3.0",
+        "epl-2.0",
+        "eupl-1.1",
+        "zlib",
+    ),
+    *("cc", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0"),
+    *("cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0"),
+    *("cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "odc-by", "odbl", "pddl", "openrail", "bigscience-openrail-m"),
 }
 
 
 @dataclass(frozen=True)
 class Measured:
-    """F1 of a bundle for its card: ``counts`` over the sentences of a corpus. Its name tells a part of one, and a sample."""
+    """F1 of a bundle for its card: ``counts`` over the sentences of a corpus. Its name tells a part of one, and a sample.
+
+    ``seen`` says of each sentence whether the tagger learned from it; ``None`` where nobody knows what it learned from.
+    """
 
     corpus: str
     split: str
     counts: Counts
+    seen: Sequence[bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +159,7 @@ def export(
         engine = bundle.engine(model, runtime, precision, threads)
         found = reference.gate(engine, precision, tolerance=tolerance)
         del engine
-        _describe(tagger, part, precision)
+        _describe(tagger, part, precision, corpus)
         listed = {path.relative_to(part).as_posix(): path for path in sorted(part.rglob("*")) if path.is_file()}
         manifest = Manifest(
             runtime=runtime,
@@ -137,8 +175,44 @@ def export(
             files={name: bundle.summed(path) for name, path in listed.items()},
         )
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
-        _write(part / "README.md", card(manifest, tagger.tags, about))
+        _write(part / "README.md", card(manifest, tagger.tags, about, unread=_unread(part)))
     return Bundle.open(str(target), threads=threads)
+
+
+def finished(folder: Path) -> bool:
+    """Whether nothing but a copy can be made of the model in a folder: a bundle, or a tagger that is quantized for torch."""
+    return bundle.is_bundle(folder) or scheme_of(model_config(folder), where=f"{folder}/config.json").terminal
+
+
+def copied(model: str, out: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy what is `finished` once it has been opened, every file as it is, and say what it is.
+
+    ``given`` are the options of an export by name. Raises `DinkuError` for one that asks for anything but what is there.
+    """
+    from dinku.tagger import Tagger
+
+    folder = model_folder(model)
+    opened = Bundle.open(model) if bundle.is_bundle(folder) else None
+    if opened is None:
+        made: dict[str, Any] = {"runtime": "torch", "precision": Tagger.load(folder).scheme.name}
+    else:
+        manifest = opened.manifest
+        made = {"runtime": manifest.runtime, "precision": manifest.precision, "gate": manifest.gate}
+        made["quantization"] = manifest.quantization.model_dump() if manifest.quantization else None
+    has = made | (made.get("quantization") or {}) | {"corpus": None}
+    for name, asked in given.items():
+        if has.get(name) != asked:
+            problem = f"is {made['precision']} for {made['runtime']} already, and is copied as it is"
+            remedy = f"leave --{name} out, or export the tagger that it was made from"
+            raise DinkuError(problem, where=model, remedy=remedy)
+    if opened:
+        opened.save(out)
+        return made
+    with written_folder(out) as part:
+        for path in filter(Path.is_file, folder.rglob("*")):
+            (part / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, part / path.relative_to(folder))
+    return made
 
 
 def _check_asked(runtime: str, precision: str, mode: str | None, tolerance: float | None) -> None:
@@ -255,18 +329,39 @@ def measure(
     corpus: Corpus,
     about: About,
     *,
+    known: frozenset[int] = frozenset(),
     progress: predict.Progress | None = None,
 ) -> Measured:
-    """Evaluate a bundle on a corpus and write its card anew with what was found."""
+    """Evaluate a bundle on a corpus and write its card anew with what was found.
+
+    ``known`` is what its tagger learned from, by `dinku.learned`; the card tells F1 without those sentences, too.
+    """
     counts = made.evaluate(corpus, progress=progress)
-    found = Measured(_called(corpus), corpus.split, counts)
+    seen = learned.seen(corpus, known) if known else None
+    found = Measured(_called(corpus), corpus.split, counts, seen)
     with written(made.folder / "README.md") as file:
-        file.write(card(made.manifest, made.tags, about, found).encode())
+        file.write(card(made.manifest, made.tags, about, found, unread=_unread(made.folder)).encode())
     return found
 
 
-def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
-    """Config and tokenizer, as transformers and transformers.js read them."""
+def unseen(corpus: Corpus, known: frozenset[int], *, where: str) -> None:
+    """Raise `DinkuError` where a tagger learned from half of the sentences of a test, or more."""
+    shared = sum(learned.seen(corpus, known))
+    if 2 * shared >= len(corpus):
+        problem = f"the tagger learned from {shared:,} of the {plural(len(corpus), 'sentence')} of the test split"
+        raise DinkuError(problem, where=where, remedy="name a corpus with a test split that it hasn't seen")
+
+
+def _unread(folder: Path) -> list[str]:
+    """What transformers.js doesn't read of a bundle's tokenizer."""
+    return javascript.unread(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+
+
+def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) -> None:
+    """Config and tokenizer, as transformers and transformers.js read them.
+
+    Raises `DinkuError`, of status 1, where the tokenizer so written gives other subwords on a sentence of ``corpus``.
+    """
     from dinku.tagger import quietly
 
     with quietly():
@@ -279,6 +374,16 @@ def _describe(tagger: Tagger, part: Path, precision: Precision) -> None:
     if precision in _DTYPES:
         config["transformers.js_config"] = {"dtype": _DTYPES[precision]}
     _write(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    path = part / "tokenizer.json"
+    own = json.loads(path.read_text(encoding="utf-8"))
+    readable = javascript.rewritten(own)
+    if readable != own:
+        _write(path, json.dumps(readable, indent=2, ensure_ascii=False))
+        words = [sentence.words for sentence in corpus]
+        other = replace(tagger.encoder, tokenizer=Tokenizer.from_file(str(path)))
+        if not all(map(np.array_equal, tagger.encoder.subwords(words), other.subwords(words))):
+            problem = "its tokenizer, written as transformers.js reads it, gives other subwords"
+            raise DinkuError(problem, where=tagger.name, remedy="nothing was written; report this tokenizer", status=1)
 
 
 def _called(corpus: Corpus) -> str:
@@ -298,31 +403,39 @@ def _provenance(tagger: Tagger, about: About) -> dict[str, Any]:
     return {"tagger": tagger.digest, "versions": versions} | {key: value for key, value in told.items() if value}
 
 
-def card(manifest: Manifest, tags: tuple[str, ...], about: About, measured: Measured | None = None) -> str:
+def card(
+    manifest: Manifest,
+    tags: tuple[str, ...],
+    about: About,
+    measured: Measured | None = None,
+    *,
+    unread: Sequence[str] = (),
+) -> str:
     """The model card: the Hub's metadata, then what a person wants to know, the language that does worst first."""
     size = sum(f.bytes for f in manifest.files.values())
     labels = ", ".join(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
-    languages = sorted({*measured.counts.languages} - {""}) if measured else []
+    languages = sorted(filter(is_code, {*measured.counts.languages})) if measured else []
     licence = (about.data_licence or about.weights_licence).lower().replace(" ", "-")
+    name = about.name or "A tagger"
     header: dict[str, Any] = {
         "language": languages,
         "license": licence if licence in _LICENCES else "other",
         "pipeline_tag": "token-classification",
         "tags": ["token-classification", "named-entity-recognition", "dinku", manifest.runtime],
-        "datasets": list(about.data),
+        "datasets": list(dict.fromkeys(filter(None, map(sources.on_hub, about.data)))),
+        "model-index": _model_index(name, measured),
     }
-    name = about.name or "A tagger"
     out = ["---", *_yaml(header), "---", "", f"# {name}", ""]
     out += [
         f"Finds {labels} in text. {size / 1e6:.1f} MB, {manifest.precision}, for {manifest.runtime}; made with dinku.",
         "",
     ]
     out += ["## F1", "", *_f1(measured), ""]
+    out += ["## Use", "", *_use(manifest, unread), ""]
     gate = manifest.gate
     out += ["## Compared with the tagger it was made from", ""]
-    out += [
-        f"{100 * gate['equal']:.2f} % of the tags of {gate['words']:,} words ({gate['corpus']} {gate['split']}) are equal."
-    ]
+    words = f"{plural(gate['words'], 'word')} ({gate['corpus']} {gate['split']})"
+    out += [f"{100 * gate['equal']:.2f} % of the tags of {words} are equal."]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
     out += [f"what shares its batch moves a logit by up to {gate['batch']:.2g}.", ""]
     if manifest.precision == "bf16" and not any("bfloat16" in name for name in gate["executed"]):
@@ -336,6 +449,7 @@ def card(manifest: Manifest, tags: tuple[str, ...], about: About, measured: Meas
         out += ["```json", json.dumps(about.recipe, indent=1, ensure_ascii=False), "```", ""]
     told = {"Tagger (sha256)": manifest.provenance["tagger"], "Address": about.address}
     told |= {"Versions": ", ".join(f"{name} {number}" for name, number in manifest.provenance["versions"].items())}
+    told |= {"Learned from": ", ".join(about.data)}
     told |= {"Licence of the data": about.data_licence or "not stated; ask whoever trained it"}
     told |= {"Licence of the weights": about.weights_licence or "not stated; that of the encoder and of the data apply"}
     out += [f"- {key}: {value}" for key, value in told.items() if value]
@@ -346,9 +460,8 @@ def _f1(measured: Measured | None) -> list[str]:
     """The table of F1, and of what it was measured on."""
     if measured is None:
         return ["Not measured."]
-    n = len(measured.counts)
-    of = f"{measured.corpus} {measured.split}, {n:,} sentences"
-    if re.search(r"\(\d+ of \d+\)", measured.corpus):  # which `Corpus.sample` writes into its name
+    of = f"{measured.corpus} {measured.split}, {plural(len(measured.counts), 'sentence')}"
+    if _PART.search(measured.corpus):
         of += "; **a part of them, not the whole split**"
     if measured.corpus.startswith("sample:"):
         of += "; **generated sentences (sample), which say nothing about a language**"
@@ -357,7 +470,55 @@ def _f1(measured: Measured | None) -> list[str]:
     mean = sum(s.f1 for _, s in worst) / len(worst)
     if len(rows) > 1:
         rows.append(f"| mean of languages | {100 * mean:.2f} | {sum(s.support for _, s in worst):,} |")
-    return [f"Span micro-F1 (seqeval's default reading) on {of}.", "", "| | F1 | spans |", "| - | -: | -: |", *rows]
+    first = [f"Span micro-F1 (seqeval's default reading) on {of}.", *_seen(measured), ""]
+    return [*first, "| | F1 | spans |", "| - | -: | -: |", *rows]
+
+
+def _seen(measured: Measured) -> list[str]:
+    """What is known of sentences that are both tested on and learned from."""
+    if measured.seen is None:
+        return ["What the tagger learned from isn't recorded: whether any of them were among it isn't known."]
+    apart = [i for i, known in enumerate(measured.seen) if not known]
+    if (shared := len(measured.seen) - len(apart)) == 0:
+        return ["The tagger learned from none of them."]
+    f1 = 100 * measured.counts.at(apart).scores().f1 if apart else 0.0
+    of = f"**The tagger learned from {shared:,} of them.** Over the other {len(apart):,} in all micro-F1 is {f1:.2f}"
+    return [f"{of}, where it is {100 * measured.counts.scores().f1:.2f} over every one."]
+
+
+def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
+    """How to run it, and how to count its offsets."""
+    out = ["```python", "import dinku  # pip install dinku", "", 'dinku.open("this folder").find("…")', "```", ""]
+    out += ["Offsets count Unicode code points, as Python does. A string of JavaScript counts UTF-16 units, of which a"]
+    out += ["character beyond U+FFFF has two: there, use `Array.from(text).slice(start, end).join('')`.", ""]
+    if manifest.runtime != "onnxruntime":
+        return out[:-1]
+    if unread:
+        return [*out, f"transformers.js doesn't read its tokenizer as dinku does: {', '.join(unread)}."]
+    out += [
+        "transformers.js reads this folder, too. It doesn't part text into words: put blanks around punctuation. A word's"
+    ]
+    out += [
+        "tag is that of its first subword, and its pipeline leaves out subwords that are a bare `▁` or unknown: take"
+    ]
+    return [*out, "tags from the logits of `AutoModelForTokenClassification`."]
+
+
+def _model_index(name: str, measured: Measured | None) -> list[dict[str, Any]]:
+    """F1 by language as the Hub shows it, where a whole split of one of its own data sets was tested on."""
+    data = sources.on_hub(measured.corpus) if measured else ""
+    if measured is None or not data or _PART.search(measured.corpus):
+        return []
+    results = [
+        {
+            "task": {"type": "token-classification", "name": "Named entity recognition"},
+            "dataset": {"name": data, "type": data, "config": language, "split": _HUB_SPLITS[measured.split]},
+            "metrics": [{"type": "f1", "value": round(scores.f1, 4), "name": "Span micro-F1"}],
+        }
+        for language, scores in sorted(measured.counts.by_language().items())
+        if measured.split in _HUB_SPLITS
+    ]
+    return [{"name": name, "results": results}] if results else []
 
 
 def _yaml(header: Mapping[str, Any]) -> list[str]:

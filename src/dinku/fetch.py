@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from dinku.digests import of_file
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import locked, told
 
 Progress = Callable[[int, int], None]  # (bytes there, of how many)
@@ -76,7 +76,7 @@ def fetch(
                 return True
             except _MayPass as reason:
                 if attempt == limits.attempts - 1:
-                    problem = f"can't be fetched: {reason}, {limits.attempts} times"
+                    problem = f"can't be fetched: {reason}, {plural(limits.attempts, 'time')}"
                     remedy = "check the connection and run the same again: it goes on where it stopped"
                     raise DinkuError(problem, where=url, remedy=remedy, status=1) from None
                 time.sleep(limits.pause * 2**attempt)
@@ -119,7 +119,7 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
     if had < size or not size:
         had = _download(url, part, had, size, limits, progress)
     if (found := part.stat().st_size) < size:
-        raise _MayPass(f"it ended after {found:,} of {size:,} bytes")
+        raise _MayPass(f"it ended after {found:,} of {plural(size, 'byte')}")
     if of_file(part) != sha256:
         part.unlink()
         if had:  # a part from another day, or of another server
@@ -148,7 +148,7 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
                 raise DinkuError(f"can't be fetched: {problem}", where=url, remedy=remedy, status=1)
             kept = had if status == 206 else 0
             if (length := given.get("Content-Length", "")).isdigit() and kept + int(length) != size:
-                raise _other(url, f"it has {kept + int(length):,} bytes, not {size:,}")
+                raise _other(url, f"it has {plural(kept + int(length), 'byte')}, not {size:,}")
             if kept == had:
                 _receive(response, part, had, size, limits, progress, url)
             else:
@@ -190,7 +190,7 @@ def _answer(client: httpx2.Client, url: str, headers: Mapping[str, str], limits:
             problem = f"leads away from {request.url.scheme}, to {following.url}"
             raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1)
         request = following
-    problem = f"is redirected more than {limits.redirects} times"
+    problem = f"is redirected more than {plural(limits.redirects, 'time')}"
     raise DinkuError(problem, where=url, remedy="try another network or mirror", status=1)
 
 
@@ -250,12 +250,12 @@ def _receive(
                 file.truncate(had)
                 if not had:
                     part.unlink()
-                raise _other(url, f"it is longer than {size:,} bytes")
+                raise _other(url, f"it is longer than {plural(size, 'byte')}")
             file.write(block)
             progress(done, size)
             if (now := time.monotonic()) - since > limits.window:
                 if done - seen < limits.least:
-                    raise _MayPass(f"only {done - seen:,} bytes came in {now - since:.0f} s")
+                    raise _MayPass(f"only {plural(done - seen, 'byte')} came in {now - since:.0f} s")
                 since, seen = now, done
         file.flush()
         os.fsync(file.fileno())
@@ -269,7 +269,7 @@ def _receive_anew(
     try:
         _receive(response, whole, 0, size, limits, progress, url)
         if (came := whole.stat().st_size) < size:
-            raise _MayPass(f"it ended after {came:,} of {size:,} bytes")
+            raise _MayPass(f"it ended after {came:,} of {plural(size, 'byte')}")
         os.replace(whole, part)
     finally:
         whole.unlink(missing_ok=True)

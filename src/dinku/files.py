@@ -75,7 +75,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder to fill, which takes its place at ``path`` in the same way.
+    """A folder to fill, which takes its place at ``path`` in the same way; the modes of its files follow the umask.
 
     Raises `DinkuError` before anything is done where anything but an empty folder is there.
     """
@@ -86,6 +86,7 @@ def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         try:
             part.mkdir(parents=True)
             yield part
+            _follow_umask(part)
             if target.is_dir():
                 target.rmdir()
             os.replace(part, target)
@@ -127,6 +128,17 @@ def told(path: Path, *, reading: bool = False) -> Iterator[None]:
         problem = f"can't be {'read' if reading else 'written'} ({error.strerror or error})"
         remedy = "check its permissions" if reading else "check the folder, its permissions and space"
         raise DinkuError(problem, where=str(path), remedy=remedy, status=1) from None
+
+
+def _follow_umask(folder: Path) -> None:
+    """Give each file the mode of one that is just opened for writing: other libraries write theirs for the owner alone.
+
+    The folder was made under the umask, which can't be asked without being changed for all threads.
+    """
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def _beside(path: str | os.PathLike[str]) -> Path:

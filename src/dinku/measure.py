@@ -19,9 +19,10 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from dinku import learned
 from dinku.corpus import Sentence
 from dinku.encode import Encoder
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.models import is_masked_lm, is_spare, safetensors_header, weight_files
 from dinku.predict import Told
 from dinku.results import Numerics
@@ -35,7 +36,7 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def disk_bytes(folder: Path) -> int:
-    """Bytes of all files of a model folder, its weights in one format: those that are read."""
+    """Bytes of all files of a model folder that are the model, its weights in one format: those that are read."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
@@ -52,7 +53,9 @@ def download_bytes(folder: Path, *, level: int = 9) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not is_spare(path))
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not is_spare(path) and path.name != learned.FILE
+    )
 
 
 def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
@@ -120,14 +123,16 @@ def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
     parameters = sum(math.prod(s) for _, s, _ in held)
     if held and parameters != shape.parameters:
         raise DinkuError(
-            f"holds {parameters:,} parameters where its config says {shape.parameters:,}",
+            f"holds {plural(parameters, 'parameter')} where its config says {shape.parameters:,}",
             where=str(folder),
             remedy="fetch the model again",
         )
     if not held and not pickled:
         raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
     if shape.scheme.terminal and (stored := sum(map(_stored, files))) != shape.bytes:
-        problem = f"holds {stored:,} bytes of tensors where its config says {shape.bytes:,} ({shape.scheme.name})"
+        problem = (
+            f"holds {plural(stored, 'byte')} of tensors where its config says {shape.bytes:,} ({shape.scheme.name})"
+        )
         raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
     return {
         **({"scheme": shape.scheme.name} if shape.scheme.terminal else {}),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError, of_validation
+from dinku.errors import DinkuError, of_validation, plural
 from dinku.shape import Shape
 from dinku.text import Text
 
@@ -434,7 +434,9 @@ class Matched(Repeated):
         """The teacher's layer for each of the student's; raises `DinkuError` where ``layers`` doesn't fit them."""
         layers = list(self.layers) or [(i + 1) * teacher // student - 1 for i in range(student)]
         if len(layers) != student or max(layers) >= teacher or min(layers) < 0:
-            problem = f"layers is {self.layers} for {student} layers of the student and {teacher} of the teacher"
+            problem = (
+                f"layers is {self.layers} for {plural(student, 'layer')} of the student and {teacher} of the teacher"
+            )
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers

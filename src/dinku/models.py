@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dinku import learned
 from dinku.digests import of_file
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
@@ -70,7 +71,7 @@ def _folder(text: str) -> Path:
 
     try:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
-        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, "bundle.json"]))
+        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, learned.FILE, "bundle.json"]))
         if (folder / "bundle.json").is_file():
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder
@@ -126,8 +127,20 @@ def model_digest(folder: Path) -> str:
     """sha256 over the names and contents of `model_files`, as hex: what a base is known by in an address."""
     whole = hashlib.sha256()
     for path in model_files(folder):
-        whole.update(f"{path.name} {of_file(path)}\n".encode())
+        digest = _settings_digest(path) if path.name == "tokenizer_config.json" else of_file(path)
+        whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()
+
+
+def _settings_digest(path: Path) -> str:
+    """sha256 of a tokenizer_config.json, as hex, its class by the name that transformers 5 has for it.
+
+    That is the name dinku itself wrote once: an encoder that is written again keeps its digest, and studies their addresses.
+    """
+    text = path.read_bytes()
+    if b'"backend": "tokenizers"' in text:  # which transformers 4 never wrote
+        text = text.replace(b'"tokenizer_class": "PreTrainedTokenizerFast"', b'"tokenizer_class": "TokenizersBackend"')
+    return hashlib.sha256(text).hexdigest()
 
 
 def model_config(folder: Path) -> dict[str, Any]:

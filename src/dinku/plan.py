@@ -11,6 +11,7 @@ from typing import Any, cast
 from tokenizers import Tokenizer
 
 from dinku.encode import Encoder
+from dinku.errors import plural
 from dinku.method import Matched, Method, Repeated, Trained
 from dinku.run import LINE, Runner, foreign
 from dinku.shape import Shape
@@ -67,7 +68,7 @@ def plan(runner: Runner) -> dict[str, Any]:
     rate = median(rates) if rates else RATE
     undone = sum(s["multiply_adds_to_do"] for s in todo)
     source = (
-        f"the {len(rates)} trainings in the store"
+        f"{plural(len(rates), 'training')} in the store"
         if rates
         else f"a guess of {RATE:.0e} multiply-adds a second, as the store holds no training of this study yet"
     )

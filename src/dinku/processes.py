@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import IO
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.measure import available_threads
 from dinku.run import Runner
 
@@ -64,7 +64,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     wrong = [n for n, status in enumerate(statuses) if status > 0 or (status and (left or all(statuses)))]
     if wrong or left:
         told = "; ".join(f"process {n + 1} ended with status {statuses[n]}: {last[n]}" for n in wrong[:3])
-        recipes = f"{left} recipe{'s lack' if left != 1 else ' lacks'}"
+        recipes = plural(left, "recipe lacks", "recipes lack")
         remedy = "run the same command again to go on"
         raise DinkuError(f"{recipes} rows ({told})", where=runner.study.name, remedy=remedy, status=1)
 

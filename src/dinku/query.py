@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from dinku.compare import evaluated_on, ratio, title, trained_on
 from dinku.current import Current
-from dinku.errors import DinkuError, nearest, number
+from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
 from dinku.methods import outdated
 from dinku.results import Results, Row, Size
@@ -82,7 +82,7 @@ def check_alike(folders: Sequence[Results]) -> None:
     """Raise `DinkuError`, of status 1, where two folders hold different counts of one fact: one isn't what its address says."""
     if conflicts := merged(folders).conflicts:
         row, first, second = conflicts[0]
-        problem = f"{number(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
+        problem = f"{plural(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
         raise DinkuError(
             problem, where=str(first), remedy="measure them again in one place, or leave one out", status=1
         )

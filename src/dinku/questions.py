@@ -42,7 +42,7 @@ from dinku.compare import (
     whole_runs,
 )
 from dinku.current import standing
-from dinku.errors import number
+from dinku.errors import plural
 from dinku.lessons import Left, Lesson, rivals
 from dinku.results import Results, Row
 from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent
@@ -259,7 +259,7 @@ def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
             f"There are fewer than {CORRELATED} languages, or all tolerate as much, so that nothing is correlated."
         )
     told.append(few)
-    told.append(f"{number(len(best), 'language')} are few, and those of one family aren't independent.")
+    told.append(f"{plural(len(best), 'language')} are few, and those of one family aren't independent.")
     if seeds < SEEDS:
         told.append(
             f"Some levels have fewer than {SEEDS} seeds, so that best sparsities are those of these very taggers."
@@ -408,7 +408,7 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str 
         each = sorted((c.difference, name, c) for (of, name), c in found.items() if of == text)
         told += [f"{text}: {'; '.join(f'{name} {c}' for _, name, c in each)}."] if each else []
     told.append(
-        f"Intervals hold together ({number(len(found), 'comparison')}, Bonferroni). {spread_told(found.values())}"
+        f"Intervals hold together ({plural(len(found), 'comparison')}, Bonferroni). {spread_told(found.values())}"
     )
     home = next(iter(texts.values()))[0]
     if left := sorted(home.small.keys() - {*home.alive()}):

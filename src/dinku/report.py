@@ -16,7 +16,7 @@ from dinku.claims import Verdict
 from dinku.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
 from dinku.current import Current, standing
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
 from dinku.methods import outdated
@@ -101,7 +101,7 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
     The Markdown shows the figures that `Report.write` leaves in folders of the studies' names below ``out``; the page holds
     them itself. Raises `DinkuError`, of status 1, where the system refuses to write.
     """
-    title = f"What {number(len(reports), 'study', 'studies')} found"
+    title = f"What {plural(len(reports), 'study', 'studies')} found"
     verdicts = together({report.name: report.verdicts for report in reports})
     notes = {report.name: _part(report.rows) for report in reports}
     brief = [[claim, told[0][1].said, _agreed(told, notes)] for claim, told in verdicts.items()]
@@ -191,7 +191,7 @@ def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence
     note = "These rows are of what the study, or a file that it names, said before it was last run. No table or verdict above is "
     out: list[Part] = ["## Outdated", f"{note}about them."]
     for otherwise, of in tables.items():
-        out += [f"### {otherwise}", f"{number(len(rows[otherwise]), 'row')}."]
+        out += [f"### {otherwise}", f"{plural(len(rows[otherwise]), 'row')}."]
         for table in of:
             by = [[c.label, str(c), *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
             out += [_about(table, split=True), Grid(["recipe", "F1", *table.languages], by, True)]
@@ -211,7 +211,7 @@ def _content(
     out: list[Part] = ["## What was measured"]
     if aside:
         note = "This is about what the study said when it was last run. At the end, under Outdated, there is more: "
-        out.append(f"{note}{number(aside, 'row')} of anything else.")
+        out.append(f"{note}{plural(aside, 'row')} of anything else.")
     if not tables:
         out.append("No recipe that the study now has is measured on every language yet.")
     ambiguous = _split_names(tables)
@@ -227,7 +227,7 @@ def _content(
             out += ["![How much of the dense tagger's F1 is kept on each text](kept.svg)"] if parted else []
         out += _f1(table)
         if table.unfinished:
-            out.append(f"Left out until they are measured on every language: {number(table.unfinished, 'recipe')}.")
+            out.append(f"Left out until they are measured on every language: {plural(table.unfinished, 'recipe')}.")
         out += targets(table) + damage(table, results) + perturbed(table, rows, results)
         taggers = {row.address for row in table.rows}
         out += _sizes(table) if taggers - weighed else []
@@ -236,7 +236,7 @@ def _content(
     out += transfer(found)
     if left := sum(not row.perturbation for row in rows) - sum(len(table.rows) for table in tables):
         out.append(
-            f"Left out, being of recipes that changed or aren't finished, or about other sentences: {number(left, 'row')}."
+            f"Left out, being of recipes that changed or aren't finished, or about other sentences: {plural(left, 'row')}."
         )
     if failures := results.failures():
         failed = [[f.recipe, f.name, f.reason, str(f.attempts)] for f in failures]
@@ -304,7 +304,7 @@ def _title(study: Study, rows: Iterable[Row]) -> str:
 
 def _origin(rows: Collection[Row]) -> str:
     """Where and from what code rows were measured."""
-    places = sorted({f"{r.environment.cpu}, {number(r.environment.threads, 'thread')}" for r in rows})
+    places = sorted({f"{r.environment.cpu}, {plural(r.environment.threads, 'thread')}" for r in rows})
     commits = sorted(
         {(r.environment.commit or "unknown")[:12] + (" with changes" if r.environment.dirty else "") for r in rows}
     )
@@ -384,7 +384,7 @@ def _times(table: Table) -> list[Part]:
         timed = [row for same in recipes.values() for row in same]
         low, high = noise(timed)
         out.append(
-            f"{timed[0].environment.cpu}, {number(timed[0].environment.threads, 'thread')}; {scope(timed)}, one by one. "
+            f"{timed[0].environment.cpu}, {plural(timed[0].environment.threads, 'thread')}; {scope(timed)}, one by one. "
             "Seconds over the dense tagger's seconds, median over rounds and then over languages. The dense tagger "
             f"against itself: {low:.3f} to {high:.3f} in 95 % of rounds."
         )
@@ -413,7 +413,7 @@ def _fronts(table: Table, *, drawn: bool) -> list[Part]:
                 rows[-1] += [f"{100 * cell.f1.value / max(table.dense.f1.value, 1e-9):.1f}", f"{dense / cost:.2f}"]
         low, high = front.noise
         where = f", on {front.cpu}, whose clock alone makes {low:.3f} to {high:.3f} of 1" if front.cpu else ""
-        out.append(f"By {front.cost}{where}: {len(rows)} of {number(len(front.points), 'recipe')}.")
+        out.append(f"By {front.cost}{where}: {len(rows)} of {plural(len(front.points), 'recipe')}.")
         out.append(Grid(head, rows))
     if not out:
         return []

@@ -28,7 +28,7 @@ from dinku.corpus import Corpus
 from dinku.current import Asked, Current, recipe_name, text_name
 from dinku.damage import known
 from dinku.encode import Encoder
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import told, written
 from dinku.method import Data, Method, Planned, Trained, Work, with_students
 from dinku.methods import to_json
@@ -364,7 +364,7 @@ class Runner:
         named = ", ".join(p.title for p in silent[:3]) + f" and {len(silent) - 3} more" * (len(silent) > 3)
         remedy = LEARN_MORE + ("; or cut less" if any(len(p.recipe.steps) > 1 for p in silent) else "")
         verb = "finds" if len(silent) == 1 else "find"
-        return f"{number(len(silent), 'recipe')} {verb} nothing, not one entity ({named}); {remedy}"
+        return f"{plural(len(silent), 'recipe')} {verb} nothing, not one entity ({named}); {remedy}"
 
     @property
     def threads(self) -> int:
@@ -391,7 +391,7 @@ class Runner:
             prepared = waiting.popleft()
             if self.failed([prepared]):
                 continue
-            self.report(f"{self.study.name}: {number(len(waiting) + 1, 'recipe')} to go, {prepared.title}", 0, 0)
+            self.report(f"{self.study.name}: {plural(len(waiting) + 1, 'recipe')} to go, {prepared.title}", 0, 0)
             with suppress(Failed):
                 if not self.finish(prepared, wait=passed > len(waiting)):
                     passed += 1
@@ -434,8 +434,8 @@ class Runner:
             told = "; ".join(f.told for f in failed[:3])
             told += f"; and {len(failed) - 3} more" * (len(failed) > 3)
             steps, recipes = (
-                f"{len(failed)} step{'s' * (len(failed) > 1)}",
-                f"{left} recipe{'s lack' if left != 1 else ' lacks'}",
+                plural(len(failed), "step"),
+                plural(left, "recipe lacks", "recipes lack"),
             )
             problem = f"{steps} failed, and {recipes} rows ({told})"
             remedy = "see them with `dinku results`, and run again to try once more"

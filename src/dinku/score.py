@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import content, written
 from dinku.npz import arrays
 from dinku.spans import is_iob2_tag
@@ -125,11 +125,15 @@ class Counts:
         gold, predicted, _ = np.asarray(self.totals()).reshape(-1, 3).sum(0).tolist()
         if predicted or not gold:
             return ""
-        return f"finds nothing: not one entity in {number(len(self), 'sentence')}, which hold {gold:,}"
+        return f"finds nothing: not one entity in {plural(len(self), 'sentence')}, which hold {gold:,}"
 
     def only(self, language: str) -> Counts:
         """The sentences in one language."""
         return self._rows(np.array([name == language for name in self.languages], bool))
+
+    def at(self, chosen: Sequence[int]) -> Counts:
+        """The sentences of these numbers."""
+        return self._rows(np.array(chosen, np.int64))
 
     def only_labels(self, labels: Iterable[str]) -> Counts:
         """The spans of these labels."""
@@ -234,15 +238,17 @@ def count(
     do, or where a tag isn't IOB2.
     """
     if len(gold) != len(predicted):
-        raise DinkuError(f"{len(gold)} gold sentences, {len(predicted)} predicted", remedy="score the same sentences")
+        raise DinkuError(
+            f"{plural(len(gold), 'gold sentence')}, {len(predicted):,} predicted", remedy="score the same sentences"
+        )
     if languages is not None and len(languages) != len(gold):
-        problem = f"{len(gold)} sentences, {len(languages)} languages"
+        problem = f"{plural(len(gold), 'sentence')}, {plural(len(languages), 'language')}"
         raise DinkuError(problem, remedy="give each sentence its language, or none")
     lengths = np.fromiter(map(len, gold), np.int64, len(gold))
     differ = np.flatnonzero(lengths != np.fromiter(map(len, predicted), np.int64, len(predicted)))
     if len(differ):
         at = int(differ[0])
-        problem = f"{len(gold[at])} gold tags, {len(predicted[at])} predicted"
+        problem = f"{plural(len(gold[at]), 'gold tag')}, {len(predicted[at]):,} predicted"
         raise DinkuError(problem, where=f"sentence {at + 1}", remedy="give every word one tag")
     kinds: dict[str, int] = {}
     codes = [_codes(tags, kinds) for tags in (gold, predicted)]
@@ -353,7 +359,7 @@ def align(gold: Corpus, predicted: Corpus) -> None:
             where = f"{predicted.name}: sentence {place}, word {at + 1}"
             raise DinkuError(problem, where=where, remedy="score predictions on the same words")
     if len(gold) != len(predicted):
-        problem = f"has {len(predicted)} sentences where {gold.name} has {len(gold)}"
+        problem = f"has {plural(len(predicted), 'sentence')} where {gold.name} has {len(gold)}"
         raise DinkuError(problem, where=predicted.name, remedy="score predictions on the same sentences")
 
 
@@ -644,7 +650,7 @@ def _check_draws(counts: Counts, draws: int, level: float, average: str) -> None
     if not len(counts):
         raise DinkuError("there is no sentence to draw from", where="bootstrap", remedy="score at least one")
     if draws < 1:
-        raise DinkuError(f"can't draw {draws} times", where="bootstrap", remedy="ask for at least one draw")
+        raise DinkuError(f"can't draw {plural(draws, 'time')}", where="bootstrap", remedy="ask for at least one draw")
     if not 0 < level < 1:
         raise DinkuError(f"level {level} isn't within 0…1", where="bootstrap", remedy="give 0.95 for 95 %")
     if average not in get_args(Average):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.models import holds_masked_lm, model_config, model_tags
 
 # What a family calls otherwise than the rest, and what an absent key of a config.json means.
@@ -163,7 +163,7 @@ class Shape:
         hidden, heads = size("hidden_size"), size("num_attention_heads")
         if hidden % heads:
             raise DinkuError(
-                f"hidden size {hidden} isn't a multiple of {heads} heads", where=where, remedy="correct it"
+                f"hidden size {hidden} isn't a multiple of {plural(heads, 'head')}", where=where, remedy="correct it"
             )
         layer = Layer(heads, hidden // heads, size("intermediate_size"))
         dense = cls(

@@ -28,6 +28,7 @@ class Source:
 
     ``folder`` is the place of the language folders in the repository; ``languages`` is what ``all`` stands for;
     ``apart`` maps languages that lie beside them, but differ in kind, to the splits that they have.
+    ``hub`` is what the Hub calls it.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Source:
     licence: str
     citation: str
     apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hub: str = ""
 
     @property
     def cache(self) -> Path:
@@ -83,6 +85,7 @@ SOURCES: Mapping[str, Source] = {
         licence="CC BY-NC 4.0",
         citation="Adelani et al. (2021), MasakhaNER: Named Entity Recognition for African Languages, TACL 9",
         apart={"zh": ("dev", "test")},  # characters instead of words, and no DATE
+        hub="masakhane/masakhaner",
     ),
     "masakhaner2": Source(
         title="MasakhaNER 2.0",
@@ -96,6 +99,7 @@ SOURCES: Mapping[str, Source] = {
         licence="CC BY-NC 4.0",
         citation="Adelani et al. (2022), MasakhaNER 2.0: Africa-centric Transfer Learning for Named Entity Recognition, "
         "EMNLP",
+        hub="masakhane/masakhaner2",
     ),
 }
 
@@ -312,6 +316,12 @@ def licence(name: str) -> str:
         return found[0].licence
     _path(name)
     return ""
+
+
+def on_hub(name: str) -> str:
+    """The Hub's name of a known corpus; empty for the sample and for a path."""
+    source = SOURCES.get(name.partition(":")[0]) if ":" in name else None
+    return source.hub if source else ""
 
 
 def _each(name: Name | Sequence[Name]) -> list[str]:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
-from dinku.errors import DinkuError, of_validation
+from dinku.errors import DinkuError, of_validation, plural
 from dinku.measure import MAX_THREADS
 from dinku.method import Method
 from dinku.methods import from_json
@@ -227,7 +227,7 @@ class Study(_Part):
             place = f"{where}: recipes.{number} ({block.arm})"
             size = len(block.seeds) * math.prod(map(len, block.grid.values()))
             if size > _RECIPES:
-                problem = f"makes {size:,} recipes"
+                problem = f"makes {plural(size, 'recipe')}"
                 raise DinkuError(
                     problem, where=place, remedy=f"leave at most {_RECIPES:,}, each of which takes a training"
                 )

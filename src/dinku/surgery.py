@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from dinku import modeling, quantized
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 from dinku.shape import Shape, config_key, scheme_of
 
@@ -144,13 +144,13 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
         stored = quantized.tensors(model)
         weights = quantized.parameters(stored).values()
         if (found := sum(tensor.nbytes for tensor in stored.values())) != dense.bytes:
-            problem = f"has {found:,} bytes where its config says {dense.bytes:,} ({dense.scheme.name})"
+            problem = f"has {plural(found, 'byte')} where its config says {dense.bytes:,} ({dense.scheme.name})"
             raise DinkuError(problem, where=name, remedy="quantize the model again")
     weights = list(weights)
     parameters = sum(p.numel() for p in weights)
     if parameters != dense.parameters:
         raise DinkuError(
-            f"has {parameters:,} parameters where its config says {dense.parameters:,}",
+            f"has {plural(parameters, 'parameter')} where its config says {dense.parameters:,}",
             where=name,
             remedy="use a plain Hugging Face architecture",
         )

@@ -23,11 +23,11 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import measure, packing, predict, quantized, surgery
+from dinku import learned, measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
-from dinku.errors import DinkuError, reason
+from dinku.errors import DinkuError, plural, reason
 from dinku.files import content, written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
@@ -45,7 +45,8 @@ class Tagger:
     masked-LM head that it was trained with.
 
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
-    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them.
+    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
+    the fingerprints of the sentences that it was trained on by `dinku.learned`, as far as they are known.
     """
 
     model: Any
@@ -53,6 +54,7 @@ class Tagger:
     tags: tuple[str, ...]
     label_on: LabelOn = "first"
     sparse: tuple[str, ...] = ()
+    learned: frozenset[int] = frozenset()
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -165,12 +167,20 @@ class Tagger:
             except SafetensorError as error:  # which is how a full disk shows
                 raise OSError(str(error)) from error
             self.save_tokenizer(part)
+            learned.save(part, self.learned)
         return target
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer alone, which cuts and pads nothing."""
         uncut(self.tokenizer.backend_tokenizer)
         self.tokenizer.save_pretrained(folder)
+        path = folder / "tokenizer_config.json"
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # transformers 5 writes a name that 4 doesn't know
+        words = self.tokenizer.backend_tokenizer.pre_tokenizer
+        if isinstance(words, pre_tokenizers.ByteLevel):  # which transformers 4 takes from here, not from tokenizer.json
+            settings["add_prefix_space"] = words.add_prefix_space
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
@@ -210,6 +220,7 @@ class Tagger:
             tags,
             label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
             sparse=tuple(getattr(config, "dinku_sparse", ())),
+            learned=learned.load(folder),
         )
         check_ids(tagger.encoder, config.vocab_size, where=str(folder))
         return tagger
@@ -237,7 +248,7 @@ def _held(folder: Path) -> None:
     files, parameters = weight_files(folder), Shape.of_folder(folder).parameters
     there = sum(path.stat().st_size for path in files)
     if files and there < parameters:  # of which int8 takes the least, a byte each
-        problem = f"its weights can't be read: {there:,} bytes hold no {parameters:,} parameters"
+        problem = f"its weights can't be read: {plural(there, 'byte holds', 'bytes hold')} no {plural(parameters, 'parameter')}"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
 

@@ -26,7 +26,7 @@ from transformers import (
 from dinku import surgery
 from dinku.bundle import Bundle
 from dinku.corpus import Corpus, Sentence, write
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
 from dinku.recipe import Recipe
@@ -313,7 +313,9 @@ def _check_tags(tagger: Tagger | Bundle, at: str) -> None:
     odd = ["", " ", "\u200b", "ß" * 200, "ሰላም", "a\u0301", "🙂", "x"]
     sentences = [Sentence(tuple(odd)), Sentence(()), Sentence(("Bade",) * 90), *tiny_corpus(4)]
     for sentence, found in zip(sentences, tagger.tag(sentences), strict=True):
-        assert len(found.tags) == len(sentence.words), f"{at}: {len(found.tags)} tags for {len(sentence.words)} words"
+        assert len(found.tags) == len(sentence.words), (
+            f"{at}: {plural(len(found.tags), 'tag')} for {plural(len(sentence.words), 'word')}"
+        )
         assert all(is_iob2_tag(t) for t in found.tags), f"{at}: {found.tags} aren't all IOB2"
 
 

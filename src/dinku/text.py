@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
-from dinku.errors import DinkuError, number
+from dinku.errors import DinkuError, plural
 from dinku.files import told
 from dinku.words import VERSION, words
 
@@ -118,7 +118,7 @@ class Text:
         """Raise `DinkuError` where there are fewer lines in these languages, or a line can't be read."""
         chosen = self.chosen(languages)
         if (there := sum(map(self.count, chosen))) < sentences:
-            problem = f"holds {number(there, 'line')} in {', '.join(chosen)}, fewer than {sentences:,}"
+            problem = f"holds {plural(there, 'line')} in {', '.join(chosen)}, fewer than {sentences:,}"
             raise DinkuError(problem, where=self.name, remedy="ask for fewer, or add text")
 
     def count(self, language: str) -> int:

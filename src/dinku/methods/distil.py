@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
+from dinku.learned import fingerprints
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Planned, Supervised, Work
 from dinku.shape import Shape
 
@@ -80,7 +81,7 @@ class Distil(Supervised, Matched):
             raise self._untagged()
         student = super().declare(shape)
         if student.tags not in (0, shape.tags):
-            problem = f"the student has {student.tags} tags, the teacher {shape.tags}"
+            problem = f"the student has {plural(student.tags, 'tag')}, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
         return student if self.epochs == 0 and student.tags == shape.tags else self.trained(student, shape.tags)
@@ -103,6 +104,7 @@ class Distil(Supervised, Matched):
         if not method.epochs:
             return student
         sentences = [s.words for c in corpora for s in c]
+        student = replace(student, learned=student.learned | tagger.learned | fingerprints(sentences))
         gold += _unlabelled(sentences[len(corpus) :])
         windows = self.reader(student, tagger).windows(sentences)
         taught = None

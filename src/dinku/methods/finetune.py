@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from dinku.errors import DinkuError
+from dinku.learned import fingerprints
 from dinku.method import Data, Need, Planned, Supervised, Work
 from dinku.shape import Shape
 from dinku.spans import is_iob2_tag
@@ -71,6 +72,7 @@ class FineTune(Supervised):
             )
         if not method.epochs:
             return trained
+        trained = replace(trained, learned=trained.learned | fingerprints(s.words for s in corpus))
         windows = trained.windows_of(self.window).windows([s.words for s in corpus])
         labels = corpus.numbered(method.tags)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.method import Checked, Data, Drawn, Need, Work
 from dinku.shape import Layer, Shape
 
@@ -79,7 +79,7 @@ class StartFresh(Drawn, Checked):
             if getattr(self, name) < 0:
                 raise DinkuError(f"{name} is {getattr(self, name)}", where="StartFresh", remedy="give 0 or more")
         if self.hidden % self.heads:
-            problem = f"hidden is {self.hidden}, which isn't a multiple of {self.heads} heads"
+            problem = f"hidden is {self.hidden}, which isn't a multiple of {plural(self.heads, 'head')}"
             raise DinkuError(problem, where="StartFresh", remedy="choose heads that divide it")
         if not 0 <= self.alpha <= 1:
             raise DinkuError(f"alpha is {self.alpha}", where="StartFresh", remedy="give a number from 0 to 1")
@@ -116,7 +116,7 @@ class StartFresh(Drawn, Checked):
         shape = self.declare(tagger.shape)
         window = window_of(shape.family, shape.positions, tokenizer.pad_token_id, float("inf"))
         if window < 8:
-            problem = f"positions is {shape.positions}, room for windows of {window} subwords"
+            problem = f"positions is {shape.positions}, room for windows of {plural(window, 'subword')}"
             raise DinkuError(problem, where="StartFresh", remedy="give more")
         tokenizer.model_max_length = window
         special = {name: getattr(tokenizer, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
@@ -157,6 +157,6 @@ class StartFresh(Drawn, Checked):
             reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1][:200]
             if reason.startswith("Vocabulary size"):  # as it was asked for, and as it may be
                 reason = re.sub(r"\d+", lambda found: str(int(found[0]) + _BEYOND), reason)
-            problem = f"can't make {self.vocabulary:,} pieces from {total:,} lines ({reason})"
+            problem = f"can't make {self.vocabulary:,} pieces from {plural(total, 'line')} ({reason})"
             raise DinkuError(problem, where=text.name, remedy="choose another vocabulary, or add text") from None
         return sentencepiece_tokenizer(model.getvalue(), where="StartFresh")

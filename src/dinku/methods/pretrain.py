@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.encode import Encoder, Ids, Window
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.method import Data, Need, Planned, Trained, Work
 from dinku.shape import Shape
 from dinku.text import Text, draws
@@ -87,7 +87,7 @@ class Pretrain(Trained):
         text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:
-            problem = f"window is {self.window}, and the model reads {encoder.length} subwords at most"
+            problem = f"window is {self.window}, and the model reads {plural(encoder.length, 'subword')} at most"
             raise DinkuError(problem, where="Pretrain", remedy=f"give {encoder.length} or fewer")
         if not self.steps:
             return tagger.copy()
@@ -122,7 +122,7 @@ class Pretrain(Trained):
             lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
             while part := list(islice(lines, LINES)):
                 read += len(part)
-                work.progress(0, self.steps, f"{read:,} lines of {language} read")
+                work.progress(0, self.steps, f"{plural(read, 'line')} of {language} read")
                 parts.append(encoder.stream(part))
             out.append(np.concatenate(parts))
         if not any(map(len, out)):
