@@ -26,7 +26,7 @@ from dinku import predict
 from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, Window, opened
-from dinku.errors import DinkuError, of_validation, plural
+from dinku.errors import DinkuError, check_count, of_validation, plural
 from dinku.files import content, written_folder
 from dinku.measure import available_threads, numerics
 from dinku.models import iob2_tags, model_folder
@@ -130,12 +130,14 @@ class Bundle:
     threads: int
 
     @classmethod
-    def open(cls, name: str, *, threads: int | None = None) -> Self:
+    def open(cls, name: str | os.PathLike[str], *, threads: int | None = None) -> Self:
         """Open a bundle by folder, name under ``DINKU_HOME/models``, address or Hub id, on all cores unless told otherwise.
 
         Raises `DinkuError` where it is none, or is damaged: a file that is missing or isn't the one that was exported, a
         model that reads files outside of the bundle.
         """
+        if threads is not None:
+            check_count(threads, "threads", where="Bundle.open")
         folder = model_folder(name)
         manifest = described(folder)
         for file, wanted in manifest.files.items():

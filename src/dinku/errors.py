@@ -76,6 +76,12 @@ def brief(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+def check_count(value: Any, name: str, *, where: str) -> None:
+    """Raise `DinkuError` for what is no whole number of 1 or more."""
+    if type(value) is not int or value < 1:
+        raise DinkuError(f"{name} is {brief(value)}", where=where, remedy="give a whole number, 1 or more")
+
+
 def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
     """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted,
     unless there is one ``remedy`` for all."""

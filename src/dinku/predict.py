@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Batch, Encoder, Window, buckets
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, brief, check_count
 from dinku.score import Counts, count
 from dinku.spans import Span, spans
 from dinku.words import words
 
+Thing = TypeVar("Thing")
 Logits = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # (done, of how many)
+
+
+def each(given: Iterable[Thing], *kinds: type[Thing]) -> Iterator[Thing]:
+    """What was given, one by one. Raises `DinkuError` for what isn't of these kinds, or is no list of such."""
+    listed = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    for thing in given if listed else [given]:
+        if not isinstance(thing, kinds):
+            remedy = f"give a list of {' or '.join(f'{kind.__name__}s' for kind in kinds)}"
+            raise DinkuError(
+                f"{brief(thing)} is no {' or '.join(k.__name__ for k in kinds)}", where="the tagger", remedy=remedy
+            )
+        yield thing
+
+
+def _check_asked(sentences: Sequence[Sentence], options: Mapping[str, Any]) -> None:
+    for number, sentence in enumerate(sentences, 1):
+        try:
+            "".join(sentence.words).encode()
+        except (TypeError, UnicodeEncodeError):  # no text, or half a surrogate pair
+            problem = f"its words are {brief(sentence.words)}"
+            raise DinkuError(problem, where=f"sentence {number}", remedy="give words as a tuple of str") from None
+    for name in ("tokens", "most"):
+        check_count(options.get(name, 1), name, where="the tagger")
 
 
 class Engine(Protocol):
@@ -131,6 +155,8 @@ def tag(
 
     A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where an engine answers for other tags.
     """
+    sentences = [*each(sentences, Sentence)]
+    _check_asked(sentences, options)
     drafts = [Draft(tags, len(s.words)) for s in sentences]
     for window, logits in answers(engine, encoder, sentences, **options):
         drafts[window.sentence].take(window, logits)
@@ -141,6 +167,10 @@ def evaluate(
     engine: Engine, encoder: Encoder, tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
 ) -> Counts:
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
+    if not isinstance(corpus, Corpus):
+        raise DinkuError(
+            f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.sources.load` gives"
+        )
     return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
 
 
@@ -159,7 +189,9 @@ class Line:
 
     @classmethod
     def typed(cls, text: str) -> Self:
-        """Words as `dinku.words` finds them."""
+        """Words as `dinku.words` finds them. Raises `DinkuError` for what is no text."""
+        if not isinstance(text, str):
+            raise DinkuError(f"{brief(text)} is no text", where="the text", remedy="give it as a str")
         return cls(text, tuple(words(text)))
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,10 +10,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dinku.bundle import Bundle, is_bundle
 from dinku.encode import Encoder, Window
-from dinku.errors import DinkuError
-from dinku.measure import check_threads
-from dinku.models import model_folder
-from dinku.predict import Line, Logits, Tagging
+from dinku.errors import DinkuError, brief
+from dinku.models import iob2_tags, model_folder
+from dinku.predict import Line, Logits, Tagging, each
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -37,7 +37,7 @@ class Reader:
 
     def tag(self, lines: Iterable[Line]) -> list[Tagging]:
         """The tags of every line's words, in order."""
-        return self.tagger.tag([line.sentence for line in lines], **self.options)
+        return self.tagger.tag([line.sentence for line in each(lines, Line)], **self.options)
 
     @property
     def encoder(self) -> Encoder:
@@ -63,11 +63,11 @@ class Reader:
         For each text as typed it gives what ``predict --format jsonl`` says of it, *text* and *entities*; for each `Line` the
         line and its tags.
         """
-        given: Iterator[str | Line] = iter(lines)
+        given: Iterator[str | Line] = each(lines, str, Line)
         while block := list(islice(given, BLOCK)):
-            read = [Line.typed(each) if isinstance(each, str) else each for each in block]
-            for each, line, found in zip(block, read, self.tag(read), strict=True):
-                yield line.answer(found) if isinstance(each, str) else (line, found)
+            read = [Line.typed(asked) if isinstance(asked, str) else asked for asked in block]
+            for asked, line, found in zip(block, read, self.tag(read), strict=True):
+                yield line.answer(found) if isinstance(asked, str) else (line, found)
 
     def find(self, text: str) -> list[dict[str, Any]]:
         """Entities of a text as typed: *start*, *end* (characters of the text), *label*, *text*, *score* (0 to 1)."""
@@ -75,25 +75,32 @@ class Reader:
         return line.entities(self.tag([line])[0])
 
 
-def open(model: str, *, threads: int | None = None, precision: str | None = None, device: str = "cpu") -> Reader:
+def open(
+    model: str | os.PathLike[str], *, threads: int | None = None, precision: str | None = None, device: str = "cpu"
+) -> Reader:
     """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models``, address or Hub id; on all cores unless told else.
 
-    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, gives no tags, or
-    can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``.
+    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, is an encoder
+    without tags, or can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Any number of threads may share what
+    is opened. How many threads torch uses is set for the whole process.
     """
+    if threads is not None and type(threads) is not int:
+        raise DinkuError(f"threads is {brief(threads)}", where="dinku.open", remedy="give a whole number")
+    if not isinstance(device, str):
+        raise DinkuError(f"device is {brief(device)}", where="dinku.open", remedy="give cpu or cuda")
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
-        raise DinkuError(problem, where="--precision", remedy="choose float32 or bfloat16")
-    check_threads(threads, where="threads")
-    elsewhere = DinkuError(f"{model} runs on a CPU alone", where="--device", remedy="leave it out")
-    if is_bundle(model_folder(model)):
+        raise DinkuError(problem, where="precision", remedy="choose float32 or bfloat16")
+    elsewhere = DinkuError(f"{model} runs on a CPU alone", where="device", remedy="leave it out")
+    if is_bundle(folder := model_folder(model)):
         if device != "cpu":
             raise elsewhere
         if precision:
-            raise DinkuError(
-                "a bundle has one precision", where="--precision", remedy="leave it out, or export another"
-            )
+            raise DinkuError("a bundle has one precision", where="precision", remedy="leave it out, or export another")
         return Reader(Bundle.open(model, threads=threads), {})
+    if not iob2_tags(folder):
+        remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"
+        raise DinkuError("is an encoder without tags, which finds nothing", where=str(model), remedy=remedy)
     from dinku.tagger import Tagger
 
     if threads:
@@ -103,5 +110,8 @@ def open(model: str, *, threads: int | None = None, precision: str | None = None
     tagger = Tagger.load(model)
     if device != "cpu" and tagger.scheme.terminal:
         raise elsewhere
-    tagger.model.to(device)
+    if device != "cpu":
+        from dinku.runtime.torch import device as usable
+
+        tagger.model.to(usable(device))
     return Reader(tagger, {"precision": precision or "float32"})

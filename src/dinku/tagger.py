@@ -27,7 +27,7 @@ from dinku import learned, measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
 from dinku.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
-from dinku.errors import DinkuError, plural, reason
+from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import content, written_folder
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
@@ -110,6 +110,9 @@ class Tagger:
         return predict.answered(self._engine(precision), self.encoder, windows)
 
     def _engine(self, precision: str) -> TorchEngine:
+        if precision not in ("float32", "bfloat16"):
+            problem = f"there is no precision {brief(precision)}"
+            raise DinkuError(problem, where="the tagger", remedy="choose float32 or bfloat16")
         if self.scheme.terminal and precision != "float32":
             problem = f"is quantized ({self.scheme.name}) and can't run in {precision}"
             raise DinkuError(problem, where=self.name, remedy="leave precision out")
@@ -218,7 +221,7 @@ class Tagger:
             model,
             tokenizer,
             tags,
-            label_on=label_on or cast(LabelOn, getattr(config, "dinku_label_on", "first")),
+            label_on=cast(LabelOn, getattr(config, "dinku_label_on", "first")) if label_on is None else label_on,
             sparse=tuple(getattr(config, "dinku_sparse", ())),
             learned=learned.load(folder),
         )
