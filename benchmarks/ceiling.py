@@ -26,7 +26,7 @@ import dinku
 from dinku import sources
 from dinku.bundle import Bundle
 from dinku.encode import Batch
-from dinku.measure import available_threads
+from dinku.machine import available_threads
 from dinku.predict import Line
 
 ROWS = 2048  # subwords of the large product

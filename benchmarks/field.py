@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dinku import bench, sources
-from dinku.measure import available_threads
+from dinku.machine import available_threads
 
 if TYPE_CHECKING:
     from dinku.corpus import Corpus

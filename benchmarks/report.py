@@ -17,7 +17,8 @@ import numpy as np
 
 from dinku import report
 from dinku.digests import canonical
-from dinku.results import Results, Row, Size, _line, environment, totals
+from dinku.machine import environment
+from dinku.results import Results, Row, Size, _line, totals
 from dinku.score import Counts
 from dinku.study import Study
 

@@ -23,7 +23,8 @@ from transformers import pipeline
 
 from dinku import sources
 from dinku.corpus import Sentence
-from dinku.measure import available_threads, interleaved
+from dinku.machine import available_threads
+from dinku.measure import interleaved
 from dinku.tagger import Tagger, quietly
 
 BATCHES = (1, 8, 32)

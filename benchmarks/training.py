@@ -44,7 +44,8 @@ from transformers import (
 
 from dinku import models, sources, surgery
 from dinku.corpus import Corpus
-from dinku.measure import available_threads, interleaved
+from dinku.machine import available_threads
+from dinku.measure import interleaved
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.score import Counts, paired

@@ -20,10 +20,11 @@ import pytest
 from dinku.claims import Verdict
 from dinku.compare import parts, whole_runs
 from dinku.digests import canonical
+from dinku.machine import Environment
 from dinku.methods import to_json
 from dinku.methods.layers import KeepLayers
 from dinku.questions import ASKED, ledger
-from dinku.results import Environment, Latency, Results, Row, Size, Training, totals
+from dinku.results import Latency, Results, Row, Size, Training, totals
 from dinku.score import Counts
 
 SENTENCES = 100

@@ -15,11 +15,12 @@ from test_resume import place, runner  # noqa: F401
 
 from dinku import reader
 from dinku.errors import DinkuError
+from dinku.machine import Environment, environment
 from dinku.method import Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
-from dinku.results import Environment, Results, environment
+from dinku.results import Results
 from dinku.runtime.torch import device
 from dinku.testing import tiny_tagger
 

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from dinku.errors import DinkuError
-from dinku.results import Latency, Results, Row, Size, Training, _processor, documents, environment, totals
+from dinku.machine import _processor, environment
+from dinku.results import Latency, Results, Row, Size, Training, documents, totals
 from dinku.score import Counts, count
 
 COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.results import Results, Row, environment
+from dinku.machine import environment
+from dinku.results import Results, Row
 from dinku.run import Prepared, Runner
 from dinku.store import Store
 from dinku.study import Study

@@ -22,7 +22,7 @@ from dinku.corpus import read, write
 from dinku.current import Current, standing
 from dinku.damage import calibration_error, tagged
 from dinku.errors import DinkuError
-from dinku.measure import memory_bytes
+from dinku.machine import memory_bytes
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
@@ -422,7 +422,7 @@ def test_a_step_that_can_not_fit_is_refused_before_it_starts(runner: Runner, mon
     assert needed == before.bytes + after.bytes + 12 * learnt
     assert memory_needed(Sparsify(0.5), before, after) == before.bytes + after.bytes
     with monkeypatch.context() as patch:
-        patch.setattr("dinku.measure.memory_bytes", lambda: needed - 1)
+        patch.setattr("dinku.machine.memory_bytes", lambda: needed - 1)
         patch.setattr(FineTune, "apply", lambda *_: pytest.fail("it was started"))
         with pytest.raises(DinkuError, match=r"needs 0\.0 GB of memory at least, and there are 0\.0"):
             runner.run(["dense"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from dinku import corpus, models, sources
+from dinku import corpus, models, settings, sources
 from dinku.corpus import Sentence
 from dinku.errors import DinkuError
 
@@ -49,12 +49,12 @@ def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("DINKU_HOME", "~/mine")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert sources.home() == tmp_path / "mine"
+    assert settings.home() == tmp_path / "mine"
     monkeypatch.setenv("DINKU_HOME", "")
-    assert sources.home() == Path("/xdg/dinku")
+    assert settings.home() == Path("/xdg/dinku")
     monkeypatch.delenv("DINKU_HOME")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert sources.home() == tmp_path / ".cache" / "dinku"
+    assert settings.home() == tmp_path / ".cache" / "dinku"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_offline(monkeypatch: pytest.MonkeyPatch, value: str | None, forbidden: 
     monkeypatch.delenv("DINKU_OFFLINE", raising=False)
     if value is not None:
         monkeypatch.setenv("DINKU_OFFLINE", value)
-    assert sources.offline() == forbidden
+    assert settings.offline() == forbidden
 
 
 # Known corpora
@@ -391,16 +391,16 @@ def test_the_cache_is_in_no_folder_that_nobody_named(monkeypatch: pytest.MonkeyP
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "")
     with pytest.raises(DinkuError, match=r"~/\.cache/dinku: there is no home folder for the cache; set DINKU_HOME"):
-        sources.home()
+        settings.home()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert sources.home() == tmp_path / "dinku"
+    assert settings.home() == tmp_path / "dinku"
     monkeypatch.setenv("DINKU_HOME", "~/mine")
     with pytest.raises(DinkuError, match="~/mine: there is no such home folder; set DINKU_HOME"):
-        sources.home()
+        settings.home()
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert sources.home() == tmp_path / "mine"
+    assert settings.home() == tmp_path / "mine"
     monkeypatch.setenv("DINKU_HOME", "~nobody-of-that-name/x")
     with pytest.raises(DinkuError, match="there is no such home folder"):
-        sources.home()
+        settings.home()
     monkeypatch.setenv("DINKU_HOME", "")  # as if it weren't there
-    assert sources.home() == tmp_path / "dinku"
+    assert settings.home() == tmp_path / "dinku"

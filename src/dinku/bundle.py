@@ -26,11 +26,13 @@ from dinku import predict
 from dinku.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, Window, opened
-from dinku.errors import DinkuError, check_count, of_validation, plural
+from dinku.errors import DinkuError, check_count, plural
 from dinku.files import content, written_folder
-from dinku.measure import available_threads, numerics
+from dinku.machine import available_threads
+from dinku.measure import numerics
 from dinku.models import iob2_tags, model_folder
 from dinku.results import Numerics
+from dinku.schema import of_validation
 from dinku.score import Counts
 from dinku.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
 

@@ -620,7 +620,7 @@ def bench(
     """How fast models are, the whole path from text to entities, each in a process of its own, taking turns."""
     from dinku import bench as benchmark
     from dinku import sources
-    from dinku.measure import available_threads
+    from dinku.machine import available_threads
 
     data = sources.load(corpus, split)
     _warn(data.notes)
@@ -978,7 +978,7 @@ def report(
 ) -> None:
     """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any; these also on one page."""
     from dinku import report as reporting
-    from dinku.sources import home
+    from dinku.settings import home
 
     reports, written, unfinished = [], {}, list[reporting.Unfinished]()
     below = out or home() / "reports"
@@ -1214,7 +1214,7 @@ def _with_rows(place: Path) -> list[Study]:
 
 def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
     from dinku.run import Runner
-    from dinku.sources import home
+    from dinku.settings import home
     from dinku.store import Store as Stored
     from dinku.study import BUILT_IN, Study
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dinku.errors import DinkuError, plural
-from dinku.measure import available_threads
+from dinku.machine import available_threads
 from dinku.method import Method, Trained
 from dinku.results import Results
 from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads

@@ -6,10 +6,7 @@ import re
 import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from typing import Any
 
 
 class DinkuError(Exception):
@@ -52,24 +49,6 @@ def plural(n: int, thing: str, things: str = "") -> str:
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {things or f'{thing}s'}"
 
 
-_WANTED = {
-    "int": "give a whole number",
-    "float": "give a number",
-    "finite": "give a number that is finite",
-    "bool": "give true or false",
-    "string": "give text",
-    "list": "give a list",
-    "tuple": "give a list (in Python, a tuple)",
-    "dict": "write it as key: value",
-    "model": "write it as key: value",
-    "literal": "give {expected}",
-    "greater_than_equal": "give {ge} or more",
-    "less_than": "give less than {lt}",
-    "too_short": "give at least {min_length}",
-    "value": "give {wanted}",
-}
-
-
 def brief(value: Any) -> str:
     """A value as a message shows it, however large it is."""
     text = reprlib.repr(value)
@@ -80,19 +59,3 @@ def check_count(value: Any, name: str, *, where: str) -> None:
     """Raise `DinkuError` for what is no whole number of 1 or more."""
     if type(value) is not int or value < 1:
         raise DinkuError(f"{name} is {brief(value)}", where=where, remedy="give a whole number, 1 or more")
-
-
-def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
-    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted,
-    unless there is one ``remedy`` for all."""
-    first = error.errors(include_url=False)[0]
-    kind, context = first["type"], dict[str, Any](first.get("ctx") or {})
-    field = ".".join([*filter(None, [within]), *(str(part) for part in first["loc"] if part != "[key]")])
-    if kind == "missing":
-        return DinkuError(f"{field} is missing", where=where, remedy=remedy or "add it")
-    if kind in ("extra_forbidden", "invalid_key"):
-        return DinkuError(f"there is no field {field}", where=where, remedy=remedy or "correct its name, or remove it")
-    wanted = _WANTED.get(kind) or _WANTED.get(kind.split("_")[0], "")
-    wanted = wanted.format_map(context) if wanted else f"correct it ({first['msg'].lower()})"
-    problem = f"{field} is {brief(first['input'])}" if field else first["msg"]
-    return DinkuError(problem, where=where, remedy=remedy or wanted)

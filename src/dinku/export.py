@@ -25,7 +25,8 @@ from dinku.encode import Batch
 from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
 from dinku.languages import is_code
-from dinku.measure import available_threads, interleaved
+from dinku.machine import available_threads
+from dinku.measure import interleaved
 from dinku.models import model_config, model_folder
 from dinku.score import LEARN_MORE, Counts
 from dinku.shape import scheme_of

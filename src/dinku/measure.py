@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import chain
@@ -221,19 +218,3 @@ def check_threads(asked: int | None, *, where: str) -> None:
     """Raise `DinkuError` for a number of threads that no machine has: starting them would never end."""
     if asked is not None and not 1 <= asked <= MAX_THREADS:
         raise DinkuError(f"can't be {asked:,}", where=where, remedy=f"give 1 to {MAX_THREADS:,}")
-
-
-def available_threads() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or less where its control group has a limit."""
-    limits = [sys.maxsize]  # where the system doesn't tell
-    with suppress(AttributeError, ValueError):
-        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with suppress(OSError, ValueError):  # no such group, or "max": no limit
-            limits.append(int(Path(path).read_text()))
-    return min(limits)

@@ -17,7 +17,7 @@ from dinku import learned
 from dinku.digests import of_file
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
-from dinku.sources import home, offline
+from dinku.settings import home, offline
 from dinku.spans import is_iob2_tag
 from dinku.store import Store
 

@@ -13,7 +13,7 @@ from threading import Thread
 from typing import IO
 
 from dinku.errors import DinkuError, plural
-from dinku.measure import available_threads
+from dinku.machine import available_threads
 from dinku.run import Runner
 
 STOPPED = 20.0  # seconds in which a process that was told to stop has to

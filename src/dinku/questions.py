@@ -13,17 +13,7 @@ from math import ceil
 from statistics import fmean
 from typing import get_args
 
-from dinku.claims import (
-    MARGIN,
-    SEEDS,
-    Judgement,
-    Verdict,
-    judged,
-    levels_told,
-    spread_told,
-    stated,
-    unmeasured,
-)
+from dinku.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, spread_told, stated, unmeasured
 from dinku.compare import (
     DENSE,
     FLOOR,

@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
-import subprocess
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from errno import EACCES, ENOTDIR
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from dinku.answers import Answers
 from dinku.errors import DinkuError
 from dinku.files import content, locked, told, written
+from dinku.machine import Environment
+from dinku.schema import Record
 from dinku.score import AGAIN, Counts, count
 
-_PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
-_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
-BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
 _Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
 
 
@@ -51,32 +47,7 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Environment(_Record):
-    """Where something was measured. ``gpu`` is the name of the one that the tagger was on, if it was on one."""
-
-    system: str
-    cpu: str
-    gpu: str | None = None
-    instructions: tuple[str, ...]
-    cores: int
-    threads: int
-    python: str
-    packages: dict[str, str]
-    commit: str | None = None
-    dirty: bool
-
-    @property
-    def machine(self) -> str:
-        """What must be equal for two times to be comparable."""
-        parts = [self.system, self.cpu, str(self.threads), self.packages.get("torch", ""), self.gpu]
-        return "|".join(part for part in parts if part is not None)
-
-
-class Size(_Record):
+class Size(Record):
     """What a saved tagger weighs. ``linear`` counts the weights that sparsity is a fraction of, and those not zero."""
 
     parameters: int
@@ -92,7 +63,7 @@ class Size(_Record):
         return 1 - self.linear_nonzero / self.linear
 
 
-class Training(_Record):
+class Training(Record):
     """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision.
 
     ``consumes`` holds the fingerprints of what it read, by *train*, *dev* and *text*; ``warning`` what was odd about that.
@@ -102,13 +73,13 @@ class Training(_Record):
     seconds: float
     precision: str
     machine: str
-    consumes: dict[str, str] = {}
+    consumes: dict[str, str] = Field(default_factory=dict)
     warning: str = ""
     commit: str | None = None
     dirty: bool
 
 
-class Latency(_Record):
+class Latency(Record):
     """Seconds to tag the same sentences one by one, a figure a round; the three were interleaved within each round.
 
     ``dense`` is the reference, ``again`` the reference once more: their ratio is what the clock alone can do.
@@ -127,7 +98,7 @@ class Latency(_Record):
         return self
 
 
-class Numerics(_Record):
+class Numerics(Record):
     """How a quantized tagger computes, measured on a sample of the row's sentences.
 
     ``operators`` counts those of one batch by the type they compute in; what isn't int8 was left unquantized.
@@ -148,7 +119,7 @@ class Numerics(_Record):
     largest_logit: float
 
 
-class Target(_Record):
+class Target(Record):
     """What a row's sentences are to the tagger's tokenizer, and to what it was trained on.
 
     ``unknown`` counts the words that hold an unknown subword; ``types`` the different words among the first ``of`` of them, as
@@ -178,7 +149,7 @@ class Target(_Record):
         }
 
 
-class Row(_Record):
+class Row(Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
 
     ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
@@ -210,7 +181,7 @@ class Row(_Record):
     latency: Latency | None = None
     numerics: Numerics | None = None
     environment: Environment
-    versions: dict[str, int] = {}
+    versions: dict[str, int] = Field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -229,7 +200,7 @@ class Row(_Record):
         return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
 
 
-class Failure(_Record):
+class Failure(Record):
     """A step that failed, or was refused, and why. It goes when the step is made; until then every run tries it once.
 
     ``address`` is what it would have made, ``step`` its method as JSON, or what was done with a recipe that was whole.
@@ -519,73 +490,3 @@ def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
 
 def documents(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [json.loads(row.model_dump_json(exclude_none=True)) for row in rows]
-
-
-@cache
-def environment(threads: int, device: str = "cpu") -> Environment:
-    """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
-    gpu = None
-    if device != "cpu":
-        import torch
-
-        gpu = torch.cuda.get_device_name(device)
-    packages = {}
-    for package in _PACKAGES:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    commit, dirty = _commit()
-    return Environment(
-        system=f"{platform.system()} {platform.machine()}",
-        cpu=cpu()[0],
-        gpu=gpu,
-        instructions=instructions(),
-        cores=os.cpu_count() or 1,
-        threads=threads,
-        python=platform.python_version(),
-        packages=packages,
-        commit=commit,
-        dirty=dirty,
-    )
-
-
-def instructions() -> tuple[str, ...]:
-    """What the processor has for narrow numbers, as the system calls it."""
-    return tuple(flag for flag in _FLAGS if flag in cpu()[1])
-
-
-@cache
-def cpu() -> tuple[str, frozenset[str]]:
-    """The processor's name, and what its instruction set holds where the system tells."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
-    family = " ".join(f"{k} {fields[k]}" for k in ("cpu family", "model") if k in fields)
-    name = fields.get("model name") or _processor(fields)
-    flags = fields.get("flags", fields.get("Features", ""))
-    return f"{name} ({family})" if family else name, frozenset(flags.split())
-
-
-def _processor(fields: dict[str, str]) -> str:
-    """A name that tells machines apart where ``/proc/cpuinfo`` has none, as on ARM: what it says instead, or the system's."""
-    if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
-        return f"{platform.machine()} ({told})"
-    if platform.system() == "Darwin":
-        done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
-        return done.stdout.strip() or platform.processor()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> tuple[str | None, bool]:
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=10
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else None
-    return commit, bool(commit and git("status", "--porcelain", "--untracked-files=no", "--", "*.py"))

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
-from dinku import measure, models, predict, sources
+from dinku import machine, measure, models, predict, sources
 from dinku.answers import Answers
 from dinku.bundle import Bundle, is_bundle
 from dinku.corpus import Corpus
@@ -30,25 +30,14 @@ from dinku.damage import known
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, plural
 from dinku.files import told, written
+from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Planned, Trained, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.perturb import Names, Perturbation, changed, unseen_names
 from dinku.recipe import Recipe
-from dinku.results import (
-    BFLOAT16_FLAGS,
-    Environment,
-    Failure,
-    Latency,
-    Results,
-    Row,
-    Size,
-    Target,
-    Training,
-    environment,
-    totals,
-)
+from dinku.results import Failure, Latency, Results, Row, Size, Target, Training, totals
 from dinku.score import LEARN_MORE, Counts
 from dinku.shape import Shape
 from dinku.spans import spans
@@ -368,7 +357,7 @@ class Runner:
 
     @property
     def threads(self) -> int:
-        return self.study.threads or self.cores or measure.available_threads()
+        return self.study.threads or self.cores or machine.available_threads()
 
     def missing(self, prepared: Prepared) -> list[Subject]:
         """What this recipe has no quality row of yet."""
@@ -579,7 +568,7 @@ class Runner:
     def _check_memory(self, prepared: Prepared, i: int) -> None:
         """Refuse a step that can't fit into this machine's memory, before it starts."""
         needed = memory_needed(prepared.recipe.steps[i - 1], *prepared.shapes[i - 1 : i + 1])
-        if needed > (there := measure.memory_bytes()):
+        if needed > (there := machine.memory_bytes()):
             problem = f"needs {needed / 1e9:.1f} GB of memory at least, and there are {there / 1e9:.1f}"
             raise DinkuError(problem, remedy="run it on a machine that has more", status=1)
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from dinku.corpus import Corpus, audit, labels_alone, read
 from dinku.errors import DinkuError, nearest
 from dinku.sample import LANGUAGES, sample
+from dinku.settings import home, offline
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -102,25 +103,6 @@ SOURCES: Mapping[str, Source] = {
         hub="masakhane/masakhaner2",
     ),
 }
-
-
-def home() -> Path:
-    """The folder of cache and store: ``DINKU_HOME``, else ``dinku`` in ``XDG_CACHE_HOME``, else ``~/.cache/dinku``.
-
-    Raises `DinkuError` where that is in a home folder and nobody says which that is: an empty ``HOME`` would mean ``/``.
-    """
-    own = os.environ.get("DINKU_HOME")
-    folder = own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "dinku")
-    expanded = os.path.expanduser(folder)
-    if folder.startswith("~") and (expanded == folder or (folder[1:2] == "/" and os.environ.get("HOME") == "")):
-        problem = "there is no such home folder" if own else "there is no home folder for the cache"
-        raise DinkuError(problem, where=folder, remedy="set DINKU_HOME to the path of a folder")
-    return Path(expanded)
-
-
-def offline() -> bool:
-    """Whether ``DINKU_OFFLINE`` forbids the network."""
-    return os.environ.get("DINKU_OFFLINE", "") not in ("", "0")
 
 
 Name = str | os.PathLike[str]

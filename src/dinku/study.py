@@ -15,12 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from pydantic_core import PydanticCustomError
 
 from dinku.encode import LabelOn
-from dinku.errors import DinkuError, of_validation, plural
+from dinku.errors import DinkuError, plural
 from dinku.measure import MAX_THREADS
 from dinku.method import Method
 from dinku.methods import from_json
 from dinku.perturb import Perturbation
 from dinku.recipe import Recipe
+from dinku.schema import of_validation
 
 Value = int | float | str | list[Any]
 

@@ -31,8 +31,8 @@ from dinku.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.files import told, written
+from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Trained, Work
-from dinku.results import BFLOAT16_FLAGS, cpu
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from dinku.errors import DinkuError, brief, nearest, of_validation
+from dinku.errors import DinkuError, brief, nearest
 from dinku.method import Method
+from dinku.schema import of_validation
 
 MODULES = {
     "Distil": "distil",

@@ -13,7 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from dinku.encode import Batch
-from dinku.results import instructions
+from dinku.machine import instructions
 from dinku.runtime import check_names, unreadable
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dinku.encode import Batch
 from dinku.errors import DinkuError
-from dinku.results import instructions
+from dinku.machine import instructions
 from dinku.runtime import check_names, held, unreadable
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized

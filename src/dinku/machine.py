@@ -1,0 +1,129 @@
+"""The machine and the software: processor, cores, memory, packages, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dinku.schema import Record
+
+_PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
+
+
+_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
+
+
+BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
+
+
+class Environment(Record):
+    """Where something was measured. ``gpu`` is the name of the one that the tagger was on, if it was on one."""
+
+    system: str
+    cpu: str
+    gpu: str | None = None
+    instructions: tuple[str, ...]
+    cores: int
+    threads: int
+    python: str
+    packages: dict[str, str]
+    commit: str | None = None
+    dirty: bool
+
+    @property
+    def machine(self) -> str:
+        """What must be equal for two times to be comparable."""
+        parts = [self.system, self.cpu, str(self.threads), self.packages.get("torch", ""), self.gpu]
+        return "|".join(part for part in parts if part is not None)
+
+
+@cache
+def environment(threads: int, device: str = "cpu") -> Environment:
+    """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
+    gpu = None
+    if device != "cpu":
+        import torch
+
+        gpu = torch.cuda.get_device_name(device)
+    packages = {}
+    for package in _PACKAGES:
+        try:
+            packages[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    commit, dirty = _commit()
+    return Environment(
+        system=f"{platform.system()} {platform.machine()}",
+        cpu=cpu()[0],
+        gpu=gpu,
+        instructions=instructions(),
+        cores=os.cpu_count() or 1,
+        threads=threads,
+        python=platform.python_version(),
+        packages=packages,
+        commit=commit,
+        dirty=dirty,
+    )
+
+
+def instructions() -> tuple[str, ...]:
+    """What the processor has for narrow numbers, as the system calls it."""
+    return tuple(flag for flag in _FLAGS if flag in cpu()[1])
+
+
+@cache
+def cpu() -> tuple[str, frozenset[str]]:
+    """The processor's name, and what its instruction set holds where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    family = " ".join(f"{k} {fields[k]}" for k in ("cpu family", "model") if k in fields)
+    name = fields.get("model name") or _processor(fields)
+    flags = fields.get("flags", fields.get("Features", ""))
+    return f"{name} ({family})" if family else name, frozenset(flags.split())
+
+
+def _processor(fields: dict[str, str]) -> str:
+    """A name that tells machines apart where ``/proc/cpuinfo`` has none, as on ARM: what it says instead, or the system's."""
+    if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
+        return f"{platform.machine()} ({told})"
+    if platform.system() == "Darwin":
+        done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
+        return done.stdout.strip() or platform.processor()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> tuple[str | None, bool]:
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else None
+    return commit, bool(commit and git("status", "--porcelain", "--untracked-files=no", "--", "*.py"))
+
+
+def available_threads() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """The memory that this process may use: the machine's, or less where its control group has a limit."""
+    limits = [sys.maxsize]  # where the system doesn't tell
+    with suppress(AttributeError, ValueError):
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such group, or "max": no limit
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
