@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import dinku
-from dinku import sources
 from dinku.bundle import Bundle
+from dinku.data import sources
 from dinku.encode import Batch
 from dinku.machine import available_threads
 from dinku.predict import Line

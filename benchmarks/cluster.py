@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dinku import cluster
-from dinku.corpus import write
+from dinku.data.conll import write
 from dinku.results import Results
 from dinku.run import Runner
 from dinku.store import Store

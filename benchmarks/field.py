@@ -23,11 +23,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dinku import bench, sources
+from dinku import bench
+from dinku.data import sources
 from dinku.machine import available_threads
 
 if TYPE_CHECKING:
-    from dinku.corpus import Corpus
+    from dinku.data.corpus import Corpus
     from dinku.tagger import Tagger
 
 OTHERS = ("pipeline fp32", "LLM.int8()", "torch dynamic int8")

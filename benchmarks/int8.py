@@ -20,9 +20,10 @@ from statistics import median
 
 import torch
 
-from dinku import convert, sources
+from dinku import convert
 from dinku.bundle import Bundle, Runtime
-from dinku.corpus import Corpus
+from dinku.data import sources
+from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.measure import interleaved

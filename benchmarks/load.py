@@ -41,7 +41,7 @@ from typing import Any
 import numpy as np
 
 import dinku
-from dinku import sources
+from dinku.data import sources
 
 DINKU = (sys.executable, "-c", "from dinku.cli import main; main()")
 Found = list[tuple[int, int, str]]

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from transformers import pipeline
 
-from dinku import sources
-from dinku.corpus import Sentence
+from dinku.data import sources
+from dinku.data.corpus import Sentence
 from dinku.machine import available_threads
 from dinku.measure import interleaved
 from dinku.tagger import Tagger, quietly

@@ -42,8 +42,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from dinku import models, sources, surgery
-from dinku.corpus import Corpus
+from dinku import models, surgery
+from dinku.data import sources
+from dinku.data.corpus import Corpus
 from dinku.machine import available_threads
 from dinku.measure import interleaved
 from dinku.method import Data, Work

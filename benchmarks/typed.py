@@ -11,10 +11,10 @@ import argparse
 import json
 
 import dinku
-from dinku import sources
+from dinku.data import sources
+from dinku.data.spans import spans
 from dinku.predict import Line
 from dinku.score import count
-from dinku.spans import spans
 from dinku.testing import detokenized
 
 

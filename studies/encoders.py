@@ -18,8 +18,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
-from dinku import sources
-from dinku.corpus import Corpus
+from dinku.data import sources
+from dinku.data.corpus import Corpus
 from dinku.tagger import Tagger
 
 LAYERS = (0, 3, 7, 11)

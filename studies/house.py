@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.unlabelled import Text
 from dinku.encode import segmentation
 from dinku.measure import disk_bytes
 from dinku.method import Data, Work
@@ -30,7 +31,6 @@ from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
-from dinku.text import Text
 
 LAYERS = (0, 3, 7, 11)
 PIECES = 18_000

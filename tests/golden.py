@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from dinku.data.unlabelled import Text
 from dinku.method import Data
 from dinku.page import Grid
 from dinku.report import Report
 from dinku.results import Results
 from dinku.study import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_text
-from dinku.text import Text
 
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "golden"

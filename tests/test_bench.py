@@ -11,7 +11,7 @@ import pytest
 
 from dinku import bench
 from dinku.cli import main
-from dinku.corpus import write
+from dinku.data.conll import write
 from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.testing import tiny_corpus, tiny_tagger

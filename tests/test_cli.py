@@ -20,13 +20,13 @@ from test_fetch import serving
 from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
-from dinku import corpus as corpora
-from dinku import sources
 from dinku.bench import bench
 from dinku.cli import main
-from dinku.corpus import Sentence, read, write
+from dinku.data import conll, sources
+from dinku.data.catalogue import Source
+from dinku.data.conll import read, write
+from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
-from dinku.sources import Source
 from dinku.tagger import Tagger
 from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -941,9 +941,9 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     assert "one sentence" not in out
     make("joined/train.txt", "a B-PER\n" * 201)
     read: list[Path] = []
-    parse = corpora.parse
+    parse = conll.parse
     monkeypatch.setattr(
-        corpora, "parse", lambda data, name, **named: read.append(Path(name)) or parse(data, name, **named)
+        conll, "parse", lambda data, name, **named: read.append(Path(name)) or parse(data, name, **named)
     )
     status, out, _ = dinku("data", "check", "joined", "--model", "dinku:house")
     assert "joined train: all 201 words are one sentence; is the blank line after each missing?" in out

@@ -12,8 +12,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from dinku import convert, sources
-from dinku.corpus import Corpus
+from dinku import convert
+from dinku.data import sources
+from dinku.data.corpus import Corpus
 from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku import corpus, sources
-from dinku.corpus import Corpus, Findings, Sentence
+from dinku.data import audit, conll, sources
+from dinku.data.corpus import Corpus, Findings, Sentence
+from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
-from dinku.spans import is_iob2_tag
 
 # Characters that Python's own splitting would part at, invisible ones, and ones that NFC would change.
 ODD = "\xa0\u2028\x85\u3000\x0c\x1c\u200b\u200d\ufeff\u0301\u212b"
@@ -64,7 +64,7 @@ def sentences(draw: st.DrawFn, labelled: bool = True) -> tuple[Sentence, ...]:
 
 def refusal(data: bytes, **options: object) -> str:
     with pytest.raises(DinkuError) as error:
-        corpus.parse(data, "x.txt", **options)  # type: ignore[arg-type]
+        conll.parse(data, "x.txt", **options)  # type: ignore[arg-type]
     assert error.value.status == 2
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -75,18 +75,18 @@ def refusal(data: bytes, **options: object) -> str:
 
 @given(sentences())
 def test_canonical_text_survives(made: tuple[Sentence, ...]) -> None:
-    text = corpus.text(made)
-    again = corpus.parse(text.encode(), "x", iob2=True)  # which a file of a few words may not look like
+    text = conll.text(made)
+    again = conll.parse(text.encode(), "x", iob2=True)  # which a file of a few words may not look like
     assert again.sentences == made
-    assert corpus.text(again) == text
+    assert conll.text(again) == text
 
 
 @given(sentences(labelled=False))
 def test_unlabelled_text_survives(made: tuple[Sentence, ...]) -> None:
-    text = corpus.text(made)
-    again = corpus.parse(text.encode(), "x", labelled=False)
+    text = conll.text(made)
+    again = conll.parse(text.encode(), "x", labelled=False)
     assert again.sentences == made
-    assert corpus.text(again) == text
+    assert conll.text(again) == text
 
 
 @given(sentences(), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([" ", "\t", "   ", " \t"]), st.booleans())
@@ -96,7 +96,7 @@ def test_other_spellings_mean_the_same(made: tuple[Sentence, ...], newline: str,
         "".join(f"{w}{blank}{middle}{t}{newline}" for w, t in zip(s.words, s.tags or (), strict=True)) for s in made
     ]
     text = newline * 2 + (newline * 3).join(bodies).rstrip("\r\n")
-    read = corpus.parse(b"\xef\xbb\xbf" + text.encode(), "x", iob2=True)
+    read = conll.parse(b"\xef\xbb\xbf" + text.encode(), "x", iob2=True)
     assert read.sentences == made
     assert read.found == Findings.within(made) + Findings(bom=1)
 
@@ -104,43 +104,43 @@ def test_other_spellings_mean_the_same(made: tuple[Sentence, ...], newline: str,
 def test_a_file_is_read_as_its_bytes_are_and_named_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "hau.txt"
     path.write_bytes(b"Kano B-LOC\r\nta O")
-    read = corpus.read(path, language="hau", split="dev")
+    read = conll.read(path, language="hau", split="dev")
     assert read.sentences == (Sentence(("Kano", "ta"), ("B-LOC", "O"), "hau"),)
     assert (read.name, read.split, len(read), read.words) == (str(path), "dev", 1, 2)
 
 
 def test_with_a_tab_a_token_may_hold_blanks() -> None:
-    read = corpus.parse(b"New York\tB-LOC\nis \tO\nit O\n", "x")
+    read = conll.parse(b"New York\tB-LOC\nis \tO\nit O\n", "x")
     assert read.sentences[0].words == ("New York", "is", "it")
 
 
 def test_empty_tokens_end_a_sentence() -> None:
     # As in the Xhosa file: the token is missing, its tag stands alone behind the blank.
     data = "a O\n O\nb B-PER\nc O\n\n O\n\xa0 O\n\tO\n B-LOC\n  \nd O\n,\ne O\n"
-    read = corpus.parse(data.encode(), "x")
+    read = conll.parse(data.encode(), "x")
     assert [s.words for s in read] == [("a",), ("b", "c"), ("d",), ("e",)]
     assert read.found == Findings(empty_tokens=6)
 
 
 def test_empty_token_of_four_columns_and_on_the_first_line() -> None:
-    read = corpus.parse(b" O\na NN x O\n NN x O\nb NN x O\n", "x")
+    read = conll.parse(b" O\na NN x O\n NN x O\nb NN x O\n", "x")
     assert [s.words for s in read] == [("a",), ("b",)]
     assert read.found == Findings(empty_tokens=2)
 
 
 def test_one_character_is_a_word_where_there_are_no_tags() -> None:
-    read = corpus.parse(b"a\n.\n\nb\n", "x", labelled=False)
+    read = conll.parse(b"a\n.\n\nb\n", "x", labelled=False)
     assert read.sentences == (Sentence(("a", ".")), Sentence(("b",)))
     assert read.found == Findings()
 
 
 def test_unlabelled_reading_ignores_other_columns() -> None:
-    read = corpus.parse(b"a NN\n. ,\n", "x", labelled=False)
+    read = conll.parse(b"a NN\n. ,\n", "x", labelled=False)
     assert read.sentences == (Sentence(("a", ".")),)
 
 
 def test_docstart_ends_a_sentence() -> None:
-    read = corpus.parse(b"-DOCSTART- -X- O O\n\na NN x O\n-DOCSTART-\nb NN x O\n", "x")
+    read = conll.parse(b"-DOCSTART- -X- O O\n\na NN x O\n-DOCSTART-\nb NN x O\n", "x")
     assert [s.words for s in read] == [("a",), ("b",)]
     assert read.found == Findings(docstart=2)
 
@@ -149,7 +149,7 @@ def test_findings_count_words_and_keep_them() -> None:
     words = ["a\u200bb", "a\u200bb", "e\u0301", "\xe9", "plain", "\u200b", "x\u2060"]
     tags = ["I-PER", "I-LOC", "I-LOC", "O", "B-PER", "I-LOC", "I-LOC"]
     data = "".join(f"{w} {t}\n" for w, t in zip(words, tags, strict=True))
-    read = corpus.parse(data.encode(), "x")
+    read = conll.parse(data.encode(), "x")
     assert read.sentences[0].words == tuple(words)
     assert read.sentences[0].tags == tuple(tags)
     assert read.found == Findings(invisible=4, not_nfc=1, orphan_tags=3)
@@ -216,7 +216,7 @@ def test_malformed_text(data: bytes, message: str) -> None:
 )
 def test_any_bytes_are_read_or_refused(pieces: list[bytes]) -> None:
     try:
-        read = corpus.parse(b"".join(pieces), "x.txt")
+        read = conll.parse(b"".join(pieces), "x.txt")
     except DinkuError:
         return
     assert all(s.words and all(map(is_word, s.words)) for s in read)
@@ -237,10 +237,10 @@ def test_a_long_tag_is_cut() -> None:
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     missing = tmp_path / "no"
     with pytest.raises(DinkuError) as error:
-        corpus.read(missing)
+        conll.read(missing)
     assert str(error.value) == f"{missing}: isn't there; check the path"
     with pytest.raises(DinkuError) as error:
-        corpus.read(tmp_path)
+        conll.read(tmp_path)
     assert str(error.value) == f"{tmp_path}: is a folder; name one of the files in it"
 
 
@@ -263,7 +263,7 @@ IO = "Ade I-PER\nEko I-LOC\nbe O\n\nEko I-LOC\nAde I-PER\nBello I-PER\n"
     ],
 )
 def test_other_schemes_are_read_as_iob2_and_said_so(scheme: str, text: str) -> None:
-    read = corpus.parse(text.encode(), "x.txt")
+    read = conll.parse(text.encode(), "x.txt")
     last = () if scheme == "IO" else ("B-PER",)
     assert [s.tags for s in read] == [("B-PER", "B-LOC", "O"), ("B-LOC", "B-PER", "I-PER", *last)]
     assert read.notes == (f"x.txt: its tags are in {scheme}; read as IOB2, with the same entities",)
@@ -273,12 +273,12 @@ def test_other_schemes_are_read_as_iob2_and_said_so(scheme: str, text: str) -> N
 
 
 def test_a_file_in_iob2_keeps_its_orphans_and_many_are_said() -> None:
-    few = corpus.parse(b"a B-X\nb O\n" * 20 + b"a I-X\n", "x.txt")
+    few = conll.parse(b"a B-X\nb O\n" * 20 + b"a I-X\n", "x.txt")
     assert (few.found.orphan_tags, few.notes, few.sentences[0].tags[-1:]) == (1, (), ("I-X",))  # type: ignore[index]
-    many = corpus.parse(b"a B-X\nb O\na I-X\n", "x.txt")
+    many = conll.parse(b"a B-X\nb O\na I-X\n", "x.txt")
     assert many.notes == ("x.txt: 1 of 2 entities begin with I-, the others with B-; read as IOB2",)
     assert many.sentences[0].tags == ("B-X", "O", "I-X")
-    kept = corpus.parse(b"a I-X\n", "x.txt", iob2=True)
+    kept = conll.parse(b"a I-X\n", "x.txt", iob2=True)
     assert kept.sentences[0].tags == ("I-X",)
     assert kept.notes == ("x.txt: every entity begins with I-, as in IO; read as IOB2, so strict F1 counts none",)
     assert refusal(b"a S-X\nb U-X\n") == (
@@ -292,12 +292,12 @@ def test_a_file_in_iob2_keeps_its_orphans_and_many_are_said() -> None:
 def test_write_replaces_the_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.txt"
     made = (Sentence(("Kano", "ta"), ("B-LOC", "O"), "hau"), Sentence(("É",), ("O",)))
-    corpus.write(Corpus("x", "dev", made), path)
+    conll.write(Corpus("x", "dev", made), path)
     assert path.read_bytes() == "Kano B-LOC\nta O\n\nÉ O\n\n".encode()
     with pytest.raises(DinkuError):
-        corpus.write([Sentence(("fine", "not fine"), ("O", "O"))], path)
+        conll.write([Sentence(("fine", "not fine"), ("O", "O"))], path)
     assert path.read_bytes() == "Kano B-LOC\nta O\n\nÉ O\n\n".encode()
-    corpus.write(made[1:], path)
+    conll.write(made[1:], path)
     assert path.read_bytes() == "É O\n\n".encode()
     assert list(tmp_path.iterdir()) == [path]
 
@@ -305,7 +305,7 @@ def test_write_replaces_the_file_whole(tmp_path: Path) -> None:
 def test_write_where_the_system_refuses(tmp_path: Path) -> None:
     path = tmp_path / "no" / "out.txt"
     with pytest.raises(DinkuError) as error:
-        corpus.write([Sentence(("a",), ("O",))], path)
+        conll.write([Sentence(("a",), ("O",))], path)
     assert str(error.value) == (
         f"{path}: can't be written (No such file or directory); check the folder, its permissions and space"
     )
@@ -316,14 +316,14 @@ def test_a_failed_replacement_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.mkdir()
     with pytest.raises(DinkuError, match="can't be written"):
-        corpus.write([Sentence(("a",), ("O",))], path)
+        conll.write([Sentence(("a",), ("O",))], path)
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("word", ["", " ", "a b", "a\tb", "a\nb", "a\rb", "a\0b", "\xa0", "\ud800", "-DOCSTART-"])
 def test_words_that_cannot_be_written(word: str) -> None:
     with pytest.raises(DinkuError) as error:
-        corpus.text([Sentence(("a", word), ("O", "O"))])
+        conll.text([Sentence(("a", word), ("O", "O"))])
     message = f"the word {word!r} can't be written as CoNLL; replace or split it"
     assert str(error.value) == message
 
@@ -345,7 +345,7 @@ def test_words_that_cannot_be_written(word: str) -> None:
 )
 def test_sentences_that_cannot_be_written(made: list[Sentence], message: str) -> None:
     with pytest.raises(DinkuError) as error:
-        corpus.text(made)
+        conll.text(made)
     assert str(error.value) == message
 
 
@@ -446,7 +446,7 @@ def test_reading_is_fast() -> None:
         f"w{i % 5000}é {'O' if i % 9 else 'B-PER'}\n" + "\n" * (i % 25 == 0) for i in range(300_000)
     ).encode()
     start = time.process_time()
-    assert corpus.parse(data, "x").words == 300_000
+    assert conll.parse(data, "x").words == 300_000
     assert time.process_time() - start < 1.5  # about 0.3 s
 
 
@@ -458,10 +458,10 @@ def test_reading_is_fast() -> None:
 def test_masakhaner_has_the_sentences_it_is_published_with(shared: Path, language: str) -> None:
     for split, count in zip(("train", "dev", "test"), COUNTS[language], strict=True):
         path = shared / "data" / "masakhane-ner" / "data" / language / f"{split}.txt"
-        read = corpus.read(path, language=language, split=split)
+        read = conll.read(path, language=language, split=split)
         assert len(read) == count
         assert read.labels == ("DATE", "LOC", "ORG", "PER")
-        assert corpus.text(read).rstrip() == path.read_bytes().decode("utf-8-sig").rstrip()
+        assert conll.text(read).rstrip() == path.read_bytes().decode("utf-8-sig").rstrip()
         assert read.found == FOUND.get((language, split), Findings())
         assert read.notes == ()
 
@@ -472,7 +472,7 @@ def test_an_audit_counts_what_is_odd_and_says_where() -> None:
     odd = Sentence(("c\u200b", "e\u0301", "d"), ("I-LOC", "O", "B-PER"), "x")
     train = Corpus("t", "train", (twice, other), Findings(bom=1, empty_tokens=2))
     test = Corpus("t", "test", (odd, twice, twice), Findings())
-    found = corpus.audit(test, train)
+    found = audit.audit(test, train)
     assert found == {
         "sentences": 3,
         "words": 7,
@@ -488,7 +488,7 @@ def test_an_audit_counts_what_is_odd_and_says_where() -> None:
         "longest": 3,
         "first": {"duplicates": 3, "also_in_train": 2, "orphan_tags": 1, "invisible": 1, "not_nfc": 1},
     }
-    both = corpus.merged({"x": found, "y": corpus.audit(train)})
+    both = audit.merged({"x": found, "y": audit.audit(train)})
     assert (both["sentences"], both["bom"], both["empty_tokens"], both["longest"]) == (5, 1, 2, 3)
     assert both["spans"] == {"LOC": 1, "PER": 4}
     assert "first" not in both
@@ -496,8 +496,8 @@ def test_an_audit_counts_what_is_odd_and_says_where() -> None:
 
 def test_labels_alone() -> None:
     audits = {"train": {"spans": {"PER": 3, "LOC": 1}}, "dev": {"spans": {"PER": 1}}, "test": {"spans": {"MISC": 1}}}
-    assert corpus.labels_alone(audits) == {"train": ["LOC"], "dev": [], "test": ["MISC"]}
-    assert corpus.labels_alone({"test": {"spans": {"PER": 1}}}) == {"test": []}
+    assert audit.labels_alone(audits) == {"train": ["LOC"], "dev": [], "test": ["MISC"]}
+    assert audit.labels_alone({"test": {"spans": {"PER": 1}}}) == {"test": []}
 
 
 @pytest.mark.shared

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import dinku
-from dinku import cli, sources
+from dinku import cli
 from dinku.bundle import Bundle
+from dinku.data import sources
+from dinku.data.spans import spans
 from dinku.measure import disk_bytes
-from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 

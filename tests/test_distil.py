@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional as F
 
 from dinku import predict, surgery, train, unpadded
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.matching import matching, relation_loss
 from dinku.method import Data, Matched, Need, Work
@@ -28,7 +29,6 @@ from dinku.methods.vocabulary import TrimVocabulary
 from dinku.shape import Shape
 from dinku.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.text import Text
 
 ONE = Work(seed=1, threads=1)
 FAST = Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLayers((1,)),))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from dinku import sources
-from dinku.corpus import Corpus, Sentence
+from dinku.data import sources
+from dinku.data.corpus import Corpus, Sentence
 from dinku.encode import Encoder, buckets, opened, subwords_of
 from dinku.errors import DinkuError
 from dinku.models import HOUSE, model_folder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dinku
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, plural
 
 

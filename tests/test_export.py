@@ -22,9 +22,11 @@ from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import bundle, cli, convert, export, learned, reader
+from dinku import bundle, cli, convert, export, reader
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, Sentence, write
+from dinku.data import learned
+from dinku.data.conll import write
+from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import About, Measured
 from dinku.measure import disk_bytes

@@ -17,9 +17,9 @@ from threading import Event, Thread
 import httpx2
 import pytest
 
-from dinku import sources
+from dinku.data import catalogue, sources
+from dinku.data.download import Limits, fetch
 from dinku.errors import DinkuError
-from dinku.fetch import Limits, fetch
 
 BODY = bytes(range(256)) * 400
 DIGEST = hashlib.sha256(BODY).hexdigest()
@@ -160,7 +160,7 @@ def patient(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         def cancel(self) -> None:
             self.stopped.set()
 
-    monkeypatch.setattr("dinku.fetch.Timer", Late)
+    monkeypatch.setattr("dinku.data.download.Timer", Late)
 
 
 def get(server: Server, path: Path, *, force: bool = False, limits: Limits = QUICK) -> bool:
@@ -339,7 +339,7 @@ def test_https_is_never_left(server: Server, tmp_path: Path, monkeypatch: pytest
         return httpx2.Response(302, headers={"Location": server.url})
 
     client = httpx2.Client(transport=httpx2.MockTransport(answer))
-    monkeypatch.setattr("dinku.fetch._client", lambda limits: client)
+    monkeypatch.setattr("dinku.data.download._client", lambda limits: client)
     with pytest.raises(DinkuError, match=f"leads away from https, to {server.url}") as told:
         fetch("https://there/file", tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
     assert told.value.status == 1
@@ -422,8 +422,8 @@ def test_a_corpus_is_fetched_into_the_repositorys_own_paths(
     monkeypatch.setenv("DINKU_MIRROR", f"http://127.0.0.1:{server.server_port}/")
     table = {"data/hau/train.txt": (DIGEST, len(BODY)), "data/hau/dev.txt": (DIGEST, len(BODY))}
     table["data/hau/test.txt"] = table["data/swa/train.txt"] = (DIGEST, len(BODY))
-    assert len(sources.SOURCES["masakhaner"].published) == 95
-    monkeypatch.setattr(sources.Source, "published", table)
+    assert len(catalogue.SOURCES["masakhaner"].published) == 95
+    monkeypatch.setattr(catalogue.Source, "published", table)
     seen: list[str] = []
     found = sources.fetch("masakhaner:hau", progress=lambda what, done, of: seen.append(what))
     assert [(f.path.name, f.bytes, f.state) for f in found] == [
@@ -452,13 +452,13 @@ def test_a_corpus_is_fetched_into_the_repositorys_own_paths(
 
 @pytest.mark.shared
 def test_the_table_of_hashes_is_that_of_the_real_files(shared: Path) -> None:
-    known = sources.SOURCES["masakhaner"].published
+    known = catalogue.SOURCES["masakhaner"].published
     for path, (digest, size) in known.items():
         file = shared / "data" / "masakhane-ner" / path
         if file.exists():
             data = file.read_bytes()
             assert (len(data), hashlib.sha256(data).hexdigest()) == (size, digest), path
-    for source in sources.SOURCES.values():
+    for source in catalogue.SOURCES.values():
         for language in (*source.languages, *source.apart):
             for split in source.apart.get(language, sources.SPLITS):
                 assert f"{source.folder}/{language}/{split}.txt" in known

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoTokenizer
 
 from dinku import surgery
+from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import from_json, to_json
@@ -21,7 +22,6 @@ from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.recipe import Recipe
 from dinku.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.text import Text
 
 ONE = Work(seed=1, threads=1)
 SMALL = StartFresh(layers=3, heads=2, hidden=12, width=20)

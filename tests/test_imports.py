@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dinku.bundle import Runtime
-from dinku.corpus import read, write
+from dinku.data.conll import read, write
 from dinku.export import export
 from dinku.score import document
 from dinku.testing import tiny_corpus, tiny_tagger

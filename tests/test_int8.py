@@ -17,9 +17,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dinku import convert, export, importance, int8, sources, surgery
+from dinku import convert, export, importance, int8, surgery
 from dinku.bundle import Bundle, Quantization, Runtime
-from dinku.corpus import Corpus, write
+from dinku.data import sources
+from dinku.data.conll import write
+from dinku.data.corpus import Corpus
 from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.method import Data, Work

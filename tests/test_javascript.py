@@ -20,13 +20,14 @@ import sentencepiece
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from dinku import javascript, sources, surgery
+from dinku import javascript, surgery
 from dinku.bundle import Bundle
-from dinku.corpus import Sentence
+from dinku.data import sources
+from dinku.data.corpus import Sentence
+from dinku.data.sample import LANGUAGES, sample
 from dinku.encode import Window
 from dinku.export import export
 from dinku.files import locked
-from dinku.sample import LANGUAGES, sample
 from dinku.tagger import Tagger, sentencepiece_tokenizer
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dinku import learned, measure, models
+from dinku import measure, models
+from dinku.data import learned
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.distil import Distil

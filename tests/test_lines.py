@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinku import lines, reader
-from dinku.corpus import parse
+from dinku.data.conll import parse
 from dinku.errors import DinkuError
 from dinku.lines import Source
 from dinku.testing import tiny_tagger

@@ -16,8 +16,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinku import importance, sources, surgery, train
-from dinku.corpus import Corpus, Sentence
+from dinku import importance, surgery, train
+from dinku.data import sources
+from dinku.data.corpus import Corpus, Sentence
 from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned, Trained, Work

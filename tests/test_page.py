@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from dinku.corpus import Sentence
+from dinku.data.corpus import Sentence
+from dinku.data.spans import Span
 from dinku.page import Example, Grid, html
-from dinku.spans import Span
 
 SVG = {"curves.svg": b'<?xml version="1.0"?><svg id="figure"></svg>'}
 PARTS = [

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku import sample, sources
-from dinku.corpus import Corpus, Sentence, parse, text
+from dinku.data import sample, sources
+from dinku.data.conll import parse, text
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.perturb import KINDS, Perturbation, changed, unseen_names
+from dinku.data.spans import spans
 from dinku.errors import DinkuError
-from dinku.perturb import KINDS, Perturbation, changed, unseen_names
-from dinku.spans import spans
 
 TEST = Corpus.joined([sample.sample(language, "test") for language in sample.LANGUAGES], "sample:all")
 TRAIN = Corpus.joined([sample.sample(language, "train") for language in sample.LANGUAGES], "sample:all")

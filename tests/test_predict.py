@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import Span
 from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.predict import Line, Logits, Tagging, evaluate, tag
-from dinku.spans import Span
 from dinku.testing import TAGS, tiny_tagger
 
 

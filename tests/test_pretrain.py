@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from dinku import surgery, train, unpadded
+from dinku.data.unlabelled import Text, shares
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import from_json
@@ -22,7 +23,6 @@ from dinku.methods.pretrain import Hidden, Pretrain, masked_loss
 from dinku.methods.sparsity import Sparsify
 from dinku.tagger import Tagger
 from dinku.testing import check_law, tiny_data, tiny_tagger, tiny_text
-from dinku.text import Text, shares
 
 ONE = Work(seed=1, threads=1)
 QUICK = Pretrain(steps=12, batch=4, window=24, rate=1e-3, precision="float32")

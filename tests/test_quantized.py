@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from dinku import measure, quantized, sources, surgery
+from dinku import measure, quantized, surgery
+from dinku.data import sources
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
 from dinku.methods.distil import Distil

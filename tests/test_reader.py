@@ -17,7 +17,7 @@ import pytest
 
 from dinku import reader
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.predict import Line, Tagging

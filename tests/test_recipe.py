@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.unlabelled import Text
 from dinku.digests import canonical
 from dinku.errors import DinkuError
 from dinku.method import Data, Method
@@ -22,7 +23,6 @@ from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.text import Text
 
 AFTER = Recipe("base", "corpus", (FineTune(epochs=2, rate=1e-3), Sparsify(0.5), FineTune(epochs=1, rate=1e-3)))
 

@@ -18,21 +18,21 @@ import torch
 
 from dinku import query
 from dinku.answers import Answers
-from dinku.corpus import read, write
 from dinku.current import Current, standing
 from dinku.damage import calibration_error, tagged
+from dinku.data.conll import read, write
+from dinku.data.perturb import Perturbation
+from dinku.data.spans import spans
 from dinku.errors import DinkuError
 from dinku.machine import memory_bytes
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
-from dinku.perturb import Perturbation
 from dinku.plan import plan
 from dinku.report import write as write_report
 from dinku.results import Results
 from dinku.run import Runner, _Clock, memory_needed, size_of
 from dinku.score import LEARN_MORE
-from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger

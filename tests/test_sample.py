@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dinku import sample as module
-from dinku import sources
-from dinku.corpus import Corpus, Findings, parse, text
+from dinku.data import sample as module
+from dinku.data import sources
+from dinku.data.conll import parse, text
+from dinku.data.corpus import Corpus, Findings
+from dinku.data.sample import LABELS, LANGUAGES, SIZES, sample
+from dinku.data.spans import spans
 from dinku.errors import DinkuError
-from dinku.sample import LABELS, LANGUAGES, SIZES, sample
-from dinku.spans import spans
 
 # Of train, dev and test joined. What changes a file changes them: run the test, look at sentences, write down what it says.
 GOLDEN = {

@@ -15,7 +15,8 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as
 from seqeval.metrics.v1 import precision_recall_fscore_support as seqeval_strict
 from seqeval.scheme import IOB2
 
-from dinku.corpus import Corpus, Sentence, read
+from dinku.data.conll import read
+from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.score import (
     Average,

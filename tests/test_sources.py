@@ -7,8 +7,9 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from dinku import corpus, models, settings, sources
-from dinku.corpus import Sentence
+from dinku import models, settings
+from dinku.data import catalogue, conll, sources
+from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
 
 TEN = "amh, hau, ibo, kin, lug, luo, pcm, swa, wol, yor"
@@ -17,7 +18,7 @@ PROPER = "https://github.com/masakhane-io/masakhane-ner"
 
 def put(path: Path, word: str = "Kano") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    corpus.write([Sentence((word,), ("B-LOC",))], path)
+    conll.write([Sentence((word,), ("B-LOC",))], path)
     return path
 
 
@@ -238,7 +239,7 @@ def test_all_that_there_is_of_a_corpus(cache: Path, tmp_path: Path) -> None:
 def test_an_audit_compares_a_language_with_its_train_whatever_another_lacks(tmp_path: Path) -> None:
     for path in ("hau/train.txt", "hau/test.txt", "yor/test.txt"):
         put(tmp_path / path)
-    corpus.write([Sentence(("a",), ("B-PER",))], tmp_path / "hau" / "dev.txt")
+    conll.write([Sentence(("a",), ("B-PER",))], tmp_path / "hau" / "dev.txt")
     found = sources.audited(sources.whole(str(tmp_path)))
     assert {language: part["also_in_train"] for language, part in found["test"].items()} == {"hau": 1, "yor": 0}
     assert found["dev"]["hau"]["labels_alone"] == ["PER"]
@@ -332,7 +333,7 @@ def test_the_table_is_the_repositorys(shared: Path) -> None:
     there = {line.split()[-1].removeprefix("./") for line in sums if line}
     known = {
         source.file(language, split).relative_to(source.cache).as_posix()
-        for source in sources.SOURCES.values()
+        for source in catalogue.SOURCES.values()
         for language in (*source.languages, *source.apart)
         for split in source.apart.get(language, sources.SPLITS)
     }

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOB1, IOB2, IOBES, Entities
 
+from dinku.data.spans import Span, as_iob2, is_iob2_tag, orphans, scheme_of, spans, tags
 from dinku.errors import DinkuError
-from dinku.spans import Span, as_iob2, is_iob2_tag, orphans, scheme_of, spans, tags
 
 TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-DATE", "I-DATE"]), max_size=12)
 

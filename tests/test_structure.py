@@ -10,7 +10,7 @@ import pytest
 
 from dinku import convert
 from dinku.bundle import Bundle, Runtime
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings

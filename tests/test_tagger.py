@@ -28,14 +28,15 @@ from transformers import (
     pipeline,
 )
 
-from dinku import measure, models, sources, surgery
-from dinku.corpus import Sentence
+from dinku import measure, models, surgery
+from dinku.data import sources
+from dinku.data.corpus import Sentence
+from dinku.data.sample import LANGUAGES, sample
 from dinku.encode import Window, opened
 from dinku.errors import DinkuError
 from dinku.measure import disk_bytes
 from dinku.models import model_folder
 from dinku.runtime.torch import TorchEngine
-from dinku.sample import LANGUAGES, sample
 from dinku.shape import Shape
 from dinku.tagger import Tagger, from_sentencepiece
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dinku.data.unlabelled import Text, draws, shares
 from dinku.errors import DinkuError
-from dinku.text import Text, draws, shares
 
 
 @pytest.fixture

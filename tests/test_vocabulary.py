@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from dinku import surgery
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.unlabelled import Text
 from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
@@ -22,7 +23,6 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.tagger import Tagger
 from dinku.testing import check_method, tiny_data, tiny_tagger
-from dinku.text import Text
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 TEXT = ("bade kilo", "ba")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku import sources
+from dinku.data import sources
+from dinku.data.word_boundaries import words
 from dinku.testing import detokenized
-from dinku.words import words
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dinku import predict
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
 from dinku.digests import of_file
 from dinku.encode import Encoder, LabelOn, Window, opened
 from dinku.errors import DinkuError, check_count, plural

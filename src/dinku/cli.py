@@ -21,7 +21,7 @@ from dinku.errors import DinkuError, plural
 from dinku.terminal import duration, print, print_data, print_json, table, watching
 
 if TYPE_CHECKING:
-    from dinku.corpus import Corpus, Sentence
+    from dinku.data.corpus import Corpus, Sentence
     from dinku.encode import Encoder
     from dinku.export import About
     from dinku.lines import Source
@@ -252,7 +252,7 @@ def data_alone(context: typer.Context) -> None:
 @data.command("list")
 def data_list(as_json: AsJson = False) -> None:
     """Corpora known by name, their licences, and what of them is in the cache."""
-    from dinku.sources import listing
+    from dinku.data.sources import listing
 
     known = listing()
     if as_json:
@@ -280,11 +280,11 @@ def data_fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
-    from dinku import sources
+    from dinku.data import catalogue, sources
 
     with watching() as report:
         found = sources.fetch(corpus, force=force, progress=report)
-    source = sources.SOURCES[corpus.partition(":")[0]]
+    source = catalogue.SOURCES[corpus.partition(":")[0]]
     print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
     if as_json:
         return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
@@ -306,8 +306,8 @@ def data_check(
     as_json: AsJson = False,
 ) -> None:
     """What one wants to know of a corpus before training on it."""
-    from dinku import sources
-    from dinku.corpus import labels_alone, merged
+    from dinku.data import sources
+    from dinku.data.audit import labels_alone, merged
 
     if before and not model:
         raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
@@ -454,7 +454,7 @@ def score(
 
     Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. Where GOLD is in IOB2, PRED's B- and I- are, too.
     """
-    from dinku.corpus import read
+    from dinku.data.conll import read
     from dinku.score import align, count, document
 
     reference = read(gold)
@@ -491,11 +491,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
-    from dinku import damage, reader, sources
-    from dinku.corpus import Sentence, write
+    from dinku import damage, reader
+    from dinku.data import sources
+    from dinku.data.conll import write
+    from dinku.data.corpus import Sentence
+    from dinku.data.learned import seen
+    from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
-    from dinku.learned import seen
-    from dinku.perturb import Perturbation, unseen_names
     from dinku.predict import counted
     from dinku.score import LEARN_MORE, document
 
@@ -619,7 +621,7 @@ def bench(
 ) -> None:
     """How fast models are, the whole path from text to entities, each in a process of its own, taking turns."""
     from dinku import bench as benchmark
-    from dinku import sources
+    from dinku.data import sources
     from dinku.machine import available_threads
 
     data = sources.load(corpus, split)
@@ -734,7 +736,7 @@ def export(
     """Write a bundle that tags without torch, once it is shown to be the same tagger; a bundle, or a tagger that is quantized
     for torch, is copied as it is."""
     from dinku import export as exporting
-    from dinku import sources
+    from dinku.data import sources
     from dinku.measure import disk_bytes, download_bytes
     from dinku.models import model_folder
     from dinku.tagger import Tagger
@@ -788,7 +790,7 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
 
     Raises `DinkuError` where one file would be compared on, calibrated on and tested on at once.
     """
-    from dinku import sources
+    from dinku.data import sources
 
     if not corpus:
         return None
@@ -824,7 +826,7 @@ def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None
 
 def _about(model: str, trained_on: str | None, licence: str) -> About:
     """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
-    from dinku import sources
+    from dinku.data import sources
     from dinku.export import About
     from dinku.models import model_folder
     from dinku.store import Store

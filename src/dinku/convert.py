@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from dinku.bundle import Precision
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError, plural
 from dinku.predict import Engine, Logits, Tagging, Told, counted, tag

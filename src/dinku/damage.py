@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dinku.answers import Answers
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.perturb import Names, Perturbation, changed
+from dinku.data.spans import Span, spans, tags
 from dinku.errors import DinkuError
-from dinku.perturb import Names, Perturbation, changed
 from dinku.predict import Tagging, counted
 from dinku.score import Counts, Paired, count, paired, worst
-from dinku.spans import Span, spans, tags
 
 
 class Errors(NamedTuple):

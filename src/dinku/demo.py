@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dinku import measure, report, sources
+from dinku import measure, report
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, Sentence
+from dinku.data import sources
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import spans
 from dinku.page import Example
 from dinku.predict import Line, Tagging
 from dinku.reader import Reader
 from dinku.results import Results
 from dinku.run import Report, Runner
-from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Study
 

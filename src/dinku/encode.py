@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural, reason
 from dinku.files import content
 from dinku.models import model_config

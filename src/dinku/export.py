@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
-from dinku import bundle, convert, importance, int8, javascript, learned, predict, sources, surgery
+from dinku import bundle, convert, importance, int8, javascript, predict, surgery
 from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
-from dinku.corpus import Corpus
+from dinku.data import learned, sources
+from dinku.data.corpus import Corpus
+from dinku.data.languages import is_code
 from dinku.encode import Batch
 from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
-from dinku.languages import is_code
 from dinku.machine import available_threads
 from dinku.measure import interleaved
 from dinku.models import model_config, model_folder
@@ -335,7 +336,7 @@ def measure(
 ) -> Measured:
     """Evaluate a bundle on a corpus and write its card anew with what was found.
 
-    ``known`` is what its tagger learned from, by `dinku.learned`; the card tells F1 without those sentences, too.
+    ``known`` is what its tagger learned from, by `dinku.data.learned`; the card tells F1 without those sentences, too.
     """
     counts = made.evaluate(corpus, progress=progress)
     seen = learned.seen(corpus, known) if known else None

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dinku import modeling, surgery, unpadded
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.method import Chosen, Data
 from dinku.tagger import Tagger
 

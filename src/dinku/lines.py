@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, Literal
 
 from pydantic_core import from_json
 
-from dinku.corpus import foreign, stream
+from dinku.data.conll import foreign, stream
+from dinku.data.spans import is_tag
 from dinku.errors import DinkuError
 from dinku.predict import Line
-from dinku.spans import is_tag
 
 LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
 
@@ -104,7 +104,7 @@ def jsonl(source: Source) -> Iterator[Line]:
 
 
 def conll(source: Source) -> Iterator[Line]:
-    """The words in the first column of CoNLL text, a sentence each; see `dinku.corpus.parse`."""
+    """The words in the first column of CoNLL text, a sentence each; see `dinku.data.conll.parse`."""
     return (Line.joined(sentence.words) for sentence in stream(_decoded(source, conll=True), source.name))
 
 

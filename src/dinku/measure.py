@@ -16,8 +16,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from dinku import learned
-from dinku.corpus import Sentence
+from dinku.data import learned
+from dinku.data.corpus import Sentence
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, plural
 from dinku.models import is_masked_lm, is_spare, safetensors_header, weight_files

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, 
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
+from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.schema import of_validation
 from dinku.shape import Shape
-from dinku.text import Text
 
 if TYPE_CHECKING:
     from dinku.bundle import Bundle

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dinku import learned
+from dinku.data import learned
+from dinku.data.spans import is_iob2_tag
 from dinku.digests import of_file
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
 from dinku.settings import home, offline
-from dinku.spans import is_iob2_tag
 from dinku.store import Store
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dinku.corpus import Sentence
-from dinku.spans import Span
+from dinku.data.corpus import Sentence
+from dinku.data.spans import Span
 
 
 class Grid(NamedTuple):

@@ -10,12 +10,12 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import Span, spans
+from dinku.data.word_boundaries import words
 from dinku.encode import Batch, Encoder, Window, buckets
 from dinku.errors import DinkuError, brief, check_count
 from dinku.score import Counts, count
-from dinku.spans import Span, spans
-from dinku.words import words
 
 Thing = TypeVar("Thing")
 Logits = NDArray[np.float32]
@@ -169,7 +169,7 @@ def evaluate(
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):
         raise DinkuError(
-            f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.sources.load` gives"
+            f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
     return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
 
@@ -189,7 +189,7 @@ class Line:
 
     @classmethod
     def typed(cls, text: str) -> Self:
-        """Words as `dinku.words` finds them. Raises `DinkuError` for what is no text."""
+        """Words as `dinku.data.word_boundaries` finds them. Raises `DinkuError` for what is no text."""
         if not isinstance(text, str):
             raise DinkuError(f"{brief(text)} is no text", where="the text", remedy="give it as a str")
         return cls(text, tuple(words(text)))

@@ -21,12 +21,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
-from dinku import machine, measure, models, predict, sources
+from dinku import machine, measure, models, predict
 from dinku.answers import Answers
 from dinku.bundle import Bundle, is_bundle
-from dinku.corpus import Corpus
 from dinku.current import Asked, Current, recipe_name, text_name
 from dinku.damage import known
+from dinku.data import sources
+from dinku.data.corpus import Corpus
+from dinku.data.perturb import Names, Perturbation, changed, unseen_names
+from dinku.data.spans import spans
+from dinku.data.unlabelled import Text
 from dinku.encode import Encoder
 from dinku.errors import DinkuError, plural
 from dinku.files import told, written
@@ -35,15 +39,12 @@ from dinku.method import Data, Method, Planned, Trained, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.perturb import Names, Perturbation, changed, unseen_names
 from dinku.recipe import Recipe
 from dinku.results import Failure, Latency, Results, Row, Size, Target, Training, totals
 from dinku.score import LEARN_MORE, Counts
 from dinku.shape import Shape
-from dinku.spans import spans
 from dinku.store import Store
 from dinku.study import Entry, Study
-from dinku.text import Text
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

@@ -16,11 +16,11 @@ from typing import Any, Literal, NamedTuple, Self, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
+from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError, plural
 from dinku.files import content, written
 from dinku.npz import arrays
-from dinku.spans import is_iob2_tag
 
 # What to do about a tagger that finds nothing.
 LEARN_MORE = "train it on more sentences, or leave out rate, batch and epochs, which then suit the encoder and the data"

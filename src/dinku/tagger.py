@@ -23,9 +23,10 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import learned, measure, packing, predict, quantized, surgery
+from dinku import measure, packing, predict, quantized, surgery
 from dinku.bundle import is_bundle
-from dinku.corpus import Corpus, Sentence
+from dinku.data import learned
+from dinku.data.corpus import Corpus, Sentence
 from dinku.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import content, written_folder
@@ -46,7 +47,7 @@ class Tagger:
 
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
     *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
-    the fingerprints of the sentences that it was trained on by `dinku.learned`, as far as they are known.
+    the fingerprints of the sentences that it was trained on by `dinku.data.learned`, as far as they are known.
     """
 
     model: Any

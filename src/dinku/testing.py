@@ -25,7 +25,10 @@ from transformers import (
 
 from dinku import surgery
 from dinku.bundle import Bundle
-from dinku.corpus import Corpus, Sentence, write
+from dinku.data.conll import write
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import is_iob2_tag
+from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
@@ -33,9 +36,7 @@ from dinku.recipe import Recipe
 from dinku.results import Results, Row
 from dinku.runtime.torch import TorchEngine
 from dinku.shape import Shape
-from dinku.spans import is_iob2_tag
 from dinku.tagger import Tagger
-from dinku.text import Text
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")

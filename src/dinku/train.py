@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from dinku import importance, predict, surgery, unpadded
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.files import told, written

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
-from dinku.learned import fingerprints
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Planned, Supervised, Work
 from dinku.shape import Shape
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from dinku.data.learned import fingerprints
+from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
-from dinku.learned import fingerprints
 from dinku.method import Data, Need, Planned, Supervised, Work
 from dinku.shape import Shape
-from dinku.spans import is_iob2_tag
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,8 @@ from dinku.shape import Layer, Shape
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from dinku.data.unlabelled import Text
     from dinku.tagger import Tagger
-    from dinku.text import Text
 
 Family = Literal["", "bert", "distilbert", "roberta", "xlm-roberta"]
 Preset = Literal["", "afriberta_small", "afriberta_base", "afriberta_large"]

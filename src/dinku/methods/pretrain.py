@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dinku.data.unlabelled import Text, draws
 from dinku.encode import Encoder, Ids, Window
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Need, Planned, Trained, Work
 from dinku.shape import Shape
-from dinku.text import Text, draws
 
 if TYPE_CHECKING:
     import torch

@@ -34,7 +34,7 @@ from dinku.method import LATER, Checked, Data, Need, Work, no_more
 from dinku.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.corpus import Corpus, Sentence
+    from dinku.data.corpus import Corpus, Sentence
     from dinku.tagger import Tagger
 
 _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray name, and not all of it is kept

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
-from dinku.corpus import Corpus, Findings, Sentence
+from dinku.data.corpus import Corpus, Findings, Sentence
+from dinku.data.spans import Span, spans
 from dinku.errors import DinkuError
-from dinku.spans import Span, spans
 
 Names = Mapping[tuple[str, str], tuple[tuple[str, ...], ...]]  # (language, label) → the words of each name
 

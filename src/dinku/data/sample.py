@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
 
-from dinku.corpus import Corpus, Sentence
+from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 
 LABELS = ("PER", "LOC", "ORG", "DATE")

@@ -1,33 +1,25 @@
-"""Sentences of words and tags; CoNLL text in and out.
-
-The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, turns tags of other schemes
-into IOB2, and counts what it met (``Findings``). What can't be read is an error that names file and line.
-"""
+"""CoNLL in and out."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dinku.errors import DinkuError, plural
+from dinku.data.corpus import Corpus, Findings, Sentence
+from dinku.data.spans import as_iob2, is_iob2_tag, is_tag, orphans, scheme_of, spans
+from dinku.errors import DinkuError
 from dinku.files import written
-from dinku.spans import as_iob2, is_iob2_tag, is_tag, orphans, scheme_of, spans
 
 _DOCSTART = "-DOCSTART-"
+
+
 _UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
+
+
 # What is often saved as data by mistake. A sentence may well begin with the word "<html>", so a page is one only if
 # its first line doesn't end in a tag.
 _FOREIGN = (
@@ -40,223 +32,6 @@ _FOREIGN = (
     (re.compile(rb"\x1f\x8b|\xfd7zXZ\0|\x28\xb5\x2f\xfd|PK\x03\x04"), "is a compressed file", "unpack it first"),
     (re.compile(rb"PAR1.*PAR1\Z", re.S), "is a Parquet file", "convert it to lines of a word, a blank and its tag"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known."""
-
-    words: tuple[str, ...]
-    tags: tuple[str, ...] | None = None
-    language: str = ""
-
-    def __post_init__(self) -> None:
-        if self.tags is not None and len(self.tags) != len(self.words):
-            raise DinkuError(
-                f"a sentence of {plural(len(self.words), 'word')} has {plural(len(self.tags), 'tag')}",
-                remedy="give one tag a word",
-            )
-
-
-@dataclass(frozen=True)
-class Findings:
-    """How often a reader met what it repaired or tolerated. Findings of several files add up.
-
-    ``bom``: files that began with a byte-order mark, which was dropped · ``invisible``: words with an invisible
-    format character (Unicode category Cf, such as zero-width blanks) · ``not_nfc``: words that aren't in NFC ·
-    ``orphan_tags``: ``I-X`` that continue nothing · ``empty_tokens``: lines that ended a sentence because their token
-    was empty · ``docstart``: lines that mark a document's start.
-    """
-
-    bom: int = 0
-    invisible: int = 0
-    not_nfc: int = 0
-    orphan_tags: int = 0
-    empty_tokens: int = 0
-    docstart: int = 0
-
-    def __add__(self, other: Findings) -> Findings:
-        return Findings(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
-
-    @classmethod
-    def within(cls, sentences: Iterable[Sentence]) -> Findings:
-        """What can be told from sentences alone; all but ``bom``, ``empty_tokens`` and ``docstart``."""
-        sentences = tuple(sentences)
-        times = Counter(chain.from_iterable(s.words for s in sentences))
-        odd = [word for word in times if not word.isascii()]
-        unseen = {c for c in set().union(*odd) if unicodedata.category(c) == "Cf"}
-        return cls(
-            invisible=sum(times[word] for word in odd if not unseen.isdisjoint(word)) if unseen else 0,
-            not_nfc=sum(times[word] for word in odd if not unicodedata.is_normalized("NFC", word)),
-            orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags),
-        )
-
-
-_TOLD = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tell by themselves
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Sentences under the name by which they were asked for, and what their reader found.
-
-    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file.
-    """
-
-    name: str
-    split: str
-    sentences: tuple[Sentence, ...]
-    found: Findings = field(default=Findings())
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-    def __len__(self) -> int:
-        return len(self.sentences)
-
-    def __iter__(self) -> Iterator[Sentence]:
-        return iter(self.sentences)
-
-    @cached_property
-    def words(self) -> int:
-        """The number of words."""
-        return sum(len(s.words) for s in self.sentences)
-
-    @cached_property
-    def languages(self) -> tuple[str, ...]:
-        """The languages, in the order in which they come."""
-        return tuple(dict.fromkeys(s.language for s in self.sentences))
-
-    @cached_property
-    def labels(self) -> tuple[str, ...]:
-        """The labels that occur, sorted."""
-        return tuple(sorted({tag[2:] for s in self.sentences for tag in s.tags or () if tag != "O"}))
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
-        return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
-
-    def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
-        """Raise `DinkuError` where a word has a tag that isn't among a head's ``tags``."""
-        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(tags)):
-            problem = f"has the tag {unknown[0]}, which isn't among the head's"
-            place = ": ".join(filter(None, [where, self.name]))
-            raise DinkuError(problem, where=place, remedy="name all tags")
-
-    def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
-        """The number of each word's tag among ``tags``, by sentence."""
-        self.check_tags(tags)
-        number = {tag: i for i, tag in enumerate(tags)}
-        return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """sha256 of words, tags and languages in order, as hex; neither the name nor how it was stored enters."""
-        digest = hashlib.sha256()
-        for s in self.sentences:
-            digest.update(json.dumps((s.language, s.words, s.tags), separators=(",", ":")).encode("ascii") + b"\n")
-        return digest.hexdigest()
-
-    def without_tags(self) -> Corpus:
-        """The same sentences, unlabelled."""
-        bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
-        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0), notes=())
-
-    def only(self, languages: str | Iterable[str]) -> Corpus:
-        """The sentences in these languages, in their old order. A language that isn't there raises ``DinkuError``."""
-        wanted = (languages,) if isinstance(languages, str) else tuple(dict.fromkeys(languages))
-        for language in wanted:
-            if language not in self.languages:
-                there = ", ".join(sorted(filter(None, self.languages))) or "no language that is known"
-                raise DinkuError(f"has nothing in {language!r}", where=self.name, remedy=f"it holds {there}")
-        if set(wanted) == set(self.languages):
-            return self
-        return self._part([s for s in self.sentences if s.language in wanted], ", ".join(wanted))
-
-    @classmethod
-    def joined(cls, corpora: Sequence[Corpus], name: str) -> Corpus:
-        """All of them one after another; where their splits differ, the split is named as in ``train+dev``."""
-        if not corpora:
-            raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
-        split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
-        together = tuple(chain.from_iterable(c.sentences for c in corpora))
-        notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
-        return cls(name, split, together, sum((c.found for c in corpora), Findings()), notes)
-
-    def sample(self, n: int, seed: int) -> Corpus:
-        """``n`` sentences in their old order; itself if it has no more.
-
-        The choice depends on nothing but ``n``, ``seed`` and the number of sentences, on any version of anything, and
-        a smaller sample of the same seed lies within a larger one. The name says ``n of N``, so that what was found on
-        a sample can't pass for the whole.
-        """
-        if n < 1:
-            raise DinkuError(f"can't sample {plural(n, 'sentence')}", where=self.name, remedy="ask for at least one")
-        if n >= len(self):
-            return self
-        ranks = sorted(range(len(self)), key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())
-        return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
-
-    def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
-        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences), self.notes)
-
-
-def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
-    """What a careful person wants to know of a split: counts, what is odd in it, and where each oddity is first met.
-
-    ``spans`` by label, in the default reading · ``duplicates``: sentences that stood before, in the same language ·
-    ``also_in_train``: sentences whose words also stand in ``train``, in the same language · ``longest``: words of the
-    longest sentence · ``first``: the sentence, numbered from 1 within the split, where an oddity is first met, by its
-    name · the rest as in `Findings`.
-    """
-    known = {(s.language, s.words) for s in train} if train else set()
-    before: set[tuple[str, tuple[str, ...]]] = set()
-    odd: dict[str, list[int]] = {name: [] for name in ("duplicates", "also_in_train", *_TOLD)}
-    labels: Counter[str] = Counter()
-    for number, s in enumerate(corpus, 1):
-        key = s.language, s.words
-        odd["duplicates"] += [number] if key in before else []
-        odd["also_in_train"] += [number] if key in known else []
-        before.add(key)
-        labels.update(span.label for span in spans(s.tags or ()))
-        found = Findings.within([s])
-        for name in _TOLD:
-            odd[name] += [number] * getattr(found, name)
-    return {
-        "sentences": len(corpus),
-        "words": corpus.words,
-        "spans": dict(sorted(labels.items())),
-        **{name: len(numbers) for name, numbers in odd.items()},
-        **{f.name: getattr(corpus.found, f.name) for f in fields(Findings) if f.name not in _TOLD},
-        "longest": max((len(s.words) for s in corpus), default=0),
-        "first": {name: numbers[0] for name, numbers in odd.items() if numbers},
-    }
-
-
-def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """By split, the labels that have a span there and in no other; where there is one split alone, none."""
-    return {
-        split: sorted(set(found["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
-        if len(audits) > 1
-        else []
-        for split, found in audits.items()
-    }
-
-
-def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest.
-
-    What is told of one language alone, where an oddity is first met, which labels stand in no other split and how it is
-    segmented, is left out.
-    """
-    out: dict[str, Any] = {}
-    for part in parts.values():
-        for name, value in part.items():
-            if name == "spans":
-                out[name] = dict(sorted((Counter(out.get(name, {})) + Counter(value)).items()))
-            elif name.startswith("longest"):
-                out[name] = max(out.get(name, 0), value)
-            elif name not in ("first", "labels_alone", "segmentation"):
-                out[name] = out.get(name, 0) + value
-    return out
 
 
 def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", iob2: bool = False) -> Corpus:
@@ -286,7 +61,7 @@ def parse(
     space, or that is one character long. With ``labelled=False`` the first column is read and any other ignored; then
     a character is a word, too.
 
-    The scheme of the tags is told from all of them, by `dinku.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and
+    The scheme of the tags is told from all of them, by `dinku.data.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and
     BILOU are turned into IOB2 with the same spans, and ``notes`` say so. A file with one ``B-X`` that doesn't follow an
     ``X`` is IOB2, whose orphan ``I-X`` stay as they are and are counted; where more than a tenth of its spans begin with
     one, ``notes`` say that, too. With ``iob2`` the tags ``B-`` and ``I-`` are taken for IOB2's in any case.

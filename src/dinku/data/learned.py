@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dinku.corpus import Corpus
+from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.files import told
 

@@ -8,61 +8,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dinku.corpus import Corpus, audit, labels_alone, read
+from dinku.data.audit import audit, labels_alone
+from dinku.data.catalogue import SOURCES, Source
+from dinku.data.conll import read
+from dinku.data.corpus import Corpus
+from dinku.data.sample import LANGUAGES, sample
 from dinku.errors import DinkuError, nearest
-from dinku.sample import LANGUAGES, sample
-from dinku.settings import home, offline
+from dinku.settings import offline
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 _SUFFIXES = (".txt", ".conll", ".tsv", ".bio")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A corpus in several languages, as one commit of a repository holds it.
-
-    ``folder`` is the place of the language folders in the repository; ``languages`` is what ``all`` stands for;
-    ``apart`` maps languages that lie beside them, but differ in kind, to the splits that they have.
-    ``hub`` is what the Hub calls it.
-    """
-
-    title: str
-    folder: str
-    languages: tuple[str, ...]
-    repository: str
-    commit: str
-    licence: str
-    citation: str
-    apart: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    hub: str = ""
-
-    @property
-    def cache(self) -> Path:
-        """Where a copy of the repository is looked for."""
-        return home() / "corpora" / self.repository.rsplit("/", 1)[-1]
-
-    def file(self, language: str, split: str) -> Path:
-        """Where the file of one split is looked for."""
-        return self.cache / self.folder / language / f"{split}.txt"
-
-    @property
-    def mirror(self) -> str:
-        """Where the repository's files are fetched from: ``DINKU_MIRROR``, else GitHub at the pinned commit."""
-        there = f"{self.repository.replace('github.com', 'raw.githubusercontent.com')}/{self.commit}"
-        return (os.environ.get("DINKU_MIRROR") or there).rstrip("/")
-
-    @property
-    def published(self) -> dict[str, tuple[str, int]]:
-        """sha256 and bytes of every file of the repository's data, by its path."""
-        table = Path(__file__).with_name(f"{self.cache.name}.sha256").read_text(encoding="ascii")
-        lines = (line.split(maxsplit=2) for line in table.splitlines())
-        return {path: (digest, int(size)) for digest, size, path in lines}
 
 
 class Fetched(NamedTuple):
@@ -71,38 +31,6 @@ class Fetched(NamedTuple):
     path: Path
     bytes: int
     state: Literal["fetched", "there"]
-
-
-_REPOSITORY = "https://github.com/masakhane-io/masakhane-ner"
-_COMMIT = "ba5843cd08aa491d5f96a5e809e71eb9ec461391"
-
-SOURCES: Mapping[str, Source] = {
-    "masakhaner": Source(
-        title="MasakhaNER 1.0",
-        folder="data",
-        languages=("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor"),
-        repository=_REPOSITORY,
-        commit=_COMMIT,
-        licence="CC BY-NC 4.0",
-        citation="Adelani et al. (2021), MasakhaNER: Named Entity Recognition for African Languages, TACL 9",
-        apart={"zh": ("dev", "test")},  # characters instead of words, and no DATE
-        hub="masakhane/masakhaner",
-    ),
-    "masakhaner2": Source(
-        title="MasakhaNER 2.0",
-        folder="MasakhaNER2.0/data",
-        languages=(
-            *("bam", "bbj", "ewe", "fon", "hau", "ibo", "kin", "lug", "luo", "mos"),
-            *("nya", "pcm", "sna", "swa", "tsn", "twi", "wol", "xho", "yor", "zul"),
-        ),
-        repository=_REPOSITORY,
-        commit=_COMMIT,
-        licence="CC BY-NC 4.0",
-        citation="Adelani et al. (2022), MasakhaNER 2.0: Africa-centric Transfer Learning for Named Entity Recognition, "
-        "EMNLP",
-        hub="masakhane/masakhaner2",
-    ),
-}
 
 
 Name = str | os.PathLike[str]
@@ -157,7 +85,7 @@ def fetch(
 ) -> list[Fetched]:
     """Bring every file of a known corpus into the cache, verified; what is there and right isn't fetched again.
 
-    Raises `DinkuError` for a path and the sample, for what isn't there while `offline`, and as `dinku.fetch.fetch` does.
+    Raises `DinkuError` for a path and the sample, for what isn't there while `offline`, and as `dinku.data.download.fetch` does.
     """
     if _sampled(name):
         raise DinkuError("comes inside dinku", where=name, remedy="use it as it is: there is nothing to fetch")
@@ -165,8 +93,8 @@ def fetch(
     if not found:
         known = f"{name}:all" if name in SOURCES else " or ".join(f"{family}:all" for family in SOURCES)
         raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a known corpus, such as {known}")
-    from dinku.fetch import fetch as one
-    from dinku.fetch import there
+    from dinku.data.download import fetch as one
+    from dinku.data.download import there
 
     source, languages = found
     published, out = source.published, []
@@ -238,7 +166,7 @@ def whole(name: Name | Sequence[Name]) -> dict[str, dict[str, Corpus]]:
 
 
 def audited(loaded: Mapping[str, Mapping[str, Corpus]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """`dinku.corpus.audit` of a `whole` corpus: split → language → what was found, and ``labels_alone``."""
+    """`dinku.data.audit.audit` of a `whole` corpus: split → language → what was found, and ``labels_alone``."""
     train = loaded.get("train", {})
     found = {
         split: {

@@ -1,0 +1,1 @@
+"""Sentences and text: found, fetched, read, checked, made worse."""

@@ -1,0 +1,71 @@
+"""What one wants to know of a corpus before training on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from dinku.data.corpus import OF_SENTENCES, Corpus, Findings
+from dinku.data.spans import spans
+
+
+def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
+    """What a careful person wants to know of a split: counts, what is odd in it, and where each oddity is first met.
+
+    ``spans`` by label, in the default reading · ``duplicates``: sentences that stood before, in the same language ·
+    ``also_in_train``: sentences whose words also stand in ``train``, in the same language · ``longest``: words of the
+    longest sentence · ``first``: the sentence, numbered from 1 within the split, where an oddity is first met, by its
+    name · the rest as in `Findings`.
+    """
+    known = {(s.language, s.words) for s in train} if train else set()
+    before: set[tuple[str, tuple[str, ...]]] = set()
+    odd: dict[str, list[int]] = {name: [] for name in ("duplicates", "also_in_train", *OF_SENTENCES)}
+    labels: Counter[str] = Counter()
+    for number, s in enumerate(corpus, 1):
+        key = s.language, s.words
+        odd["duplicates"] += [number] if key in before else []
+        odd["also_in_train"] += [number] if key in known else []
+        before.add(key)
+        labels.update(span.label for span in spans(s.tags or ()))
+        found = Findings.within([s])
+        for name in OF_SENTENCES:
+            odd[name] += [number] * getattr(found, name)
+    return {
+        "sentences": len(corpus),
+        "words": corpus.words,
+        "spans": dict(sorted(labels.items())),
+        **{name: len(numbers) for name, numbers in odd.items()},
+        **{f.name: getattr(corpus.found, f.name) for f in fields(Findings) if f.name not in OF_SENTENCES},
+        "longest": max((len(s.words) for s in corpus), default=0),
+        "first": {name: numbers[0] for name, numbers in odd.items() if numbers},
+    }
+
+
+def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By split, the labels that have a span there and in no other; where there is one split alone, none."""
+    return {
+        split: sorted(set(found["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
+        if len(audits) > 1
+        else []
+        for split, found in audits.items()
+    }
+
+
+def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest.
+
+    What is told of one language alone, where an oddity is first met, which labels stand in no other split and how it is
+    segmented, is left out.
+    """
+    out: dict[str, Any] = {}
+    for part in parts.values():
+        for name, value in part.items():
+            if name == "spans":
+                out[name] = dict(sorted((Counter(out.get(name, {})) + Counter(value)).items()))
+            elif name.startswith("longest"):
+                out[name] = max(out.get(name, 0), value)
+            elif name not in ("first", "labels_alone", "segmentation"):
+                out[name] = out.get(name, 0) + value
+    return out

@@ -1,0 +1,179 @@
+"""Sentences of words and tags; CoNLL text in and out.
+
+The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, turns tags of other schemes
+into IOB2, and counts what it met (``Findings``). What can't be read is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dinku.data.spans import orphans
+from dinku.errors import DinkuError, plural
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None = None
+    language: str = ""
+
+    def __post_init__(self) -> None:
+        if self.tags is not None and len(self.tags) != len(self.words):
+            raise DinkuError(
+                f"a sentence of {plural(len(self.words), 'word')} has {plural(len(self.tags), 'tag')}",
+                remedy="give one tag a word",
+            )
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How often a reader met what it repaired or tolerated. Findings of several files add up.
+
+    ``bom``: files that began with a byte-order mark, which was dropped · ``invisible``: words with an invisible
+    format character (Unicode category Cf, such as zero-width blanks) · ``not_nfc``: words that aren't in NFC ·
+    ``orphan_tags``: ``I-X`` that continue nothing · ``empty_tokens``: lines that ended a sentence because their token
+    was empty · ``docstart``: lines that mark a document's start.
+    """
+
+    bom: int = 0
+    invisible: int = 0
+    not_nfc: int = 0
+    orphan_tags: int = 0
+    empty_tokens: int = 0
+    docstart: int = 0
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
+
+    @classmethod
+    def within(cls, sentences: Iterable[Sentence]) -> Findings:
+        """What can be told from sentences alone; all but ``bom``, ``empty_tokens`` and ``docstart``."""
+        sentences = tuple(sentences)
+        times = Counter(chain.from_iterable(s.words for s in sentences))
+        odd = [word for word in times if not word.isascii()]
+        unseen = {c for c in set().union(*odd) if unicodedata.category(c) == "Cf"}
+        return cls(
+            invisible=sum(times[word] for word in odd if not unseen.isdisjoint(word)) if unseen else 0,
+            not_nfc=sum(times[word] for word in odd if not unicodedata.is_normalized("NFC", word)),
+            orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags),
+        )
+
+
+OF_SENTENCES = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tell by themselves
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Sentences under the name by which they were asked for, and what their reader found.
+
+    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file.
+    """
+
+    name: str
+    split: str
+    sentences: tuple[Sentence, ...]
+    found: Findings = field(default=Findings())
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+    def __iter__(self) -> Iterator[Sentence]:
+        return iter(self.sentences)
+
+    @cached_property
+    def words(self) -> int:
+        """The number of words."""
+        return sum(len(s.words) for s in self.sentences)
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """The languages, in the order in which they come."""
+        return tuple(dict.fromkeys(s.language for s in self.sentences))
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that occur, sorted."""
+        return tuple(sorted({tag[2:] for s in self.sentences for tag in s.tags or () if tag != "O"}))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
+        return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
+
+    def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
+        """Raise `DinkuError` where a word has a tag that isn't among a head's ``tags``."""
+        if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(tags)):
+            problem = f"has the tag {unknown[0]}, which isn't among the head's"
+            place = ": ".join(filter(None, [where, self.name]))
+            raise DinkuError(problem, where=place, remedy="name all tags")
+
+    def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
+        """The number of each word's tag among ``tags``, by sentence."""
+        self.check_tags(tags)
+        number = {tag: i for i, tag in enumerate(tags)}
+        return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of words, tags and languages in order, as hex; neither the name nor how it was stored enters."""
+        digest = hashlib.sha256()
+        for s in self.sentences:
+            digest.update(json.dumps((s.language, s.words, s.tags), separators=(",", ":")).encode("ascii") + b"\n")
+        return digest.hexdigest()
+
+    def without_tags(self) -> Corpus:
+        """The same sentences, unlabelled."""
+        bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
+        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0), notes=())
+
+    def only(self, languages: str | Iterable[str]) -> Corpus:
+        """The sentences in these languages, in their old order. A language that isn't there raises ``DinkuError``."""
+        wanted = (languages,) if isinstance(languages, str) else tuple(dict.fromkeys(languages))
+        for language in wanted:
+            if language not in self.languages:
+                there = ", ".join(sorted(filter(None, self.languages))) or "no language that is known"
+                raise DinkuError(f"has nothing in {language!r}", where=self.name, remedy=f"it holds {there}")
+        if set(wanted) == set(self.languages):
+            return self
+        return self._part([s for s in self.sentences if s.language in wanted], ", ".join(wanted))
+
+    @classmethod
+    def joined(cls, corpora: Sequence[Corpus], name: str) -> Corpus:
+        """All of them one after another; where their splits differ, the split is named as in ``train+dev``."""
+        if not corpora:
+            raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
+        split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
+        together = tuple(chain.from_iterable(c.sentences for c in corpora))
+        notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
+        return cls(name, split, together, sum((c.found for c in corpora), Findings()), notes)
+
+    def sample(self, n: int, seed: int) -> Corpus:
+        """``n`` sentences in their old order; itself if it has no more.
+
+        The choice depends on nothing but ``n``, ``seed`` and the number of sentences, on any version of anything, and
+        a smaller sample of the same seed lies within a larger one. The name says ``n of N``, so that what was found on
+        a sample can't pass for the whole.
+        """
+        if n < 1:
+            raise DinkuError(f"can't sample {plural(n, 'sentence')}", where=self.name, remedy="ask for at least one")
+        if n >= len(self):
+            return self
+        ranks = sorted(range(len(self)), key=lambda i: hashlib.sha256(f"{seed} {i}".encode()).digest())
+        return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
+
+    def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
+        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences), self.notes)
