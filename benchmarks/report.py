@@ -19,7 +19,7 @@ from dinku import report
 from dinku.digests import canonical
 from dinku.machine import environment
 from dinku.results import Results, Row, Size, _line, totals
-from dinku.score import Counts
+from dinku.scoring.counts import Counts
 from dinku.study import Study
 
 LANGUAGES = ("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor")

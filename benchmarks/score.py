@@ -16,7 +16,7 @@ import numpy as np
 from seqeval.metrics import f1_score
 from seqeval.scheme import IOB2
 
-from dinku.score import count
+from dinku.scoring.counts import count
 
 ROUNDS = 3
 LABELS = ("PER", "LOC", "ORG", "DATE")

@@ -49,7 +49,8 @@ from dinku.machine import available_threads
 from dinku.measure import interleaved
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
-from dinku.score import Counts, paired
+from dinku.scoring.counts import Counts
+from dinku.scoring.significance import paired
 from dinku.tagger import Tagger, quietly
 from dinku.train import has_bfloat16
 

@@ -14,7 +14,7 @@ import dinku
 from dinku.data import sources
 from dinku.data.spans import spans
 from dinku.predict import Line
-from dinku.score import count
+from dinku.scoring.counts import count
 from dinku.testing import detokenized
 
 

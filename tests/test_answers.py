@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku.answers import Answers
 from dinku.errors import DinkuError
+from dinku.scoring.answers import Answers
 
 TAG = st.sampled_from(["O", "B-PER", "I-PER", "B-LOC"])
 SENTENCE = st.lists(st.tuples(TAG, TAG, st.floats(0, 1, width=16)), max_size=5)

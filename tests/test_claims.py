@@ -25,7 +25,7 @@ from dinku.methods import to_json
 from dinku.methods.layers import KeepLayers
 from dinku.questions import ASKED, ledger
 from dinku.results import Latency, Results, Row, Size, Training, totals
-from dinku.score import Counts
+from dinku.scoring.counts import Counts
 
 SENTENCES = 100
 MACHINE = Environment(

@@ -7,13 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku.damage import Errors, agreement, by_novelty, calibration_error, errors, known, losses, robustness
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.perturb import Perturbation
 from dinku.data.spans import spans
 from dinku.errors import DinkuError
-from dinku.predict import Tagging
-from dinku.score import count
+from dinku.scoring.counts import count
+from dinku.scoring.error_analysis import (
+    Errors,
+    agreement,
+    by_novelty,
+    calibration_error,
+    errors,
+    known,
+    losses,
+    robustness,
+)
+from dinku.scoring.tagging import Tagging
 
 TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), min_size=6, max_size=6)
 

@@ -13,13 +13,13 @@ from test_questions import HOME, Tagged
 from test_report import STUDY, table
 
 from dinku import report
-from dinku.answers import Answers
 from dinku.compare import parts
-from dinku.damage import agreement, calibration_error, tagged
 from dinku.effects import kept
 from dinku.figures import Matrix
 from dinku.results import totals
-from dinku.score import count
+from dinku.scoring.answers import Answers
+from dinku.scoring.counts import count
+from dinku.scoring.error_analysis import agreement, calibration_error, tagged
 from dinku.tables import Table
 
 

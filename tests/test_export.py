@@ -32,7 +32,7 @@ from dinku.export import About, Measured
 from dinku.measure import disk_bytes
 from dinku.method import Data, Work
 from dinku.methods.dynamic import QuantizeDynamic
-from dinku.score import LEARN_MORE, count
+from dinku.scoring.counts import LEARN_MORE, count
 from dinku.store import Store
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger

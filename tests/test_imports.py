@@ -15,7 +15,7 @@ import pytest
 from dinku.bundle import Runtime
 from dinku.data.conll import read, write
 from dinku.export import export
-from dinku.score import document
+from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku.npz import arrays
+from dinku.scoring.npz import arrays
 
 ARRAYS = {
     "labels": np.array(["LOC", "ሰላም"]),

@@ -9,7 +9,8 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import Span
 from dinku.encode import Batch
 from dinku.errors import DinkuError
-from dinku.predict import Line, Logits, Tagging, evaluate, tag
+from dinku.predict import Line, Logits, evaluate, tag
+from dinku.scoring.tagging import Tagging
 from dinku.testing import TAGS, tiny_tagger
 
 

@@ -14,7 +14,7 @@ from dinku.claims import Verdict
 from dinku.compare import whole_runs
 from dinku.questions import FAMILY, _rewarded, ledger
 from dinku.results import Size, Target, totals
-from dinku.score import Counts
+from dinku.scoring.counts import Counts
 
 HOME = ("hau", "swa")
 

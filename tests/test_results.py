@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dinku.errors import DinkuError
 from dinku.machine import _processor, environment
 from dinku.results import Latency, Results, Row, Size, Training, documents, totals
-from dinku.score import Counts, count
+from dinku.scoring.counts import Counts, count
 
 COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])
 

@@ -17,9 +17,7 @@ import pytest
 import torch
 
 from dinku import query
-from dinku.answers import Answers
 from dinku.current import Current, standing
-from dinku.damage import calibration_error, tagged
 from dinku.data.conll import read, write
 from dinku.data.perturb import Perturbation
 from dinku.data.spans import spans
@@ -32,7 +30,9 @@ from dinku.plan import plan
 from dinku.report import write as write_report
 from dinku.results import Results
 from dinku.run import Runner, _Clock, memory_needed, size_of
-from dinku.score import LEARN_MORE
+from dinku.scoring.answers import Answers
+from dinku.scoring.counts import LEARN_MORE
+from dinku.scoring.error_analysis import calibration_error, tagged
 from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger

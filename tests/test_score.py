@@ -18,21 +18,8 @@ from seqeval.scheme import IOB2
 from dinku.data.conll import read
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.score import (
-    Average,
-    Counts,
-    align,
-    bootstrap,
-    count,
-    document,
-    holm,
-    kept,
-    non_inferior,
-    paired,
-    rank_correlation,
-    without_absent,
-    worst,
-)
+from dinku.scoring.counts import Counts, align, count, document, without_absent, worst
+from dinku.scoring.significance import Average, bootstrap, holm, kept, non_inferior, paired, rank_correlation
 
 LABELS = ("DATE", "LOC", "ORG", "PER")
 TAGS = np.array(["O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI")], dtype=object)

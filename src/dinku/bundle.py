@@ -33,7 +33,8 @@ from dinku.measure import numerics
 from dinku.models import iob2_tags, model_folder
 from dinku.results import Numerics
 from dinku.schema import of_validation
-from dinku.score import Counts
+from dinku.scoring import tagging
+from dinku.scoring.counts import Counts
 from dinku.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
 
 FILE = "bundle.json"
@@ -213,7 +214,7 @@ class Bundle:
                 shutil.copyfile(self.folder / name, part / name)
         return Path(folder)
 
-    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
+    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
         """See `dinku.predict.tag`."""
         return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
 

@@ -39,7 +39,8 @@ from dinku.digests import canonical
 from dinku.errors import plural
 from dinku.lessons import Left, Lesson, Rivals, rivals
 from dinku.results import Results, Row, in_order
-from dinku.score import Floats, holm
+from dinku.scoring.counts import Floats
+from dinku.scoring.significance import holm
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
 SAID = {

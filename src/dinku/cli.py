@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from dinku.encode import Encoder
     from dinku.export import About
     from dinku.lines import Source
-    from dinku.predict import Tagging
     from dinku.results import Results
     from dinku.run import Runner
+    from dinku.scoring.tagging import Tagging
     from dinku.study import Study
 
 app = typer.Typer(
@@ -455,7 +455,7 @@ def score(
     Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. Where GOLD is in IOB2, PRED's B- and I- are, too.
     """
     from dinku.data.conll import read
-    from dinku.score import align, count, document
+    from dinku.scoring.counts import align, count, document
 
     reference = read(gold)
     predicted = read(pred, iob2=bool(reference.labels) and not reference.notes)  # what I-X alone mean, gold tells
@@ -491,15 +491,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
-    from dinku import damage, reader
+    from dinku import reader
     from dinku.data import sources
     from dinku.data.conll import write
     from dinku.data.corpus import Sentence
     from dinku.data.learned import seen
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
-    from dinku.predict import counted
-    from dinku.score import LEARN_MORE, document
+    from dinku.scoring import error_analysis
+    from dinku.scoring.counts import LEARN_MORE, document
+    from dinku.scoring.tagging import counted
 
     perturbations = Perturbation.listed(perturb) if perturb else []
     if worst_of < 1 or (worst_of > 1 and not perturbations):
@@ -539,22 +540,22 @@ def evaluate(
     if shared:
         told["learned_from"] = shared
     if detail:
-        told["detail"] = damage.detail(data, found, train)
+        told["detail"] = error_analysis.detail(data, found, train)
     if against:
         with watching() as report:
             progress = partial(report, f"tagging with {against}")
             dense = other.tagger.tag(data.sentences, progress=progress, **other.options)
-        told["against"] = {"model": against} | damage.against(counted(data, dense), counts, dense, found)
+        told["against"] = {"model": against} | error_analysis.against(counted(data, dense), counts, dense, found)
         if changed:
             with written(changed) as out:
-                out.writelines(f"{line}\n".encode() for line in damage.disagreements(data, dense, found))
+                out.writelines(f"{line}\n".encode() for line in error_analysis.disagreements(data, dense, found))
     if perturbations:
         told["perturbed"] = []
         with watching() as report:
             for each in perturbations:
                 progress = partial(report, f"tagging with {each}")
                 tag = partial(tagger.tag, progress=progress, **options)  # type: ignore[arg-type]
-                found_in = damage.robustness(tag, data, counts, each, tries=worst_of, names=names)
+                found_in = error_analysis.robustness(tag, data, counts, each, tries=worst_of, names=names)
                 about = {"perturbation": found_in.perturbation, "tries": worst_of, "changed": found_in.changed}
                 about["difference"] = found_in.difference._asdict()
                 told["perturbed"].append(about | document(found_in.counts))

@@ -21,7 +21,8 @@ import numpy as np
 from dinku.digests import canonical
 from dinku.errors import plural
 from dinku.results import Results, Row, Size, in_order, source
-from dinku.score import Counts, Interval, paired
+from dinku.scoring.counts import Counts
+from dinku.scoring.significance import Interval, paired
 
 Order = Literal["dense", "before", "after", "after with recovery"]
 Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity

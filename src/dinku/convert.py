@@ -28,8 +28,9 @@ from dinku.bundle import Precision
 from dinku.data.corpus import Corpus
 from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError, plural
-from dinku.predict import Engine, Logits, Tagging, Told, counted, tag
+from dinku.predict import Engine, Logits, Told, tag
 from dinku.runtime.torch import TorchEngine
+from dinku.scoring.tagging import Tagging, counted
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

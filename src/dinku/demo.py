@@ -13,10 +13,11 @@ from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import spans
 from dinku.page import Example
-from dinku.predict import Line, Tagging
+from dinku.predict import Line
 from dinku.reader import Reader
 from dinku.results import Results
 from dinku.run import Report, Runner
+from dinku.scoring.tagging import Tagging
 from dinku.store import Store
 from dinku.study import Study
 

@@ -9,12 +9,12 @@ from statistics import fmean, pstdev
 import numpy as np
 
 from dinku.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
-from dinku.damage import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.errors import plural
 from dinku.figures import Matrix
 from dinku.page import Grid, Part
 from dinku.results import Results, Row
-from dinku.score import without_absent
+from dinku.scoring.counts import without_absent
+from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.tables import Cell, Table, label_of
 
 

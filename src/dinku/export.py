@@ -29,7 +29,8 @@ from dinku.files import written, written_folder
 from dinku.machine import available_threads
 from dinku.measure import interleaved
 from dinku.models import model_config, model_folder
-from dinku.score import LEARN_MORE, Counts
+from dinku.scoring import tagging
+from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.shape import scheme_of
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def export(
         model = part / MODELS[runtime, precision]
         model.parent.mkdir()
         reference = convert.Reference(tagger, corpus, progress=progress)
-        if not silent and reference.f1 is not None and (silence := predict.counted(corpus, reference.tagged).silence):
+        if not silent and reference.f1 is not None and (silence := tagging.counted(corpus, reference.tagged).silence):
             raise DinkuError(f"{silence} ({_called(corpus)})", where=tagger.name, remedy=LEARN_MORE, status=1)
         reference.report(f"converting to {runtime}", 0, 0)
         onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))

@@ -13,7 +13,7 @@ import numpy as np
 from dinku.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
 from dinku.digests import canonical
 from dinku.results import Results, Row
-from dinku.score import non_inferior
+from dinku.scoring.significance import non_inferior
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus, Sentence
-from dinku.data.spans import Span, spans
 from dinku.data.word_boundaries import words
 from dinku.encode import Batch, Encoder, Window, buckets
 from dinku.errors import DinkuError, brief, check_count
-from dinku.score import Counts, count
+from dinku.scoring.counts import Counts
+from dinku.scoring.tagging import Tagging, counted
 
 Thing = TypeVar("Thing")
 Logits = NDArray[np.float32]
@@ -69,18 +69,6 @@ class Told(Engine, Protocol):
     def instructions(self) -> str:
         """The instructions that it may use."""
         ...
-
-
-@dataclass(frozen=True)
-class Tagging:
-    """One sentence tagged: ``tags`` a word, and ``scores`` [words] the probability of each of them."""
-
-    tags: tuple[str, ...]
-    scores: NDArray[np.float32]
-
-    def entities(self) -> list[tuple[Span, float]]:
-        """Spans in seqeval's default reading, each with the mean probability of its words' tags."""
-        return [(s, float(self.scores[s.start : s.end].mean())) for s in spans(self.tags)]
 
 
 def answers(
@@ -172,11 +160,6 @@ def evaluate(
             f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
     return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
-
-
-def counted(corpus: Corpus, found: Sequence[Tagging]) -> Counts:
-    """Counts of a tagged corpus against what was found in its sentences."""
-    return count([s.tags or () for s in corpus], [t.tags for t in found], [s.language for s in corpus])
 
 
 @dataclass(frozen=True)

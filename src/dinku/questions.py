@@ -35,7 +35,8 @@ from dinku.current import standing
 from dinku.errors import plural
 from dinku.lessons import Left, Lesson, rivals
 from dinku.results import Results, Row
-from dinku.score import Counts, holm, kept, non_inferior, rank_correlation, without_absent
+from dinku.scoring.counts import Counts, without_absent
+from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
 
 ASKED = {
     "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",

@@ -12,7 +12,8 @@ from dinku.bundle import Bundle, is_bundle
 from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError, brief
 from dinku.models import iob2_tags, model_folder
-from dinku.predict import Line, Logits, Tagging, each
+from dinku.predict import Line, Logits, each
+from dinku.scoring.tagging import Tagging
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

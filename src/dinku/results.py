@@ -22,12 +22,12 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
-from dinku.answers import Answers
 from dinku.errors import DinkuError
 from dinku.files import content, locked, told, written
 from dinku.machine import Environment
 from dinku.schema import Record
-from dinku.score import AGAIN, Counts, count
+from dinku.scoring.answers import Answers
+from dinku.scoring.counts import AGAIN, Counts, count
 
 _Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
 

@@ -21,11 +21,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
-from dinku import machine, measure, models, predict
-from dinku.answers import Answers
+from dinku import machine, measure, models
 from dinku.bundle import Bundle, is_bundle
 from dinku.current import Asked, Current, recipe_name, text_name
-from dinku.damage import known
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.data.perturb import Names, Perturbation, changed, unseen_names
@@ -41,7 +39,10 @@ from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.recipe import Recipe
 from dinku.results import Failure, Latency, Results, Row, Size, Target, Training, totals
-from dinku.score import LEARN_MORE, Counts
+from dinku.scoring import tagging
+from dinku.scoring.answers import Answers
+from dinku.scoring.counts import LEARN_MORE, Counts
+from dinku.scoring.error_analysis import known
 from dinku.shape import Shape
 from dinku.store import Store
 from dinku.study import Entry, Study
@@ -594,7 +595,7 @@ class Runner:
             corpus = subject.corpus
             what = " ".join([f"{prepared.title}: tagging {corpus.languages[0]}", subject.perturbation]).strip()
             found = tagger.tag(corpus.sentences, progress=partial(self.report, what))
-            counts = predict.counted(corpus, found)
+            counts = tagging.counted(corpus, found)
             measured: dict[str, Any] = {"spans": totals(counts), "size": size}
             measured["target"] = target(tagger.encoder, corpus, prepared.train, names)
             if subject.perturbation:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
 from dinku.digests import canonical
 from dinku.results import Results, Row, in_order
-from dinku.score import Interval
+from dinku.scoring.significance import Interval
 from dinku.study import Study, Value
 
 

@@ -34,7 +34,8 @@ from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenCla
 from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
-from dinku.score import Counts
+from dinku.scoring import tagging
+from dinku.scoring.counts import Counts
 from dinku.shape import DYNAMIC, Scheme, Shape, scheme_of
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -99,7 +100,7 @@ class Tagger:
         """The same tagger with weights of its own."""
         return replace(self, model=copy.deepcopy(self.model))
 
-    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[predict.Tagging]:
+    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
         """See `dinku.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
         engine = self._engine(options.pop("precision", "float32"))
         return predict.tag(engine, self.encoder, self.tags, sentences, **options)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError, plural
 from dinku.files import content, written
-from dinku.npz import arrays
+from dinku.scoring.npz import arrays
 
 Tags = tuple[tuple[str, ...], ...]
 

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dinku.answers import Answers
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.perturb import Names, Perturbation, changed
 from dinku.data.spans import Span, spans, tags
 from dinku.errors import DinkuError
-from dinku.predict import Tagging, counted
-from dinku.score import Counts, Paired, count, paired, worst
+from dinku.scoring.answers import Answers
+from dinku.scoring.counts import Counts, count, worst
+from dinku.scoring.significance import Paired, paired
+from dinku.scoring.tagging import Tagging, counted
 
 
 class Errors(NamedTuple):

@@ -1,0 +1,1 @@
+"""Tags against tags: counts, intervals, tests, kinds of errors."""
