@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import dinku
-from dinku.bundle import Bundle
 from dinku.data import sources
-from dinku.encode import Batch
 from dinku.machine import available_threads
-from dinku.predict import Line
+from dinku.model.bundle import Bundle
+from dinku.model.encode import Batch
+from dinku.model.predict import Line
 
 ROWS = 2048  # subwords of the large product
 
@@ -134,7 +134,7 @@ def whole_path(reader: Any, texts: list[str], batch: int) -> dict[str, float]:
 
 def kernels(bundle: Bundle, texts: list[str], batch: int) -> dict[str, float]:
     """Share of the engine's time by onnxruntime's kernels."""
-    from dinku.runtime.onnxruntime import OnnxEngine, _options, session
+    from dinku.model.onnxruntime import OnnxEngine, _options, session
 
     class Profiled(OnnxEngine):
         def __init__(self, folder: str) -> None:

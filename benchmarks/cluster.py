@@ -21,9 +21,9 @@ from typing import Any
 
 from dinku import cluster
 from dinku.data.conll import write
+from dinku.model.store import Store
 from dinku.results import Results
 from dinku.run import Runner
-from dinku.store import Store
 from dinku.study import Study
 from dinku.testing import tiny_corpus, tiny_tagger
 

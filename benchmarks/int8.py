@@ -21,12 +21,12 @@ from statistics import median
 import torch
 
 from dinku import convert
-from dinku.bundle import Bundle, Runtime
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import export
-from dinku.measure import interleaved
+from dinku.machine import interleaved
+from dinku.model.bundle import Bundle, Runtime
 from dinku.tagger import Tagger
 
 DEV = 600  # sentences, all languages together

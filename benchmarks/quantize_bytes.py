@@ -20,14 +20,14 @@ import torch
 from onnx import numpy_helper
 
 from dinku import surgery
-from dinku.bundle import MODELS, is_bundle
-from dinku.measure import disk_bytes
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
-from dinku.models import safetensors_header, weight_files
+from dinku.model.bundle import MODELS, is_bundle
+from dinku.model.folder import safetensors_header, weight_files
+from dinku.model.inspect import disk_bytes
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 

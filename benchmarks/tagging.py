@@ -23,8 +23,7 @@ from transformers import pipeline
 
 from dinku.data import sources
 from dinku.data.corpus import Sentence
-from dinku.machine import available_threads
-from dinku.measure import interleaved
+from dinku.machine import available_threads, interleaved
 from dinku.tagger import Tagger, quietly
 
 BATCHES = (1, 8, 32)

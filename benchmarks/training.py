@@ -42,13 +42,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from dinku import models, surgery
+from dinku import surgery
 from dinku.data import sources
 from dinku.data.corpus import Corpus
-from dinku.machine import available_threads
-from dinku.measure import interleaved
+from dinku.machine import available_threads, interleaved
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
+from dinku.model import folder
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import paired
 from dinku.tagger import Tagger, quietly
@@ -226,7 +226,7 @@ class Bench:
             "arm": arm,
             "version": FineTune.version if arm == "dinku" else transformers.__version__,
             "seed": seed,
-            "model": models.model_digest(models.model_folder(self.asked.model)),
+            "model": folder.model_digest(folder.model_folder(self.asked.model)),
             "corpus": self.asked.corpus,
             "fingerprints": [self.train.fingerprint, test.fingerprint],
             "epochs": method.epochs,

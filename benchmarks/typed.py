@@ -13,7 +13,7 @@ import json
 import dinku
 from dinku.data import sources
 from dinku.data.spans import spans
-from dinku.predict import Line
+from dinku.model.predict import Line
 from dinku.scoring.counts import count
 from dinku.testing import detokenized
 

@@ -23,13 +23,13 @@ from pathlib import Path
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
-from dinku.encode import segmentation
-from dinku.measure import disk_bytes
 from dinku.method import Data, Work
 from dinku.methods.distiltext import DistilText
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.model.encode import segmentation
+from dinku.model.inspect import disk_bytes
 from dinku.tagger import Tagger
 
 LAYERS = (0, 3, 7, 11)

@@ -18,8 +18,8 @@ from test_resume import place, runner  # noqa: F401
 
 from dinku import cluster
 from dinku.errors import DinkuError
+from dinku.model.store import Store
 from dinku.results import Results
-from dinku.store import Store
 from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")

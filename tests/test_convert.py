@@ -15,7 +15,6 @@ from onnx import numpy_helper
 from dinku import convert
 from dinku.data import sources
 from dinku.data.corpus import Corpus
-from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
@@ -26,9 +25,10 @@ from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.predict import Logits, Told
-from dinku.runtime.onnxruntime import OnnxEngine
-from dinku.runtime.openvino import OpenVinoEngine
+from dinku.model.encode import Batch
+from dinku.model.onnxruntime import OnnxEngine
+from dinku.model.openvino import OpenVinoEngine
+from dinku.model.predict import Logits, Told
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger

@@ -12,11 +12,11 @@ import pytest
 
 import dinku
 from dinku import cli
-from dinku.bundle import Bundle
 from dinku.data import sources
 from dinku.data.spans import spans
-from dinku.measure import disk_bytes
-from dinku.store import Store
+from dinku.model.bundle import Bundle
+from dinku.model.inspect import disk_bytes
+from dinku.model.store import Store
 from dinku.study import Study
 
 SMALL = """

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dinku import predict, surgery, train, unpadded
+from dinku import surgery, train, unpadded
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
@@ -26,7 +26,8 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.shape import Shape
+from dinku.model import predict
+from dinku.model.shape import Shape
 from dinku.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 

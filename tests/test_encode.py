@@ -11,9 +11,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
-from dinku.encode import Encoder, buckets, opened, subwords_of
 from dinku.errors import DinkuError
-from dinku.models import HOUSE, model_folder
+from dinku.model.encode import Encoder, buckets, opened, subwords_of
+from dinku.model.folder import HOUSE, model_folder
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer
 

@@ -22,18 +22,19 @@ from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import bundle, cli, convert, export, reader
-from dinku.bundle import Bundle
+from dinku import cli, convert, export, reader
 from dinku.data import learned
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import About, Measured
-from dinku.measure import disk_bytes
 from dinku.method import Data, Work
 from dinku.methods.dynamic import QuantizeDynamic
+from dinku.model import bundle
+from dinku.model.bundle import Bundle
+from dinku.model.inspect import disk_bytes
+from dinku.model.store import Store
 from dinku.scoring.counts import LEARN_MORE, count
-from dinku.store import Store
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dinku.bundle import Runtime
 from dinku.data.conll import read, write
 from dinku.export import export
+from dinku.model.bundle import Runtime
 from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger
 

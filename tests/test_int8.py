@@ -18,19 +18,19 @@ import torch
 from onnx import numpy_helper
 
 from dinku import convert, export, importance, int8, surgery
-from dinku.bundle import Bundle, Quantization, Runtime
 from dinku.data import sources
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus
-from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.fresh import StartFresh
 from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
-from dinku.runtime.onnxruntime import OnnxEngine
-from dinku.runtime.openvino import OpenVinoEngine
+from dinku.model.bundle import Bundle, Quantization, Runtime
+from dinku.model.encode import Batch
+from dinku.model.onnxruntime import OnnxEngine
+from dinku.model.openvino import OpenVinoEngine
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger
 from dinku.testing import TAGS, check_law, tiny_corpus, tiny_tagger

@@ -21,13 +21,13 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from dinku import javascript, surgery
-from dinku.bundle import Bundle
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
-from dinku.encode import Window
 from dinku.export import export
 from dinku.files import locked
+from dinku.model.bundle import Bundle
+from dinku.model.encode import Window
 from dinku.tagger import Tagger, sentencepiece_tokenizer
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dinku import measure, models
 from dinku.data import learned
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
@@ -14,6 +13,7 @@ from dinku.methods.distil import Distil
 from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
+from dinku.model import inspect
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -39,10 +39,10 @@ def test_training_is_recorded_and_goes_along_through_folders_and_steps(tmp_path:
     assert Sparsify(sparsity=0.5).apply(tagger, Data(), Work()).learned == known
     student = Distil(epochs=1, student=(KeepLayers(keep=(0,)),)).apply(tagger, Data(other), Work(threads=1))
     assert student.learned == known | learned.fingerprints(s.words for s in other)
-    size, digest = measure.disk_bytes(folder), models.model_digest(folder)
+    size, digest = inspect.disk_bytes(folder), folder.model_digest(folder)
     (folder / learned.FILE).write_bytes(b"cut off")
     with pytest.raises(DinkuError, match=r"learned\.bin: isn't whole; remove it"):
         Tagger.load(folder)
     (folder / learned.FILE).unlink()
-    assert (measure.disk_bytes(folder), models.model_digest(folder)) == (size, digest)
+    assert (inspect.disk_bytes(folder), folder.model_digest(folder)) == (size, digest)
     assert Tagger.load(folder).digest == tagger.digest

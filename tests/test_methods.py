@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from dinku import importance, surgery, train
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
-from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned, Trained, Work
 from dinku.methods import MODULES, from_json, to_json, vocabulary
@@ -40,8 +39,9 @@ from dinku.methods.quantize import Quantize
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.model.encode import segmentation
+from dinku.model.shape import Layer
 from dinku.recipe import Recipe
-from dinku.shape import Layer
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 

@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from dinku import measure, modeling, surgery
+from dinku import modeling, surgery
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -23,7 +23,8 @@ from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.shape import Layer, Shape
+from dinku.model import inspect
+from dinku.model.shape import Layer, Shape
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger
 
@@ -59,7 +60,7 @@ def test_what_is_cut_is_measured_saved_and_opened_by_one_import(
     loaded = Tagger.load(folder)
     assert loaded.digest == small.digest
     assert loaded.shape == small.shape
-    assert measure.inspection(folder)["parameters"] == small.shape.parameters
+    assert inspect.inspection(folder)["parameters"] == small.shape.parameters
     again = Tagger.load(Tagger.load(small.save(tmp_path / "packed", weights="int8")).save(tmp_path / "plain"))
     assert again.shape.parameters == small.shape.parameters
     name = {"tags": "AutoModelForTokenClassification", "masked-LM": "AutoModelForMaskedLM", "none": "AutoModel"}[head]

@@ -13,7 +13,7 @@ from dinku.methods import from_json
 from dinku.methods.distil import Distil
 from dinku.methods.named import StartFrom
 from dinku.methods.sparsity import Sparsify
-from dinku.models import model_digest
+from dinku.model.folder import model_digest
 from dinku.recipe import Recipe
 from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_data, tiny_tagger

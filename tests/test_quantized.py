@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from dinku import measure, quantized, surgery
+from dinku import quantized, surgery
 from dinku.data import sources
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
@@ -26,8 +26,9 @@ from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.fresh import PRESETS
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.sparsity import Sparsify
+from dinku.model import inspect
+from dinku.model.shape import LLM_INT8, Layer, Shape
 from dinku.runtime.torch import TorchEngine
-from dinku.shape import LLM_INT8, Layer, Shape
 from dinku.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_data, tiny_tagger
 
@@ -82,12 +83,12 @@ def test_a_folder_holds_the_declared_bytes_and_inspect_says_so(
     (file,) = folder.glob("*.safetensors")
     stored = load_file(file)
     assert sum(t.nbytes for t in stored.values()) == after.shape.bytes == method.declare(tagger.shape).bytes
-    found = measure.inspection(folder)
+    found = inspect.inspection(folder)
     assert (found["bytes"], found["parameters"]) == (after.shape.bytes, tagger.shape.parameters)
     assert found["nonzero"] == after.shape.nonzero[0] < tagger.shape.nonzero[0]
     assert sum(c["bytes"] for c in found["components"]) == found["bytes"]
     assert found["scheme"] == after.scheme.name
-    assert "scheme" not in measure.inspection(tagger.save(tmp_path / "dense"))
+    assert "scheme" not in inspect.inspection(tagger.save(tmp_path / "dense"))
     Tagger.load(folder).save(tmp_path / "again")
     assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
@@ -263,7 +264,7 @@ def test_without_bitsandbytes_one_line_says_what_to_install(tmp_path: Path, monk
         made(LLM)
     with pytest.raises(DinkuError, match=told):
         Tagger.load(folder)
-    assert measure.inspection(folder)["bytes"] == after.shape.bytes
+    assert inspect.inspection(folder)["bytes"] == after.shape.bytes
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)

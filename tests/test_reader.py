@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from dinku import reader
-from dinku.bundle import Bundle
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import export
-from dinku.predict import Line
+from dinku.model.bundle import Bundle
+from dinku.model.predict import Line
 from dinku.scoring.tagging import Tagging
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger

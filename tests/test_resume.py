@@ -15,9 +15,9 @@ import pytest
 
 from dinku.errors import DinkuError
 from dinku.machine import environment
+from dinku.model.store import Store
 from dinku.results import Results, Row
 from dinku.run import Prepared, Runner
-from dinku.store import Store
 from dinku.study import Study
 from dinku.testing import facts, tiny_study
 

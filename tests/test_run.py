@@ -26,6 +26,7 @@ from dinku.machine import memory_bytes
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
+from dinku.model.store import Store
 from dinku.plan import plan
 from dinku.report import write as write_report
 from dinku.results import Results
@@ -33,7 +34,6 @@ from dinku.run import Runner, _Clock, memory_needed, size_of
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
-from dinku.store import Store
 from dinku.study import Study
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_text

@@ -26,13 +26,13 @@ import numpy as np
 import pytest
 
 from dinku import reader
-from dinku.bundle import Bundle, summed
 from dinku.connections import OncePerKind, Server
 from dinku.desk import TOGETHER, Busy, Desk, Limits
-from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError
 from dinku.export import export
-from dinku.predict import Line, Logits
+from dinku.model.bundle import Bundle, summed
+from dinku.model.encode import Encoder, Window
+from dinku.model.predict import Line, Logits
 from dinku.reader import Reader
 from dinku.serve import application, openapi, serve
 from dinku.testing import tiny_corpus, tiny_tagger

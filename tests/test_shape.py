@@ -3,7 +3,7 @@ from transformers import AutoModelForTokenClassification, XLMRobertaConfig
 
 from dinku import surgery
 from dinku.errors import DinkuError
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 from dinku.testing import tiny_tagger
 
 AFRIBERTA = {

@@ -7,7 +7,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from dinku import models, settings
+from dinku import settings
 from dinku.data import catalogue, conll, sources
 from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
@@ -314,14 +314,14 @@ def test_only_of_a_bundle_engines_files_are_fetched(
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert models.model_folder("owner/name@v1") == folder
+    assert folder.model_folder("owner/name@v1") == folder
     assert "bundle.json" in asked[0][1]
     assert not any("/" in pattern for pattern in asked[0][1])
     assert [each[0] for each in asked] == ["v1", *(["abc"] if is_bundle else [])]
     (folder / "config.json").touch()
-    before = models.model_digest(folder)
+    before = folder.model_digest(folder)
     put(folder / "onnx" / "model.onnx")
-    assert models.model_digest(folder) == before
+    assert folder.model_digest(folder) == before
 
 
 # Real corpora

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.store import Store
+from dinku.model.store import Store
 from dinku.tagger import Tagger
 from dinku.testing import tiny_tagger
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from dinku import convert
-from dinku.bundle import Bundle, Runtime
 from dinku.data.corpus import Corpus
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
@@ -22,8 +21,9 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.runtime.onnxruntime import OnnxEngine
-from dinku.runtime.openvino import OpenVinoEngine
+from dinku.model.bundle import Bundle, Runtime
+from dinku.model.onnxruntime import OnnxEngine
+from dinku.model.openvino import OpenVinoEngine
 from dinku.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_tagger
 

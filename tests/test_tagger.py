@@ -28,16 +28,17 @@ from transformers import (
     pipeline,
 )
 
-from dinku import measure, models, surgery
+from dinku import surgery
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
-from dinku.encode import Window, opened
 from dinku.errors import DinkuError
-from dinku.measure import disk_bytes
-from dinku.models import model_folder
+from dinku.model import inspect
+from dinku.model.encode import Window, opened
+from dinku.model.folder import model_folder
+from dinku.model.inspect import disk_bytes
+from dinku.model.shape import Shape
 from dinku.runtime.torch import TorchEngine
-from dinku.shape import Shape
 from dinku.tagger import Tagger, from_sentencepiece
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 
@@ -114,7 +115,7 @@ def test_afriberta_loads_from_its_pickle_and_its_sentencepiece_model(afriberta: 
     tagger = Tagger.load(afriberta)
     assert round(tagger.shape.parameters / 1e6, 1) == 83.2
     assert round(tagger.shape.with_tags(0).parameters / 1e6, 1) == 82.5
-    assert measure.inspection(afriberta)["parameters"] == tagger.shape.parameters
+    assert inspect.inspection(afriberta)["parameters"] == tagger.shape.parameters
     assert tagger.tags == ()
     assert tagger.tokenizer.model_max_length == 512  # unset there, and 514 rows of positions begin after the padding id
     stored = torch.load(afriberta / "pytorch_model.bin", weights_only=True)
@@ -135,7 +136,7 @@ def test_a_masked_lm_keeps_its_head_through_a_folder(family: str, tokenizer: str
     loaded = Tagger.load(folder)
     assert loaded.tags == ()
     assert Shape.of_folder(folder).parameters == loaded.shape.parameters == tagger.shape.parameters
-    assert measure.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
+    assert inspect.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
     assert loaded.shape.masked_lm
     assert loaded.shape.with_tags(0).parameters == tiny_tagger(family, tokenizer, tags=()).shape.parameters
     assert Tagger.load(loaded.save(tmp_path / "again")).digest == loaded.digest
@@ -167,7 +168,7 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     assert Tagger.load(folder).digest == tagger.digest
     write({**weights, "lm_head.decoder.weight": weights[_TABLE].clone()})  # as older versions of transformers wrote it
     assert Tagger.load(folder).digest == tagger.digest
-    assert measure.inspection(folder)["parameters"] == tagger.shape.parameters
+    assert inspect.inspection(folder)["parameters"] == tagger.shape.parameters
     write({name: weight for name, weight in weights.items() if name != "lm_head.dense.weight"})
     with pytest.raises(
         DinkuError, match=r"lacks 1 of its weights, or has them in another size: lm_head\.dense\.weight"
@@ -177,8 +178,8 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     bare = Tagger.load(folder)
     for name, weight in bare.model.state_dict().items():
         assert torch.equal(weight, weights[f"roberta.{name}"]), name
-    assert measure.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
-    (path,) = models.weight_files(folder)
+    assert inspect.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
+    (path,) = folder.weight_files(folder)
     if form == "pickle":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("model/data.pkl", b"0" * 10**6)
@@ -250,9 +251,9 @@ def test_a_saved_tokenizer_is_named_as_transformers_4_and_5_know_it(
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert settings.get("add_prefix_space") == (True if tokenizer == "bytes" else None)  # which transformers 4 asks for
     assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {path.stat().st_mode & 0o777}
-    digest = models.model_digest(folder)
+    digest = folder.model_digest(folder)
     path.write_text(path.read_text().replace("PreTrainedTokenizerFast", "TokenizersBackend"))  # as dinku wrote it once
-    assert models.model_digest(folder) == digest
+    assert folder.model_digest(folder) == digest
 
 
 def test_what_no_weight_tells_enters_the_digest(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dinku import surgery, unpadded
-from dinku.encode import Window
+from dinku.model.encode import Window
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 

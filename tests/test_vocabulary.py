@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerFast
 from dinku import surgery
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
-from dinku.encode import segmentation
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import to_json, vocabulary
 from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.model.encode import segmentation
 from dinku.tagger import Tagger
 from dinku.testing import check_method, tiny_data, tiny_tagger
 

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.machine import environment
-from dinku.measure import check_threads, interleaved
-from dinku.predict import Line
+from dinku.machine import environment, interleaved
+from dinku.model.inspect import check_threads
+from dinku.model.predict import Line
 
 BATCHES = (1, 8, 32)
 COMMAND = (sys.executable, "-P", "-m", "dinku.bench")  # attends with a bundle or a tagger

@@ -22,9 +22,9 @@ from dinku.terminal import duration, print, print_data, print_json, table, watch
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
-    from dinku.encode import Encoder
     from dinku.export import About
     from dinku.lines import Source
+    from dinku.model.encode import Encoder
     from dinku.results import Results
     from dinku.run import Runner
     from dinku.scoring.tagging import Tagging
@@ -57,7 +57,7 @@ Precision = Annotated[
 
 def _bounded(given: typer.CallbackParam, asked: int | None) -> int | None:
     """The value of an option that says how many threads or processes, refused where no machine has so many."""
-    from dinku.measure import check_threads
+    from dinku.model.inspect import check_threads
 
     check_threads(asked, where=given.opts[0])
     return asked
@@ -312,7 +312,7 @@ def data_check(
     if before and not model:
         raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
     if model:
-        from dinku.encode import segmentation, subwords_of
+        from dinku.model.encode import segmentation, subwords_of
 
         encoder = _encoder(model)
         whole_encoder = _encoder(before) if before else None
@@ -373,8 +373,8 @@ def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], li
 
 def _encoder(model: str) -> Encoder:
     """How a model reads words; with torch only where its folder needs it."""
-    from dinku.encode import opened
-    from dinku.models import model_folder
+    from dinku.model.encode import opened
+    from dinku.model.folder import model_folder
 
     if encoder := opened(model_folder(model)):
         return encoder
@@ -417,9 +417,9 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
 @app.command()
 def inspect(model: Model, as_json: AsJson = False) -> None:
     """Where the bytes and the multiply-adds of a model are."""
-    from dinku import bundle
-    from dinku.measure import disk_bytes, download_bytes, inspection
-    from dinku.models import model_folder
+    from dinku.model import bundle
+    from dinku.model.folder import model_folder
+    from dinku.model.inspect import disk_bytes, download_bytes, inspection
 
     folder = model_folder(model)
     found = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
@@ -738,8 +738,8 @@ def export(
     for torch, is copied as it is."""
     from dinku import export as exporting
     from dinku.data import sources
-    from dinku.measure import disk_bytes, download_bytes
-    from dinku.models import model_folder
+    from dinku.model.folder import model_folder
+    from dinku.model.inspect import disk_bytes, download_bytes
     from dinku.tagger import Tagger
 
     if exporting.finished(model_folder(model)):
@@ -812,7 +812,7 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
 def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
     """Copy out what is a bundle, or quantized for torch, already."""
     from dinku import export as exporting
-    from dinku.measure import disk_bytes, download_bytes
+    from dinku.model.inspect import disk_bytes, download_bytes
 
     made = exporting.copied(model, out, given)
     sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
@@ -829,8 +829,8 @@ def _about(model: str, trained_on: str | None, licence: str) -> About:
     """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
     from dinku.data import sources
     from dinku.export import About
-    from dinku.models import model_folder
-    from dinku.store import Store
+    from dinku.model.folder import model_folder
+    from dinku.model.store import Store
 
     folder = model_folder(model).resolve()
     steps: list[Any] = []
@@ -1216,9 +1216,9 @@ def _with_rows(place: Path) -> list[Study]:
 
 
 def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
+    from dinku.model.store import Store as Stored
     from dinku.run import Runner
     from dinku.settings import home
-    from dinku.store import Store as Stored
     from dinku.study import BUILT_IN, Study
 
     name, colon, section = str(study).partition(":")

@@ -22,9 +22,9 @@ from typing import Any
 from dinku.errors import DinkuError, plural
 from dinku.machine import available_threads
 from dinku.method import Method, Trained
+from dinku.model.store import Store
 from dinku.results import Results
 from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads
-from dinku.store import Store
 from dinku.study import Study
 
 RETRIES = 3  # of a task whose process or node was lost

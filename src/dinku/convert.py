@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import torch
 
-from dinku.bundle import Precision
 from dinku.data.corpus import Corpus
-from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError, plural
-from dinku.predict import Engine, Logits, Told, tag
+from dinku.model.bundle import Precision
+from dinku.model.encode import Encoder, Window
+from dinku.model.predict import Engine, Logits, Told, tag
 from dinku.runtime.torch import TorchEngine
 from dinku.scoring.tagging import Tagging, counted
 

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dinku import measure, report
-from dinku.bundle import Bundle
+from dinku import report
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import spans
+from dinku.model import inspect
+from dinku.model.bundle import Bundle
+from dinku.model.predict import Line
+from dinku.model.store import Store
 from dinku.page import Example
-from dinku.predict import Line
 from dinku.reader import Reader
 from dinku.results import Results
 from dinku.run import Report, Runner
 from dinku.scoring.tagging import Tagging
-from dinku.store import Store
 from dinku.study import Study
 
 SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more
@@ -85,7 +86,7 @@ def demo(folder: Path, progress: Report) -> Told:
     found = tuple(zip(shown, small.tag(shown), strict=True))
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
     page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
-    sizes = dict(zip(names, (measure.disk_bytes(made), measure.disk_bytes(target)), strict=True))
+    sizes = dict(zip(names, (inspect.disk_bytes(made), inspect.disk_bytes(target)), strict=True))
     how = small.manifest.quantization
     return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))
 

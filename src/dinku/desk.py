@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from dinku.encode import Window
-from dinku.predict import Draft, Line, Logits
+from dinku.model.encode import Window
+from dinku.model.predict import Draft, Line, Logits
 from dinku.reader import Reader
 
 Answer = dict[str, Any]

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
-from dinku import bundle, convert, importance, int8, javascript, predict, surgery
-from dinku.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
+from dinku import convert, importance, int8, javascript, surgery
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.languages import is_code
-from dinku.encode import Batch
 from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
-from dinku.machine import available_threads
-from dinku.measure import interleaved
-from dinku.models import model_config, model_folder
+from dinku.machine import available_threads, interleaved
+from dinku.model import bundle, predict
+from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
+from dinku.model.encode import Batch
+from dinku.model.folder import model_config, model_folder
+from dinku.model.shape import scheme_of
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
-from dinku.shape import scheme_of
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -159,7 +159,7 @@ def export(
             convert.to_openvino(onnx, model, half=precision == "bf16")
         if onnx != model:
             onnx.unlink()
-        engine = bundle.engine(model, runtime, precision, threads)
+        engine = bundle.open_engine(model, runtime, precision, threads)
         found = reference.gate(engine, precision, tolerance=tolerance)
         del engine
         _describe(tagger, part, precision, corpus)
@@ -259,7 +259,7 @@ def _quantize(
     def tried(kept: Sequence[str]) -> tuple[float, float]:
         reference.report(f"quantizing for {runtime}", 0, 0)
         write(whole, path, mode, batches, kept)
-        equal, f1 = reference.compare(bundle.engine(path, runtime, "int8", threads))
+        equal, f1 = reference.compare(bundle.open_engine(path, runtime, "int8", threads))
         return equal, (reference.f1 or 0.0) - (f1 or 0.0)
 
     def fine(equal: float, lost: float) -> bool:
@@ -279,7 +279,7 @@ def _quantize(
             full = shutil.copytree(path.parent, Path(folder) / "full") / path.name
             costs = costs[: _fewest(lambda n: fine(*tried(costs[:n])), len(costs))]
             write(whole, path, mode, batches, costs)
-            speed = _speed(reference, *(bundle.engine(file, runtime, "int8", threads) for file in (path, full)))
+            speed = _speed(reference, *(bundle.open_engine(file, runtime, "int8", threads) for file in (path, full)))
     made = Quantization(
         mode=mode,
         tolerance=tolerance,

@@ -26,9 +26,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from dinku import packing
-from dinku.encode import Batch
 from dinku.errors import DinkuError
+from dinku.model import int8_rows
+from dinku.model.encode import Batch
 
 Mode = Literal["static", "dynamic"]
 Arrays = dict[str, NDArray[Any]]
@@ -163,7 +163,7 @@ def _by_rows(model: Any) -> Any:
     (node,) = [n for n in graph.node if n.op_type == "Gather" and n.input[1] == "input_ids"]
     (table,) = [t for t in graph.initializer if t.name == node.input[0]]
     steps, scale = table.name + "_quantized", table.name + "_scale"  # as the tool calls those of other weights
-    made = packing.packed({"": numpy_helper.to_array(table)}).values()
+    made = int8_rows.packed({"": numpy_helper.to_array(table)}).values()
     graph.initializer.remove(table)
     graph.initializer.extend(numpy_helper.from_array(a, n) for a, n in zip(made, (steps, scale), strict=True))
     picking = [
@@ -226,7 +226,7 @@ def _stored_narrow(model: Any, kept: Collection[str]) -> Any:
     for node, port in used:
         weight = tensors[node.input[port]]
         values = numpy_helper.to_array(weight)
-        steps, scale = packing.packed({"": values.T if port else values}).values()
+        steps, scale = int8_rows.packed({"": values.T if port else values}).values()
         names = [weight.name + end for end in ("_quantized", "_scale", "_again")]
         graph.initializer.remove(weight)
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(steps.T if port else steps), names[0]))

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from dinku.data.conll import foreign, stream
 from dinku.data.spans import is_tag
 from dinku.errors import DinkuError
-from dinku.predict import Line
+from dinku.model.predict import Line
 
 LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
 

@@ -6,6 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -127,3 +129,22 @@ def memory_bytes() -> int:
         with suppress(OSError, ValueError):  # no such group, or "max": no limit
             limits.append(int(Path(path).read_text()))
     return min(limits)
+
+
+def interleaved(
+    subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each subject a round, all of them within every round, in an order that rotates.
+
+    A machine that slows down so slows all of them down; what is compared is compared within a round.
+    """
+    names = list(subjects)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(-warmup, rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            start = time.perf_counter()
+            subjects[name]()
+            if number >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from dinku import modeling, surgery, unpadded
-from dinku.encode import Window, first_position
 from dinku.method import Matched, Work
+from dinku.model.encode import Window, first_position
 from dinku.tagger import Tagger
 
 

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
+from dinku.model.shape import Shape
 from dinku.schema import of_validation
-from dinku.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.bundle import Bundle
-    from dinku.encode import Encoder
+    from dinku.model.bundle import Bundle
+    from dinku.model.encode import Encoder
     from dinku.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
-from dinku.shape import Layer, Shape, config_key
+from dinku.model.shape import Layer, Shape, config_key
 
 
 class Linears(NamedTuple):

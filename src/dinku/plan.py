@@ -11,11 +11,11 @@ from typing import Any, cast
 from tokenizers import Tokenizer
 
 from dinku.data.word_boundaries import words
-from dinku.encode import Encoder
 from dinku.errors import plural
 from dinku.method import Matched, Method, Repeated, Trained
+from dinku.model.encode import Encoder
+from dinku.model.shape import Shape
 from dinku.run import LINE, Runner, foreign
-from dinku.shape import Shape
 
 
 def plan(runner: Runner) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dinku.errors import DinkuError
-from dinku.shape import LLM_INT8, Scheme, scheme_of
+from dinku.model.shape import LLM_INT8, Scheme, scheme_of
 
 _SCALE = ".weight.scale"  # as in `packing`, which so reads a dynamic tagger's folder as what its int8 stands for
 THRESHOLD = "llm_int8_threshold"  # in config.json

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
-from dinku.bundle import Bundle, is_bundle
-from dinku.encode import Encoder, Window
 from dinku.errors import DinkuError, brief
-from dinku.models import iob2_tags, model_folder
-from dinku.predict import Line, Logits, each
+from dinku.model.bundle import Bundle, is_bundle
+from dinku.model.encode import Encoder, Window
+from dinku.model.folder import iob2_tags, model_folder
+from dinku.model.predict import Line, Logits, each
 from dinku.scoring.tagging import Tagging
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Reader:
         return self.tagger.tags
 
     def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
-        """See `dinku.predict.answered`: for whoever decides himself which windows are answered next."""
+        """See `dinku.model.predict.answered`: for whoever decides himself which windows are answered next."""
         return self.tagger.answered(windows, **self.options)
 
     @overload

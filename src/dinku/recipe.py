@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dinku.digests import of_document
-from dinku.encode import LabelOn
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned
 from dinku.methods import from_json, to_json
-from dinku.shape import Shape
+from dinku.model.encode import LabelOn
+from dinku.model.shape import Shape
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tokenizers import Tokenizer
 
-from dinku import machine, measure, models
-from dinku.bundle import Bundle, is_bundle
+from dinku import machine
 from dinku.current import Asked, Current, recipe_name, text_name
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.data.perturb import Names, Perturbation, changed, unseen_names
 from dinku.data.spans import spans
 from dinku.data.unlabelled import Text
-from dinku.encode import Encoder
 from dinku.errors import DinkuError, plural
 from dinku.files import told, written
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
@@ -37,14 +35,18 @@ from dinku.method import Data, Method, Planned, Trained, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.model import inspect
+from dinku.model.bundle import Bundle, is_bundle
+from dinku.model.encode import Encoder
+from dinku.model.folder import HOUSE, model_digest, model_folder
+from dinku.model.shape import Shape
+from dinku.model.store import Store
 from dinku.recipe import Recipe
 from dinku.results import Failure, Latency, Results, Row, Size, Target, Training, totals
 from dinku.scoring import tagging
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.scoring.error_analysis import known
-from dinku.shape import Shape
-from dinku.store import Store
 from dinku.study import Entry, Study
 
 if TYPE_CHECKING:
@@ -78,12 +80,12 @@ class Base:
     @classmethod
     def of(cls, name: str) -> Self:
         """Look at a model without torch: its weights are counted where they can be."""
-        folder = models.model_folder(name)
-        shape, nonzero = Shape.of_folder(folder), measure.inspection(folder)["nonzero"]
+        folder = model_folder(name)
+        shape, nonzero = Shape.of_folder(folder), inspect.inspection(folder)["nonzero"]
         counted = shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
         file = folder / "tokenizer.json"
         special = len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
-        return cls(folder, models.model_digest(folder), counted, special)
+        return cls(folder, model_digest(folder), counted, special)
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,7 @@ class Runner:
         except DinkuError:
             if published is None or not self.planning:
                 raise
-        shape = published.declare(Shape.of_folder(models.model_folder(models.HOUSE)))
+        shape = published.declare(Shape.of_folder(model_folder(HOUSE)))
         digest = next((r.base_digest for r in self.results.rows() if r.recipe["base"] == name), f"not here: {name}")
         return Base(Path(), digest, replace(shape, nonzero=(0, shape.parameters)), 0, here=False)
 
@@ -768,8 +770,8 @@ def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
         nonzero=shape.nonzero[0],
         linear=linear,
         linear_nonzero=nonzero,
-        bytes_disk=measure.disk_bytes(folder),
-        bytes_download=measure.download_bytes(folder),
+        bytes_disk=inspect.disk_bytes(folder),
+        bytes_download=inspect.download_bytes(folder),
     )
 
 
@@ -788,7 +790,7 @@ def time_taggers(
         return lambda: [tagger.tag([sentence]) for sentence in corpus]
 
     subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}
-    seconds = measure.interleaved(subjects, rounds=rounds)
+    seconds = machine.interleaved(subjects, rounds=rounds)
     return Latency(reference=reference, sentences=len(corpus), **{name: tuple(s) for name, s in seconds.items()})
 
 

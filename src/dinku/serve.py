@@ -36,7 +36,7 @@ from dinku import __version__
 from dinku.connections import OncePerKind, Server, most_connections
 from dinku.desk import Answer, Busy, Desk, Failed, Limits
 from dinku.errors import DinkuError, brief
-from dinku.predict import Line
+from dinku.model.predict import Line
 from dinku.reader import Reader
 
 

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from pydantic_core import PydanticCustomError
 
 from dinku.data.perturb import Perturbation
-from dinku.encode import LabelOn
 from dinku.errors import DinkuError, plural
-from dinku.measure import MAX_THREADS
 from dinku.method import Method
 from dinku.methods import from_json
+from dinku.model.encode import LabelOn
+from dinku.model.inspect import MAX_THREADS
 from dinku.recipe import Recipe
 from dinku.schema import of_validation
 

@@ -18,8 +18,8 @@ from transformers import AutoConfig, PreTrainedModel
 
 from dinku import modeling, quantized
 from dinku.errors import DinkuError, plural
+from dinku.model.shape import Shape, config_key, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
-from dinku.shape import Shape, config_key, scheme_of
 
 
 def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:

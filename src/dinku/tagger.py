@@ -23,20 +23,21 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerFast
 
-from dinku import measure, packing, predict, quantized, surgery
-from dinku.bundle import is_bundle
+from dinku import quantized, surgery
 from dinku.data import learned
 from dinku.data.corpus import Corpus, Sentence
-from dinku.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import content, written_folder
+from dinku.model import inspect, int8_rows, predict
+from dinku.model.bundle import is_bundle
+from dinku.model.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
+from dinku.model.folder import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
+from dinku.model.shape import DYNAMIC, Scheme, Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
-from dinku.models import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
 from dinku.scoring import tagging
 from dinku.scoring.counts import Counts
-from dinku.shape import DYNAMIC, Scheme, Shape, scheme_of
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -101,14 +102,14 @@ class Tagger:
         return replace(self, model=copy.deepcopy(self.model))
 
     def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
-        """See `dinku.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
+        """See `dinku.model.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
         engine = self._engine(options.pop("precision", "float32"))
         return predict.tag(engine, self.encoder, self.tags, sentences, **options)
 
     def answered(
         self, windows: Sequence[Window], *, precision: str = "float32"
     ) -> Iterator[tuple[Window, predict.Logits]]:
-        """See `dinku.predict.answered`; ``precision`` is *float32* or *bfloat16*."""
+        """See `dinku.model.predict.answered`; ``precision`` is *float32* or *bfloat16*."""
         return predict.answered(self._engine(precision), self.encoder, windows)
 
     def _engine(self, precision: str) -> TorchEngine:
@@ -127,7 +128,7 @@ class Tagger:
     def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
         """How a quantized tagger computes on these sentences."""
         engine = TorchEngine(self._headed().model)
-        return measure.numerics(engine, self.encoder, sentences, scheme=self.scheme.name)
+        return inspect.numerics(engine, self.encoder, sentences, scheme=self.scheme.name)
 
     def _headed(self) -> Self:
         if not self.tags:
@@ -142,7 +143,7 @@ class Tagger:
         """Write a Hugging Face folder: config, safetensors, tokenizer; a plain one where its classes allow
         the sizes, else as in `dinku.modeling`. Never half of one: it is renamed last.
 
-        With ``weights="int8"`` its weights are those of `dinku.packing`, a quarter of the bytes, which `load` alone
+        With ``weights="int8"`` its weights are those of `dinku.model.int8_rows`, a quarter of the bytes, which `load` alone
         reads. A quantized tagger is written as it is, and one of LLM.int8() so that transformers with bitsandbytes reads
         it. Raises `DinkuError` where the folder is there already.
         """
@@ -160,13 +161,13 @@ class Tagger:
                         model.config.architectures = [type(model).__name__]
                         model.config.save_pretrained(part)
                         # Others would take what dynamic layers keep for plain weights: a name they don't look for.
-                        file = part / (packing.FILE if self.scheme == DYNAMIC else "model.safetensors")
+                        file = part / (int8_rows.FILE if self.scheme == DYNAMIC else "model.safetensors")
                         stored = {n: t.cpu().contiguous() for n, t in quantized.tensors(model).items()}
                         save_tensors(stored, file, metadata={"format": "pt"})
                     elif weights == "int8":
                         model.config.architectures = [type(model).__name__]
                         model.config.save_pretrained(part)
-                        save_file(packing.packed(_arrays(model)), part / packing.FILE)
+                        save_file(int8_rows.packed(_arrays(model)), part / int8_rows.FILE)
                     else:
                         model.save_pretrained(part)
             except SafetensorError as error:  # which is how a full disk shows
@@ -209,7 +210,7 @@ class Tagger:
         if (scheme := scheme_of(raw, where=f"{folder}/config.json")).terminal:
             model = _quantized(folder, kind, config, scheme)
         else:
-            model = (_unpacked if (folder / packing.FILE).is_file() else _plain)(folder, kind, config)
+            model = (_unpacked if (folder / int8_rows.FILE).is_file() else _plain)(folder, kind, config)
         weights = quantized.tensors(model) if scheme.terminal else dict(model.named_parameters())
         if odd := [name for name, weight in weights.items() if not surgery.is_finite(weight)]:
             remedy = "fetch the model again, or train it anew"
@@ -279,9 +280,9 @@ def _quantized(folder: Path, kind: Any, config: Any, scheme: Scheme) -> Any:
 
 def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
     """A model from int8 rows, every one of its parameters from the file."""
-    file = folder / packing.FILE
+    file = folder / int8_rows.FILE
     try:
-        weights = packing.unpacked(load_file(file))
+        weights = int8_rows.unpacked(load_file(file))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DinkuError(f"can't be read ({error})", where=str(file), remedy="fetch the model again") from None
     model = kind.from_config(config, dtype=torch.float32, **without_pooler(kind, config))

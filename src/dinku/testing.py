@@ -24,7 +24,6 @@ from transformers import (
 )
 
 from dinku import surgery
-from dinku.bundle import Bundle
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import is_iob2_tag
@@ -32,10 +31,11 @@ from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
+from dinku.model.bundle import Bundle
+from dinku.model.shape import Shape
 from dinku.recipe import Recipe
 from dinku.results import Results, Row
 from dinku.runtime.torch import TorchEngine
-from dinku.shape import Shape
 from dinku.tagger import Tagger
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")

@@ -26,13 +26,14 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from dinku import importance, predict, surgery, unpadded
+from dinku import importance, surgery, unpadded
 from dinku.data.corpus import Corpus
-from dinku.encode import Batch, Window
 from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Trained, Work
+from dinku.model import predict
+from dinku.model.encode import Batch, Window
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
 

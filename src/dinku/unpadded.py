@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
-from dinku.encode import Ids, Window, first_position
+from dinku.model.encode import Ids, Window, first_position
 from dinku.surgery import dropped
 
 GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
 from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Planned, Supervised, Work
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     import torch

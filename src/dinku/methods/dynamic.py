@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.method import Checked, Data, Need, Work
-from dinku.shape import DYNAMIC, Shape
+from dinku.model.shape import DYNAMIC, Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

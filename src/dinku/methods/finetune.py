@@ -20,7 +20,7 @@ from dinku.data.learned import fingerprints
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
 from dinku.method import Data, Need, Planned, Supervised, Work
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     import torch

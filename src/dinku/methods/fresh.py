@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from dinku.errors import DinkuError, plural
 from dinku.method import Checked, Data, Drawn, Need, Work
-from dinku.shape import Layer, Shape
+from dinku.model.shape import Layer, Shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -108,7 +108,7 @@ class StartFresh(Drawn, Checked):
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku import surgery
-        from dinku.encode import window_of
+        from dinku.model.encode import window_of
 
         tokenizer = copy.deepcopy(tagger.tokenizer)
         if self.vocabulary:

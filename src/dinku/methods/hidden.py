@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
 from dinku.method import Chosen, Data, Work, no_more
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Checked, Data, Need, Work
-from dinku.shape import LLM_INT8, Shape
+from dinku.model.shape import LLM_INT8, Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

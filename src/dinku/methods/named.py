@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
 from dinku.method import Checked, Data, Need, Planned, Work
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger
@@ -39,7 +39,7 @@ class StartFrom(Checked):
             raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
-        from dinku.models import model_digest, model_folder
+        from dinku.model.folder import model_digest, model_folder
 
         return self if self.digest else replace(self, digest=model_digest(model_folder(self.base)))
 
@@ -53,7 +53,7 @@ class StartFrom(Checked):
 
     def _folder(self) -> Path:
         """Where it lies; raises `DinkuError` where that isn't what ``digest`` says."""
-        from dinku.models import model_digest, model_folder
+        from dinku.model.folder import model_digest, model_folder
 
         folder = model_folder(self.base)
         if self.digest and (found := model_digest(folder)) != self.digest:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.unlabelled import Text, draws
-from dinku.encode import Encoder, Ids, Window
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Need, Planned, Trained, Work
-from dinku.shape import Shape
+from dinku.model.encode import Encoder, Ids, Window
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     import torch

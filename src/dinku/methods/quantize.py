@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Checked, Data, Need, Work
-from dinku.shape import INT8, Shape
+from dinku.model.shape import INT8, Shape
 
 if TYPE_CHECKING:
-    from dinku.bundle import Bundle
+    from dinku.model.bundle import Bundle
     from dinku.tagger import Tagger
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
 from dinku.method import Checked, Data, Need, Work
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

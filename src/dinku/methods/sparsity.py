@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Chosen, Data, Work
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.tagger import Tagger

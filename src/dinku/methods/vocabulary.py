@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.method import LATER, Checked, Data, Need, Work, no_more
-from dinku.shape import Shape
+from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence

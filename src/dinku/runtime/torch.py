@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dinku.encode import Batch
 from dinku.errors import DinkuError
-from dinku.runtime import held
+from dinku.model.encode import Batch
+from dinku.model.engine import held
 
 
 def device(asked: str) -> str:
@@ -66,7 +66,7 @@ class TorchEngine:
         return words.float().cpu().numpy()
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.predict.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
+        """See `dinku.model.predict.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
 
         bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
         """

@@ -11,10 +11,10 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from dinku.encode import Batch
 from dinku.errors import DinkuError
 from dinku.machine import instructions
-from dinku.runtime import check_names, held, unreadable
+from dinku.model.encode import Batch
+from dinku.model.engine import check_names, held, unreadable
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
 
@@ -76,7 +76,7 @@ class OpenVinoEngine:
             self._idle.append(request)
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.predict.Told.executed`; as compiled for this processor, whatever the batch."""
+        """See `dinku.model.predict.Told.executed`; as compiled for this processor, whatever the batch."""
         found: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()

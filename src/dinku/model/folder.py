@@ -18,8 +18,8 @@ from dinku.data.spans import is_iob2_tag
 from dinku.digests import of_file
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
+from dinku.model.store import Store
 from dinku.settings import home, offline
-from dinku.store import Store
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
                 "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
@@ -91,7 +91,7 @@ def _folder(text: str) -> Path:
 
 
 def _stored(address: str) -> Path:
-    """What `dinku.store` keeps at an address, of which ``address`` is the beginning."""
+    """What `dinku.model.store` keeps at an address, of which ``address`` is the beginning."""
     store = Store(home() / "store")
     found = sorted(path.parent for path in store.root.glob(f"{address[:2]}/{address}*/step.json"))
     if not found:

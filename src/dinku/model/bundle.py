@@ -10,7 +10,6 @@ no other file. The card, ``README.md``, isn't listed, as people edit it once `di
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,20 +21,21 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dinku import predict
 from dinku.data.corpus import Corpus, Sentence
 from dinku.digests import of_file
-from dinku.encode import Encoder, LabelOn, Window, opened
 from dinku.errors import DinkuError, check_count, plural
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
-from dinku.measure import numerics
-from dinku.models import iob2_tags, model_folder
+from dinku.model import predict
+from dinku.model.encode import Encoder, LabelOn, Window, opened
+from dinku.model.folder import iob2_tags, model_folder
+from dinku.model.inspect import numerics
+from dinku.model.onnx_file import AGAIN, external
+from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
 from dinku.results import Numerics
 from dinku.schema import of_validation
 from dinku.scoring import tagging
 from dinku.scoring.counts import Counts
-from dinku.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
 
 FILE = "bundle.json"
 MODELS = {
@@ -48,7 +48,6 @@ MODELS = {
 Runtime = Literal["onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
 SCHEMES = {"fp32": FLOAT32, "bf16": BFLOAT16, "int8": INT8}
-_AGAIN = "fetch or export the bundle again"
 _MAKING = Lock()  # held while an engine is made, lest two threads make one each
 
 
@@ -145,19 +144,19 @@ class Bundle:
         manifest = described(folder)
         for file, wanted in manifest.files.items():
             _check(folder, file, wanted)
-        if manifest.runtime == "onnxruntime" and _external(folder / manifest.model):
+        if manifest.runtime == "onnxruntime" and external(folder / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
-            raise DinkuError(problem, where=str(folder / manifest.model), remedy=_AGAIN)
+            raise DinkuError(problem, where=str(folder / manifest.model), remedy=AGAIN)
         tags, encoder = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
         if not tags:
-            raise DinkuError("names no tags", where=str(folder / "config.json"), remedy=_AGAIN)
+            raise DinkuError("names no tags", where=str(folder / "config.json"), remedy=AGAIN)
         if encoder is None:
-            raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=_AGAIN)
+            raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=AGAIN)
         if manifest.length > encoder.length:
             problem = (
                 f"its windows of {plural(manifest.length, 'subword')} are longer than its model's {encoder.length:,}"
             )
-            raise DinkuError(problem, where=str(folder / FILE), remedy=_AGAIN)
+            raise DinkuError(problem, where=str(folder / FILE), remedy=AGAIN)
         encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
@@ -170,7 +169,7 @@ class Bundle:
     @cached_property
     def _engine(self) -> predict.Told:
         model = self.folder / self.manifest.model
-        return engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
+        return open_engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
 
     @property
     def shape(self) -> Shape:
@@ -215,11 +214,11 @@ class Bundle:
         return Path(folder)
 
     def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
-        """See `dinku.predict.tag`."""
+        """See `dinku.model.predict.tag`."""
         return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
 
     def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, predict.Logits]]:
-        """See `dinku.predict.answered`."""
+        """See `dinku.model.predict.answered`."""
         return predict.answered(self.engine, self.encoder, windows)
 
     def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
@@ -234,14 +233,14 @@ class Bundle:
         return numerics(self.engine, self.encoder, sentences, scheme=scheme)
 
 
-def engine(model: Path, runtime: Runtime, precision: Precision, threads: int) -> predict.Told:
+def open_engine(model: Path, runtime: Runtime, precision: Precision, threads: int) -> predict.Told:
     """The engine that a model file is for."""
     if runtime == "onnxruntime":
-        from dinku.runtime.onnxruntime import OnnxEngine
+        from dinku.model.onnxruntime import OnnxEngine
 
         return OnnxEngine(model, threads=threads)
     try:
-        from dinku.runtime.openvino import OpenVinoEngine
+        from dinku.model.openvino import OpenVinoEngine
     except ModuleNotFoundError as error:
         if error.name != "openvino":
             raise
@@ -262,23 +261,23 @@ def described(folder: Path) -> Manifest:
     path = _within(folder, FILE)
     try:
         if path.stat().st_size > 1 << 20:
-            raise DinkuError("is far too large", where=str(path), remedy=_AGAIN)
+            raise DinkuError("is far too large", where=str(path), remedy=AGAIN)
         manifest = Manifest.model_validate_json(content(path))
     except FileNotFoundError:
         raise DinkuError(f"holds no {FILE}", where=str(folder), remedy="name a bundle's folder") from None
     except OSError as error:
-        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=AGAIN) from None
     except ValidationError as error:
-        raise of_validation(error, where=str(path), remedy=_AGAIN) from None
+        raise of_validation(error, where=str(path), remedy=AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:
         problem = f"{manifest.precision} is no precision of {manifest.runtime}"
-        raise DinkuError(problem, where=str(path), remedy=_AGAIN)
+        raise DinkuError(problem, where=str(path), remedy=AGAIN)
     needed = {manifest.model, "config.json", "tokenizer.json", "tokenizer_config.json"}
     if manifest.runtime == "openvino":
         needed.add(str(Path(manifest.model).with_suffix(".bin")))
     if odd := sorted(needed ^ set(manifest.files)):
         problem = f"doesn't list {odd[0]}" if odd[0] in needed else f"lists {odd[0]}, as no bundle does"
-        raise DinkuError(problem, where=str(path), remedy=_AGAIN)
+        raise DinkuError(problem, where=str(path), remedy=AGAIN)
     return manifest
 
 
@@ -315,9 +314,9 @@ def _check(folder: Path, name: str, wanted: File) -> None:
     try:
         same = summed(path) == wanted
     except OSError as error:
-        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=_AGAIN) from None
+        raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=AGAIN) from None
     if not same:
-        raise DinkuError("isn't the file that was exported", where=str(path), remedy=_AGAIN)
+        raise DinkuError("isn't the file that was exported", where=str(path), remedy=AGAIN)
 
 
 def _within(folder: Path, name: str) -> Path:
@@ -326,74 +325,5 @@ def _within(folder: Path, name: str) -> Path:
     cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
     real = Path(os.path.realpath(path))
     if not (real.is_relative_to(root) or real.is_relative_to(cache)):
-        raise DinkuError("leads outside of the bundle", where=str(path), remedy=_AGAIN)
+        raise DinkuError("leads outside of the bundle", where=str(path), remedy=AGAIN)
     return path
-
-
-# Where tensors lie in ONNX's protocol buffers: of each message, the fields that hold messages with tensors in them.
-_FIELDS = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "function": {7: "node", 11: "attribute"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
-
-
-def _external(path: Path) -> bool:
-    """Whether a tensor of an ONNX file lies in another file, told by its bytes alone, before any engine reads it."""
-    try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _leads_out(data, "model", 0, len(data), _DEEPEST)
-    except (IndexError, ValueError):
-        raise DinkuError("is no ONNX file", where=str(path), remedy=_AGAIN) from None
-
-
-_DEEPEST = 100  # messages within one another, which is all that protobuf reads
-
-
-def _leads_out(data: mmap.mmap, kind: str, start: int, end: int, deeper: int) -> bool:
-    if not deeper:
-        raise ValueError(kind)
-    for field, low, high in _fields(data, start, end):
-        if kind == "tensor" and (field == 13 or (field == 14 and data[low:high] != b"\0")):
-            return True  # external_data, or a data_location that isn't this file
-        inner = _FIELDS[kind].get(field)
-        if inner and _leads_out(data, inner, low, high, deeper - 1):
-            return True
-    return False
-
-
-def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """(number, start, end) of each field of a message."""
-    while at < end:
-        key, at = _number(data, at)
-        if key >= 1 << 32:  # which protobuf cuts off, and so reads as another field
-            raise ValueError(key)
-        kind = key & 7
-        if kind == 2:
-            length, at = _number(data, at)
-        elif kind == 0:
-            length = _number(data, at)[1] - at
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(kind)
-        if at + length > end:
-            raise ValueError(length)
-        yield key >> 3, at, at + length
-        at += length
-
-
-def _number(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
-    value = shift = 0
-    while shift < 64:
-        byte = data[at]
-        value, at, shift = value | (byte & 127) << shift, at + 1, shift + 7
-        if byte < 128:
-            return value, at
-    raise ValueError(shift)

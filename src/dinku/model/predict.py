@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.word_boundaries import words
-from dinku.encode import Batch, Encoder, Window, buckets
 from dinku.errors import DinkuError, brief, check_count
+from dinku.model.encode import Batch, Encoder, Window, buckets
 from dinku.scoring.counts import Counts
 from dinku.scoring.tagging import Tagging, counted
 

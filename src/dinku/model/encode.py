@@ -22,8 +22,8 @@ from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural, reason
 from dinku.files import content
-from dinku.models import model_config
-from dinku.shape import Shape
+from dinku.model.folder import model_config
+from dinku.model.shape import Shape
 
 Ids = NDArray[np.int64]
 LabelOn = Literal["first", "first_content"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import chain
@@ -18,12 +17,12 @@ from numpy.typing import NDArray
 
 from dinku.data import learned
 from dinku.data.corpus import Sentence
-from dinku.encode import Encoder
 from dinku.errors import DinkuError, plural
-from dinku.models import is_masked_lm, is_spare, safetensors_header, weight_files
-from dinku.predict import Told
+from dinku.model.encode import Encoder
+from dinku.model.folder import is_masked_lm, is_spare, safetensors_header, weight_files
+from dinku.model.predict import Told
+from dinku.model.shape import Shape
 from dinku.results import Numerics
-from dinku.shape import Shape
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # What a tagger leaves out, and what is the word embeddings once more.
@@ -190,25 +189,6 @@ def numerics(engine: Told, encoder: Encoder, sentences: Sequence[Sentence], *, s
         largest_change=largest,
         largest_logit=most,
     )
-
-
-def interleaved(
-    subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
-) -> dict[str, list[float]]:
-    """Seconds of each subject a round, all of them within every round, in an order that rotates.
-
-    A machine that slows down so slows all of them down; what is compared is compared within a round.
-    """
-    names = list(subjects)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(-warmup, rounds):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
-            subjects[name]()
-            if number >= 0:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 MAX_THREADS = 4096  # no machine is known that gains from more, and starting them takes longer than the work

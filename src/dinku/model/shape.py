@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dinku.errors import DinkuError, plural
-from dinku.models import holds_masked_lm, model_config, model_tags
+from dinku.model.folder import holds_masked_lm, model_config, model_tags
 
 # What a family calls otherwise than the rest, and what an absent key of a config.json means.
 _OWN_KEYS = {

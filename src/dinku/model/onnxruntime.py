@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from dinku.encode import Batch
 from dinku.machine import instructions
-from dinku.runtime import check_names, unreadable
+from dinku.model.encode import Batch
+from dinku.model.engine import check_names, unreadable
 
 
 class OnnxEngine:
@@ -39,7 +39,7 @@ class OnnxEngine:
         return out[batch.rows, batch.columns]
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.predict.Told.executed`, told by onnxruntime's own profile of one run."""
+        """See `dinku.model.predict.Told.executed`, told by onnxruntime's own profile of one run."""
         with tempfile.TemporaryDirectory() as folder:
             options = _options(self._threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")

@@ -1,0 +1,1 @@
+"""What a model is, costs and answers, without torch."""
