@@ -26,9 +26,9 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import Batch
+from dinku.model.engine import Logits, Told
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
-from dinku.model.predict import Logits, Told
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger

@@ -9,7 +9,8 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import Span
 from dinku.errors import DinkuError
 from dinku.model.encode import Batch
-from dinku.model.predict import Line, Logits, evaluate, tag
+from dinku.model.engine import Logits
+from dinku.model.predict import Line, evaluate, tag
 from dinku.scoring.tagging import Tagging
 from dinku.testing import TAGS, tiny_tagger
 

@@ -32,7 +32,8 @@ from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import Encoder, Window
-from dinku.model.predict import Line, Logits
+from dinku.model.engine import Logits
+from dinku.model.predict import Line
 from dinku.reader import Reader
 from dinku.serve import application, openapi, serve
 from dinku.testing import tiny_corpus, tiny_tagger

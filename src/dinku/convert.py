@@ -28,7 +28,8 @@ from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
 from dinku.model.bundle import Precision
 from dinku.model.encode import Encoder, Window
-from dinku.model.predict import Engine, Logits, Told, tag
+from dinku.model.engine import Engine, Logits, Told
+from dinku.model.predict import tag
 from dinku.runtime.torch import TorchEngine
 from dinku.scoring.tagging import Tagging, counted
 

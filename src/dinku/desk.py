@@ -19,7 +19,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from dinku.model.encode import Window
-from dinku.model.predict import Draft, Line, Logits
+from dinku.model.engine import Logits
+from dinku.model.predict import Draft, Line
 from dinku.reader import Reader
 
 Answer = dict[str, Any]

@@ -25,7 +25,7 @@ from dinku.data.languages import is_code
 from dinku.errors import DinkuError, plural
 from dinku.files import written, written_folder
 from dinku.machine import available_threads, interleaved
-from dinku.model import bundle, predict
+from dinku.model import bundle, engine, predict
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.model.encode import Batch
 from dinku.model.folder import model_config, model_folder
@@ -312,7 +312,7 @@ def _fewest(fine: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def _speed(reference: convert.Reference, engine: predict.Engine, full: predict.Engine) -> float:
+def _speed(reference: convert.Reference, engine: engine.Engine, full: engine.Engine) -> float:
     """How fast an engine is beside that with every layer in int8, on sentences one at a time: the median over rounds."""
     encoder = reference.tagger.encoder
     windows = encoder.windows([s.words for s in reference.corpus.sample(TIMED, seed=0)])
@@ -322,7 +322,7 @@ def _speed(reference: convert.Reference, engine: predict.Engine, full: predict.E
     return median(b / a for a, b in zip(seconds["own"], seconds["full"], strict=True))
 
 
-def _read(engine: predict.Engine, batches: Sequence[Batch]) -> None:
+def _read(engine: engine.Engine, batches: Sequence[Batch]) -> None:
     for batch in batches:
         engine.logits(batch)
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, overload
 from dinku.errors import DinkuError, brief
 from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.encode import Encoder, Window
+from dinku.model.engine import Logits
 from dinku.model.folder import iob2_tags, model_folder
-from dinku.model.predict import Line, Logits, each
+from dinku.model.predict import Line, each
 from dinku.scoring.tagging import Tagging
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 from dinku.errors import DinkuError
 from dinku.files import content, locked, told, written
 from dinku.machine import Environment
+from dinku.model.engine import Numerics
 from dinku.schema import Record
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import AGAIN, Counts, count
@@ -96,27 +97,6 @@ class Latency(Record):
         if not len(self.subject) == len(self.dense) == len(self.again):
             raise ValueError("its times aren't of the same rounds")
         return self
-
-
-class Numerics(Record):
-    """How a quantized tagger computes, measured on a sample of the row's sentences.
-
-    ``operators`` counts those of one batch by the type they compute in; what isn't int8 was left unquantized.
-    ``instructions`` is the widest set that torch uses, ``kernels`` what multiplies int8. Logits of the same ``words`` alone
-    and in padded batches of ``batch`` windows differ by ``largest_change`` at most, none of them being above
-    ``largest_logit`` in magnitude, and ``changed`` words get another tag.
-    """
-
-    scheme: str
-    operators: dict[str, int]
-    instructions: str
-    kernels: str
-    sentences: int
-    batch: int
-    words: int
-    changed: int
-    largest_change: float
-    largest_logit: float
 
 
 class Target(Record):

@@ -28,13 +28,13 @@ from dinku.data import learned
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import content, written_folder
-from dinku.model import inspect, int8_rows, predict
+from dinku.model import engine, inspect, int8_rows, predict
 from dinku.model.bundle import is_bundle
 from dinku.model.encode import Encoder, LabelOn, Window, check_ids, padding_token, prefix_space, uncut, window_of
+from dinku.model.engine import Numerics
 from dinku.model.folder import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
 from dinku.model.shape import DYNAMIC, Scheme, Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
-from dinku.results import Numerics
 from dinku.runtime.torch import TorchEngine
 from dinku.scoring import tagging
 from dinku.scoring.counts import Counts
@@ -108,7 +108,7 @@ class Tagger:
 
     def answered(
         self, windows: Sequence[Window], *, precision: str = "float32"
-    ) -> Iterator[tuple[Window, predict.Logits]]:
+    ) -> Iterator[tuple[Window, engine.Logits]]:
         """See `dinku.model.predict.answered`; ``precision`` is *float32* or *bfloat16*."""
         return predict.answered(self._engine(precision), self.encoder, windows)
 

@@ -32,7 +32,7 @@ from dinku.errors import DinkuError
 from dinku.files import told, written
 from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Trained, Work
-from dinku.model import predict
+from dinku.model import engine, predict
 from dinku.model.encode import Batch, Window
 from dinku.runtime.torch import TorchEngine
 from dinku.tagger import Tagger, quietly
@@ -373,7 +373,7 @@ class _Engine:
     def __init__(self, model: Any, read: Read) -> None:
         self.model, self.read = model, read
 
-    def logits(self, batch: Batch) -> predict.Logits:
+    def logits(self, batch: Batch) -> engine.Logits:
         self.model.eval()
         with torch.inference_mode():
             scored = unpadded.logits(self.model, self.read(batch.windows))

@@ -19,10 +19,9 @@ from dinku.data import learned
 from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError, plural
 from dinku.model.encode import Encoder
+from dinku.model.engine import Numerics, Told
 from dinku.model.folder import is_masked_lm, is_spare, safetensors_header, weight_files
-from dinku.model.predict import Told
 from dinku.model.shape import Shape
-from dinku.results import Numerics
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 # What a tagger leaves out, and what is the word embeddings once more.
@@ -155,7 +154,7 @@ BATCH = 16
 
 
 def numerics(engine: Told, encoder: Encoder, sentences: Sequence[Sentence], *, scheme: str) -> Numerics:
-    """How an engine computes; see `dinku.results.Numerics`.
+    """How an engine computes; see `dinku.model.engine.Numerics`.
 
     Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` where a
     logit isn't finite: float16 ends at 65,504.

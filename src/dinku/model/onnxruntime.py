@@ -39,7 +39,7 @@ class OnnxEngine:
         return out[batch.rows, batch.columns]
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.predict.Told.executed`, told by onnxruntime's own profile of one run."""
+        """See `dinku.model.engine.Told.executed`, told by onnxruntime's own profile of one run."""
         with tempfile.TemporaryDirectory() as folder:
             options = _options(self._threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")

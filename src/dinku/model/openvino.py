@@ -76,7 +76,7 @@ class OpenVinoEngine:
             self._idle.append(request)
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.predict.Told.executed`; as compiled for this processor, whatever the batch."""
+        """See `dinku.model.engine.Told.executed`; as compiled for this processor, whatever the batch."""
         found: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.word_boundaries import words
 from dinku.errors import DinkuError, brief, check_count
-from dinku.model.encode import Batch, Encoder, Window, buckets
+from dinku.model.encode import Encoder, Window, buckets
+from dinku.model.engine import Engine, Logits
 from dinku.scoring.counts import Counts
 from dinku.scoring.tagging import Tagging, counted
 
 Thing = TypeVar("Thing")
-Logits = NDArray[np.float32]
 Progress = Callable[[int, int], None]  # (done, of how many)
 
 
@@ -43,32 +42,6 @@ def _check_asked(sentences: Sequence[Sentence], options: Mapping[str, Any]) -> N
             raise DinkuError(problem, where=f"sentence {number}", remedy="give words as a tuple of str") from None
     for name in ("tokens", "most"):
         check_count(options.get(name, 1), name, where="the tagger")
-
-
-class Engine(Protocol):
-    """What answers for a batch."""
-
-    def logits(self, batch: Batch) -> Logits:
-        """[windows, subwords] → [scored words, tags], the words in the order of ``batch.rows``."""
-        ...
-
-
-class Told(Engine, Protocol):
-    """An engine that says how it computes."""
-
-    def executed(self, batch: Batch) -> dict[str, int]:
-        """How often each operator that computes much runs for a batch, by the type it computes in: *int8 MatMul*."""
-        ...
-
-    @property
-    def kernels(self) -> str:
-        """What multiplies, and its version."""
-        ...
-
-    @property
-    def instructions(self) -> str:
-        """The instructions that it may use."""
-        ...
 
 
 def answers(

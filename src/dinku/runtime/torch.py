@@ -66,7 +66,7 @@ class TorchEngine:
         return words.float().cpu().numpy()
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.predict.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
+        """See `dinku.model.engine.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
 
         bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
         """
