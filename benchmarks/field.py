@@ -29,7 +29,7 @@ from dinku.machine import available_threads
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 OTHERS = ("pipeline fp32", "LLM.int8()", "torch dynamic int8")
 OPTIMUM = "optimum int8 pipeline"
@@ -42,7 +42,8 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
         return optimum(asked)
     import torch
 
-    from dinku.tagger import Tagger, quietly
+    from dinku.nn.quiet import quietly
+    from dinku.nn.tagger import Tagger
 
     torch.set_num_threads(asked["threads"])
     kind, folder = asked["model"], asked["folder"]
@@ -102,10 +103,10 @@ def untrained(preset: str, tokenizer: str) -> Tagger:
     """The layers of one of `PRESETS`, drawn at random, over the tokenizer of a tagger, under a head that answers O."""
     import torch
 
-    from dinku import surgery
     from dinku.method import Data, Work
     from dinku.methods.fresh import PRESETS, StartFresh
-    from dinku.tagger import Tagger
+    from dinku.nn import surgery
+    from dinku.nn.tagger import Tagger
 
     reader = Tagger.load(tokenizer)
     shape = PRESETS[preset] | {"vocabulary": 0}
@@ -147,7 +148,7 @@ def main() -> None:
         return bench.attend(opened)
     if not asked.model:
         parser.error("name a model")
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     data = sources.load(asked.corpus, "test")
     texts = [" ".join(sentence.words) for sentence in data.sample(asked.sentences, 0)]

@@ -27,7 +27,7 @@ from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.machine import interleaved
 from dinku.model.bundle import Bundle, Runtime
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 
 DEV = 600  # sentences, all languages together
 WAYS: list[tuple[Runtime, str, str | None]] = [

@@ -19,7 +19,6 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from dinku import surgery
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.fresh import PRESETS, StartFresh
@@ -28,7 +27,8 @@ from dinku.methods.quantize import Quantize
 from dinku.model.bundle import MODELS, is_bundle
 from dinku.model.folder import safetensors_header, weight_files
 from dinku.model.inspect import disk_bytes
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
 TAGS = ("O", *(f"{mark}-{label}" for label in ("PER", "ORG", "LOC", "DATE") for mark in "BI"))

@@ -24,7 +24,8 @@ from transformers import pipeline
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.machine import available_threads, interleaved
-from dinku.tagger import Tagger, quietly
+from dinku.nn.quiet import quietly
+from dinku.nn.tagger import Tagger
 
 BATCHES = (1, 8, 32)
 SENTENCES = 400

@@ -42,16 +42,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from dinku import surgery
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.machine import available_threads, interleaved
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.model import folder
+from dinku.nn import surgery
+from dinku.nn.quiet import quietly
+from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import paired
-from dinku.tagger import Tagger, quietly
 from dinku.train import has_bfloat16
 
 ARMS = ("dinku", "trainer", "trainer+")

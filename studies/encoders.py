@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 
 LAYERS = (0, 3, 7, 11)
 

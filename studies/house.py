@@ -30,7 +30,7 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import segmentation
 from dinku.model.inspect import disk_bytes
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 
 LAYERS = (0, 3, 7, 11)
 PIECES = 18_000

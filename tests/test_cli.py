@@ -27,7 +27,7 @@ from dinku.data.catalogue import Source
 from dinku.data.conll import read, write
 from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -853,7 +853,7 @@ def test_debug_adds_the_traceback(dinku: Command) -> None:
 
 
 def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the disk\nis full")
@@ -864,7 +864,7 @@ def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: 
 
 
 def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

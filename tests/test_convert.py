@@ -29,8 +29,8 @@ from dinku.model.encode import Batch
 from dinku.model.engine import Logits, Told
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
+from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import tiny_corpus, tiny_tagger
 
 FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dinku import surgery, train, unpadded
+from dinku import train, unpadded
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
@@ -28,7 +28,8 @@ from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import predict
 from dinku.model.shape import Shape
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
 ONE = Work(seed=1, threads=1)

@@ -14,7 +14,7 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.model.encode import Encoder, buckets, opened, subwords_of
 from dinku.model.folder import HOUSE, model_folder
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer
 
 LETTERS = Tokenizer(models.WordLevel({"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5}, unk_token="<unk>"))

@@ -34,8 +34,8 @@ from dinku.model import bundle
 from dinku.model.bundle import Bundle
 from dinku.model.inspect import disk_bytes
 from dinku.model.store import Store
+from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import LEARN_MORE, count
-from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from dinku import surgery
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
@@ -19,8 +18,9 @@ from dinku.methods import from_json, to_json
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.fresh import PRESETS, StartFresh
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe
-from dinku.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
 ONE = Work(seed=1, threads=1)

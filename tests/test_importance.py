@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import importance, modeling, surgery
+from dinku import importance, modeling
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import from_json, to_json
@@ -17,6 +17,7 @@ from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
+from dinku.nn import surgery
 from dinku.recipe import Recipe
 from dinku.testing import tiny_data, tiny_tagger
 

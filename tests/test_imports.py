@@ -248,7 +248,7 @@ sys.meta_path.insert(0, Watch())
 @pytest.mark.parametrize(
     "route",
     [
-        "from dinku.tagger import Tagger",
+        "from dinku.nn.tagger import Tagger",
         "import dinku.train",
         "import dinku; dinku.open(str(__import__('pathlib').Path(dinku.__file__).parent / 'house'))",
         "from dinku.methods.finetune import word_loss; word_loss(None, {})",

@@ -17,7 +17,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dinku import convert, export, importance, int8, surgery
+from dinku import convert, export, importance, int8
 from dinku.data import sources
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus
@@ -31,8 +31,9 @@ from dinku.model.bundle import Bundle, Quantization, Runtime
 from dinku.model.encode import Batch
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
+from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import TAGS, check_law, tiny_corpus, tiny_tagger
 
 WAYS: list[tuple[Runtime, int8.Mode]] = [

@@ -20,7 +20,7 @@ import sentencepiece
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from dinku import javascript, surgery
+from dinku import javascript
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
@@ -28,7 +28,9 @@ from dinku.export import export
 from dinku.files import locked
 from dinku.model.bundle import Bundle
 from dinku.model.encode import Window
-from dinku.tagger import Tagger, sentencepiece_tokenizer
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
+from dinku.nn.tokenizer import sentencepiece_tokenizer
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 
 HERE = Path(__file__).parent / "javascript"

@@ -14,7 +14,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
 

@@ -18,7 +18,7 @@ from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect, int8_rows
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_tagger
 
 

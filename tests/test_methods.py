@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinku import importance, surgery, train
+from dinku import importance, train
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
@@ -41,8 +41,9 @@ from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import segmentation
 from dinku.model.shape import Layer
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe
-from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "methods.json").read_text())

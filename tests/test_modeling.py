@@ -13,7 +13,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from dinku import modeling, surgery
+from dinku import modeling
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -25,7 +25,8 @@ from dinku.methods.regroup import RegroupHeads
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
 from dinku.model.shape import Layer, Shape
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger
 
 FAMILIES = [("bert", "wordpiece"), ("distilbert", "wordpiece"), ("roberta", "bytes"), ("xlm-roberta", "unigram")]

@@ -14,8 +14,8 @@ from dinku.methods.distil import Distil
 from dinku.methods.named import StartFrom
 from dinku.methods.sparsity import Sparsify
 from dinku.model.folder import model_digest
+from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe
-from dinku.tagger import Tagger
 from dinku.testing import check_law, check_method, tiny_data, tiny_tagger
 
 ONE = Work(seed=1, threads=1)

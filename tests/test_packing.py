@@ -12,7 +12,7 @@ from dinku.errors import DinkuError
 from dinku.method import Work
 from dinku.methods.finetune import FineTune
 from dinku.model import inspect, int8_rows
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_data, tiny_tagger
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import surgery, train, unpadded
+from dinku import train, unpadded
 from dinku.data.unlabelled import Text, shares
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
@@ -21,7 +21,8 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
 from dinku.methods.pretrain import Hidden, Pretrain, masked_loss
 from dinku.methods.sparsity import Sparsify
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import check_law, tiny_data, tiny_tagger, tiny_text
 
 ONE = Work(seed=1, threads=1)

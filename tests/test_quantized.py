@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForTokenClassification
 
-from dinku import quantized, surgery
 from dinku.data import sources
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
@@ -28,8 +27,9 @@ from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect
 from dinku.model.shape import LLM_INT8, Layer, Shape
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger
+from dinku.nn import quantized, surgery
+from dinku.nn.tagger import Tagger
+from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import check_law, tiny_corpus, tiny_data, tiny_tagger
 
 FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]

@@ -21,8 +21,8 @@ from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.model.bundle import Bundle
 from dinku.model.predict import Line
+from dinku.nn.tagger import Tagger
 from dinku.scoring.tagging import Tagging
-from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
 ENGINES = ("torch", "onnxruntime", "openvino")

@@ -27,6 +27,7 @@ from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.model.store import Store
+from dinku.nn.tagger import Tagger
 from dinku.plan import plan
 from dinku.report import write as write_report
 from dinku.results import Results
@@ -35,7 +36,6 @@ from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
 from dinku.study import Study
-from dinku.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_text
 
 STUDY = """

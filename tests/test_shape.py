@@ -1,9 +1,9 @@
 import pytest
 from transformers import AutoModelForTokenClassification, XLMRobertaConfig
 
-from dinku import surgery
 from dinku.errors import DinkuError
 from dinku.model.shape import Shape
+from dinku.nn import surgery
 from dinku.testing import tiny_tagger
 
 AFRIBERTA = {

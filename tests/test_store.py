@@ -9,7 +9,7 @@ import pytest
 
 from dinku.errors import DinkuError
 from dinku.model.store import Store
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_tagger
 
 

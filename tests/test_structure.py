@@ -24,7 +24,7 @@ from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.bundle import Bundle, Runtime
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
-from dinku.tagger import Tagger
+from dinku.nn.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_tagger
 
 ONE = Work(seed=1, threads=1)

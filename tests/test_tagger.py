@@ -28,7 +28,6 @@ from transformers import (
     pipeline,
 )
 
-from dinku import surgery
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
@@ -38,8 +37,10 @@ from dinku.model.encode import Window, opened
 from dinku.model.folder import model_folder
 from dinku.model.inspect import disk_bytes
 from dinku.model.shape import Shape
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger, from_sentencepiece
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
+from dinku.nn.tokenizer import from_sentencepiece
+from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import TAGS, tiny_corpus, tiny_tagger
 
 FAMILIES = [("xlm-roberta", "unigram"), ("bert", "wordpiece"), ("roberta", "bytes"), ("distilbert", "wordpiece")]

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import surgery, unpadded
+from dinku import unpadded
 from dinku.model.encode import Window
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
 FAMILIES = [("bert", "wordpiece"), ("distilbert", "wordpiece"), ("roberta", "bytes"), ("xlm-roberta", "unigram")]

@@ -12,7 +12,6 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from dinku import surgery
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
@@ -21,7 +20,8 @@ from dinku.methods import to_json, vocabulary
 from dinku.methods.layers import KeepLayers
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import segmentation
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 from dinku.testing import check_method, tiny_data, tiny_tagger
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")

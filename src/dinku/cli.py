@@ -378,7 +378,7 @@ def _encoder(model: str) -> Encoder:
 
     if encoder := opened(model_folder(model)):
         return encoder
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     return Tagger.load(model).encoder
 
@@ -740,7 +740,7 @@ def export(
     from dinku.data import sources
     from dinku.model.folder import model_folder
     from dinku.model.inspect import disk_bytes, download_bytes
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     if exporting.finished(model_folder(model)):
         given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
@@ -1239,7 +1239,7 @@ def _device(asked: str) -> str:
     """Where torch shall work, which it is asked for only where that isn't plain."""
     if asked == "cpu":
         return asked
-    from dinku.runtime.torch import device
+    from dinku.nn.torch_engine import device
 
     return device(asked)
 

@@ -74,7 +74,7 @@ class Worker:
     @cached_property
     def gpu_runner(self) -> Runner:
         """It again, where steps are made on this process's GPU."""
-        from dinku.runtime.torch import device
+        from dinku.nn.torch_engine import device
 
         return replace(self.runner, device=device("cuda"))
 

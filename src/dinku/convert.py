@@ -30,11 +30,11 @@ from dinku.model.bundle import Precision
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Engine, Logits, Told
 from dinku.model.predict import tag
-from dinku.runtime.torch import TorchEngine
+from dinku.nn.torch_engine import TorchEngine
 from dinku.scoring.tagging import Tagging, counted
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
 EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the fewest of the tags that may be equal

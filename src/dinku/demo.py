@@ -48,7 +48,7 @@ def demo(folder: Path, progress: Report) -> Told:
     """
     from dinku.export import About, export
     from dinku.export import measure as measured
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     study = Study.read("demo")
     runner = Runner(study, Store(folder / "store"), Results(folder / "results" / study.name), progress)

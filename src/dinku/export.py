@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
-from dinku import convert, importance, int8, javascript, surgery
+from dinku import convert, importance, int8, javascript
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.languages import is_code
@@ -30,11 +30,12 @@ from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization
 from dinku.model.encode import Batch
 from dinku.model.folder import model_config, model_folder
 from dinku.model.shape import scheme_of
+from dinku.nn import surgery
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 _PACKAGES = ("dinku", "torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 RANGES = 400  # sentences that ranges are measured on, all languages together
@@ -192,7 +193,7 @@ def copied(model: str, out: str | os.PathLike[str], given: Mapping[str, Any]) ->
 
     ``given`` are the options of an export by name. Raises `DinkuError` for one that asks for anything but what is there.
     """
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     folder = model_folder(model)
     opened = Bundle.open(model) if bundle.is_bundle(folder) else None
@@ -365,7 +366,7 @@ def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) 
 
     Raises `DinkuError`, of status 1, where the tokenizer so written gives other subwords on a sentence of ``corpus``.
     """
-    from dinku.tagger import quietly
+    from dinku.nn.quiet import quietly
 
     with quietly():
         tagger.model.config.save_pretrained(part)

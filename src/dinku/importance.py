@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from dinku import modeling, surgery, unpadded
+from dinku import modeling, unpadded
 from dinku.data.corpus import Corpus
 from dinku.method import Chosen, Data
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 
 _BATCH = 16  # windows
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from dinku import modeling, surgery, unpadded
+from dinku import modeling, unpadded
 from dinku.method import Matched, Work
 from dinku.model.encode import Window, first_position
-from dinku.tagger import Tagger
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dinku.schema import of_validation
 if TYPE_CHECKING:
     from dinku.model.bundle import Bundle
     from dinku.model.encode import Encoder
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
 Importance = Literal["magnitude", "activation", "taylor"]

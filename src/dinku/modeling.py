@@ -1,7 +1,7 @@
 """Encoders of any shape as transformers' own classes: layers unlike one another, factorized word embeddings.
 
 A folder whose config.json has ``dinku_layers`` or ``dinku_rank`` is refused by plain transformers, whose classes can't have
-such sizes. One import opens it, as `dinku.tagger.Tagger` does, and runs no code of the folder's:
+such sizes. One import opens it, as `dinku.nn.tagger.Tagger` does, and runs no code of the folder's:
 
     from dinku.modeling import AutoModelForTokenClassification
     model = AutoModelForTokenClassification.from_pretrained("folder")

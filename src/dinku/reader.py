@@ -17,7 +17,7 @@ from dinku.model.predict import Line, each
 from dinku.scoring.tagging import Tagging
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 BLOCK = 512  # lines that are tagged at once: enough to sort by length, and few enough to hold
 
@@ -103,7 +103,7 @@ def open(
     if not iob2_tags(folder):
         remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"
         raise DinkuError("is an encoder without tags, which finds nothing", where=str(model), remedy=remedy)
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
     if threads:
         import torch
@@ -113,7 +113,7 @@ def open(
     if device != "cpu" and tagger.scheme.terminal:
         raise elsewhere
     if device != "cpu":
-        from dinku.runtime.torch import device as usable
+        from dinku.nn.torch_engine import device as usable
 
         tagger.model.to(usable(device))
     return Reader(tagger, {"precision": precision or "float32"})

@@ -50,7 +50,7 @@ from dinku.scoring.error_analysis import known
 from dinku.study import Entry, Study
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
@@ -578,7 +578,7 @@ class Runner:
 
     def _tagger(self, prepared: Prepared, i: int) -> Any:
         """The tagger after the i-th step: a bundle where that is one, and then the last."""
-        from dinku.tagger import Tagger
+        from dinku.nn.tagger import Tagger
 
         folder = self.store.checked(prepared.addresses[i]) if i else prepared.base.folder
         if is_bundle(folder):
@@ -761,7 +761,7 @@ def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
     if isinstance(tagger, Bundle):
         linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
     else:
-        from dinku import surgery
+        from dinku.nn import surgery
 
         weights = surgery.matrices(tagger.model).values()
         linear, nonzero = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)

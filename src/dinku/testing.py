@@ -23,7 +23,6 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from dinku import surgery
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import is_iob2_tag
@@ -33,10 +32,11 @@ from dinku.method import Data, Drawn, Method, Work
 from dinku.methods import from_json, to_json
 from dinku.model.bundle import Bundle
 from dinku.model.shape import Shape
+from dinku.nn import surgery
+from dinku.nn.tagger import Tagger
+from dinku.nn.torch_engine import TorchEngine
 from dinku.recipe import Recipe
 from dinku.results import Results, Row
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")

@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from dinku import importance, surgery, unpadded
+from dinku import importance, unpadded
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.files import told, written
@@ -34,8 +34,10 @@ from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Trained, Work
 from dinku.model import engine, predict
 from dinku.model.encode import Batch, Window
-from dinku.runtime.torch import TorchEngine
-from dinku.tagger import Tagger, quietly
+from dinku.nn import surgery
+from dinku.nn.quiet import quietly
+from dinku.nn.tagger import Tagger
+from dinku.nn.torch_engine import TorchEngine
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 TOLD = 10  # times that training tells how large its loss is

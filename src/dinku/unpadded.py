@@ -18,7 +18,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from dinku.model.encode import Ids, Window, first_position
-from dinku.surgery import dropped
+from dinku.nn.surgery import dropped
 
 GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them
 MULTIPLE = 64  # of subwords in a row: matrix products of few sizes are prepared once and for all

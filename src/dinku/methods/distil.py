@@ -26,7 +26,7 @@ from dinku.model.shape import Shape
 if TYPE_CHECKING:
     import torch
 
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Distil(Supervised, Matched):
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
 
     def _headed(self, student: Tagger, tags: tuple[str, ...], seed: int) -> Tagger:
-        from dinku import surgery
+        from dinku.nn import surgery
 
         if not student.tags:
             return replace(student, model=surgery.with_head(student.model, tags, seed=seed), tags=tags)

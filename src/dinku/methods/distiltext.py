@@ -20,7 +20,7 @@ from dinku.model.shape import Shape
 if TYPE_CHECKING:
     import torch
 
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)

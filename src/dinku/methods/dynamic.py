@@ -19,7 +19,7 @@ from dinku.method import Checked, Data, Need, Work
 from dinku.model.shape import DYNAMIC, Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class QuantizeDynamic(Checked):
         return shape.quantized(DYNAMIC, where="QuantizeDynamic")
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import quantized
+        from dinku.nn import quantized
 
         self.declare(tagger.shape)
         return replace(tagger, model=quantized.to_dynamic(tagger.model))

@@ -17,7 +17,7 @@ from dinku.method import Checked, Data, Need, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class FactorizeEmbeddings(Checked):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import surgery
+        from dinku.nn import surgery
 
         shape = tagger.shape
         if self.declare(shape) == shape:

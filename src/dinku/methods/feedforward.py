@@ -17,7 +17,7 @@ from dinku.method import Chosen, Data, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class NarrowFeedForward(Chosen):
         return shape.smaller(layers=layers, spread=shape.spread | {"width"})
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance, surgery
+        from dinku import importance
+        from dinku.nn import surgery
 
         shape = tagger.shape
         if self.declare(shape) == shape:

@@ -25,7 +25,7 @@ from dinku.model.shape import Shape
 if TYPE_CHECKING:
     import torch
 
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ class FineTune(Supervised):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import surgery, train
+        from dinku import train
+        from dinku.nn import surgery
 
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from dinku.data.unlabelled import Text
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 Family = Literal["", "bert", "distilbert", "roberta", "xlm-roberta"]
 Preset = Literal["", "afriberta_small", "afriberta_base", "afriberta_large"]
@@ -107,8 +107,8 @@ class StartFresh(Drawn, Checked):
         return replace(new, nonzero=(drawn + ones - new.parameters // 1000, new.parameters))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import surgery
         from dinku.model.encode import window_of
+        from dinku.nn import surgery
 
         tokenizer = copy.deepcopy(tagger.tokenizer)
         if self.vocabulary:
@@ -129,7 +129,7 @@ class StartFresh(Drawn, Checked):
 
         import sentencepiece
 
-        from dinku.tagger import sentencepiece_tokenizer
+        from dinku.nn.tokenizer import sentencepiece_tokenizer
 
         total = 0
 

@@ -18,7 +18,7 @@ from dinku.method import Chosen, Data, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class NarrowHidden(Chosen):
         return shape.smaller(hidden=self.hidden)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance, surgery
+        from dinku import importance
+        from dinku.nn import surgery
 
         if self.declare(tagger.shape) == tagger.shape:
             return tagger

@@ -19,7 +19,7 @@ from dinku.method import LATER, Chosen, Data, Need, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class KeepLayers(Chosen):
         return shape.smaller(layers=tuple(shape.layers[i] for i in self.keep))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance, surgery
+        from dinku import importance
+        from dinku.nn import surgery
 
         shape = tagger.shape
         self.declare(shape)

@@ -23,7 +23,7 @@ from dinku.method import Checked, Data, Need, Work
 from dinku.model.shape import LLM_INT8, Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class QuantizeLLMInt8(Checked):
         return shape.quantized(LLM_INT8[self.rest], where="QuantizeLLMInt8")
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import quantized
+        from dinku.nn import quantized
 
         self.declare(tagger.shape)
         return replace(tagger, model=quantized.to_llm_int8(tagger.model, threshold=self.threshold, rest=self.rest))

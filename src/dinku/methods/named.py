@@ -16,7 +16,7 @@ from dinku.method import Checked, Data, Need, Planned, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StartFrom(Checked):
         return Shape.of_folder(self._folder())
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku.tagger import Tagger
+        from dinku.nn.tagger import Tagger
 
         return Tagger.load(self._folder(), label_on=tagger.label_on)
 

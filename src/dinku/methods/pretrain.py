@@ -26,7 +26,7 @@ from dinku.model.shape import Shape
 if TYPE_CHECKING:
     import torch
 
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 HIDDEN, AS_MASK, AS_ANY = 0.15, 0.8, 0.1  # of a window's subwords; and of these shown as <mask>, as any other
 LINES = 10_000  # read at a time
@@ -82,7 +82,8 @@ class Pretrain(Trained):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import surgery, train
+        from dinku import train
+        from dinku.nn import surgery
 
         text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
@@ -184,7 +185,8 @@ def masked_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross-entropy, the mean over the hidden subwords, of logits [hidden, vocabulary] computed there alone."""
     import torch
 
-    from dinku import surgery, unpadded
+    from dinku import unpadded
+    from dinku.nn import surgery
 
     states = unpadded.read(model.base_model, batch).last_hidden_state[0]
     logits = surgery.masked_logits(model, states.index_select(0, batch["speaks"].to(states.device)))

@@ -23,7 +23,7 @@ from dinku.model.shape import INT8, Shape
 
 if TYPE_CHECKING:
     from dinku.model.bundle import Bundle
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)

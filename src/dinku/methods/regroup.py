@@ -16,7 +16,7 @@ from dinku.method import Checked, Data, Need, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RegroupHeads(Checked):
         return replace(shape, layers=tuple(layers))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import surgery
+        from dinku.nn import surgery
 
         self.declare(tagger.shape)
         return replace(tagger, model=surgery.with_heads(tagger.model, self.heads))

@@ -19,7 +19,7 @@ from dinku.method import Chosen, Data, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Sparsify(Chosen):
         return replace(shape, zeros=max(zeros, shape.zeros), nonzero=nonzero)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance, surgery
+        from dinku import importance
+        from dinku.nn import surgery
 
         if self.sparsity == 0:
             return tagger

@@ -35,7 +35,7 @@ from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
-    from dinku.tagger import Tagger
+    from dinku.nn.tagger import Tagger
 
 _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray name, and not all of it is kept
 
@@ -87,7 +87,7 @@ class TrimVocabulary(Checked):
         return shape.smaller(vocabulary=self.size)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import surgery
+        from dinku.nn import surgery
 
         self.declare(tagger.shape)
         if self.size == tagger.model.config.vocab_size:

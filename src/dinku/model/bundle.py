@@ -123,7 +123,7 @@ class Manifest(_Part):
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: it tags like a `dinku.tagger.Tagger`, with an engine on ``threads`` threads."""
+    """An opened bundle: it tags like a `dinku.nn.tagger.Tagger`, with an engine on ``threads`` threads."""
 
     folder: Path
     manifest: Manifest

@@ -304,7 +304,7 @@ def padding_token(tokenizer: Tokenizer) -> str | None:
 def opened(
     folder: Path, settings: Sequence[str] = ("special_tokens_map.json", "tokenizer_config.json")
 ) -> Encoder | None:
-    """The encoder of a model's folder, as `dinku.tagger.Tagger` has it; without torch.
+    """The encoder of a model's folder, as `dinku.nn.tagger.Tagger` has it; without torch.
 
     ``settings`` are the files that may name special tokens, the last before the others; besides these, config.json and
     tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then

@@ -16,10 +16,11 @@ import torch
 from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
-from dinku import modeling, quantized
+from dinku import modeling
 from dinku.errors import DinkuError, plural
 from dinku.model.shape import Shape, config_key, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.nn import quantized
 
 
 def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:

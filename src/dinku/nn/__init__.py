@@ -1,0 +1,1 @@
+"""A tagger in torch: opened, cut, run, saved."""

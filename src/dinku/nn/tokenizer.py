@@ -1,0 +1,140 @@
+"""Tokenizers of model folders, those of a SentencePiece model among them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from dinku.errors import DinkuError, reason
+from dinku.files import content
+from dinku.model.encode import padding_token, prefix_space, window_of
+from dinku.nn.quiet import quietly
+
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+def tokenizer_of(folder: Path, config: Any) -> PreTrainedTokenizerFast:
+    """The folder's own fast tokenizer exactly; from a SentencePiece model or a vocabulary where that is all there is.
+
+    transformers would rebuild an XLM-R tokenizer from its pieces, without byte fallback: hence not `AutoTokenizer`.
+    """
+    where = str(folder)
+    try:
+        with quietly():
+            if (folder / "tokenizer.json").is_file():
+                tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+            elif (folder / "sentencepiece.bpe.model").is_file():
+                tokenizer = from_sentencepiece(folder / "sentencepiece.bpe.model")
+            else:
+                tokenizer = _from_vocabulary(folder, config.vocab_size)
+            backend = tokenizer.backend_tokenizer
+        if tokenizer.pad_token_id is None and (token := padding_token(backend)):
+            tokenizer.pad_token = token
+        if tokenizer.pad_token_id is None:
+            remedy = "name one in tokenizer_config.json"
+            raise DinkuError("its tokenizer has no padding token", where=where, remedy=remedy)
+        prefix_space(backend)
+        positions, most = config.max_position_embeddings, tokenizer.model_max_length
+        tokenizer.model_max_length = window_of(config.model_type, positions, tokenizer.pad_token_id, most)
+    except DinkuError:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exception
+        problem = f"its tokenizer can't be read ({reason(error)})"
+        raise DinkuError(problem, where=where, remedy="fetch the model again") from None
+    return tokenizer
+
+
+def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer from ``vocab.txt``, or a BPE one from ``vocab.json`` and ``merges.txt``.
+
+    Raises `DinkuError` where transformers would fill in for what is missing: it makes a tokenizer of special tokens alone
+    where there is no file, lower-cases unless it is told not to, and takes a file that is cut short for a whole one.
+    """
+    where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
+    pieces, usable = _vocabulary(folder)
+    if not pieces:
+        remedy += ", or its sentencepiece.bpe.model, its vocab.txt, or its vocab.json and merges.txt"
+        raise DinkuError("holds no tokenizer", where=where, remedy=remedy)
+    settings = folder / "tokenizer_config.json"
+    stated = json.loads(content(settings)) if settings.is_file() else {}
+    if (folder / "vocab.txt").is_file() and not isinstance(stated.get("do_lower_case"), bool):
+        problem = "doesn't say whether its vocab.txt is of lower-cased text"
+        raise DinkuError(problem, where=where, remedy=f"add do_lower_case to tokenizer_config.json, or {remedy}")
+    if usable < _WHOLE * embeddings:
+        problem = (
+            f"its vocabulary has {usable:,} pieces that text can yield, the model has {embeddings:,} word embeddings"
+        )
+        raise DinkuError(problem, where=where, remedy=f"fetch the model again, or {remedy}")
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    known = tokenizer.get_vocab()
+    if odd := next((piece for piece, number in pieces.items() if known.get(piece) != number), None):
+        problem = f"its vocabulary isn't one of a {type(tokenizer).__name__}, which lacks {odd!r}"
+        raise DinkuError(problem, where=where, remedy=f"correct tokenizer_class, or {remedy}")
+    return tokenizer
+
+
+_WHOLE = 0.99  # the share of word embeddings that have pieces in a whole vocabulary: tables are padded to round numbers
+
+
+def _vocabulary(folder: Path) -> tuple[dict[str, int], int]:
+    """The pieces of ``vocab.txt``, or of ``vocab.json`` and ``merges.txt``, and how many of them text can yield: of BPE those
+    that are one character, or special, or made by a merge. None where these files aren't there."""
+    if (folder / "vocab.txt").is_file():
+        lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        pieces = {piece: number for number, piece in enumerate(lines[:-1] if not lines[-1] else lines)}
+        return pieces, len(pieces)
+    if not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
+        return {}, 0
+    pieces = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+    merges = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+    made = {line.replace(" ", "", 1) for line in merges}
+    return pieces, sum(len(piece) == 1 or piece in made or piece[:1] + piece[-1:] == "<>" for piece in pieces)
+
+
+def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
+    """An XLM-R tokenizer from a SentencePiece Unigram model, with byte fallback where the model has it.
+
+    Ids follow XLM-R's table: ``<s> <pad> </s> <unk>``, then the model's pieces shifted by one, then ``<mask>``. They
+    equal the `sentencepiece` library's but for two things nobody writes: a combining mark on a compatibility character
+    (``ﬁ`` + acute), and marks in an order that Unicode calls non-canonical, which are put in order.
+    """
+    return sentencepiece_tokenizer(content(path), where=str(path))
+
+
+def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerFast:
+    """See `from_sentencepiece`."""
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
+    if not proto.HasField("normalizer_spec"):  # which follows the pieces, so that a file cut short among them has none
+        raise DinkuError("is no whole SentencePiece model", where=where, remedy="fetch the model again")
+    if proto.trainer_spec.model_type != 1:
+        raise DinkuError("isn't a Unigram model", where=where, remedy="give the folder a tokenizer.json")
+    pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    pieces += [(p.piece, p.score) for p in proto.pieces[3:]]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=3, byte_fallback=proto.trainer_spec.byte_fallback))
+    steps: list[Any] = []
+    if proto.normalizer_spec.precompiled_charsmap:
+        # Footgun: Precompiled looks at a letter with its marks as one, replaces it by what its beginning maps to, and so
+        # drops tone marks (e + dot below + acute became ẹ). Composed letters have nothing that maps.
+        steps += [normalizers.NFC(), normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap)]
+    if proto.normalizer_spec.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    backend.normalizer = normalizers.Sequence(steps)
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always")])
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = dict(zip(_SPECIAL, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
