@@ -23,9 +23,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dinku import bench
 from dinku.data import sources
 from dinku.machine import available_threads
+from dinku.serving import bench
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
@@ -59,7 +59,7 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
     from dinku.methods.dynamic import QuantizeDynamic
     from dinku.methods.llmint8 import QuantizeLLMInt8
     from dinku.model.predict import Line
-    from dinku.reader import Reader
+    from dinku.serving.reader import Reader
 
     method = QuantizeLLMInt8() if kind == "LLM.int8()" else QuantizeDynamic()
     reader = Reader(method.apply(Tagger.load(folder), Data(), Work()), {"precision": "float32"})

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dinku import bench
 from dinku.cli import main
 from dinku.data.conll import write
 from dinku.errors import DinkuError
 from dinku.export import export
+from dinku.serving import bench
 from dinku.testing import tiny_corpus, tiny_tagger
 
 TEXTS = ["Badeo Adeba ki", "", "Kiland", "muna lo", "wa"]
@@ -154,7 +154,7 @@ def test_memory_is_told_to_be_unknown_where_the_system_does_not_say(
 
 
 def failing(code: str) -> Sequence[str]:
-    return [sys.executable, "-c", f"from dinku.bench import attend\n{code}"]
+    return [sys.executable, "-c", f"from dinku.serving.bench import attend\n{code}"]
 
 
 def test_a_process_that_ends_is_told() -> None:

@@ -20,7 +20,6 @@ from test_fetch import serving
 from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
-from dinku.bench import bench
 from dinku.cli import main
 from dinku.data import conll, sources
 from dinku.data.catalogue import Source
@@ -28,6 +27,7 @@ from dinku.data.conll import read, write
 from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
 from dinku.nn.tagger import Tagger
+from dinku.serving.bench import bench
 from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 from test_resume import place, runner  # noqa: F401
 
-from dinku import reader
 from dinku.errors import DinkuError
 from dinku.machine import Environment, environment
 from dinku.method import Work
@@ -22,6 +21,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.nn.torch_engine import device
 from dinku.results import Results
+from dinku.serving import reader
 from dinku.testing import tiny_tagger
 
 GPU = torch.cuda.is_available()

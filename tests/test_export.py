@@ -22,7 +22,7 @@ from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import cli, convert, export, reader
+from dinku import cli, convert, export
 from dinku.data import learned
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
@@ -36,6 +36,7 @@ from dinku.model.inspect import disk_bytes
 from dinku.model.store import Store
 from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import LEARN_MORE, count
+from dinku.serving import reader
 from dinku.testing import tiny_corpus, tiny_tagger
 
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinku import lines, reader
 from dinku.data.conll import parse
 from dinku.errors import DinkuError
-from dinku.lines import Source
+from dinku.serving import lines, reader
+from dinku.serving.lines import Source
 from dinku.testing import tiny_tagger
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku import reader
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import export
@@ -23,6 +22,7 @@ from dinku.model.bundle import Bundle
 from dinku.model.predict import Line
 from dinku.nn.tagger import Tagger
 from dinku.scoring.tagging import Tagging
+from dinku.serving import reader
 from dinku.testing import tiny_corpus, tiny_tagger
 
 ENGINES = ("torch", "onnxruntime", "openvino")

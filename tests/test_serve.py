@@ -25,17 +25,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku import reader
-from dinku.connections import OncePerKind, Server
-from dinku.desk import TOGETHER, Busy, Desk, Limits
 from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
 from dinku.model.predict import Line
-from dinku.reader import Reader
-from dinku.serve import application, openapi, serve
+from dinku.serving import reader
+from dinku.serving.batcher import TOGETHER, Busy, Desk, Limits
+from dinku.serving.connections import OncePerKind, Server
+from dinku.serving.http import application, openapi, serve
+from dinku.serving.reader import Reader
 from dinku.testing import tiny_corpus, tiny_tagger
 
 JSON = {"content-type": "application/json"}
@@ -551,7 +551,7 @@ def test_faults_of_one_kind_are_logged_once(bundle: Path) -> None:
 
     tries: list[int] = []
     said: list[str] = []
-    once, log = OncePerKind(), logging.getLogger("dinku.serve")
+    once, log = OncePerKind(), logging.getLogger("dinku.serving.http")
     heard = logging.Handler()
     heard.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     log.addFilter(once)

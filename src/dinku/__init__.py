@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dinku.reader import open as open
+    from dinku.serving.reader import open as open
 
 __version__ = "0.1.0"
 
@@ -18,7 +18,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 def __getattr__(name: str) -> Any:
     """``dinku.open``, which brings numpy and the like, is imported when it is first used."""
     if name == "open":
-        from dinku.reader import open
+        from dinku.serving.reader import open
 
         return open
     raise AttributeError(f"module 'dinku' has no attribute {name!r}")

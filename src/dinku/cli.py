@@ -23,11 +23,11 @@ from dinku.terminal import duration, print, print_data, print_json, table, watch
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
     from dinku.export import About
-    from dinku.lines import Source
     from dinku.model.encode import Encoder
     from dinku.results import Results
     from dinku.run import Runner
     from dinku.scoring.tagging import Tagging
+    from dinku.serving.lines import Source
     from dinku.study import Study
 
 app = typer.Typer(
@@ -491,7 +491,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Span F1 of a tagger on a corpus."""
-    from dinku import reader
     from dinku.data import sources
     from dinku.data.conll import write
     from dinku.data.corpus import Sentence
@@ -501,6 +500,7 @@ def evaluate(
     from dinku.scoring import error_analysis
     from dinku.scoring.counts import LEARN_MORE, document
     from dinku.scoring.tagging import counted
+    from dinku.serving import reader
 
     perturbations = Perturbation.listed(perturb) if perturb else []
     if worst_of < 1 or (worst_of > 1 and not perturbations):
@@ -584,7 +584,7 @@ def predict(
     device: Device = "cpu",
 ) -> None:
     """Find entities in text, of any length: lines are read as they are tagged, and answered in order."""
-    from dinku import lines, reader
+    from dinku.serving import lines, reader
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
@@ -621,9 +621,9 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """How fast models are, the whole path from text to entities, each in a process of its own, taking turns."""
-    from dinku import bench as benchmark
     from dinku.data import sources
     from dinku.machine import available_threads
+    from dinku.serving import bench as benchmark
 
     data = sources.load(corpus, split)
     _warn(data.notes)
@@ -690,9 +690,9 @@ def serve(
     precision: Precision = None,
 ) -> None:
     """Find entities over HTTP, and on a page; Ctrl-C or SIGTERM stops it once all it accepted is answered."""
-    from dinku import reader
-    from dinku.desk import Limits
-    from dinku.serve import serve as served
+    from dinku.serving import reader
+    from dinku.serving.batcher import Limits
+    from dinku.serving.http import serve as served
 
     opened = reader.open(model, threads=threads, precision=precision)
     served(

@@ -16,10 +16,10 @@ from dinku.model.bundle import Bundle
 from dinku.model.predict import Line
 from dinku.model.store import Store
 from dinku.page import Example
-from dinku.reader import Reader
 from dinku.results import Results
 from dinku.run import Report, Runner
 from dinku.scoring.tagging import Tagging
+from dinku.serving.reader import Reader
 from dinku.study import Study
 
 SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more

@@ -24,11 +24,11 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dinku.desk import Limits
 from dinku.errors import DinkuError
+from dinku.serving.batcher import Limits
 
 _SPARE = 32  # descriptors for files that are opened meanwhile
-_log = logging.getLogger("dinku.serve")
+_log = logging.getLogger("dinku.serving.http")
 
 
 class Connection(H11Protocol):

@@ -1,6 +1,6 @@
 """A tagger over HTTP, without torch where it is a bundle: JSON, an OpenAPI document, metrics, and a page to try it on.
 
-One thread tags for all clients (`dinku.desk`), over connections that are bounded (`dinku.connections`). What is too large, or
+One thread tags for all clients (`dinku.serving.batcher`), over connections that are bounded (`dinku.serving.connections`). What is too large, or
 too much, is refused before it is read into memory; what was accepted is answered, also when the server is told to stop. A
 server of this machine alone answers to this machine's names alone, as a web page could give its address a name of its own.
 """
@@ -33,11 +33,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinku import __version__
-from dinku.connections import OncePerKind, Server, most_connections
-from dinku.desk import Answer, Busy, Desk, Failed, Limits
 from dinku.errors import DinkuError, brief
 from dinku.model.predict import Line
-from dinku.reader import Reader
+from dinku.serving.batcher import Answer, Busy, Desk, Failed, Limits
+from dinku.serving.connections import OncePerKind, Server, most_connections
+from dinku.serving.reader import Reader
 
 
 class Asked(BaseModel):
@@ -309,7 +309,7 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 def _page() -> tuple[str, str]:
     """The page, and a policy by which nothing runs on it but its own script and style."""
-    page = (Path(__file__).parent / "serve.html").read_text(encoding="utf-8")
+    page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     hashes = {}
     for kind in ("script", "style"):
         (inner,) = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.S)
@@ -393,7 +393,7 @@ def serve(
     app = application(desk, model=model, hosts=_names(host, listening, allowed_hosts))
     server = Server(app, listening, limits, most=most, alive=lambda: desk.alive)
     once = OncePerKind()
-    logs = [logging.getLogger(name) for name in ("dinku.serve", "uvicorn.error", "asyncio")]
+    logs = [logging.getLogger(name) for name in ("dinku.serving.http", "uvicorn.error", "asyncio")]
     for log in logs:
         log.addFilter(once)
 

@@ -26,7 +26,7 @@ from dinku.model.inspect import check_threads
 from dinku.model.predict import Line
 
 BATCHES = (1, 8, 32)
-COMMAND = (sys.executable, "-P", "-m", "dinku.bench")  # attends with a bundle or a tagger
+COMMAND = (sys.executable, "-P", "-m", "dinku.serving.bench")  # attends with a bundle or a tagger
 WARMUP = 1
 Tag = Callable[[Sequence[str]], object]  # texts of a batch → their entities
 Opened = tuple[str, Tag]  # a precision, and what tags
@@ -200,7 +200,7 @@ def bench(
 
 
 def _opened(asked: dict[str, Any]) -> Opened:
-    from dinku import reader
+    from dinku.serving import reader
 
     opened = reader.open(asked["model"], threads=asked["threads"], precision=asked["precision"])
 

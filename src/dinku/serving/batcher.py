@@ -21,12 +21,12 @@ from typing import Any
 from dinku.model.encode import Window
 from dinku.model.engine import Logits
 from dinku.model.predict import Draft, Line
-from dinku.reader import Reader
+from dinku.serving.reader import Reader
 
 Answer = dict[str, Any]
 TOGETHER = (64, 1024)  # windows and subwords of a turn: what an engine answers at once
 LITTLE = 256  # subwords by which those served are told apart: a few sentences
-_log = logging.getLogger("dinku.serve")
+_log = logging.getLogger("dinku.serving.http")
 
 
 @dataclass(frozen=True)
