@@ -27,7 +27,7 @@ from dinku.data import sources
 from dinku.machine import available_threads
 from dinku.model.bundle import Bundle
 from dinku.model.encode import Batch
-from dinku.model.predict import Line
+from dinku.serving.lines import Line
 
 ROWS = 2048  # subwords of the large product
 

@@ -58,7 +58,7 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
     from dinku.method import Data, Work
     from dinku.methods.dynamic import QuantizeDynamic
     from dinku.methods.llmint8 import QuantizeLLMInt8
-    from dinku.model.predict import Line
+    from dinku.serving.lines import Line
     from dinku.serving.reader import Reader
 
     method = QuantizeLLMInt8() if kind == "LLM.int8()" else QuantizeDynamic()

@@ -13,8 +13,8 @@ import json
 import dinku
 from dinku.data import sources
 from dinku.data.spans import spans
-from dinku.model.predict import Line
 from dinku.scoring.counts import count
+from dinku.serving.lines import Line
 from dinku.testing import detokenized
 
 

@@ -10,8 +10,9 @@ from dinku.data.spans import Span
 from dinku.errors import DinkuError
 from dinku.model.encode import Batch
 from dinku.model.engine import Logits
-from dinku.model.predict import Line, evaluate, tag
+from dinku.model.predict import evaluate, tag
 from dinku.scoring.tagging import Tagging
+from dinku.serving.lines import Line
 from dinku.testing import TAGS, tiny_tagger
 
 

@@ -19,10 +19,10 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import export
 from dinku.model.bundle import Bundle
-from dinku.model.predict import Line
 from dinku.nn.tagger import Tagger
 from dinku.scoring.tagging import Tagging
 from dinku.serving import reader
+from dinku.serving.lines import Line
 from dinku.testing import tiny_corpus, tiny_tagger
 
 ENGINES = ("torch", "onnxruntime", "openvino")

@@ -30,11 +30,11 @@ from dinku.export import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
-from dinku.model.predict import Line
 from dinku.serving import reader
 from dinku.serving.batcher import TOGETHER, Busy, Desk, Limits
 from dinku.serving.connections import OncePerKind, Server
 from dinku.serving.http import application, openapi, serve
+from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 from dinku.testing import tiny_corpus, tiny_tagger
 

@@ -13,12 +13,12 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import spans
 from dinku.model import inspect
 from dinku.model.bundle import Bundle
-from dinku.model.predict import Line
 from dinku.model.store import Store
 from dinku.page import Example
 from dinku.results import Results
 from dinku.run import Report, Runner
 from dinku.scoring.tagging import Tagging
+from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 from dinku.study import Study
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
-from dinku.data.word_boundaries import words
 from dinku.errors import DinkuError, brief, check_count
 from dinku.model.encode import Encoder, Window, buckets
 from dinku.model.engine import Engine, Logits
@@ -133,45 +130,3 @@ def evaluate(
             f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
     return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
-
-
-@dataclass(frozen=True)
-class Line:
-    """A text as given, and where the words are that it is read as."""
-
-    text: str
-    spans: tuple[tuple[int, int], ...]
-    keys: Mapping[str, Any] = field(default_factory=dict)  # what came with the text, and goes with its answer
-
-    @classmethod
-    def typed(cls, text: str) -> Self:
-        """Words as `dinku.data.word_boundaries` finds them. Raises `DinkuError` for what is no text."""
-        if not isinstance(text, str):
-            raise DinkuError(f"{brief(text)} is no text", where="the text", remedy="give it as a str")
-        return cls(text, tuple(words(text)))
-
-    @classmethod
-    def joined(cls, given: Sequence[str]) -> Self:
-        """Words that are known, joined by blanks."""
-        ends = list(accumulate((len(word) + 1 for word in given), initial=0))
-        return cls(" ".join(given), tuple((a, b - 1) for a, b in pairwise(ends)))
-
-    def with_keys(self, keys: Mapping[str, Any]) -> Self:
-        return replace(self, keys=keys)
-
-    @property
-    def sentence(self) -> Sentence:
-        return Sentence(tuple(self.text[a:b] for a, b in self.spans))
-
-    def answer(self, found: Tagging) -> dict[str, Any]:
-        """What is said of the line as JSON: its keys, *text* and *entities*."""
-        return {**self.keys, "text": self.text, "entities": self.entities(found)}
-
-    def entities(self, found: Tagging) -> list[dict[str, Any]]:
-        """Entities with character offsets into the text as given."""
-        out = []
-        for span, probability in found.entities():
-            start, end = self.spans[span.start][0], self.spans[span.end - 1][1]
-            entity = {"start": start, "end": end, "label": span.label, "text": self.text[start:end]}
-            out.append({**entity, "score": probability})
-        return out

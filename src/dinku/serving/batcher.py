@@ -20,7 +20,8 @@ from typing import Any
 
 from dinku.model.encode import Window
 from dinku.model.engine import Logits
-from dinku.model.predict import Draft, Line
+from dinku.model.predict import Draft
+from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 
 Answer = dict[str, Any]

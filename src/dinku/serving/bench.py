@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dinku.errors import DinkuError
 from dinku.machine import environment, interleaved
 from dinku.model.inspect import check_threads
-from dinku.model.predict import Line
+from dinku.serving.lines import Line
 
 BATCHES = (1, 8, 32)
 COMMAND = (sys.executable, "-P", "-m", "dinku.serving.bench")  # attends with a bundle or a tagger

@@ -34,9 +34,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinku import __version__
 from dinku.errors import DinkuError, brief
-from dinku.model.predict import Line
 from dinku.serving.batcher import Answer, Busy, Desk, Failed, Limits
 from dinku.serving.connections import OncePerKind, Server, most_connections
+from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 
 

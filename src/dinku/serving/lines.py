@@ -6,19 +6,21 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, Self
 
 from pydantic_core import from_json
 
 from dinku.data.conll import foreign, stream
+from dinku.data.corpus import Sentence
 from dinku.data.spans import is_tag
-from dinku.errors import DinkuError
-from dinku.model.predict import Line
+from dinku.data.word_boundaries import words
+from dinku.errors import DinkuError, brief
+from dinku.scoring.tagging import Tagging
 
 LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
 
@@ -128,3 +130,45 @@ def _parsed(text: str, where: str) -> Any:
     except ValueError as error:
         reason = str(error).rpartition(" at line ")[0] or str(error)
         raise DinkuError(f"isn't JSON ({reason})", where=where, remedy="write an object in every line") from None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text as given, and where the words are that it is read as."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    keys: Mapping[str, Any] = field(default_factory=dict)  # what came with the text, and goes with its answer
+
+    @classmethod
+    def typed(cls, text: str) -> Self:
+        """Words as `dinku.data.word_boundaries` finds them. Raises `DinkuError` for what is no text."""
+        if not isinstance(text, str):
+            raise DinkuError(f"{brief(text)} is no text", where="the text", remedy="give it as a str")
+        return cls(text, tuple(words(text)))
+
+    @classmethod
+    def joined(cls, given: Sequence[str]) -> Self:
+        """Words that are known, joined by blanks."""
+        ends = list(accumulate((len(word) + 1 for word in given), initial=0))
+        return cls(" ".join(given), tuple((a, b - 1) for a, b in pairwise(ends)))
+
+    def with_keys(self, keys: Mapping[str, Any]) -> Self:
+        return replace(self, keys=keys)
+
+    @property
+    def sentence(self) -> Sentence:
+        return Sentence(tuple(self.text[a:b] for a, b in self.spans))
+
+    def answer(self, found: Tagging) -> dict[str, Any]:
+        """What is said of the line as JSON: its keys, *text* and *entities*."""
+        return {**self.keys, "text": self.text, "entities": self.entities(found)}
+
+    def entities(self, found: Tagging) -> list[dict[str, Any]]:
+        """Entities with character offsets into the text as given."""
+        out = []
+        for span, probability in found.entities():
+            start, end = self.spans[span.start][0], self.spans[span.end - 1][1]
+            entity = {"start": start, "end": end, "label": span.label, "text": self.text[start:end]}
+            out.append({**entity, "score": probability})
+        return out

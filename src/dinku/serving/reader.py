@@ -13,8 +13,9 @@ from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
 from dinku.model.folder import iob2_tags, model_folder
-from dinku.model.predict import Line, each
+from dinku.model.predict import each
 from dinku.scoring.tagging import Tagging
+from dinku.serving.lines import Line
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
