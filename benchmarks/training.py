@@ -53,7 +53,7 @@ from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import paired
-from dinku.train import has_bfloat16
+from dinku.training.fit import has_bfloat16
 
 ARMS = ("dinku", "trainer", "trainer+")
 MARGIN = 0.005  # half a point of F1

@@ -12,11 +12,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dinku import train, unpadded
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.matching import matching, relation_loss
 from dinku.method import Data, Matched, Need, Work
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
@@ -31,6 +29,8 @@ from dinku.model.shape import Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
+from dinku.training import fit, unpadded
+from dinku.training.matching import matching, relation_loss
 
 ONE = Work(seed=1, threads=1)
 FAST = Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLayers((1,)),))
@@ -157,7 +157,7 @@ def test_matching_brings_student_and_teacher_together(kept: str) -> None:
     weights: dict[str, Any] = {"soft": 0.0, "gold": 0.0, kept: 1.0}
     seen: list[float] = []
     method = replace(FAST, epochs=12, rate=1e-2, student=(Other(hidden=12),), relation_heads=2, **weights)
-    whole = train._train
+    whole = fit._train
 
     def watched(model: Any, steps: Any, collate: Any, loss: Any, *rest: Any, **named: Any) -> None:
         def told(model: Any, tensors: Any) -> torch.Tensor:
@@ -168,7 +168,7 @@ def test_matching_brings_student_and_teacher_together(kept: str) -> None:
         whole(model, steps, collate, told, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_train", watched)
+        patch.setattr(fit, "_train", watched)
         student = method.apply(teacher, data, ONE)
     assert student.tags == teacher.tags
     assert np.mean(seen[-3:]) < 0.8 * np.mean(seen[:3])
@@ -212,7 +212,7 @@ def test_a_teacher_answers_once(text: Text, tmp_path: Path) -> None:
     data, work = Data(tiny_corpus(20), None, text), replace(ONE, cache=tmp_path / "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "answers", counted)
-        patch.setattr(train, "PART", 16)
+        patch.setattr(fit, "PART", 16)
         first = replace(FAST, transfer=40).apply(tiny_tagger(), data, work)
         assert asked == [16, 4, 16, 16, 8]
         second = replace(FAST, transfer=40, temperature=6.0).apply(tiny_tagger(), data, work)
@@ -239,7 +239,7 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
     """What differs by its config alone has the same weights, and other answers."""
     corpus, work = tiny_corpus(8), replace(ONE, cache=tmp_path / "cache")
     one, other = tiny_tagger(), RegroupHeads(1).apply(tiny_tagger(), Data(), ONE)
-    answers = [train.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
+    answers = [fit.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
     assert one.digest != other.digest
     assert not np.allclose(*answers, equal_nan=True)
 
@@ -247,7 +247,7 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
 def test_answers_beyond_float16_are_its_greatest() -> None:
     teacher = tiny_tagger()
     teacher.model.classifier.bias.data[:] = torch.tensor([1e9, -1e9, 3.0, 0.0, 0.0])
-    answers = train.word_logits(teacher, tiny_corpus(3), ONE, precision="float32")
+    answers = fit.word_logits(teacher, tiny_corpus(3), ONE, precision="float32")
     assert np.isfinite(answers).all()
     assert answers[:, 0].tolist() == [65504.0] * len(answers)
     assert answers[:, 1].tolist() == [-65504.0] * len(answers)
@@ -256,7 +256,7 @@ def test_answers_beyond_float16_are_its_greatest() -> None:
 def test_answers_stand_by_word() -> None:
     teacher = tiny_tagger()
     corpus = Corpus("odd", "train", (Sentence(("Bade", "\u200b", "x")), Sentence(()), Sentence(("Bade",) * 150)))
-    answers = train.word_logits(teacher, corpus, ONE, precision="float32")
+    answers = fit.word_logits(teacher, corpus, ONE, precision="float32")
     assert answers.shape == (153, 5)
     tags = [tag for found in teacher.tag(corpus.sentences) for tag in found.tags]
     known = np.isfinite(answers.astype(np.float32)).all(-1)
@@ -268,7 +268,7 @@ def test_answers_stand_by_word() -> None:
 def test_a_kill_changes_nothing(options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     method = replace(FAST, epochs=3, **options)
     expected = method.apply(tiny_tagger(), tiny_data(), ONE).digest
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
 
     def stop(done: int, total: int, note: str) -> None:
         if note.startswith("distilling") and done == 5:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import importance, modeling
+from dinku import modeling
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods import from_json, to_json
@@ -20,6 +20,7 @@ from dinku.methods.sparsity import Sparsify
 from dinku.nn import surgery
 from dinku.recipe import Recipe
 from dinku.testing import tiny_data, tiny_tagger
+from dinku.training import importance
 
 ACTIVATION, TAYLOR = PruneHeads(2, importance="activation"), PruneHeads(2, importance="taylor")
 

@@ -249,7 +249,7 @@ sys.meta_path.insert(0, Watch())
     "route",
     [
         "from dinku.nn.tagger import Tagger",
-        "import dinku.train",
+        "import dinku.training.fit",
         "import dinku; dinku.open(str(__import__('pathlib').Path(dinku.__file__).parent / 'house'))",
         "from dinku.methods.finetune import word_loss; word_loss(None, {})",
         "import sys; sys.argv[1:] = ['evaluate', 'dinku:house', '--corpus', 'sample:hau']; from dinku.cli import main; main()",

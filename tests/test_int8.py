@@ -17,7 +17,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dinku import convert, export, importance, int8
+from dinku import convert, export, int8
 from dinku.data import sources
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus
@@ -35,6 +35,7 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import TAGS, check_law, tiny_corpus, tiny_tagger
+from dinku.training import importance
 
 WAYS: list[tuple[Runtime, int8.Mode]] = [
     ("onnxruntime", "dynamic"),

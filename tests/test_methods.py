@@ -16,7 +16,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinku import importance, train
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
@@ -45,6 +44,7 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
+from dinku.training import fit, importance
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "methods.json").read_text())
 ONE = Work(seed=1, threads=1)
@@ -391,21 +391,21 @@ def test_fine_tuning_keeps_exactly_the_zeros_of_sparsity(embeddings: bool) -> No
 
 
 def test_sparsity_rises_by_a_cubic_curve_and_then_stays() -> None:
-    levels = train.rising(0.2, 0.8, 100, over=0.5)
+    levels = fit.rising(0.2, 0.8, 100, over=0.5)
     assert levels[50] == 0.8
     assert max(levels) == 50
-    assert len(levels) == train.RAISES
+    assert len(levels) == fit.RAISES
     assert levels[25] == pytest.approx(0.8 - 0.6 / 8)  # (1 − 1/2)³
     rising = [level for _, level in sorted(levels.items())]
     assert rising == sorted(rising)
     assert rising[0] > 0.2
-    assert train.rising(0.0, 0.5, 1, over=0.5) == {1: 0.5}
+    assert fit.rising(0.0, 0.5, 1, over=0.5) == {1: 0.5}
 
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_zeros_grow_while_a_tagger_trains(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
-    loss = train._train
+    loss = fit._train
 
     def watch(model, *rest, after_step, **named):  # type: ignore[no-untyped-def]
         def then(n: int) -> None:
@@ -419,7 +419,7 @@ def test_zeros_grow_while_a_tagger_trains(kept: bool, monkeypatch: pytest.Monkey
         return loss(model, *rest, after_step=then, **named)
 
     masks: list[torch.Tensor] = []
-    monkeypatch.setattr(train, "_train", watch)
+    monkeypatch.setattr(fit, "_train", watch)
     before = Sparsify(0.3, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
     table = surgery.word_embeddings(before.model).weight == 0
     method = replace(QUICK, epochs=8, sparsity=0.75, rise=0.5, keep_zeros=kept)
@@ -452,7 +452,7 @@ def test_fine_tuning_learns_and_adds_a_head() -> None:
 def test_compact_embeddings_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     data, method = tiny_data(), replace(QUICK, epochs=2)
     compact = method.apply(tiny_tagger(), data, ONE)
-    monkeypatch.setattr(train, "_used", lambda tagger, windows: None)
+    monkeypatch.setattr(fit, "_used", lambda tagger, windows: None)
     whole = method.apply(tiny_tagger(), data, ONE)
     for (name, a), b in zip(compact.model.state_dict().items(), whole.model.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)
@@ -489,14 +489,14 @@ def test_training_tells_its_loss_as_it_falls() -> None:
 def test_windows_cover_long_sentences_in_training() -> None:
     long = Corpus("long", "train", (Sentence(("Bade",) * 300, ("B-PER",) * 300, "one"),))
     seen: list[int] = []
-    loss = train._train
+    loss = fit._train
 
     def count(model, steps, collate, *rest, **named):  # type: ignore[no-untyped-def]
         seen.extend(collate(step)["gold"].numel() for step in steps)
         return loss(model, steps, collate, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_train", count)
+        patch.setattr(fit, "_train", count)
         replace(QUICK, window=16).apply(tiny_tagger(tags=()), Data(long, long), ONE)
     assert sum(seen) == 300
 
@@ -511,7 +511,7 @@ class Killed(Exception):
 def test_training_that_is_killed_resumes_to_the_same_weights(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
     method = FineTune(epochs=3, batch=4, rate=1e-3, **given)
     sparse = Sparsify(0.5, embeddings=True).apply(tiny_tagger(tags=()), Data(), ONE)
     expected = method.apply(sparse, tiny_data(), ONE).digest
@@ -603,21 +603,21 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_train", stop)
+        patch.setattr(fit, "_train", stop)
         with pytest.raises(KeyboardInterrupt):
             QUICK.apply(tagger, tiny_data(), ONE)
     assert moved[-2:] == ["stopped", "cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr(train.predict, "answers", stop)
+        patch.setattr(fit.predict, "answers", stop)
         with pytest.raises(KeyboardInterrupt):
-            train.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
+            fit.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
     assert moved[-2:] == ["stopped", "cpu"]
 
 
 def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
     lengths = np.random.default_rng(0).integers(3, 100, 1000).tolist()
     all_of_them = [range(1000)] * 3
-    epochs = train.plan(lengths, all_of_them, batch=16, seed=5)
+    epochs = fit.plan(lengths, all_of_them, batch=16, seed=5)
     assert len(epochs) == 3
     for steps in epochs:
         assert len(steps) == 63
@@ -628,9 +628,9 @@ def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
     means = [np.mean([lengths[i] for i in step]) for step in batches if len(step) == 16]
     assert np.std(means) < 1.2 * np.std(lengths) / 4
     assert epochs[0] != epochs[1]
-    assert epochs == train.plan(lengths, all_of_them, batch=16, seed=5)
-    assert epochs != train.plan(lengths, all_of_them, batch=16, seed=6)
-    some = train.plan(lengths, [range(5), range(5, 30)], batch=16, seed=5)
+    assert epochs == fit.plan(lengths, all_of_them, batch=16, seed=5)
+    assert epochs != fit.plan(lengths, all_of_them, batch=16, seed=6)
+    some = fit.plan(lengths, [range(5), range(5, 30)], batch=16, seed=5)
     assert [sorted(chain(*steps)) for steps in some] == [list(range(5)), list(range(5, 30))]
 
 

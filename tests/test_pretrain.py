@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import train, unpadded
 from dinku.data.unlabelled import Text, shares
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
@@ -24,6 +23,7 @@ from dinku.methods.sparsity import Sparsify
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import check_law, tiny_data, tiny_tagger, tiny_text
+from dinku.training import fit, unpadded
 
 ONE = Work(seed=1, threads=1)
 QUICK = Pretrain(steps=12, batch=4, window=24, rate=1e-3, precision="float32")
@@ -161,7 +161,7 @@ class Killed(Exception):
 def test_a_run_that_is_killed_resumes_to_the_same_weights(
     text: Text, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
     expected = QUICK.apply(tiny_tagger(), Data(text=text), ONE).digest
     reached: list[int] = []
 

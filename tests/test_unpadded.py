@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from dinku import unpadded
 from dinku.model.encode import Window
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.training import unpadded
 
 FAMILIES = [("bert", "wordpiece"), ("distilbert", "wordpiece"), ("roberta", "bytes"), ("xlm-roberta", "unigram")]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
-from dinku import convert, importance, int8, javascript
+from dinku import convert, int8, javascript
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.languages import is_code
@@ -33,6 +33,7 @@ from dinku.model.shape import scheme_of
 from dinku.nn import surgery
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
+from dinku.training import importance
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger

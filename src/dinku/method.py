@@ -170,7 +170,7 @@ LATER = {"later": True}
 
 @dataclass(frozen=True)
 class Chosen(Checked):
-    """What methods have in common that choose what to keep by `dinku.importance`.
+    """What methods have in common that choose what to keep by `dinku.training.importance`.
 
     *magnitude* needs nothing, *activation* words, *taylor* tagged ones: ``sentences`` of the train split, always the same.
     """

@@ -563,7 +563,7 @@ class Runner:
                     "environment": environment(self.threads, work.device).model_dump(mode="json"),
                 }
                 if isinstance(step, Trained):
-                    from dinku.train import precision_of
+                    from dinku.training.fit import precision_of
 
                     made["precision"] = precision_of(step, work)
                 self.store.finish(address, made)

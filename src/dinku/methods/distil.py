@@ -89,8 +89,8 @@ class Distil(Supervised, Matched):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import train, unpadded
-        from dinku.matching import matching
+        from dinku.training import fit, unpadded
+        from dinku.training.matching import matching
 
         if not tagger.tags:
             raise self._untagged()
@@ -109,8 +109,8 @@ class Distil(Supervised, Matched):
         windows = self.reader(student, tagger).windows(sentences)
         taught = None
         if self.soft:
-            precision = train.precision_of(self, work)
-            logits = np.concatenate([train.word_logits(tagger, c, work, precision=precision) for c in corpora])
+            precision = fit.precision_of(self, work)
+            logits = np.concatenate([fit.word_logits(tagger, c, work, precision=precision) for c in corpora])
             taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
         with matching(self, tagger, student, work) as matched:
 
@@ -129,7 +129,7 @@ class Distil(Supervised, Matched):
             epochs = self.reading([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
             extra = matched.projections if matched else None
             note = "distilling"
-            return train.fit(student, windows, epochs, targets, loss, method, work, dev=dev, extra=extra, note=note)
+            return fit.fit(student, windows, epochs, targets, loss, method, work, dev=dev, extra=extra, note=note)
 
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")

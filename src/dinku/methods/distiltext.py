@@ -56,8 +56,8 @@ class DistilText(Matched):
         return self.trained(student, student.tags) if self.epochs else student
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import train, unpadded
-        from dinku.matching import matching
+        from dinku.training import fit, unpadded
+        from dinku.training.matching import matching
 
         unlabelled = data.text_for(self)
         student = self.cut(tagger, data, work)
@@ -79,5 +79,5 @@ class DistilText(Matched):
             epochs = [range(len(windows))] * self.epochs
             note = "distilling on text"
             extra = matched.projections
-            trained = train.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note=note)
+            trained = fit.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note=note)
         return replace(student, sparse=trained.sparse)

@@ -66,8 +66,8 @@ class NarrowFeedForward(Chosen):
         return shape.smaller(layers=layers, spread=shape.spread | {"width"})
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance
         from dinku.nn import surgery
+        from dinku.training import importance
 
         shape = tagger.shape
         if self.declare(shape) == shape:

@@ -61,8 +61,8 @@ class FineTune(Supervised):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import train
         from dinku.nn import surgery
+        from dinku.training import fit
 
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)
@@ -82,13 +82,13 @@ class FineTune(Supervised):
             return {"gold": torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))}
 
         epochs = [range(len(windows))] * method.epochs
-        return train.fit(trained, windows, epochs, targets, word_loss, method, work, dev=dev, note="fine-tuning")
+        return fit.fit(trained, windows, epochs, targets, word_loss, method, work, dev=dev, note="fine-tuning")
 
 
 def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross-entropy, the mean over the scored words, of logits at the subwords that speak for them."""
     import torch
 
-    from dinku import unpadded
+    from dinku.training import unpadded
 
     return torch.nn.functional.cross_entropy(unpadded.logits(model, batch).float(), batch["gold"])

@@ -57,8 +57,8 @@ class PruneHeads(Chosen):
         return shape.smaller(layers=layers, spread=shape.spread | {"heads"})
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance
         from dinku.nn import surgery
+        from dinku.training import importance
 
         shape = tagger.shape
         if self.declare(shape) == shape:

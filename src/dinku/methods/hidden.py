@@ -47,8 +47,8 @@ class NarrowHidden(Chosen):
         return shape.smaller(hidden=self.hidden)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance
         from dinku.nn import surgery
+        from dinku.training import importance
 
         if self.declare(tagger.shape) == tagger.shape:
             return tagger

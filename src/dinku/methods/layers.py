@@ -2,11 +2,11 @@
 
 What it removes: every layer that isn't named; the others stay as they are, in their order. When it helps: always for
 size and time, which fall with the layers; F1 falls too, and fine-tuning or distillation after it wins most of it back.
-What it needs: nothing, or what `dinku.importance` looks at, where that chooses. What it cannot do: tell how layers do
+What it needs: nothing, or what `dinku.training.importance` looks at, where that chooses. What it cannot do: tell how layers do
 together: each is scored as if the others stayed. In a fine-tuned tagger choose by *taylor*: by *activation*, how far a layer
 turns the states, the first layers went, without which it did worst (docs/log.md).
 Source: Sajjad et al. 2020 (arXiv 2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing,
-`dinku.importance.layers`.
+`dinku.training.importance.layers`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class KeepLayers(Chosen):
         return shape.smaller(layers=tuple(shape.layers[i] for i in self.keep))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance
         from dinku.nn import surgery
+        from dinku.training import importance
 
         shape = tagger.shape
         self.declare(shape)

@@ -82,8 +82,8 @@ class Pretrain(Trained):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku import train
         from dinku.nn import surgery
+        from dinku.training import fit
 
         text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
@@ -102,7 +102,7 @@ class Pretrain(Trained):
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
 
         epochs = [range(len(hidden))]
-        return train.fit(
+        return fit.fit(
             masked,
             hidden,
             epochs,
@@ -185,8 +185,8 @@ def masked_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross-entropy, the mean over the hidden subwords, of logits [hidden, vocabulary] computed there alone."""
     import torch
 
-    from dinku import unpadded
     from dinku.nn import surgery
+    from dinku.training import unpadded
 
     states = unpadded.read(model.base_model, batch).last_hidden_state[0]
     logits = surgery.masked_logits(model, states.index_select(0, batch["speaks"].to(states.device)))

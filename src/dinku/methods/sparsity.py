@@ -6,7 +6,7 @@ nothing. What it cannot do: make a dense file smaller, or a stock CPU faster; ze
 goes on, for which training has a ``sparsity`` of its own.
 Source: Han et al. 2015 (arXiv 1506.02626); the paper's section on pruning (arXiv 2404.04759), 10 to 95 % before and
 after fine-tuning; Wanda (Sun et al. 2023, arXiv 2306.11695) is ``importance="activation"`` with ``granularity="row"``;
-`dinku.importance` for the others.
+`dinku.training.importance` for the others.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Sparsify(Chosen):
         return replace(shape, zeros=max(zeros, shape.zeros), nonzero=nonzero)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        from dinku import importance
         from dinku.nn import surgery
+        from dinku.training import importance
 
         if self.sparsity == 0:
             return tagger

@@ -26,7 +26,6 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from dinku import importance, unpadded
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.files import told, written
@@ -38,6 +37,7 @@ from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
+from dinku.training import importance, unpadded
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 TOLD = 10  # times that training tells how large its loss is
@@ -90,7 +90,7 @@ def fit(
 ) -> Tagger:
     """Train a tagger in place on windows of sentences, as unpadded rows. What is returned says which parts were sparsified.
 
-    ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.unpadded.row` and
+    ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.training.unpadded.row` and
     of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
     ``extra`` is what is trained along, for the loss alone. ``lengths`` are the windows' where making them takes long.
     ``all_rows`` says that the loss moves rows of the word embeddings that no window uses.

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from dinku import modeling, unpadded
+from dinku import modeling
 from dinku.method import Matched, Work
 from dinku.model.encode import Window, first_position
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
+from dinku.training import unpadded
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Matching:
     projections: torch.nn.ModuleList
 
     def tensors(self, windows: Sequence[Window]) -> dict[str, torch.Tensor]:
-        """What the teacher reads, beside the tensors of `dinku.unpadded.row`."""
+        """What the teacher reads, beside the tensors of `dinku.training.unpadded.row`."""
         return {"teachers_ids": torch.from_numpy(unpadded.ids(windows, self.pad))}
 
     def loss(self, tensors: dict[str, Any]) -> torch.Tensor:

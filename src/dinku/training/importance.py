@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from dinku import modeling, unpadded
+from dinku import modeling
 from dinku.data.corpus import Corpus
 from dinku.method import Chosen, Data
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
+from dinku.training import unpadded
 
 _BATCH = 16  # windows
 

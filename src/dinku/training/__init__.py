@@ -1,0 +1,1 @@
+"""How weights learn, and which of them matter."""
