@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.method import Data, Matched, Need, Work
+from dinku.method import Data, Need, Work
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
@@ -29,8 +29,9 @@ from dinku.model.shape import Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.training import fit, unpadded
+from dinku.training import fit, teacher, unpadded
 from dinku.training.matching import matching, relation_loss
+from dinku.training.settings import Matched
 
 ONE = Work(seed=1, threads=1)
 FAST = Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLayers((1,)),))
@@ -239,7 +240,7 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
     """What differs by its config alone has the same weights, and other answers."""
     corpus, work = tiny_corpus(8), replace(ONE, cache=tmp_path / "cache")
     one, other = tiny_tagger(), RegroupHeads(1).apply(tiny_tagger(), Data(), ONE)
-    answers = [fit.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
+    answers = [teacher.word_logits(t, corpus, work, precision="float32") for t in (one, other)]
     assert one.digest != other.digest
     assert not np.allclose(*answers, equal_nan=True)
 
@@ -247,7 +248,7 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
 def test_answers_beyond_float16_are_its_greatest() -> None:
     teacher = tiny_tagger()
     teacher.model.classifier.bias.data[:] = torch.tensor([1e9, -1e9, 3.0, 0.0, 0.0])
-    answers = fit.word_logits(teacher, tiny_corpus(3), ONE, precision="float32")
+    answers = teacher.word_logits(teacher, tiny_corpus(3), ONE, precision="float32")
     assert np.isfinite(answers).all()
     assert answers[:, 0].tolist() == [65504.0] * len(answers)
     assert answers[:, 1].tolist() == [-65504.0] * len(answers)
@@ -256,7 +257,7 @@ def test_answers_beyond_float16_are_its_greatest() -> None:
 def test_answers_stand_by_word() -> None:
     teacher = tiny_tagger()
     corpus = Corpus("odd", "train", (Sentence(("Bade", "\u200b", "x")), Sentence(()), Sentence(("Bade",) * 150)))
-    answers = fit.word_logits(teacher, corpus, ONE, precision="float32")
+    answers = teacher.word_logits(teacher, corpus, ONE, precision="float32")
     assert answers.shape == (153, 5)
     tags = [tag for found in teacher.tag(corpus.sentences) for tag in found.tags]
     known = np.isfinite(answers.astype(np.float32)).all(-1)

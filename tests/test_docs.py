@@ -17,9 +17,9 @@ import pytest
 import dinku
 from dinku import cli
 from dinku.export import export
-from dinku.method import Trained
 from dinku.study import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.training.settings import Trained
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

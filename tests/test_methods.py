@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Method, Planned, Trained, Work
+from dinku.method import Data, Drawn, Method, Planned, Work
 from dinku.methods import MODULES, from_json, to_json, vocabulary
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
@@ -44,7 +44,8 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.training import fit, importance
+from dinku.training import fit, importance, teacher, while_training
+from dinku.training.settings import Trained
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "methods.json").read_text())
 ONE = Work(seed=1, threads=1)
@@ -610,7 +611,7 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(fit.predict, "answers", stop)
         with pytest.raises(KeyboardInterrupt):
-            fit.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
+            teacher.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
     assert moved[-2:] == ["stopped", "cpu"]
 
 
@@ -637,16 +638,16 @@ def test_a_plan_takes_every_sentence_once_an_epoch_at_random() -> None:
 def test_quick_dropout_has_dropouts_mean_and_rate() -> None:
     torch.manual_seed(0)
     x = torch.ones(1000, 500)
-    dropped = surgery.dropped(x, 0.1)
+    dropped = while_training.dropped(x, 0.1)
     assert abs(float((dropped == 0).float().mean()) - 0.1) < 0.002
     assert abs(float(dropped.mean()) - 1) < 0.002
-    assert torch.equal(surgery.dropped(x, 0.0), x)
+    assert torch.equal(while_training.dropped(x, 0.0), x)
 
 
 def test_quick_dropout_is_taken_out_again() -> None:
     model = tiny_tagger().model
     before = {name: module.forward for name, module in model.named_modules()}
-    with surgery.quick_dropout(model):
+    with while_training.quick_dropout(model):
         assert any(module.forward != before[name] for name, module in model.named_modules())
     assert {name: module.forward for name, module in model.named_modules()} == before
 

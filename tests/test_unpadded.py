@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from dinku.model.encode import Window
-from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
-from dinku.training import unpadded
+from dinku.training import unpadded, while_training
 
 FAMILIES = [("bert", "wordpiece"), ("distilbert", "wordpiece"), ("roberta", "bytes"), ("xlm-roberta", "unigram")]
 
@@ -77,7 +76,7 @@ def test_subwords_are_renumbered() -> None:
     used = np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
     with torch.inference_mode(), unpadded.reading(tagger.model):
         expected = read(tagger, windows)
-        with surgery.compact_embeddings(tagger.model, torch.from_numpy(used)) as renumber:
+        with while_training.compact_embeddings(tagger.model, torch.from_numpy(used)) as renumber:
             found = read(tagger, windows, renumber)
     torch.testing.assert_close(found, expected)
 

@@ -21,11 +21,12 @@ from typing import Any
 
 from dinku.errors import DinkuError, plural
 from dinku.machine import available_threads
-from dinku.method import Method, Trained
+from dinku.method import Method
 from dinku.model.store import Store
 from dinku.results import Results
 from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads
 from dinku.study import Study
+from dinku.training.settings import Trained
 
 RETRIES = 3  # of a task whose process or node was lost
 POLL = 0.5  # seconds between two looks at what is done

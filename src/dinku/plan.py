@@ -12,10 +12,11 @@ from tokenizers import Tokenizer
 
 from dinku.data.word_boundaries import words
 from dinku.errors import plural
-from dinku.method import Matched, Method, Repeated, Trained
+from dinku.method import Method
 from dinku.model.encode import Encoder
 from dinku.model.shape import Shape
 from dinku.run import LINE, Runner, foreign
+from dinku.training.settings import Matched, Repeated, Trained
 
 
 def plan(runner: Runner) -> dict[str, Any]:

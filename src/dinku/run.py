@@ -31,7 +31,7 @@ from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.files import told, written
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
-from dinku.method import Data, Method, Planned, Trained, Work, with_students
+from dinku.method import Data, Method, Planned, Work, with_students
 from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
@@ -48,6 +48,7 @@ from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.scoring.error_analysis import known
 from dinku.study import Entry, Study
+from dinku.training.settings import Trained
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
-from dinku.method import HEAVIEST, WEIGHT, Data, Matched, Need, Planned, Supervised, Work
+from dinku.method import Data, Need, Planned, Work
 from dinku.model.shape import Shape
+from dinku.training.settings import HEAVIEST, WEIGHT, Matched, Supervised
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,7 @@ class Distil(Supervised, Matched):
     ``gold`` times the cross-entropy where a word has a tag; `Matched` says what is added with ``hidden`` and ``relations``.
     ``transfer`` unlabelled sentences of the study's text, in the languages of the train split as evenly as they go, are
     read once in all, an equal part in each epoch. The student takes the teacher's head, or gets a fresh one where it has
-    none. See `dinku.method.Supervised` for the other fields, which suit the student unless given.
+    none. See `dinku.training.settings.Supervised` for the other fields, which suit the student unless given.
     """
 
     soft: float = 1.0
@@ -89,7 +90,7 @@ class Distil(Supervised, Matched):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku.training import fit, unpadded
+        from dinku.training import fit, teacher, unpadded
         from dinku.training.matching import matching
 
         if not tagger.tags:
@@ -110,7 +111,7 @@ class Distil(Supervised, Matched):
         taught = None
         if self.soft:
             precision = fit.precision_of(self, work)
-            logits = np.concatenate([fit.word_logits(tagger, c, work, precision=precision) for c in corpora])
+            logits = np.concatenate([teacher.word_logits(tagger, c, work, precision=precision) for c in corpora])
             taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
         with matching(self, tagger, student, work) as matched:
 

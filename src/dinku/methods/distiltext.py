@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Matched, Need, Work
+from dinku.method import Data, Need, Work
 from dinku.model.shape import Shape
+from dinku.training.settings import Matched
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,8 @@ class DistilText(Matched):
     """Make a student of the encoder by the methods ``student``, and train it on ``sentences`` of the study's text.
 
     These are taken as evenly as they go from the languages of the train split, and each epoch reads all of them; the loss is
-    that of `dinku.method.Matched`, relations unless told otherwise. A head that the encoder has is left alone. See
-    `dinku.method.Trained` for the other fields.
+    that of `dinku.training.settings.Matched`, relations unless told otherwise. A head that the encoder has is left alone. See
+    `dinku.training.settings.Trained` for the other fields.
     """
 
     rate: float = 5e-5

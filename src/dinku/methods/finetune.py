@@ -19,8 +19,9 @@ import numpy as np
 from dinku.data.learned import fingerprints
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Planned, Supervised, Work
+from dinku.method import Data, Need, Planned, Work
 from dinku.model.shape import Shape
+from dinku.training.settings import Supervised
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTune(Supervised):
-    """Train for ``epochs`` over the train split; see `dinku.method.Supervised` for its fields, and what they are unless given.
+    """Train for ``epochs`` over the train split; see `dinku.training.settings.Supervised` for its fields, and what they are unless given.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
     another order, gets a fresh one.

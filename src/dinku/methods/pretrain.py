@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from dinku.data.unlabelled import Text, draws
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Need, Planned, Trained, Work
+from dinku.method import Data, Need, Planned, Work
 from dinku.model.encode import Encoder, Ids, Window
 from dinku.model.shape import Shape
+from dinku.training.settings import Trained
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ class Pretrain(Trained):
     Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
     ``alpha``; within a student's methods the text is that of the train split's languages. Of each window 15 % of the subwords
     are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See
-    `dinku.method.Trained` for the other fields.
+    `dinku.training.settings.Trained` for the other fields.
     """
 
     rate: float = 1e-4

@@ -6,7 +6,6 @@ checkpoint to the same weights, bit for bit on the same machine with the same th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save
 from torch.utils.data import DataLoader, SequentialSampler
@@ -28,24 +26,23 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.files import told, written
+from dinku.files import written
 from dinku.machine import BFLOAT16_FLAGS, cpu
-from dinku.method import Trained, Work
-from dinku.model import engine, predict
-from dinku.model.encode import Batch, Window
+from dinku.method import Work
+from dinku.model import predict
+from dinku.model.encode import Window
 from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
-from dinku.nn.torch_engine import TorchEngine
-from dinku.training import importance, unpadded
+from dinku.training import importance, unpadded, while_training
+from dinku.training.settings import Trained
+from dinku.training.unpadded import Read, UnpaddedEngine
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
 TOLD = 10  # times that training tells how large its loss is
 CHECKPOINT_SECONDS = 60.0
-PART = 2000  # sentences
 RAISES = 32  # times that sparsity rises, at most
 
-Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
 
@@ -109,10 +106,10 @@ def fit(
     sparse = tuple(sorted({*tagger.sparse, "linear"})) if how.sparsity else tagger.sparse
     try:
         with (
-            surgery.compact_embeddings(model, used) as row,
-            surgery.quick_dropout(model),
+            while_training.compact_embeddings(model, used) as row,
+            while_training.quick_dropout(model),
             unpadded.reading(model),
-            surgery.zeros(model, tagger.sparse if how.keep_zeros else (), growing=how.sparsity > 0) as zeros,
+            while_training.zeros(model, tagger.sparse if how.keep_zeros else (), growing=how.sparsity > 0) as zeros,
         ):
             read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
             levels = rising(zeros.sparsity, how.sparsity, sum(map(len, steps)), over=how.rise) if how.sparsity else {}
@@ -160,53 +157,6 @@ def precision_of(how: Trained, work: Work) -> str:
     if how.precision != "auto":
         return how.precision
     return "bfloat16" if has_bfloat16(work.device) else "float32"
-
-
-def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) -> NDArray[np.float16]:
-    """[words, tags] of all words of a corpus in their order, NaN where a word yields no subword.
-
-    In float16 a logit is off by at most 1/2048 of itself; one beyond ±65,504 is taken for that. Computed once for a tagger and
-    a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one. What can't be read is made again.
-    """
-    known = (teacher.digest, teacher.encoder.length, corpus.fingerprint, precision, PART)
-    key = hashlib.sha256(repr(known).encode()).hexdigest()
-    folder = work.cache / key if work.cache else None
-    if folder:
-        with told(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-    engine = TorchEngine(teacher.model.to(work.device), precision=precision)
-    try:
-        parts = []
-        for start in range(0, len(corpus), PART):
-            work.progress(start, len(corpus), "the teacher reads")
-            sentences = corpus.sentences[start : start + PART]
-            first = np.cumsum([0, *(len(s.words) for s in sentences)])
-            file = folder / f"{start}.npy" if folder else None
-            part = _kept(file, (first[-1], len(teacher.tags))) if file else None
-            if part is None:
-                part = np.full((first[-1], len(teacher.tags)), np.nan, np.float16)
-                for window, logits in predict.answers(engine, teacher.encoder, sentences):
-                    part[first[window.sentence] + window.words] = logits.clip(-_MOST, _MOST)
-                if file:
-                    with written(file) as out:
-                        np.save(out, part)
-            parts.append(part)
-    finally:
-        teacher.model.to("cpu")
-    return np.concatenate(parts)
-
-
-_MOST = float(np.finfo(np.float16).max)
-
-
-def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
-    """An array of float16 that was saved; none where the file isn't there, is broken or holds another."""
-    try:
-        with open(file, "rb") as stored:
-            part = np.lib.format.read_array(stored, allow_pickle=False)
-    except (OSError, ValueError, MemoryError):
-        return None
-    return part if part.shape == shape and part.dtype == np.float16 else None
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -346,7 +296,7 @@ class _Best:
     """The weights of the best epoch on dev, kept in memory and, where training may be resumed, in its folder."""
 
     def __init__(self, tagger: Tagger, dev: Corpus, read: Read, folder: Path | None) -> None:
-        self.tagger, self.dev, self.engine = tagger, dev, _Engine(tagger.model, read)
+        self.tagger, self.dev, self.engine = tagger, dev, UnpaddedEngine(tagger.model, read)
         self.file = folder / "best.safetensors" if folder else None
         self.f1, self.weights = -1.0, dict[str, Any]()
         if self.file and self.file.exists():
@@ -367,17 +317,3 @@ class _Best:
 
     def take(self) -> None:
         self.tagger.model.load_state_dict(self.weights)
-
-
-class _Engine:
-    """An engine for a model while it trains."""
-
-    def __init__(self, model: Any, read: Read) -> None:
-        self.model, self.read = model, read
-
-    def logits(self, batch: Batch) -> engine.Logits:
-        self.model.eval()
-        with torch.inference_mode():
-            scored = unpadded.logits(self.model, self.read(batch.windows))
-        self.model.train()
-        return scored.float().cpu().numpy()

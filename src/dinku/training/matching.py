@@ -14,11 +14,12 @@ import torch
 from torch.nn import functional as F
 
 from dinku import modeling
-from dinku.method import Matched, Work
+from dinku.method import Work
 from dinku.model.encode import Window, first_position
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
+from dinku.training.settings import Matched
 
 
 @dataclass(frozen=True)

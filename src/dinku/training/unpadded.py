@@ -7,18 +7,22 @@ groups of like length. It computes what padded windows would, for about two thir
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    PreTrainedModel,
+)
 from transformers.masking_utils import AttentionMaskInterface
 
-from dinku.model.encode import Ids, Window, first_position
-from dinku.nn.surgery import dropped
+from dinku.model import engine
+from dinku.model.encode import Batch, Ids, Window, first_position
+from dinku.training.while_training import dropped
 
 GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them
 MULTIPLE = 64  # of subwords in a row: matrix products of few sizes are prepared once and for all
@@ -119,3 +123,20 @@ def _attention(
 _NAME = "dinku_unpadded"
 AttentionInterface.register(_NAME, _attention)
 AttentionMaskInterface.register(_NAME, lambda *_, **__: None)
+
+
+Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
+
+
+class UnpaddedEngine:
+    """An engine for a model while it trains."""
+
+    def __init__(self, model: Any, read: Read) -> None:
+        self.model, self.read = model, read
+
+    def logits(self, batch: Batch) -> engine.Logits:
+        self.model.eval()
+        with torch.inference_mode():
+            scored = logits(self.model, self.read(batch.windows))
+        self.model.train()
+        return scored.float().cpu().numpy()
