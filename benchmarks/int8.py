@@ -20,11 +20,11 @@ from statistics import median
 
 import torch
 
-from dinku import convert
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.export import export
+from dinku.export import convert
+from dinku.export.pipeline import export
 from dinku.machine import interleaved
 from dinku.model.bundle import Bundle, Runtime
 from dinku.nn.tagger import Tagger

@@ -12,7 +12,7 @@ import pytest
 from dinku.cli import main
 from dinku.data.conll import write
 from dinku.errors import DinkuError
-from dinku.export import export
+from dinku.export.pipeline import export
 from dinku.serving import bench
 from dinku.testing import tiny_corpus, tiny_tagger
 

@@ -12,10 +12,10 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from dinku import convert
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.export import convert, gate
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -52,7 +52,7 @@ def test_each_family_passes_on_both_engines(converted: tuple[Tagger, Path], corp
     before = tagger.digest
     openvino = convert.to_openvino(path, tmp_path / "model.xml")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
-        found = convert.Reference(tagger, corpus).gate(engine, "fp32")
+        found = gate.Reference(tagger, corpus).gate(engine, "fp32")
         assert found.logits < 1e-5
         assert found.longest == tagger.encoder.length
         assert (found.equal, found.words, found.f1) == (1.0, corpus.words, found.f1_before)
@@ -94,15 +94,15 @@ def _unmasked(graph: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def bert(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[convert.Reference, Path]:
+def bert(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[gate.Reference, Path]:
     tagger = tiny_tagger("bert", "wordpiece")
     path = convert.to_onnx(tagger, tmp_path_factory.mktemp("bert") / "model.onnx")
-    return convert.Reference(tagger, corpus), path
+    return gate.Reference(tagger, corpus), path
 
 
 @pytest.mark.parametrize("plant", [_transposed, _rescaled, _unmasked])
 def test_planted_errors_are_caught(
-    plant: Callable[[Any], None], bert: tuple[convert.Reference, Path], tmp_path: Path
+    plant: Callable[[Any], None], bert: tuple[gate.Reference, Path], tmp_path: Path
 ) -> None:
     reference, path = bert
     model = onnx.load(path)
@@ -145,20 +145,20 @@ def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logit
     ids=["longest", "shortest", "sevens", "sixteens", "padded", "not a number"],
 )
 def test_the_gate_sees_every_length_and_shape(
-    spoil: Callable[[Batch, Logits], Logits], bert: tuple[convert.Reference, Path]
+    spoil: Callable[[Batch, Logits], Logits], bert: tuple[gate.Reference, Path]
 ) -> None:
     reference = bert[0]
     with pytest.raises(DinkuError, match=r"a logit differs|aren't all numbers"):
         reference.gate(_Planted(TorchEngine(reference.tagger.model), spoil), "fp32")
 
 
-def test_the_gate_lets_the_same_pass(bert: tuple[convert.Reference, Path]) -> None:
+def test_the_gate_lets_the_same_pass(bert: tuple[gate.Reference, Path]) -> None:
     found = bert[0].gate(TorchEngine(bert[0].tagger.model), "fp32")
     assert (found.logits < 1e-5, found.equal) == (True, 1.0)
 
 
 def test_what_each_precision_allows() -> None:
-    passed = convert.Equivalence("fp32", 1e-4, 5.0, 0.0, 18, 512, 1.0, 1000, 0.8, 0.8, {})
+    passed = gate.Equivalence("fp32", 1e-4, 5.0, 0.0, 18, 512, 1.0, 1000, 0.8, 0.8, {})
 
     def fault(tolerance: float = convert.TOLERANCE, **values: Any) -> str:
         return replace(passed, **values).fault(tolerance)
@@ -176,7 +176,7 @@ def test_what_each_precision_allows() -> None:
     assert "isn't known" in fault(precision="int8", f1=None, f1_before=None)
 
 
-def test_engines_state_their_precision(bert: tuple[convert.Reference, Path], tmp_path: Path) -> None:
+def test_engines_state_their_precision(bert: tuple[gate.Reference, Path], tmp_path: Path) -> None:
     encoder, source = bert[0].tagger.encoder, bert[1]
     path = convert.to_openvino(source, tmp_path / "model.xml")
     batch = encoder.batch(encoder.windows([("Ba",)]))
@@ -211,7 +211,7 @@ def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> 
     with pytest.raises(DinkuError, match="is quantized for torch"):
         convert.to_onnx(quantized, tmp_path / "model.onnx")
     with pytest.raises(DinkuError, match="too few to compare"):
-        convert.Reference(tagger, tiny_corpus(20)).gate(TorchEngine(tagger.model), "fp32")
+        gate.Reference(tagger, tiny_corpus(20)).gate(TorchEngine(tagger.model), "fp32")
     (tmp_path / "none.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(DinkuError, match="can't be opened"):
         OnnxEngine(tmp_path / "none.onnx", threads=1)
@@ -235,13 +235,13 @@ def test_what_methods_made_converts_too(methods: tuple[Method, ...], corpus: Cor
         given = data.given(method.needs)
         tagger = method.resolve(tagger, given).apply(tagger, given, Work(threads=1))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
-    assert convert.Reference(tagger, corpus).gate(OnnxEngine(path, threads=1), "fp32").equal == 1.0
+    assert gate.Reference(tagger, corpus).gate(OnnxEngine(path, threads=1), "fp32").equal == 1.0
 
 
 @pytest.mark.shared
 def test_a_real_tagger_passes_on_real_sentences(shared: Path, tmp_path: Path) -> None:
     tagger = Tagger.load(shared / "models" / "e5-masakhaner")
-    reference = convert.Reference(tagger, sources.load("masakhaner:amh,yor", "dev").sample(30, 0))
+    reference = gate.Reference(tagger, sources.load("masakhaner:amh,yor", "dev").sample(30, 0))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
     assert reference.gate(OnnxEngine(path, threads=1), "fp32").logits < 1e-4
     full = reference.gate(OpenVinoEngine(convert.to_openvino(path, tmp_path / "model.xml"), threads=1), "fp32")

@@ -22,12 +22,13 @@ from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import cli, convert, export
+from dinku import cli
 from dinku.data import learned
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.export import About, Measured
+from dinku.export import convert, gate, pipeline
+from dinku.export.pipeline import About, Measured
 from dinku.method import Data, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.model import bundle
@@ -68,7 +69,7 @@ def bundles(tagger: Tagger, corpus: Corpus, tmp_path_factory: pytest.TempPathFac
     out = {}
     for runtime, precision in bundle.MODELS:
         out[runtime, precision] = root / f"{runtime}-{precision}"
-        export.export(
+        pipeline.export(
             tagger,
             out[runtime, precision],
             corpus,
@@ -86,7 +87,7 @@ def test_a_bundle_tags_as_its_tagger(bundles: dict[tuple[str, str], Path], tagge
         opened = Bundle.open(str(folder), threads=1)
         found = opened.tag(corpus.sentences)
         same = [a == b for x, y in zip(found, wanted, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
-        assert sum(same) >= convert.EQUAL[precision] * len(same)
+        assert sum(same) >= gate.EQUAL[precision] * len(same)
         error = max(float(np.abs(a.scores - b.scores).max()) for a, b in zip(found, wanted, strict=True))
         assert error < {"fp32": 1e-5, "bf16": 0.02, "int8": 0.1}[precision]
         assert [t.tags for t in found] == [t.tags for t in wanted] or precision != "fp32"
@@ -337,7 +338,7 @@ def test_what_the_gate_refuses_is_not_written(
 ) -> None:
     monkeypatch.setattr(convert, "LOGITS", 0.0)
     with pytest.raises(DinkuError, match=r"a logit differs by .* nothing was written") as error:
-        export.export(tagger, tmp_path / "out", corpus, threads=1)
+        pipeline.export(tagger, tmp_path / "out", corpus, threads=1)
     assert error.value.status == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -347,21 +348,23 @@ def test_ranges_are_measured_on_all_languages_alike(tagger: Tagger, corpus: Corp
     chosen = convert.balanced(uneven, 100)
     assert [len(chosen.only(language)) for language in ("one", "two")] == [50, 50]
     with pytest.raises(DinkuError, match="has 20 sentences, too few"):
-        export.export(tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8", calibration=tiny_corpus(20))
+        pipeline.export(
+            tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8", calibration=tiny_corpus(20)
+        )
     with pytest.raises(DinkuError, match="int8 needs sentences"):
-        export.export(tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8")
+        pipeline.export(tagger, tmp_path / "a", corpus, runtime="openvino", precision="int8")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_asked_for_is_refused(tagger: Tagger, corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="no bf16 kernels for CPUs; choose fp32"):
-        export.export(tagger, tmp_path / "out", corpus, precision="bf16")
+        pipeline.export(tagger, tmp_path / "out", corpus, precision="bf16")
     with pytest.raises(DinkuError, match="there is no runtime 'tpu'; choose"):
-        export.export(tagger, tmp_path / "out", corpus, runtime="tpu")  # type: ignore[arg-type]
+        pipeline.export(tagger, tmp_path / "out", corpus, runtime="tpu")  # type: ignore[arg-type]
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(DinkuError, match="is there already"):
-        export.export(tagger, tmp_path / "full", corpus)
+        pipeline.export(tagger, tmp_path / "full", corpus)
     assert [p.name for p in tmp_path.iterdir()] == ["full"]
 
 
@@ -370,7 +373,7 @@ def test_sentences_too_few_are_told_before_anything_is_converted(
 ) -> None:
     monkeypatch.setattr(convert, "to_onnx", lambda *_: pytest.fail("it was converted"))
     with pytest.raises(DinkuError, match="words, too few to compare tags on"):
-        export.export(tagger, tmp_path / "out", tiny_corpus(10))
+        pipeline.export(tagger, tmp_path / "out", tiny_corpus(10))
 
 
 def test_a_bundle_is_the_end(bundles: dict[tuple[str, str], Path]) -> None:
@@ -408,7 +411,7 @@ def _card(name: str, corpus: Corpus, folder: Path) -> tuple[dict, str]:  # type:
     counts = count(tags, wrong, [s.language for s in corpus])
     about = About(name="mine", data=("masakhaner:hau",), data_licence="CC BY-NC 4.0", recipe=[{"FineTune": {}}])
     opened = Bundle.open(str(folder))
-    text = export.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+    text = pipeline.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
     _, header, body = text.split("---\n", 2)
     return yaml.safe_load(header), body
 
@@ -433,7 +436,7 @@ def test_the_metadata_is_what_the_hub_takes(bundles: dict[tuple[str, str], Path]
     counts = count([s.tags or () for s in there], [s.tags or () for s in there], [s.language for s in there])
     opened = Bundle.open(str(bundles["onnxruntime", "fp32"]))
     about = About(name="mine", data=("masakhaner2:hau", "sample:hau", "mine"), data_licence="no such licence")
-    text = export.card(opened.manifest, opened.tags, about, Measured("masakhaner2:hau", "test", counts))
+    text = pipeline.card(opened.manifest, opened.tags, about, Measured("masakhaner2:hau", "test", counts))
     data = ModelCard(text).data  # which reads a model-index by the Hub's own rules
     assert (data.language, data.license, data.datasets) == (["hau"], "other", ["masakhane/masakhaner2"])
     found = [
@@ -444,7 +447,7 @@ def test_the_metadata_is_what_the_hub_takes(bundles: dict[tuple[str, str], Path]
         ("token-classification", "masakhane/masakhaner2")
     }
     for name in ("masakhaner2:hau (10 of 90)", "mine", "sample:hau"):  # neither a whole test, nor one of the Hub's
-        text = export.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+        text = pipeline.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
         assert ModelCard(text).data.eval_results is None
 
 
@@ -458,7 +461,7 @@ def test_the_card_tells_what_was_tested_on_and_learned_from(
     counts = count(tags, found, [s.language for s in corpus])
 
     def told(seen: list[bool] | None) -> str:
-        return export.card(opened.manifest, opened.tags, About(), Measured("mine", "test", counts, seen))
+        return pipeline.card(opened.manifest, opened.tags, About(), Measured("mine", "test", counts, seen))
 
     assert "**The tagger learned from 40 of them.** Over the other 120 in all micro-F1 is 0.00, where it is" in told(
         known
@@ -469,8 +472,8 @@ def test_the_card_tells_what_was_tested_on_and_learned_from(
     with pytest.raises(
         DinkuError, match=r"mine test: the tagger learned from \d+ of the 160 sentences of the test split"
     ):
-        export.unseen(corpus, learnt, where="mine test")
-    export.unseen(tiny_corpus(160, seed=99), learned.fingerprints([("never",)]), where="")
+        pipeline.unseen(corpus, learnt, where="mine test")
+    pipeline.unseen(tiny_corpus(160, seed=99), learned.fingerprints([("never",)]), where="")
 
 
 def test_the_card_says_how_offsets_count_and_what_javascript_reads(
@@ -481,7 +484,7 @@ def test_the_card_says_how_offsets_count_and_what_javascript_reads(
     assert "transformers.js reads this folder, too." in card
     assert "transformers.js" not in (bundles["openvino", "fp32"] / "README.md").read_text()
     manifest = Bundle.open(str(bundles["onnxruntime", "fp32"])).manifest
-    odd = export.card(manifest, tagger.tags, About(), unread=["WordLevel (model)"])
+    odd = pipeline.card(manifest, tagger.tags, About(), unread=["WordLevel (model)"])
     assert "transformers.js doesn't read its tokenizer as dinku does: WordLevel (model)." in odd
 
 
@@ -557,13 +560,13 @@ def test_a_tagger_that_finds_nothing_is_refused(tagger: Tagger, corpus: Corpus, 
     with pytest.raises(
         DinkuError, match=r"finds nothing: not one entity in 160 sentences, which hold \d+ \(tiny\); "
     ) as caught:
-        export.export(mute, tmp_path / "bundle", corpus, threads=1)
+        pipeline.export(mute, tmp_path / "bundle", corpus, threads=1)
     assert caught.value.status == 1
     assert caught.value.remedy == LEARN_MORE
     assert not list(tmp_path.iterdir())
-    assert not export.export(mute, tmp_path / "bundle", corpus, threads=1, silent=True).evaluate(corpus).scores().f1
+    assert not pipeline.export(mute, tmp_path / "bundle", corpus, threads=1, silent=True).evaluate(corpus).scores().f1
     untagged = corpus.without_tags()  # nobody knows what there is to find
-    export.export(mute, tmp_path / "other", untagged, threads=1)
+    pipeline.export(mute, tmp_path / "other", untagged, threads=1)
 
 
 def test_one_file_is_never_calibration_dev_and_test_at_once(
@@ -594,7 +597,7 @@ def test_one_file_is_never_calibration_dev_and_test_at_once(
 def test_int8_without_a_corpus_is_told_before_the_work(
     tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(export, "export", lambda *_, **__: pytest.fail("it was told too late"))
+    monkeypatch.setattr(pipeline, "export", lambda *_, **__: pytest.fail("it was told too late"))
     folder = str(tagger.save(tmp_path / "tagger"))
     with pytest.raises(pytest.fail.Exception):
         _run(["export", folder, str(tmp_path / "out"), "--precision", "int8"], monkeypatch)

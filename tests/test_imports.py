@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dinku.data.conll import read, write
-from dinku.export import export
+from dinku.export.pipeline import export
 from dinku.model.bundle import Runtime
 from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger

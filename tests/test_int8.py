@@ -17,11 +17,11 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from dinku import convert, export, int8
 from dinku.data import sources
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.export import convert, int8, pipeline
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.fresh import StartFresh
@@ -197,7 +197,7 @@ def test_the_fewest_layers_are_found(least: int) -> None:
         asked.append(n)
         return n >= least
 
-    assert export._fewest(fine, 14) == least
+    assert pipeline._fewest(fine, 14) == least
     assert len(asked) == len(set(asked)) <= 8
 
 
@@ -210,7 +210,7 @@ def test_where_f1_or_tags_would_be_lost_layers_stay_in_float32(data: Data, tmp_p
     assert data.dev
     found = tagger.tag(data.dev.sentences)
     dev = Corpus("own", "dev", tuple(replace(s, tags=t.tags) for s, t in zip(data.dev.sentences, found, strict=True)))
-    made = export.export(
+    made = pipeline.export(
         tagger, tmp_path / "out", dev, precision="int8", calibration=data.train, tolerance=tolerance, threads=1
     )
     how = made.manifest.quantization
@@ -282,9 +282,9 @@ def test_what_is_wrong_is_one_line(tagger: Tagger, data: Data, tmp_path: Path) -
         Quantize().apply(tagger, Data(tiny_corpus(20), data.dev), ONE)
     assert data.dev
     with pytest.raises(DinkuError, match="there is no mode 'fast'; choose static or dynamic"):
-        export.export(tagger, tmp_path / "out", data.dev, precision="int8", mode="fast")  # type: ignore[arg-type]
+        pipeline.export(tagger, tmp_path / "out", data.dev, precision="int8", mode="fast")  # type: ignore[arg-type]
     with pytest.raises(DinkuError, match="fp32 has no tolerance"):
-        export.export(tagger, tmp_path / "out", data.dev, tolerance=0.1)
+        pipeline.export(tagger, tmp_path / "out", data.dev, tolerance=0.1)
     made = Quantize(tolerance=1.0).apply(tagger, data, ONE)
     with pytest.raises(DinkuError, match=r"can't change a quantized tagger \(int8\)"):
         Sparsify(0.5).apply(made, Data(), ONE)  # type: ignore[arg-type]

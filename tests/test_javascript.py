@@ -20,11 +20,11 @@ import sentencepiece
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from dinku import javascript
 from dinku.data import sources
 from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
-from dinku.export import export
+from dinku.export import javascript
+from dinku.export.pipeline import export
 from dinku.files import locked
 from dinku.model.bundle import Bundle
 from dinku.model.encode import Window

@@ -17,7 +17,7 @@ import pytest
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.export import export
+from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle
 from dinku.nn.tagger import Tagger
 from dinku.scoring.tagging import Tagging

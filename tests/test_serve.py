@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.export import export
+from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits

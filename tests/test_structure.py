@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku import convert
 from dinku.data.corpus import Corpus
+from dinku.export import convert, gate
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -75,7 +75,7 @@ def test_both_engines_answer_as_torch_does(small: Tagger, data: Data, tmp_path: 
     path = convert.to_onnx(small, tmp_path / "model.onnx")
     openvino = convert.to_openvino(path, tmp_path / "model.xml")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
-        found = convert.Reference(small, _dev(data)).gate(engine, "fp32")
+        found = gate.Reference(small, _dev(data)).gate(engine, "fp32")
         assert found.logits < 1e-5
         assert found.equal == 1.0
 

@@ -22,7 +22,7 @@ from dinku.terminal import duration, print, print_data, print_json, table, watch
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
-    from dinku.export import About
+    from dinku.export.pipeline import About
     from dinku.model.encode import Encoder
     from dinku.results import Results
     from dinku.run import Runner
@@ -736,8 +736,8 @@ def export(
 ) -> None:
     """Write a bundle that tags without torch, once it is shown to be the same tagger; a bundle, or a tagger that is quantized
     for torch, is copied as it is."""
-    from dinku import export as exporting
     from dinku.data import sources
+    from dinku.export import pipeline as exporting
     from dinku.model.folder import model_folder
     from dinku.model.inspect import disk_bytes, download_bytes
     from dinku.nn.tagger import Tagger
@@ -811,7 +811,7 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
 
 def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
     """Copy out what is a bundle, or quantized for torch, already."""
-    from dinku import export as exporting
+    from dinku.export import pipeline as exporting
     from dinku.model.inspect import disk_bytes, download_bytes
 
     made = exporting.copied(model, out, given)
@@ -828,7 +828,7 @@ def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None
 def _about(model: str, trained_on: str | None, licence: str) -> About:
     """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
     from dinku.data import sources
-    from dinku.export import About
+    from dinku.export.pipeline import About
     from dinku.model.folder import model_folder
     from dinku.model.store import Store
 

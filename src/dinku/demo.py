@@ -46,8 +46,8 @@ def demo(folder: Path, progress: Report) -> Told:
 
     Leaves ``report.html`` and its kin there, and in ``bundle-…`` the dense tagger in int8, which runs without torch.
     """
-    from dinku.export import About, export
-    from dinku.export import measure as measured
+    from dinku.export.pipeline import About, export
+    from dinku.export.pipeline import measure as measured
     from dinku.nn.tagger import Tagger
 
     study = Study.read("demo")

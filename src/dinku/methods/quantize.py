@@ -58,7 +58,7 @@ class Quantize(Checked):
                 raise DinkuError(f"there is no {split} split", where="Quantize", remedy="name a corpus that has one")
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Bundle:
-        from dinku.export import export
+        from dinku.export.pipeline import export
 
         self.declare(tagger.shape)
         self.can_use(data)

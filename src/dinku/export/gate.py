@@ -1,28 +1,14 @@
-"""torch → ONNX → OpenVINO, and the gate that what was converted has to pass.
-
-A conversion that fails is told by an exception, one that is wrong by nothing: an operator that an engine reads otherwise,
-a mask that is dropped, a precision chosen in silence. So each is compared with the tagger it was made from, on windows of
-every length, in batches of several shapes, padded and not, and refused with the numbers where it differs.
-
-Conversion is `torch.onnx` with eager attention, whose products and mask stand in the graph as they are computed; OpenVINO
-reads the same graph. The exporters of transformers patch the internals of three libraries, and there are but a few
-architectures here, which need none of that.
-"""
+"""The gate: nothing is exported that isn't shown to be the same tagger."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import torch
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
@@ -35,82 +21,15 @@ from dinku.scoring.tagging import Tagging, counted
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
+from dinku.export.convert import TOLERANCE, Report, convertible
 
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
+
+
 EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the fewest of the tags that may be equal
-TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost unless told otherwise
-CALIBRATION = 100  # the fewest sentences that ranges are measured on
+
+
 FEWEST = 500  # words on which shares of tags are judged
-Report = Callable[[str, int, int], None]  # (what, done, of how many)
-_OPSET = 20  # the first that knows Gelu
-_LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph
-
-
-def to_onnx(tagger: Tagger, path: Path) -> Path:
-    """Write a tagger as ONNX, its weights inside: ``input_ids`` and ``attention_mask`` [batch, length] in int64 →
-    ``logits`` [batch, length, tags] in float32, for any batch and length.
-
-    Raises `DinkuError` where it isn't `convertible`.
-    """
-    convertible(tagger)
-    model = tagger.copy().model.cpu().eval()
-    model.set_attn_implementation("eager")
-    sizes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length")}
-    ids = torch.full((2, 5), int(tagger.tokenizer.pad_token_id) + 1)
-    mask = torch.ones_like(ids)
-    mask[1, 3:] = 0
-    with _quietly(), torch.inference_mode():
-        program = torch.onnx.export(
-            model,
-            kwargs={"input_ids": ids, "attention_mask": mask},
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
-            opset_version=_OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None  # which it is of the legacy exporter only
-    proto: Any = program.model_proto
-    for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph, proto):
-        del part.metadata_props[:]  # where in which file of this machine each line of the model stands
-        part.doc_string = ""
-    path.write_bytes(proto.SerializeToString())
-    return path
-
-
-def convertible(tagger: Tagger) -> None:
-    """Raise `DinkuError` for a tagger that has no tags, is quantized for torch, or is too large for one file."""
-    if not tagger.tags:
-        raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")
-    if tagger.scheme.terminal:
-        problem = f"is quantized for torch ({tagger.scheme.name}), which no other engine runs"
-        raise DinkuError(problem, where=tagger.name, remedy="export the tagger that it was made from")
-    if tagger.shape.bytes > _LIMIT:
-        problem = f"has {tagger.shape.bytes / 1e9:.1f} GB of weights, and an ONNX file holds 2.1"
-        raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
-
-
-def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
-    """Write an ONNX model as OpenVINO's ``.xml`` and ``.bin``, with ``half`` its weights in 16 bits."""
-    import openvino
-
-    # Not openvino.convert_model, which reports every use to its makers.
-    openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=half)
-    return path
-
-
-def balanced(corpus: Corpus, sentences: int) -> Corpus:
-    """As many sentences of each language as can be, that many in all; fewer where a language has fewer.
-
-    Raises `DinkuError` where there are fewer than `CALIBRATION`.
-    """
-    each = -(-sentences // max(1, len(corpus.languages)))
-    parts = [corpus.only(language).sample(each, seed=0) for language in corpus.languages]
-    if sum(map(len, parts)) < CALIBRATION:
-        problem = f"has {plural(sum(map(len, parts)), 'sentence')}, too few to measure ranges on"
-        raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {CALIBRATION} sentences or more")
-    return Corpus.joined(parts, corpus.name)
 
 
 @dataclass(frozen=True)
@@ -265,18 +184,3 @@ def _f1(corpus: Corpus, tagged: Sequence[Tagging]) -> float | None:
     if any(s.tags is None for s in corpus):
         return None
     return counted(corpus, tagged).scores().f1
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep torch's exporter from telling what it does, and of deprecations that are its own."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec.`", FutureWarning)
-            warnings.filterwarnings("ignore", "# The axis name", UserWarning)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from tokenizers import Tokenizer
 
-from dinku import convert, int8, javascript
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.languages import is_code
 from dinku.errors import DinkuError, plural
+from dinku.export import convert, gate, int8, javascript
 from dinku.files import written, written_folder
 from dinku.machine import available_threads, interleaved
 from dinku.model import bundle, engine, predict
@@ -147,7 +147,7 @@ def export(
     with written_folder(target) as part:
         model = part / MODELS[runtime, precision]
         model.parent.mkdir()
-        reference = convert.Reference(tagger, corpus, progress=progress)
+        reference = gate.Reference(tagger, corpus, progress=progress)
         if not silent and reference.f1 is not None and (silence := tagging.counted(corpus, reference.tagged).silence):
             raise DinkuError(f"{silence} ({_called(corpus)})", where=tagger.name, remedy=LEARN_MORE, status=1)
         reference.report(f"converting to {runtime}", 0, 0)
@@ -240,7 +240,7 @@ def _check_asked(runtime: str, precision: str, mode: str | None, tolerance: floa
 
 
 def _quantize(
-    reference: convert.Reference,
+    reference: gate.Reference,
     float32: Path,
     path: Path,
     ranges: Corpus,
@@ -265,7 +265,7 @@ def _quantize(
         return equal, (reference.f1 or 0.0) - (f1 or 0.0)
 
     def fine(equal: float, lost: float) -> bool:
-        return equal >= convert.EQUAL["int8"] and lost <= tolerance
+        return equal >= gate.EQUAL["int8"] and lost <= tolerance
 
     costs: list[str] = []
     equal = lost = speed = None
@@ -314,7 +314,7 @@ def _fewest(fine: Callable[[int], bool], most: int) -> int:
     return high
 
 
-def _speed(reference: convert.Reference, engine: engine.Engine, full: engine.Engine) -> float:
+def _speed(reference: gate.Reference, engine: engine.Engine, full: engine.Engine) -> float:
     """How fast an engine is beside that with every layer in int8, on sentences one at a time: the median over rounds."""
     encoder = reference.tagger.encoder
     windows = encoder.windows([s.words for s in reference.corpus.sample(TIMED, seed=0)])

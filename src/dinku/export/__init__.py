@@ -1,0 +1,1 @@
+"""torch → ONNX → int8 → bundle, behind a gate."""
