@@ -21,8 +21,8 @@ from dinku.claims import Verdict
 from dinku.compare import parts, whole_runs
 from dinku.digests import canonical
 from dinku.machine import Environment
-from dinku.methods import to_json
 from dinku.methods.layers import KeepLayers
+from dinku.methods.registry import to_json
 from dinku.questions import ASKED, ledger
 from dinku.results import Latency, Results, Row, Size, Training, totals
 from dinku.scoring.counts import Counts

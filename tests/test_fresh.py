@@ -14,10 +14,10 @@ from transformers import AutoTokenizer
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import from_json, to_json
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.fresh import PRESETS, StartFresh
+from dinku.methods.registry import from_json, to_json
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.recipe import Recipe

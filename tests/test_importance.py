@@ -11,11 +11,11 @@ import torch
 from dinku import modeling
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import from_json, to_json
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
+from dinku.methods.registry import from_json, to_json
 from dinku.methods.sparsity import Sparsify
 from dinku.nn import surgery
 from dinku.recipe import Recipe

@@ -20,7 +20,7 @@ from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned, Work
-from dinku.methods import MODULES, from_json, to_json, vocabulary
+from dinku.methods import vocabulary
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.dynamic import QuantizeDynamic
@@ -35,6 +35,7 @@ from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.named import StartFrom
 from dinku.methods.pretrain import Pretrain
 from dinku.methods.quantize import Quantize
+from dinku.methods.registry import MODULES, from_json, to_json
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary

@@ -9,9 +9,9 @@ import pytest
 
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import from_json
 from dinku.methods.distil import Distil
 from dinku.methods.named import StartFrom
+from dinku.methods.registry import from_json
 from dinku.methods.sparsity import Sparsify
 from dinku.model.folder import model_digest
 from dinku.nn.tagger import Tagger

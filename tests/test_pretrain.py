@@ -15,10 +15,10 @@ import torch
 from dinku.data.unlabelled import Text, shares
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import from_json
 from dinku.methods.finetune import FineTune
 from dinku.methods.fresh import StartFresh
 from dinku.methods.pretrain import Hidden, Pretrain, masked_loss
+from dinku.methods.registry import from_json
 from dinku.methods.sparsity import Sparsify
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger

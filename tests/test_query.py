@@ -15,7 +15,7 @@ from test_claims import Made, counts_of
 from dinku import query
 from dinku.errors import DinkuError
 from dinku.machine import environment
-from dinku.methods import from_json
+from dinku.methods.registry import from_json
 from dinku.results import Failure, Results, totals
 
 

@@ -16,8 +16,9 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.method import Data, Work
-from dinku.methods import to_json, vocabulary
+from dinku.methods import vocabulary
 from dinku.methods.layers import KeepLayers
+from dinku.methods.registry import to_json
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import segmentation
 from dinku.nn import surgery

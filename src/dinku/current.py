@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dinku.digests import canonical, of_document
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
-from dinku.methods import outdated
+from dinku.methods.registry import outdated
 from dinku.results import Results, Row, in_order, source
 
 _DIGITS = 24  # of a digest, as names of files have

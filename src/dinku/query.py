@@ -16,7 +16,7 @@ from dinku.compare import evaluated_on, ratio, title, trained_on
 from dinku.current import Current
 from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
-from dinku.methods import outdated
+from dinku.methods.registry import outdated
 from dinku.results import Results, Row, Size
 
 Record = dict[str, Any]

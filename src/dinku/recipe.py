@@ -8,7 +8,7 @@ from typing import Any
 from dinku.digests import of_document
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned
-from dinku.methods import from_json, to_json
+from dinku.methods.registry import from_json, to_json
 from dinku.model.encode import LabelOn
 from dinku.model.shape import Shape
 

@@ -19,7 +19,7 @@ from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural
 from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
-from dinku.methods import outdated
+from dinku.methods.registry import outdated
 from dinku.page import Example, Grid, Part, html
 from dinku.questions import ledger, together
 from dinku.results import Results, Row, in_order

@@ -32,8 +32,8 @@ from dinku.errors import DinkuError, plural
 from dinku.files import told, written
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Planned, Work, with_students
-from dinku.methods import to_json
 from dinku.methods.fresh import StartFresh
+from dinku.methods.registry import to_json
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
 from dinku.model.bundle import Bundle, is_bundle

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from dinku.data.perturb import Perturbation
 from dinku.errors import DinkuError, plural
 from dinku.method import Method
-from dinku.methods import from_json
+from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
 from dinku.model.inspect import MAX_THREADS
 from dinku.recipe import Recipe

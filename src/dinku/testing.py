@@ -29,7 +29,7 @@ from dinku.data.spans import is_iob2_tag
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Drawn, Method, Work
-from dinku.methods import from_json, to_json
+from dinku.methods.registry import from_json, to_json
 from dinku.model.bundle import Bundle
 from dinku.model.shape import Shape
 from dinku.nn import surgery
