@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dinku import cluster
 from dinku.data.conll import write
 from dinku.model.store import Store
-from dinku.results import Results
-from dinku.run import Runner
-from dinku.study import Study
+from dinku.study import ray
+from dinku.study.definition import Study
+from dinku.study.results import Results
+from dinku.study.run import Runner
 from dinku.testing import tiny_corpus, tiny_tagger
 
 
@@ -47,13 +47,13 @@ def short(steps: int) -> Study:
 def unworked(study: Study, place: str) -> float:
     """Seconds that all tasks of a study take, by workers that are up, where there is nothing left to do in them."""
     blank = Runner(study, Store(Path("none")), Results(Path("none") / study.name), cores=1)
-    todo = list(cluster.tasks(blank, blank.prepared))
+    todo = list(ray.tasks(blank, blank.prepared))
     done = Runner(study, Store(Path(place) / "store"), Results(Path(place) / study.name), cores=1)
-    with cluster._connected(None):
+    with ray._connected(None):
         todo = [replace(task, takes={**task.takes, "GPU": 0}) for task in todo]
-        cluster._carry_out(done, todo[-2:])
+        ray._carry_out(done, todo[-2:])
         begin = time.perf_counter()
-        cluster._carry_out(done, todo)
+        ray._carry_out(done, todo)
         return time.perf_counter() - begin
 
 
@@ -80,9 +80,9 @@ def main() -> None:
         told: list[dict[str, Any]] = [{"engine": "local", "seconds": alone}]
         told.append({"engine": "ray, nothing left to do", "seconds": unworked(study, "local")})
         for cpus in options.cpus:
-            cluster.available_threads = partial(int, cpus)  # type: ignore[attr-defined]
-            start, _ = timed(short(cpus), f"start-{cpus}", lambda runner: cluster.run(runner, None))
-            seconds, facts = timed(study, f"ray-{cpus}", lambda runner: cluster.run(runner, None))
+            ray.available_threads = partial(int, cpus)  # type: ignore[attr-defined]
+            start, _ = timed(short(cpus), f"start-{cpus}", lambda runner: ray.run(runner, None))
+            seconds, facts = timed(study, f"ray-{cpus}", lambda runner: ray.run(runner, None))
             assert facts == expected, "the rows differ"
             told.append(
                 {"engine": f"ray, {cpus} CPU", "seconds": seconds, "start": start, "ratio": (seconds - start) / alone}

@@ -22,7 +22,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from dinku.results import Results
+from dinku.study.results import Results
 from dinku.testing import facts, tiny_study
 
 MOMENTS = [

@@ -18,9 +18,10 @@ import numpy as np
 from dinku import report
 from dinku.digests import canonical
 from dinku.machine import environment
-from dinku.results import Results, Row, Size, _line, totals
 from dinku.scoring.counts import Counts
-from dinku.study import Study
+from dinku.study.definition import Study
+from dinku.study.results import Results, _line, totals
+from dinku.study.rows import Row, Size
 
 LANGUAGES = ("amh", "hau", "ibo", "kin", "lug", "luo", "pcm", "swa", "wol", "yor")
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

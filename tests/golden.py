@@ -15,8 +15,8 @@ from dinku.data.unlabelled import Text
 from dinku.method import Data
 from dinku.page import Grid
 from dinku.report import Report
-from dinku.results import Results
-from dinku.study import BUILT_IN, Study
+from dinku.study.definition import BUILT_IN, Study
+from dinku.study.results import Results
 from dinku.testing import tiny_corpus, tiny_text
 
 ROOT = Path(__file__).parent.parent

@@ -24,8 +24,9 @@ from dinku.machine import Environment
 from dinku.methods.layers import KeepLayers
 from dinku.methods.registry import to_json
 from dinku.questions import ASKED, ledger
-from dinku.results import Latency, Results, Row, Size, Training, totals
 from dinku.scoring.counts import Counts
+from dinku.study.results import Results, totals
+from dinku.study.rows import Latency, Row, Size, Training
 
 SENTENCES = 100
 MACHINE = Environment(

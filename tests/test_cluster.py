@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from test_resume import place, runner  # noqa: F401
 
-from dinku import cluster
 from dinku.errors import DinkuError
 from dinku.model.store import Store
-from dinku.results import Results
+from dinku.study import ray
+from dinku.study.results import Results
 from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -140,7 +140,7 @@ def test_alone_it_listens_to_this_machine_and_leaves_nothing_when_it_is_stopped(
 def test_one_process_may_start_a_ray_of_its_own_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="needs ray, which isn't installed")
     monkeypatch.setenv("TMPDIR", "/tmp")  # a socket's path may have a hundred characters
-    twice = "from dinku.cluster import _connected, _nodes\nfor _ in 1, 2:\n    with _connected(None):\n        assert _nodes()"
+    twice = "from dinku.study.ray import _connected, _nodes\nfor _ in 1, 2:\n    with _connected(None):\n        assert _nodes()"
     done = subprocess.run([sys.executable, "-P", "-c", twice], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -171,10 +171,10 @@ def test_without_ray_it_says_how_to_install_it() -> None:
 
 
 def test_steps_that_recipes_share_are_one_task(home: Path) -> None:
-    todo = list(cluster.tasks(runner(home), runner(home).prepared))
+    todo = list(ray.tasks(runner(home), runner(home).prepared))
     assert todo == []  # of another runner's recipes it knows nothing
     whole = runner(home)
-    todo = list(cluster.tasks(whole, whole.prepared))
+    todo = list(ray.tasks(whole, whole.prepared))
     steps = [task.address for task in todo if not task.rows]
     assert sorted(steps) == sorted({a for p in whole.prepared for a in p.addresses[1:]})
     assert sum(task.rows for task in todo) == len(whole.prepared) == 5
@@ -182,8 +182,8 @@ def test_steps_that_recipes_share_are_one_task(home: Path) -> None:
 
 def test_memory_that_no_node_has_is_asked_for_as_far_as_there_is_any(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"CPU": 1.0, "memory": 9e9}, {"CPU": 4.0, "memory": 5e9}]
-    assert cluster._given({"CPU": 1, "memory": 2e9}, nodes) == {"CPU": 1, "memory": 2e9}
-    assert cluster._given({"CPU": 1, "memory": 1e12}, nodes) == {"CPU": 1, "memory": 9e9}
-    assert cluster._given({"CPU": 2, "memory": 1e12}, nodes) == {"CPU": 2, "memory": 5e9}
+    assert ray._given({"CPU": 1, "memory": 2e9}, nodes) == {"CPU": 1, "memory": 2e9}
+    assert ray._given({"CPU": 1, "memory": 1e12}, nodes) == {"CPU": 1, "memory": 9e9}
+    assert ray._given({"CPU": 2, "memory": 1e12}, nodes) == {"CPU": 2, "memory": 5e9}
     with pytest.raises(DinkuError, match=r"a step takes 8 CPUs, 1\.0 GB, where nodes have 1 CPU, 9\.0 GB; 4 CPUs"):
-        cluster._given({"CPU": 8, "memory": 1e9}, nodes)
+        ray._given({"CPU": 8, "memory": 1e9}, nodes)

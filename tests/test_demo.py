@@ -17,7 +17,7 @@ from dinku.data.spans import spans
 from dinku.model.bundle import Bundle
 from dinku.model.inspect import disk_bytes
 from dinku.model.store import Store
-from dinku.study import Study
+from dinku.study.definition import Study
 
 SMALL = """
 name: demo

@@ -20,8 +20,8 @@ from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.nn.torch_engine import device
-from dinku.results import Results
 from dinku.serving import reader
+from dinku.study.results import Results
 from dinku.testing import tiny_tagger
 
 GPU = torch.cuda.is_available()

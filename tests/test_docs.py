@@ -17,7 +17,7 @@ import pytest
 import dinku
 from dinku import cli
 from dinku.export.pipeline import export
-from dinku.study import BUILT_IN, Study
+from dinku.study.definition import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_tagger
 from dinku.training.settings import Trained
 

@@ -16,10 +16,10 @@ from dinku import report
 from dinku.compare import parts
 from dinku.effects import kept
 from dinku.figures import Matrix
-from dinku.results import totals
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import count
 from dinku.scoring.error_analysis import agreement, calibration_error, tagged
+from dinku.study.results import totals
 from dinku.tables import Table
 
 

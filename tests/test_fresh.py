@@ -20,7 +20,7 @@ from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.methods.registry import from_json, to_json
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 from dinku.testing import check_law, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
 ONE = Work(seed=1, threads=1)

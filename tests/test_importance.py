@@ -18,7 +18,7 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.registry import from_json, to_json
 from dinku.methods.sparsity import Sparsify
 from dinku.nn import surgery
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 from dinku.testing import tiny_data, tiny_tagger
 from dinku.training import importance
 

@@ -43,7 +43,7 @@ from dinku.model.encode import segmentation
 from dinku.model.shape import Layer
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.training import fit, importance, teacher, while_training
 from dinku.training.settings import Trained

@@ -15,7 +15,7 @@ from dinku.methods.registry import from_json
 from dinku.methods.sparsity import Sparsify
 from dinku.model.folder import model_digest
 from dinku.nn.tagger import Tagger
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_data, tiny_tagger
 
 ONE = Work(seed=1, threads=1)

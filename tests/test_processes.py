@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from test_resume import place, runner  # noqa: F401
 
-from dinku.results import Results
+from dinku.study.results import Results
 from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")

@@ -16,7 +16,8 @@ from dinku import query
 from dinku.errors import DinkuError
 from dinku.machine import environment
 from dinku.methods.registry import from_json
-from dinku.results import Failure, Results, totals
+from dinku.study.results import Results, totals
+from dinku.study.rows import Failure
 
 
 @pytest.fixture

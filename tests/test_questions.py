@@ -13,8 +13,9 @@ from test_claims import SENTENCES, TUNE, Made, counts_of, distil
 from dinku.claims import Verdict
 from dinku.compare import whole_runs
 from dinku.questions import FAMILY, _rewarded, ledger
-from dinku.results import Size, Target, totals
 from dinku.scoring.counts import Counts
+from dinku.study.results import totals
+from dinku.study.rows import Size, Target
 
 HOME = ("hau", "swa")
 

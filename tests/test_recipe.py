@@ -21,7 +21,7 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.pretrain import Pretrain
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 from dinku.testing import tiny_corpus, tiny_data, tiny_tagger, tiny_text
 
 AFTER = Recipe("base", "corpus", (FineTune(epochs=2, rate=1e-3), Sparsify(0.5), FineTune(epochs=1, rate=1e-3)))

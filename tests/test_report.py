@@ -20,8 +20,9 @@ from dinku.compare import parts
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
 from dinku.questions import ledger
-from dinku.results import Failure, Results, Row
-from dinku.study import Study, Timing
+from dinku.study.definition import Study, Timing
+from dinku.study.results import Results
+from dinku.study.rows import Failure, Row
 from dinku.tables import Table
 
 STEPS = [{"FineTune": {"epochs": 3}}]

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from dinku.errors import DinkuError
 from dinku.machine import _processor, environment
-from dinku.results import Latency, Results, Row, Size, Training, documents, totals
 from dinku.scoring.counts import Counts, count
+from dinku.study.results import Results, documents, totals
+from dinku.study.rows import Latency, Row, Size, Training
 
 COUNTS = count([("B-PER", "O"), ("B-LOC",)], [("B-PER", "O"), ("B-PER",)], ["hau", "hau"])
 

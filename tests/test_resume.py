@@ -16,9 +16,10 @@ import pytest
 from dinku.errors import DinkuError
 from dinku.machine import environment
 from dinku.model.store import Store
-from dinku.results import Results, Row
-from dinku.run import Prepared, Runner
-from dinku.study import Study
+from dinku.study.definition import Study
+from dinku.study.results import Results
+from dinku.study.rows import Row
+from dinku.study.run import Prepared, Runner
 from dinku.testing import facts, tiny_study
 
 # Every step that is finished leaves a line, so that a step done twice can be told.
@@ -120,12 +121,12 @@ def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytes
     runner(home).run()
     assert made == []  # timed here already
     elsewhere = environment(1).model_copy(update={"cpu": "another"})
-    monkeypatch.setattr("dinku.run.environment", lambda *_: elsewhere)
+    monkeypatch.setattr("dinku.study.run.environment", lambda *_: elsewhere)
     runner(home).run()
     assert len(made) == 3 * 2  # another machine's clock, the taggers at hand
     made.clear()
     shutil.rmtree(home / "store")
-    monkeypatch.setattr("dinku.run.environment", lambda *_: environment(1).model_copy(update={"cpu": "a third"}))
+    monkeypatch.setattr("dinku.study.run.environment", lambda *_: environment(1).model_copy(update={"cpu": "a third"}))
     runner(home).run()
     assert made == []  # a third machine, and no tagger: nothing is trained for its clock
     assert not (home / "store").exists() or not list((home / "store").glob("*/*/step.json"))

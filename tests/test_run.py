@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from dinku import query
-from dinku.current import Current, standing
 from dinku.data.conll import read, write
 from dinku.data.perturb import Perturbation
 from dinku.data.spans import spans
@@ -28,14 +27,16 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.model.store import Store
 from dinku.nn.tagger import Tagger
-from dinku.plan import plan
 from dinku.report import write as write_report
-from dinku.results import Results
-from dinku.run import Runner, _Clock, memory_needed, size_of
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
-from dinku.study import Study
+from dinku.study.current import Current, standing
+from dinku.study.definition import Study
+from dinku.study.facts import Clock, size_of
+from dinku.study.plan import plan
+from dinku.study.results import Results
+from dinku.study.run import Runner, memory_needed
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_text
 
 STUDY = """
@@ -285,7 +286,7 @@ def test_a_plan_counts_what_teachers_read_and_what_is_read_of_text(runner: Runne
 
 
 def test_a_step_may_tell_of_progress_before_it_trains(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Clock, "EVERY", 0.0)  # seconds are kept at once, as where a teacher reads for minutes
+    monkeypatch.setattr(Clock, "EVERY", 0.0)  # seconds are kept at once, as where a teacher reads for minutes
     before = FineTune.apply
 
     def slow(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
@@ -490,14 +491,14 @@ def test_size_counts_weights_and_files(tmp_path: Path) -> None:
 def test_the_clock_goes_on_where_a_kill_left_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    first = _Clock(tmp_path / "seconds")
+    first = Clock(tmp_path / "seconds")
     now += 4
     first.keep()
     assert not first.file.exists()  # not at every step
     now += 4
     first.keep()
     now += 2  # killed before it was kept again
-    second = _Clock(tmp_path / "seconds")
+    second = Clock(tmp_path / "seconds")
     now += 1
     assert second.seconds == pytest.approx(8 + 1)
 

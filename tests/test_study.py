@@ -13,7 +13,7 @@ from dinku.methods.distil import Distil
 from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
-from dinku.study import BUILT_IN, Study
+from dinku.study.definition import BUILT_IN, Study
 
 HEAD = "name: s\ntitle: T\nbase: b\ncorpus: c\n"
 GRID = """

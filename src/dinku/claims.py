@@ -38,9 +38,10 @@ from dinku.compare import (
 from dinku.digests import canonical
 from dinku.errors import plural
 from dinku.lessons import Left, Lesson, Rivals, rivals
-from dinku.results import Results, Row, in_order
 from dinku.scoring.counts import Floats
 from dinku.scoring.significance import holm
+from dinku.study.results import Results, in_order
+from dinku.study.rows import Row
 
 Judgement = Literal["holds", "fails", "undecided", "not measured"]
 SAID = {

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
     from dinku.export.pipeline import About
     from dinku.model.encode import Encoder
-    from dinku.results import Results
-    from dinku.run import Runner
     from dinku.scoring.tagging import Tagging
     from dinku.serving.lines import Source
-    from dinku.study import Study
+    from dinku.study.definition import Study
+    from dinku.study.results import Results
+    from dinku.study.run import Runner
 
 app = typer.Typer(
     name="dinku",
@@ -885,8 +885,8 @@ def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
     """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
-    from dinku.plan import GPU_RATE
-    from dinku.plan import plan as planned
+    from dinku.study.plan import GPU_RATE
+    from dinku.study.plan import plan as planned
 
     document = planned(_runner(study, results, store, planning=True))
     _warn(document["warnings"])
@@ -941,9 +941,9 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
-    from dinku import cluster
-    from dinku.processes import run as run_together
-    from dinku.results import documents
+    from dinku.study import ray
+    from dinku.study.processes import run as run_together
+    from dinku.study.results import documents
 
     if engine == "ray" and processes > 1:
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
@@ -956,7 +956,7 @@ def run(
         runner = _runner(study, results, store, report=report, cores=cores, device=place if here else "cpu")
         _warn(runner.warnings)
         if engine == "ray":
-            cluster.run(runner, address, only or (), device=device)
+            ray.run(runner, address, only or (), device=device)
         elif processes == 1:
             runner.run(only or ())
         else:
@@ -1063,8 +1063,8 @@ def results_(
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
     from dinku import files, query
-    from dinku.current import Current
-    from dinku.results import Results
+    from dinku.study.current import Current
+    from dinku.study.results import Results
 
     places = results or [Path("results")]
     studies = _studies(study, *places)
@@ -1123,9 +1123,9 @@ def results_(
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
     from dinku import query
-    from dinku.current import Current
-    from dinku.results import Results
-    from dinku.study import Study
+    from dinku.study.current import Current
+    from dinku.study.definition import Study
+    from dinku.study.results import Results
 
     targets = {name: Results(into / name) for name in folders}
     for name, own in folders.items():
@@ -1169,7 +1169,7 @@ def _warn(warnings: Iterable[str]) -> None:
 
 def _studies(study: Path | None, *places: Path) -> list[Study]:
     """The study of a file, or one of that name that has rows; without one all that have rows in the folders of results."""
-    from dinku.study import BUILT_IN, Study
+    from dinku.study.definition import BUILT_IN, Study
 
     if study is None:
         found = [(place, each) for place in places for each in _with_rows(place)]
@@ -1195,7 +1195,7 @@ def _studies(study: Path | None, *places: Path) -> list[Study]:
 def _with_rows(place: Path) -> list[Study]:
     """The studies that have rows in a folder of results; raises `DinkuError` where there is none."""
     from dinku.files import told
-    from dinku.study import Study
+    from dinku.study.definition import Study
 
     found = []
     with told(place, reading=True):
@@ -1217,9 +1217,9 @@ def _with_rows(place: Path) -> list[Study]:
 
 def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
     from dinku.model.store import Store as Stored
-    from dinku.run import Runner
     from dinku.settings import home
-    from dinku.study import BUILT_IN, Study
+    from dinku.study.definition import BUILT_IN, Study
+    from dinku.study.run import Runner
 
     name, colon, section = str(study).partition(":")
     kept = results / name / "study.json"
@@ -1230,7 +1230,7 @@ def _runner(study: Path, results: Path, store: Path | None, **how: Any) -> Runne
 
 
 def _results(study: Any, folder: Path) -> Any:
-    from dinku.results import Results
+    from dinku.study.results import Results
 
     return Results(folder / study.name)
 

@@ -20,9 +20,10 @@ import numpy as np
 
 from dinku.digests import canonical
 from dinku.errors import plural
-from dinku.results import Results, Row, Size, in_order, source
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import Interval, paired
+from dinku.study.results import Results, in_order, source
+from dinku.study.rows import Row, Size
 
 Order = Literal["dense", "before", "after", "after with recovery"]
 Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity

@@ -15,12 +15,12 @@ from dinku.model import inspect
 from dinku.model.bundle import Bundle
 from dinku.model.store import Store
 from dinku.page import Example
-from dinku.results import Results
-from dinku.run import Report, Runner
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
-from dinku.study import Study
+from dinku.study.definition import Study
+from dinku.study.results import Results
+from dinku.study.run import Report, Runner
 
 SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more
 

@@ -12,9 +12,10 @@ from dinku.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_
 from dinku.errors import plural
 from dinku.figures import Matrix
 from dinku.page import Grid, Part
-from dinku.results import Results, Row
 from dinku.scoring.counts import without_absent
 from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
+from dinku.study.results import Results
+from dinku.study.rows import Row
 from dinku.tables import Cell, Table, label_of
 
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from dinku.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
 from dinku.digests import canonical
-from dinku.results import Results, Row
 from dinku.scoring.significance import non_inferior
+from dinku.study.results import Results
+from dinku.study.rows import Row
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from dinku.compare import evaluated_on, ratio, title, trained_on
-from dinku.current import Current
 from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
 from dinku.methods.registry import outdated
-from dinku.results import Results, Row, Size
+from dinku.study.current import Current
+from dinku.study.results import Results
+from dinku.study.rows import Row, Size
 
 Record = dict[str, Any]
 _APART = ("outdated", "split", "perturbation", "seen", "evaluated_on")  # what no mean may mix

@@ -31,12 +31,13 @@ from dinku.compare import (
     training,
     whole_runs,
 )
-from dinku.current import standing
 from dinku.errors import plural
 from dinku.lessons import Left, Lesson, rivals
-from dinku.results import Results, Row
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
+from dinku.study.current import standing
+from dinku.study.results import Results
+from dinku.study.rows import Row
 
 ASKED = {
     "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",

@@ -14,7 +14,6 @@ from statistics import fmean, median
 from dinku import query
 from dinku.claims import Verdict
 from dinku.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
-from dinku.current import Current, standing
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural
 from dinku.figures import Matrix, curves, fronts, heat, undrawn
@@ -22,8 +21,10 @@ from dinku.files import told, written
 from dinku.methods.registry import outdated
 from dinku.page import Example, Grid, Part, html
 from dinku.questions import ledger, together
-from dinku.results import Results, Row, in_order
-from dinku.study import Study
+from dinku.study.current import Current, standing
+from dinku.study.definition import Study
+from dinku.study.results import Results, in_order
+from dinku.study.rows import Row
 from dinku.tables import Cell, Table, level_told
 
 CLAIMS = "## The paper's claims (arXiv 2404.04759)"

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
 from dinku.digests import canonical
-from dinku.results import Results, Row, in_order
 from dinku.scoring.significance import Interval
-from dinku.study import Study, Value
+from dinku.study.definition import Study, Value
+from dinku.study.results import Results, in_order
+from dinku.study.rows import Row
 
 
 @dataclass(frozen=True)

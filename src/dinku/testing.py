@@ -35,8 +35,9 @@ from dinku.model.shape import Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
-from dinku.recipe import Recipe
-from dinku.results import Results, Row
+from dinku.study.recipe import Recipe
+from dinku.study.results import Results
+from dinku.study.rows import Row
 
 TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 SYLLABLES = ("ba", "de", "ki", "lo", "mu", "na", "sẹ", "ti", "wa", "ሰላ")

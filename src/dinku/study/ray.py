@@ -23,9 +23,9 @@ from dinku.errors import DinkuError, plural
 from dinku.machine import available_threads
 from dinku.method import Method
 from dinku.model.store import Store
-from dinku.results import Results
-from dinku.run import Failed, Prepared, Runner, memory_needed, use_threads
-from dinku.study import Study
+from dinku.study.definition import Study
+from dinku.study.results import Results
+from dinku.study.run import Failed, Prepared, Runner, memory_needed, use_threads
 from dinku.training.settings import Trained
 
 RETRIES = 3  # of a task whose process or node was lost

@@ -3,7 +3,7 @@
 ``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
 paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
 ``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study;
-``results/<study>/current.json`` what it said when it was last run (`dinku.current`).
+``results/<study>/current.json`` what it said when it was last run (`dinku.study.current`).
 Counts are stored, ratios derived.
 """
 
@@ -18,192 +18,15 @@ from dataclasses import dataclass
 from errno import EACCES, ENOTDIR
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import ValidationError
 
 from dinku.errors import DinkuError
 from dinku.files import content, locked, told, written
-from dinku.machine import Environment
-from dinku.model.engine import Numerics
-from dinku.schema import Record
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import AGAIN, Counts, count
-
-_Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
-
-
-_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _recipe(value: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as far as rows are told by it."""
-    steps = value.get("steps")
-    known = isinstance(value.get("base"), str) and isinstance(value.get("corpus"), str) and isinstance(steps, list)
-    if not known or not all(isinstance(step, dict) and len(step) == 1 for step in steps or []):
-        raise ValueError("it needs base, corpus and steps")
-    for name, fields in (pair for step in steps or [] for pair in step.items()):
-        if not isinstance(fields, dict) or (name == "Sparsify" and not isinstance(fields.get("sparsity"), int | float)):
-            raise ValueError(f"{name} lacks its fields")
-    return value
-
-
-class Size(Record):
-    """What a saved tagger weighs. ``linear`` counts the weights that sparsity is a fraction of, and those not zero."""
-
-    parameters: int
-    nonzero: int
-    linear: int = Field(gt=0)
-    linear_nonzero: int
-    bytes_disk: int
-    bytes_download: int
-
-    @property
-    def sparsity(self) -> float:
-        """The fraction of zeros in the linear layers, as measured at the end."""
-        return 1 - self.linear_nonzero / self.linear
-
-
-class Training(Record):
-    """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision.
-
-    ``consumes`` holds the fingerprints of what it read, by *train*, *dev* and *text*; ``warning`` what was odd about that.
-    """
-
-    address: str
-    seconds: float
-    precision: str
-    machine: str
-    consumes: dict[str, str] = Field(default_factory=dict)
-    warning: str = ""
-    commit: str | None = None
-    dirty: bool
-
-
-class Latency(Record):
-    """Seconds to tag the same sentences one by one, a figure a round; the three were interleaved within each round.
-
-    ``dense`` is the reference, ``again`` the reference once more: their ratio is what the clock alone can do.
-    """
-
-    reference: str
-    sentences: int
-    subject: tuple[_Seconds, ...] = Field(min_length=1)
-    dense: tuple[_Seconds, ...]
-    again: tuple[_Seconds, ...]
-
-    @model_validator(mode="after")
-    def _of_the_same_rounds(self) -> Self:
-        if not len(self.subject) == len(self.dense) == len(self.again):
-            raise ValueError("its times aren't of the same rounds")
-        return self
-
-
-class Target(Record):
-    """What a row's sentences are to the tagger's tokenizer, and to what it was trained on.
-
-    ``unknown`` counts the words that hold an unknown subword; ``types`` the different words among the first ``of`` of them, as
-    their number depends on how many there are; ``new_names`` the gold spans (``names``) that are nowhere a name in the train
-    split, which has ``train_sentences`` in the row's own language, and is in the languages ``trained``.
-    """
-
-    words: int
-    subwords: int
-    unknown: int
-    types: int
-    of: int
-    names: int
-    new_names: int
-    train_sentences: int
-    trained: tuple[str, ...]
-
-    @property
-    def features(self) -> dict[str, float]:
-        """What may tell how well a language fares."""
-        return {
-            "subwords a word": self.subwords / max(1, self.words),
-            "unknown words": self.unknown / max(1, self.words),
-            "different words": self.types / max(1, self.of),
-            "names not in train": self.new_names / max(1, self.names),
-            "train sentences": self.train_sentences,
-        }
-
-
-class Row(Record):
-    """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
-
-    ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
-    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``versions`` are
-    those of the recipe's methods, by name; rows from before they were kept have none.
-    """
-
-    schema_version: Literal[1] = 1
-    kind: Literal["quality", "latency"]
-    study: str
-    arm: str
-    values: dict[str, float | int | str | list[Any]]
-    recipe: Annotated[dict[str, Any], AfterValidator(_recipe)]
-    base_digest: str
-    address: _Part
-    seed: int
-    corpus: str
-    language: _Part
-    split: _Part
-    fingerprint: _Part
-    sentences: int
-    sentences_in_split: int
-    perturbation: _Part = ""
-    changed: int | None = None
-    target: Target | None = None
-    spans: dict[str, dict[str, tuple[int, int, int]]] | None = None
-    size: Size | None = None
-    trainings: tuple[Training, ...] = ()
-    latency: Latency | None = None
-    numerics: Numerics | None = None
-    environment: Environment
-    versions: dict[str, int] = Field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Two rows of one key are the same fact; a time is a fact of one machine."""
-        at = self.environment.machine if self.kind == "latency" else ""
-        return self.kind, self.address, self.fingerprint, self.language, self.split, self.perturbation, at
-
-    @property
-    def seen(self) -> bool:
-        """Whether the train split has its language; rows from before that was told are of languages that it has."""
-        return self.target is None or self.language in self.target.trained
-
-    @property
-    def counts_file(self) -> str:
-        told = f"-{self.perturbation.replace(':', '-')}" if self.perturbation else ""
-        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
-
-
-class Failure(Record):
-    """A step that failed, or was refused, and why. It goes when the step is made; until then every run tries it once.
-
-    ``address`` is what it would have made, ``step`` its method as JSON, or what was done with a recipe that was whole.
-    """
-
-    schema_version: Literal[1] = 1
-    study: str
-    recipe: str
-    address: str
-    step: dict[str, Any] | str
-    reason: str
-    attempts: int = 1
-    environment: Environment
-
-    @property
-    def name(self) -> str:
-        return self.step if isinstance(self.step, str) else next(iter(self.step), "")
-
-    @property
-    def told(self) -> str:
-        """Which recipe, which step and why, in one line."""
-        return f"{self.recipe}: {self.name}: {self.reason.removeprefix(f'{self.name}: ')}"
-
+from dinku.study.rows import Failure, Row
 
 _Kind = TypeVar("_Kind", Row, Failure)
 

@@ -10,26 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from tokenizers import Tokenizer
 
 from dinku import machine
-from dinku.current import Asked, Current, recipe_name, text_name
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.data.perturb import Names, Perturbation, changed, unseen_names
-from dinku.data.spans import spans
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
-from dinku.files import told, written
+from dinku.files import told
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Planned, Work, with_students
 from dinku.methods.fresh import StartFresh
@@ -37,21 +34,20 @@ from dinku.methods.registry import to_json
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
 from dinku.model.bundle import Bundle, is_bundle
-from dinku.model.encode import Encoder
 from dinku.model.folder import HOUSE, model_digest, model_folder
 from dinku.model.shape import Shape
 from dinku.model.store import Store
-from dinku.recipe import Recipe
-from dinku.results import Failure, Latency, Results, Row, Size, Target, Training, totals
 from dinku.scoring import tagging
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.scoring.error_analysis import known
-from dinku.study import Entry, Study
+from dinku.study.current import Asked, Current, recipe_name, text_name
+from dinku.study.definition import Entry, Study
+from dinku.study.facts import Clock, size_of, target, time_taggers
+from dinku.study.recipe import Recipe
+from dinku.study.results import Results, totals
+from dinku.study.rows import Failure, Row, Training
 from dinku.training.settings import Trained
-
-if TYPE_CHECKING:
-    from dinku.nn.tagger import Tagger
 
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
@@ -65,7 +61,6 @@ PUBLISHED = {
 }
 LINE = 40  # subwords in a line of text, where a plan has no text to count
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
-TYPES = 1000  # words among which different ones are counted
 
 
 @dataclass(frozen=True)
@@ -534,7 +529,7 @@ class Runner:
                 folder = self.store.work(address)
                 with told(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-                clock = _Clock(folder / "seconds")
+                clock = Clock(folder / "seconds")
 
                 def progress(done: int, total: int, note: str) -> None:
                     clock.keep()
@@ -713,86 +708,6 @@ class Runner:
 def _nearest(path: Path) -> Path:
     """A path, or the nearest folder above it that there is."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())
-
-
-class _Clock:
-    """Seconds of a step, those of attempts that were killed included: kept in a file every few seconds."""
-
-    EVERY = 5.0
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.start = file, time.monotonic()
-        with suppress(OSError, ValueError):
-            self.start -= float(file.read_text())
-        self.kept = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.start
-
-    def keep(self) -> None:
-        if time.monotonic() - self.kept > self.EVERY:
-            self.kept = time.monotonic()
-            with written(self.file) as file:
-                file.write(f"{self.seconds:.3f}".encode())
-
-
-def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
-    """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
-    words = [word for s in corpus for word in s.words]
-    own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
-    subwords, unknown = encoder.unknown([s.words for s in corpus])
-    (language,) = corpus.languages
-    return Target(
-        words=len(words),
-        subwords=subwords,
-        unknown=unknown,
-        types=len({word.casefold() for word in words[:TYPES]}),
-        of=len(words[:TYPES]),
-        names=len(own),
-        new_names=sum(name not in names for name in own),
-        train_sentences=sum(s.language == language for s in train),
-        trained=train.languages,
-    )
-
-
-def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
-    """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
-    shape = tagger.shape
-    if isinstance(tagger, Bundle):
-        linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
-    else:
-        from dinku.nn import surgery
-
-        weights = surgery.matrices(tagger.model).values()
-        linear, nonzero = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
-    return Size(
-        parameters=shape.parameters,
-        nonzero=shape.nonzero[0],
-        linear=linear,
-        linear_nonzero=nonzero,
-        bytes_disk=inspect.disk_bytes(folder),
-        bytes_download=inspect.download_bytes(folder),
-    )
-
-
-def time_taggers(
-    subject: Tagger | Bundle,
-    dense: Tagger | Bundle,
-    again: Tagger | Bundle,
-    corpus: Corpus,
-    *,
-    rounds: int,
-    reference: str,
-) -> Latency:
-    """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
-
-    def whole_path(tagger: Tagger | Bundle) -> Callable[[], object]:
-        return lambda: [tagger.tag([sentence]) for sentence in corpus]
-
-    subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}
-    seconds = machine.interleaved(subjects, rounds=rounds)
-    return Latency(reference=reference, sentences=len(corpus), **{name: tuple(s) for name, s in seconds.items()})
 
 
 def use_threads(n: int) -> None:

@@ -14,7 +14,7 @@ from typing import IO
 
 from dinku.errors import DinkuError, plural
 from dinku.machine import available_threads
-from dinku.run import Runner
+from dinku.study.run import Runner
 
 STOPPED = 20.0  # seconds in which a process that was told to stop has to
 

@@ -20,8 +20,8 @@ from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
 from dinku.model.inspect import MAX_THREADS
-from dinku.recipe import Recipe
 from dinku.schema import of_validation
+from dinku.study.recipe import Recipe
 
 Value = int | float | str | list[Any]
 
@@ -67,7 +67,7 @@ def _wrong(wanted: str) -> PydanticCustomError:
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 
 
-_FOLDER = Path(__file__).parent / "studies"
+_FOLDER = Path(__file__).parent / "built_in"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 

@@ -1,0 +1,1 @@
+"""What was asked, carried out, measured."""

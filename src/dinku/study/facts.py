@@ -1,0 +1,104 @@
+"""What is measured of a tagger besides its answers: size, time, and what a text is to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dinku import machine
+from dinku.data.corpus import Corpus
+from dinku.data.spans import spans
+from dinku.files import written
+from dinku.model import inspect
+from dinku.model.bundle import Bundle
+from dinku.model.encode import Encoder
+from dinku.study.rows import Latency, Size, Target
+
+if TYPE_CHECKING:
+    from dinku.nn.tagger import Tagger
+
+
+TYPES = 1000  # words among which different ones are counted
+
+
+class Clock:
+    """Seconds of a step, those of attempts that were killed included: kept in a file every few seconds."""
+
+    EVERY = 5.0
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.start = file, time.monotonic()
+        with suppress(OSError, ValueError):
+            self.start -= float(file.read_text())
+        self.kept = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    def keep(self) -> None:
+        if time.monotonic() - self.kept > self.EVERY:
+            self.kept = time.monotonic()
+            with written(self.file) as file:
+                file.write(f"{self.seconds:.3f}".encode())
+
+
+def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
+    """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
+    words = [word for s in corpus for word in s.words]
+    own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
+    subwords, unknown = encoder.unknown([s.words for s in corpus])
+    (language,) = corpus.languages
+    return Target(
+        words=len(words),
+        subwords=subwords,
+        unknown=unknown,
+        types=len({word.casefold() for word in words[:TYPES]}),
+        of=len(words[:TYPES]),
+        names=len(own),
+        new_names=sum(name not in names for name in own),
+        train_sentences=sum(s.language == language for s in train),
+        trained=train.languages,
+    )
+
+
+def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
+    """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
+    shape = tagger.shape
+    if isinstance(tagger, Bundle):
+        linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
+    else:
+        from dinku.nn import surgery
+
+        weights = surgery.matrices(tagger.model).values()
+        linear, nonzero = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
+    return Size(
+        parameters=shape.parameters,
+        nonzero=shape.nonzero[0],
+        linear=linear,
+        linear_nonzero=nonzero,
+        bytes_disk=inspect.disk_bytes(folder),
+        bytes_download=inspect.download_bytes(folder),
+    )
+
+
+def time_taggers(
+    subject: Tagger | Bundle,
+    dense: Tagger | Bundle,
+    again: Tagger | Bundle,
+    corpus: Corpus,
+    *,
+    rounds: int,
+    reference: str,
+) -> Latency:
+    """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
+
+    def whole_path(tagger: Tagger | Bundle) -> Callable[[], object]:
+        return lambda: [tagger.tag([sentence]) for sentence in corpus]
+
+    subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}
+    seconds = machine.interleaved(subjects, rounds=rounds)
+    return Latency(reference=reference, sentences=len(corpus), **{name: tuple(s) for name, s in seconds.items()})
