@@ -17,9 +17,10 @@ from dinku.errors import DinkuError
 from dinku.machine import environment
 from dinku.model.store import Store
 from dinku.study.definition import Study
+from dinku.study.prepare import Prepared
 from dinku.study.results import Results
 from dinku.study.rows import Row
-from dinku.study.run import Prepared, Runner
+from dinku.study.run import Runner
 from dinku.testing import facts, tiny_study
 
 # Every step that is finished leaves a line, so that a step done twice can be told.

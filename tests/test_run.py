@@ -35,8 +35,9 @@ from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.facts import Clock, size_of
 from dinku.study.plan import plan
+from dinku.study.prepare import memory_needed
 from dinku.study.results import Results
-from dinku.study.run import Runner, memory_needed
+from dinku.study.run import Runner
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_text
 
 STUDY = """

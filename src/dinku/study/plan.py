@@ -15,7 +15,8 @@ from dinku.errors import plural
 from dinku.method import Method
 from dinku.model.encode import Encoder
 from dinku.model.shape import Shape
-from dinku.study.run import LINE, Runner, foreign
+from dinku.study.prepare import LINE, foreign
+from dinku.study.run import Runner
 from dinku.training.settings import Matched, Repeated, Trained
 
 

@@ -24,8 +24,9 @@ from dinku.machine import available_threads
 from dinku.method import Method
 from dinku.model.store import Store
 from dinku.study.definition import Study
+from dinku.study.prepare import Prepared, memory_needed
 from dinku.study.results import Results
-from dinku.study.run import Failed, Prepared, Runner, memory_needed, use_threads
+from dinku.study.run import Failed, Runner, use_threads
 from dinku.training.settings import Trained
 
 RETRIES = 3  # of a task whose process or node was lost

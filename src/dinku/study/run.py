@@ -16,25 +16,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
-
-from tokenizers import Tokenizer
+from typing import Any
 
 from dinku import machine
 from dinku.data import sources
 from dinku.data.corpus import Corpus
-from dinku.data.perturb import Names, Perturbation, changed, unseen_names
+from dinku.data.perturb import unseen_names
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.files import told
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Planned, Work, with_students
-from dinku.methods.fresh import StartFresh
 from dinku.methods.registry import to_json
-from dinku.methods.vocabulary import TrimVocabulary
-from dinku.model import inspect
 from dinku.model.bundle import Bundle, is_bundle
-from dinku.model.folder import HOUSE, model_digest, model_folder
+from dinku.model.folder import HOUSE, model_folder
 from dinku.model.shape import Shape
 from dinku.model.store import Store
 from dinku.scoring import tagging
@@ -42,9 +37,20 @@ from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.scoring.error_analysis import known
 from dinku.study.current import Asked, Current, recipe_name, text_name
-from dinku.study.definition import Entry, Study
+from dinku.study.definition import Study
 from dinku.study.facts import Clock, size_of, target, time_taggers
-from dinku.study.recipe import Recipe
+from dinku.study.prepare import (
+    LINE,
+    PUBLISHED,
+    Base,
+    Prepared,
+    Subject,
+    check_size,
+    check_text,
+    foreign,
+    memory_needed,
+    placed,
+)
 from dinku.study.results import Results, totals
 from dinku.study.rows import Failure, Row, Training
 from dinku.training.settings import Trained
@@ -52,119 +58,7 @@ from dinku.training.settings import Trained
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
-# Encoders whose shape is known without their files.
-PUBLISHED = {
-    "castorini/afriberta_small": StartFresh(preset="afriberta_small"),
-    "castorini/afriberta_base": StartFresh(preset="afriberta_base"),
-    "castorini/afriberta_large": StartFresh(preset="afriberta_large"),
-    "intfloat/multilingual-e5-small": StartFresh(12, 12, 384, 1536, 250_037, 512, "bert"),
-}
-LINE = 40  # subwords in a line of text, where a plan has no text to count
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
-
-
-@dataclass(frozen=True)
-class Base:
-    """What recipes start from. ``special`` tokens are 0 where they can't be told without torch; a plan may know a shape alone."""
-
-    folder: Path
-    digest: str
-    shape: Shape
-    special: int
-    here: bool = True
-
-    @classmethod
-    def of(cls, name: str) -> Self:
-        """Look at a model without torch: its weights are counted where they can be."""
-        folder = model_folder(name)
-        shape, nonzero = Shape.of_folder(folder), inspect.inspection(folder)["nonzero"]
-        counted = shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
-        file = folder / "tokenizer.json"
-        special = len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
-        return cls(folder, model_digest(folder), counted, special)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A recipe with absolute values, and the addresses and declared shapes of its prefixes."""
-
-    entry: Entry
-    recipe: Recipe
-    data: Data
-    base: Base
-    addresses: tuple[str, ...]
-    shapes: tuple[Shape, ...]
-
-    @property
-    def address(self) -> str:
-        return self.addresses[-1]
-
-    @property
-    def train(self) -> Corpus:
-        assert self.data.train is not None
-        return self.data.train
-
-    @property
-    def title(self) -> str:
-        values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
-        return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Sentences of one language to be tagged, of ``whole`` in its split, and how they were perturbed, if they were.
-
-    ``corpus`` keeps the name of what it was made of; ``changed`` sentences of it are other than they were there.
-    """
-
-    corpus: Corpus
-    whole: Corpus
-    perturbation: str = ""
-    changed: int = 0
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What tells it in the key of a row that isn't of one machine."""
-        return self.corpus.fingerprint, self.corpus.languages[0], self.corpus.split, self.perturbation, ""
-
-    def perturbed(self, name: str, names: Names | None) -> Subject:
-        """It perturbed, by the seed 0."""
-        with _at(self.corpus.name):
-            after = Perturbation.named(name).apply(self.corpus, names=names)
-        other = round(changed(self.corpus, after) * len(after))
-        return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
-
-
-@contextmanager
-def _at(where: str) -> Iterator[None]:
-    """Say of what is refused within the block where it stands."""
-    try:
-        yield
-    except DinkuError as error:
-        inner = f"{where}: {error.where}" if error.where else where
-        raise DinkuError(error.problem, where=inner, remedy=error.remedy, status=error.status) from None
-
-
-def _check_size(step: Method, special: int) -> None:
-    """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
-    for each in with_students(step):
-        if isinstance(each, TrimVocabulary) and each.size < special:
-            problem = f"size is {each.size:,}, and {special:,} special tokens stay"
-            remedy = f"give more than {special:,}, as single characters of the text stay, too"
-            raise DinkuError(problem, where="TrimVocabulary", remedy=remedy)
-
-
-def _check_text(step: Method, data: Data) -> None:
-    """Refuse a step that reads unlabelled text where there is none, or more of it than there is, before anything is trained."""
-    if "text" in step.needs and data.text is None:
-        problem, remedy = (
-            "reads unlabelled text, and the study names none",
-            "add text: and a folder of <language>.txt files",
-        )
-        raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
-    for each in with_students(step):
-        if text := data.of(each).text:
-            text.check(getattr(each, "transfer", 0) or getattr(each, "sentences", 0) or 1, text.languages)
 
 
 def _check_data(step: Method, data: Data) -> None:
@@ -174,29 +68,8 @@ def _check_data(step: Method, data: Data) -> None:
             can_use(data.of(each))
 
 
-def foreign(step: Method, data: Data) -> str:
-    """What is odd about the text that a step reads: that it is in none of the languages of the train split."""
-    text = data.of(step).text
-    if text is None or data.train is None or hasattr(step, "languages"):
-        return ""
-    if not {*text.languages}.isdisjoint(data.train.languages):
-        return ""
-    there, wanted = ", ".join(text.languages), ", ".join(data.train.languages)
-    return f"{type(step).__name__} reads text in {there}, as {text.name} has none in the train split's {wanted}"
-
-
 class Failed(Exception):
     """A step failed, and that was kept as a row of its own."""
-
-
-def memory_needed(step: Method, before: Shape, after: Shape) -> int:
-    """The bytes that a step holds at least: both taggers, and where it learns gradients and Adam's two moments.
-
-    Word embeddings have these only for the rows that are read, and activations come on top, so that what needs more than
-    there is can't be done.
-    """
-    learnt = after.parameters - after.parts["word embeddings"] if isinstance(step, Trained) else 0
-    return before.bytes + after.bytes + 3 * 4 * learnt
 
 
 def _of_the_system(error: BaseException | None) -> bool:
@@ -271,12 +144,12 @@ class Runner:
             base, where = self.bases[entry.recipe.base], f"{self.study.name} ({entry.arm})"
             shapes, steps = [base.shape], []
             for i, asked in enumerate(entry.recipe.steps):
-                with _at(f"{where}: steps.{i}"):
+                with placed(f"{where}: steps.{i}"):
                     steps.append(step := asked.resolve(Planned(shapes[-1]), data.of(asked)))
-                    _check_size(step, base.special)
+                    check_size(step, base.special)
                     _check_data(step, data)
                     if data.text or not (self.planning and self.study.text):
-                        _check_text(step, data)
+                        check_text(step, data)
                     shapes += replace(entry.recipe, steps=(step,)).declared(shapes[-1])[1:]
             if not shapes[-1].tags:
                 problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
