@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku.claims import Verdict
-from dinku.compare import parts, whole_runs
+from dinku.claims.claims import Verdict
+from dinku.claims.compare import parts, whole_runs
+from dinku.claims.questions import ASKED, ledger
 from dinku.digests import canonical
 from dinku.machine import Environment
 from dinku.methods.layers import KeepLayers
 from dinku.methods.registry import to_json
-from dinku.questions import ASKED, ledger
 from dinku.scoring.counts import Counts
 from dinku.study.results import Results, totals
 from dinku.study.rows import Latency, Row, Size, Training

@@ -13,7 +13,7 @@ from test_questions import HOME, Tagged
 from test_report import STUDY, table
 
 from dinku import report
-from dinku.compare import parts
+from dinku.claims.compare import parts
 from dinku.effects import kept
 from dinku.figures import Matrix
 from dinku.scoring.answers import Answers

@@ -16,10 +16,10 @@ import pytest
 from test_claims import Made, steps_of
 
 from dinku import figures, report
-from dinku.compare import parts
+from dinku.claims.compare import parts
+from dinku.claims.questions import ledger
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
-from dinku.questions import ledger
 from dinku.study.definition import Study, Timing
 from dinku.study.results import Results
 from dinku.study.rows import Failure, Row

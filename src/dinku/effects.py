@@ -8,7 +8,7 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-from dinku.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
+from dinku.claims.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.errors import plural
 from dinku.figures import Matrix
 from dinku.page import Grid, Part
@@ -165,7 +165,7 @@ def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matr
     """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
 
     That is what each table is evaluated on, and what the first is, perturbed; over the seeds that both have, whose number is
-    told where the dense tagger has more. Texts where that has less than `dinku.compare.FLOOR` are left out; there is none where
+    told where the dense tagger has more. Texts where that has less than `dinku.claims.compare.FLOOR` are left out; there is none where
     there is but one text.
     """
     first, dense = tables[0], tables[0].dense

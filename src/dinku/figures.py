@@ -10,7 +10,7 @@ from itertools import cycle
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from dinku.compare import scope
+from dinku.claims.compare import scope
 from dinku.tables import Front, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from dinku.compare import evaluated_on, ratio, title, trained_on
+from dinku.claims.compare import evaluated_on, ratio, title, trained_on
 from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
 from dinku.methods.registry import outdated

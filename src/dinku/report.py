@@ -12,15 +12,15 @@ from pathlib import Path
 from statistics import fmean, median
 
 from dinku import query
-from dinku.claims import Verdict
-from dinku.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
+from dinku.claims.claims import Verdict
+from dinku.claims.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
+from dinku.claims.questions import ledger, together
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural
 from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
 from dinku.methods.registry import outdated
 from dinku.page import Example, Grid, Part, html
-from dinku.questions import ledger, together
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.results import Results, in_order

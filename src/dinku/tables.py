@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import fmean, median
 from typing import NamedTuple
 
-from dinku.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
+from dinku.claims.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
 from dinku.digests import canonical
 from dinku.scoring.significance import Interval
 from dinku.study.definition import Study, Value

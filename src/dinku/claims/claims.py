@@ -1,7 +1,7 @@
 """The paper's claims C1 to C7 (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
 
-They are about text as it is in languages that were trained on; `dinku.questions` has the others. The largest set of rows that
-may be compared (`dinku.compare`) is judged, and named.
+They are about text as it is in languages that were trained on; `dinku.claims.questions` has the others. The largest set of rows that
+may be compared (`dinku.claims.compare`) is judged, and named.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dinku.compare import (
+from dinku.claims.compare import (
     DENSE,
     FLOOR,
     Compared,
@@ -35,9 +35,9 @@ from dinku.compare import (
     trained_on,
     whole_runs,
 )
+from dinku.claims.lessons import Left, Lesson, Rivals, rivals
 from dinku.digests import canonical
 from dinku.errors import plural
-from dinku.lessons import Left, Lesson, Rivals, rivals
 from dinku.scoring.counts import Floats
 from dinku.scoring.significance import holm
 from dinku.study.results import Results, in_order

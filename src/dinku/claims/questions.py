@@ -13,8 +13,8 @@ from math import ceil
 from statistics import fmean
 from typing import get_args
 
-from dinku.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, spread_told, stated, unmeasured
-from dinku.compare import (
+from dinku.claims.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, spread_told, stated, unmeasured
+from dinku.claims.compare import (
     DENSE,
     FLOOR,
     Compared,
@@ -31,8 +31,8 @@ from dinku.compare import (
     training,
     whole_runs,
 )
+from dinku.claims.lessons import Left, Lesson, rivals
 from dinku.errors import plural
-from dinku.lessons import Left, Lesson, rivals
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
 from dinku.study.current import standing

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dinku.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
+from dinku.claims.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
 from dinku.digests import canonical
 from dinku.scoring.significance import non_inferior
 from dinku.study.results import Results

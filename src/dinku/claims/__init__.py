@@ -1,0 +1,1 @@
+"""Comparisons of rows, and the paper's claims as predicates over them."""
