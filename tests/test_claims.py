@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dinku.claims.claims import Verdict
 from dinku.claims.compare import parts, whole_runs
 from dinku.claims.questions import ASKED, ledger
+from dinku.claims.verdict import Verdict
 from dinku.digests import canonical
 from dinku.machine import Environment
 from dinku.methods.layers import KeepLayers

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import fmean, median
 
 from dinku import query
-from dinku.claims.claims import Verdict
 from dinku.claims.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
 from dinku.claims.questions import ledger, together
+from dinku.claims.verdict import Verdict
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural
 from dinku.figures import Matrix, curves, fronts, heat, undrawn

@@ -13,7 +13,7 @@ from math import ceil
 from statistics import fmean
 from typing import get_args
 
-from dinku.claims.claims import MARGIN, SEEDS, Judgement, Verdict, judged, levels_told, spread_told, stated, unmeasured
+from dinku.claims.claims import judged
 from dinku.claims.compare import (
     DENSE,
     FLOOR,
@@ -31,7 +31,8 @@ from dinku.claims.compare import (
     training,
     whole_runs,
 )
-from dinku.claims.lessons import Left, Lesson, rivals
+from dinku.claims.students import Left, Lesson, rivals
+from dinku.claims.verdict import MARGIN, SEEDS, Judgement, Verdict, levels_told, spread_told, stated, unmeasured
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
@@ -74,13 +75,13 @@ def ledger(results: Results) -> list[Verdict]:
     rows = [row for row in every if row.kind == "quality"]
     clean = [row for row in rows if not row.perturbation]
     answers = {
-        "C8": _zero_shot([r for r in clean if not r.seen and r.language in PAPERS], results),
-        "Q1": _farther([r for r in clean if not r.seen and r.language in FAMILY], results),
-        "Q2": _tolerant(clean, results),
-        "Q3": _passed_on([r for r in clean if r.seen], results),
-        "N1": _on_small(every, results),
-        "N2": _other_families(clean, results),
-        "N3": _fragile(rows, results),
+        "C8": judge_c8([r for r in clean if not r.seen and r.language in PAPERS], results),
+        "Q1": judge_q1([r for r in clean if not r.seen and r.language in FAMILY], results),
+        "Q2": judge_q2(clean, results),
+        "Q3": judge_q3([r for r in clean if r.seen], results),
+        "N1": judge_n1(every, results),
+        "N2": judge_n2(clean, results),
+        "N3": judge_n3(rows, results),
     }
     return [
         *judged(every, results),
@@ -113,7 +114,7 @@ def _rewarded(run: Run) -> Run:
     return replace(run, counts=Counts.total(by))
 
 
-def _zero_shot(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_c8(rows: Sequence[Row], results: Results) -> Verdict | None:
     """C8: mean F1 over those of Fon, Bambara and Chinese that weren't trained on, dense and pruned.
 
     Judged by the first of *before*, *after* and *after with recovery* that has three seeds at 50 and 70 %, or else by the first
@@ -157,7 +158,7 @@ def _all_runs(evidence: Evidence) -> list[Run]:
     return [run for seeds in evidence.runs.values() for run in seeds.values()]
 
 
-def _farther(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q1(rows: Sequence[Row], results: Results) -> Verdict | None:
     """Q1: languages that weren't trained on, in Africa and elsewhere, pruned to more than 50 % in every order.
 
     A level holds where the tagger with three seeds is non-inferior to the dense one at 2 points, p-values adjusted for all
@@ -208,7 +209,7 @@ def _farther(rows: Sequence[Row], results: Results) -> Verdict | None:
     return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), told, runs)
 
 
-def _tolerant(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q2(rows: Sequence[Row], results: Results) -> Verdict | None:
     """Q2: each language's best sparsity against its features, by rank correlation.
 
     Best is the highest sparsity up to which the tagger is non-inferior to the dense one at 1 F1 at every measured level, tested
@@ -272,7 +273,7 @@ def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
     return best
 
 
-def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q3(rows: Sequence[Row], results: Results) -> Verdict | None:
     """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
 
     What it keeps is a fraction, whose lower part is the teacher's F1. The statement holds where with three seeds the larger
@@ -296,7 +297,7 @@ def _passed_on(rows: Sequence[Row], results: Results) -> Verdict | None:
     return stated("Q3", ASKED["Q3"], verdict, at, told, runs)
 
 
-def _on_small(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n1(rows: Sequence[Row], results: Results) -> Verdict | None:
     """N1: what C1 to C7 come to on the smallest encoder that has a dense tagger here, and on the largest, by linear layers.
 
     It holds where some claim is decided on both and each such claim alike, fails where one is decided otherwise on the one than
@@ -412,7 +413,7 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str 
     return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), told, runs)
 
 
-def _other_families(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n2(rows: Sequence[Row], results: Results) -> Verdict | None:
     """N2: what a version keeps of the dense tagger's F1 on languages of families that weren't trained on; at home are those that
     were. See `_compared`."""
     home = _home(rows)
@@ -426,7 +427,7 @@ def _other_families(rows: Sequence[Row], results: Results) -> Verdict | None:
     return _compared("N2", {name: (at_home, elsewhere)}, few) if at_home and elsewhere else None
 
 
-def _fragile(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n3(rows: Sequence[Row], results: Results) -> Verdict | None:
     """N3: what a version keeps of the dense tagger's F1 on perturbed text, and on other text in languages trained on; at home is
     the clean text of the corpus trained on. See `_compared`."""
     home = _home([row for row in rows if not row.perturbation])

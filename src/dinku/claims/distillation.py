@@ -1,0 +1,95 @@
+"""C3, C4 and Q3: students and their teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dinku.claims.compare import (
+    Compared,
+)
+from dinku.claims.students import Left, Lesson, Rivals, rivals
+from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, spread_told, stated
+from dinku.scoring.significance import holm
+
+
+def unmeasured_because(claim: str, left: Left) -> Verdict | None:
+    """Not measured, though there are rows that one might have taken for it."""
+    if not left.reasons:
+        return None
+    return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {left}")
+
+
+def judge_c3(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+    """C3: students at least 22 % smaller than their teacher (parameters), minus it, mean over languages of F1.
+
+    Students are the teacher with less in its layers: none with another vocabulary, and none of a teacher that does worse than
+    it, or than a smaller encoder that had no teacher. It holds where one of at most 33 % that has three seeds loses less than 2
+    points (`non_inferior`, one-sided at 2.5 %, after Holm's correction for as many as there are), and fails where there are
+    such students and each has the upper end of its interval below −2; else it is undecided. What is reported is the best of
+    them, or where there is none the best of those that are smaller still.
+    """
+    left = left.copy()
+    small = []
+    for lesson in lessons:
+        if reason := lesson.other or lesson.weak:
+            left.add(reason, lesson.title)
+        elif lesson.smaller < 0.22:
+            left.add("less than 22 % smaller than its teacher", lesson.title)
+        else:
+            small.append((lesson, lesson.loss()))
+    if not small:
+        return unmeasured_because("C3", left)
+    meant = [(lesson, c) for lesson, c in small if lesson.smaller <= 0.33]
+    enough = [(lesson, c) for lesson, c in meant if c.seeds >= SEEDS]
+    at = max((c for _, c in enough or meant or small), key=lambda c: c.difference)
+    verdict: Judgement = "undecided"
+    chances = holm([lesson.chance_of_losing(MARGIN) for lesson, _ in enough])
+    if any(chance < 0.025 for chance in chances):
+        verdict = "holds"
+    elif enough and len(enough) == len(meant) and all(c.high < -MARGIN for _, c in enough):
+        verdict = "fails"
+    each = "; ".join(f"{100 * lesson.smaller:.0f} % smaller ({lesson.title}) {c}" for lesson, c in small)
+    told = [f"Students minus their teachers, F1 points: {each}.", spread_told(c for _, c in small)]
+    if not enough:
+        told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
+    return of_lessons("C3", verdict, at, told, [lesson for lesson, _ in small], left)
+
+
+def judge_c4(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+    """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
+
+    Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
+    were cut from, the same training after it, data and text; their runs are paired by seed. A pair holds where it has three
+    seeds, the interval lies above 0 and the smaller teacher's student keeps a larger part of its teacher's F1, and fails where
+    the interval lies below 0, or that part is smaller. The claim holds or fails where all pairs of most seeds do, else it is
+    undecided; what is reported is the first of these.
+    """
+    left = left.copy()
+    found = rivals(lessons, left)
+    if not found:
+        return unmeasured_because("C4", left)
+    judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
+    verdicts = {_of_rivals(pair) for pair in judged}
+    told = [" ".join(map(str, found)), spread_told(pair.at for pair in found)]
+    if found[0].at.seeds < SEEDS:
+        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    verdict: Judgement = verdicts.pop() if len(verdicts) == 1 else "undecided"
+    return of_lessons(
+        "C4", verdict, found[0].at, told, [lesson for pair in found for lesson in (pair.large, pair.base)], left
+    )
+
+
+def _of_rivals(pair: Rivals) -> Judgement:
+    more = pair.base.kept > pair.large.kept
+    if pair.at.seeds < SEEDS:
+        return "undecided"
+    if pair.at.low > 0 and more:
+        return "holds"
+    return "fails" if pair.at.high < 0 or (pair.at.low > 0 and not more) else "undecided"
+
+
+def of_lessons(
+    claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson], left: Left
+) -> Verdict:
+    runs = [run for lesson in lessons for run in (*lesson.student, *lesson.teacher)]
+    return stated(claim, SAID[claim], verdict, at, told, runs, after=str(left))

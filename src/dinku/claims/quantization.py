@@ -1,0 +1,148 @@
+"""C5 and C6: LLM.int8() and dynamic int8."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dinku.claims.compare import (
+    FLOOR,
+    Compared,
+    Run,
+    contrast,
+    most,
+    parts,
+    ratio,
+    whole_runs,
+)
+from dinku.claims.verdict import SAID, SEEDS, Judgement, Verdict, spread_told, stated
+from dinku.digests import canonical
+from dinku.errors import plural
+from dinku.scoring.counts import Floats
+from dinku.study.results import Results
+from dinku.study.rows import Row
+
+SAVED, FASTER, LOST = 0.62, 0.5, 0.047  # of size, time and F1: what C5 asks; the paper's are 0.6408, 0.477 and 0.047
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """Taggers quantized by one recipe, and what they are held against, run by run with the same seed: what they were made
+    from, or the same quantized otherwise."""
+
+    first: tuple[Run, ...]
+    second: tuple[Run, ...]
+
+    @classmethod
+    def all(cls, rows: Iterable[Row], results: Results, method: str, other: str | None) -> list[Quantized]:
+        """Recipes that end in ``method``, beside those that end in ``other`` instead, or in the step before.
+
+        Those with most seeds come first, then those that were only fine-tuned before. Encoders and corpora are never mixed.
+        """
+        found: dict[tuple[int, str, str], list[tuple[Run, Run]]] = defaultdict(list)
+        for place, group in enumerate(parts(r for r in rows if r.kind == "quality")):
+            runs = whole_runs(group, results)
+            known: dict[tuple[str, int], list[Run]] = defaultdict(list)
+            for run in runs:
+                if other is None or _last(run) == other:
+                    known[canonical(run.steps[: len(run.steps) - (other is not None)]), run.seed].append(run)
+            for run in runs:
+                before = canonical(run.steps[:-1])
+                if _last(run) == method and (beside := known.get((before, run.seed))):
+                    found[place, before, canonical(run.steps[-1])].append((beside[0], run))
+        pairs = [cls(tuple(a for a, _ in p), tuple(b for _, b in p)) for _, p in sorted(found.items())]
+        return sorted(pairs, key=lambda q: (-len(q.second), len(q.second[0].steps)))
+
+    def difference(self) -> Compared:
+        return contrast(self.first, self.second)
+
+    def verdict(self, claim: str, verdict: Judgement, told: Sequence[str]) -> Verdict:
+        return stated(claim, SAID[claim], verdict, self.difference(), told, (*self.first, *self.second))
+
+
+def _last(run: Run) -> str:
+    return next(iter(run.steps[-1])) if run.steps else ""
+
+
+def judge_c5(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | None:
+    """C5: taggers after `QuantizeLLMInt8` beside what they were made from: bytes on disk, time, mean F1.
+
+    It holds where at least 62 % of the bytes go, the interval of the median ratio of times lies at or below a half, and, with
+    three seeds and 20 points of F1 to lose from, the lower end of the change in F1 is above −4.7 % of it. It fails where fewer
+    bytes go, the ratio's interval lies above a half, or with three seeds the upper end is below −4.7 %; else, or where there
+    is no time, it is undecided. The ratio's interval is from 1000 draws of points, a language and a seed each, on one machine.
+    """
+    if not quantized:
+        return None
+    pair = quantized[0]
+    at, dense = pair.difference(), float(np.mean([run.mean for run in pair.first]))
+    limit, enough = -LOST * dense, at.seeds >= SEEDS
+    sizes = [(a.bytes_disk, b.bytes_disk) for a, b in zip(pair.first, pair.second, strict=True)]
+    saved = min((1 - b / a for a, b in sizes if a and b), default=None)
+    made = {(b.address, a.address) for a, b in zip(pair.first, pair.second, strict=True)}
+    timed = [r for r in rows if r.latency and (r.address, r.latency.reference) in made]
+    timed = most(timed, lambda r: r.environment.machine)
+    time, (low, high) = _median(np.array([ratio(r) for r in timed])) if timed else (None, (0.0, 1.0))
+    bad = saved is not None and saved < SAVED, time is not None and low > FASTER, enough and at.high < limit
+    good = (
+        saved is not None and saved >= SAVED,
+        time is not None and high <= FASTER,
+        enough and at.low > limit and dense >= FLOOR,
+    )
+    verdict: Judgement = "fails" if any(bad) else "holds" if all(good) else "undecided"
+    told = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", spread_told([at])]
+    if saved is not None:
+        a, b = next((a, b) for a, b in sizes if a and b)
+        told.insert(0, f"{100 * saved:.1f} % smaller on disk, {a / 1e6:.1f} to {b / 1e6:.1f} MB.")
+    if time is None:
+        told.append("Its time hasn't been measured.")
+    else:
+        where = timed[0].environment
+        told.append(
+            f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {plural(len(timed), 'point')} on one "
+            f"machine ({where.cpu}, {plural(where.threads, 'thread')})."
+        )
+    if not enough:
+        told.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
+    return pair.verdict("C5", verdict, told)
+
+
+def _median(points: Floats) -> tuple[float, tuple[float, float]]:
+    """The median and its bootstrap interval."""
+    drawn = np.random.default_rng(0).integers(0, len(points), (1000, len(points)))
+    low, high = np.quantile(np.median(points[drawn], axis=1), [0.025, 0.975])
+    return float(np.median(points)), (float(low), float(high))
+
+
+def judge_c6(quantized: Sequence[Quantized]) -> Verdict | None:
+    """C6: the same taggers after `QuantizeLLMInt8` minus after `QuantizeDynamic`, mean over languages of F1, three seeds.
+
+    It holds where the interval lies above 0 and each language's difference, the mean over seeds, does, too; it fails where
+    the interval lies below 0, or one language's does; else it is undecided.
+    """
+    if not quantized:
+        return None
+    pair = quantized[0]
+    at, enough = pair.difference(), len(pair.second) >= SEEDS
+    by = {}
+    for language in sorted(pair.second[0].f1):
+        first, second = ([run.counts.only(language) for run in runs] for runs in (pair.first, pair.second))
+        by[language] = Compared.of(first, second)
+    verdict: Judgement = "undecided"
+    if enough and at.low > 0 and all(c.difference > 0 for c in by.values()):
+        verdict = "holds"
+    elif enough and (at.high < 0 or any(c.high < 0 for c in by.values())):
+        verdict = "fails"
+    least = min(by, key=lambda language: by[language].difference)
+    ahead = sum(c.difference > 0 for c in by.values())
+    told = [
+        f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {plural(len(by), 'language')}, least in {least}: "
+        f"{by[least]}.",
+        spread_told([at]),
+    ]
+    if not enough:
+        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    return pair.verdict("C6", verdict, told)

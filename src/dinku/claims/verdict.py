@@ -1,0 +1,122 @@
+"""What rows say of a claim, and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dinku.claims.compare import (
+    Compared,
+    Run,
+    evaluated_on,
+    percent,
+    scope,
+    shaping,
+    trained_on,
+)
+from dinku.errors import plural
+from dinku.study.rows import Row
+
+Judgement = Literal["holds", "fails", "undecided", "not measured"]
+
+
+SAID = {
+    "C1": 'Pruned before fine-tuning, a model is "fairly consistent with the dense model up to 60 %" sparsity.',
+    "C2": "At high sparsity, pruning before fine-tuning is more stable and predictable than pruning after it.",
+    "C3": "Distillation makes models 22–31 % smaller for about 1–2 % of average F1.",
+    "C4": "A large teacher makes the best student overall; a base teacher passes on more of what it knows.",
+    "C5": "LLM.int8() takes 64.08 % off the size and 52.3 % off the inference time, for 4.7 % of average F1.",
+    "C6": "LLM.int8() is generally better than dynamic quantization, in all languages.",
+    "C7": "Inference time falls as sparsity rises, with a wide spread between languages.",
+}
+
+
+MARGIN = 2.0  # F1 points: what "fairly consistent" is taken to mean
+
+
+SEEDS = 3  # fewer say nothing about another seed, so nothing is judged by them
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What rows say about one claim. ``measured`` and ``interval`` are F1 points, but for C7, a ratio of times, Q2, a rank
+    correlation, and N2 and N3, points of the percentage of F1 that is kept."""
+
+    claim: str
+    said: str
+    verdict: Judgement
+    measured: float | None
+    interval: tuple[float, float] | None
+    rows: tuple[str, ...]
+    found: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "claim": self.claim,
+            "verdict": self.verdict,
+            "measured": self.measured,
+            "interval": list(self.interval) if self.interval else None,
+            "rows": list(self.rows),
+            "said": self.said,
+            "found": self.found,
+        }
+
+
+def unmeasured(claim: str, said: str) -> Verdict:
+    return Verdict(claim, said, "not measured", None, None, (), "No row here measures it.")
+
+
+def stated(
+    claim: str,
+    said: str,
+    verdict: Judgement,
+    at: Compared | None,
+    told: Sequence[str],
+    runs: Iterable[Run],
+    *,
+    left_out: int = 0,
+    after: str = "",
+) -> Verdict:
+    """A verdict with the rows that it stands on, and on what they were measured."""
+    used = {(run.address, run.rows[0].corpus): run for run in runs}
+    rows = [row for key in sorted(used) for row in used[key].rows]
+    found = " ".join(filter(None, [*told, provenance(rows, left_out), after]))
+    interval, addresses = (at.low, at.high) if at else None, tuple(sorted({row.address for row in rows}))
+    return Verdict(claim, said, verdict, at.difference if at else None, interval, addresses, found)
+
+
+def levels_told(compared: dict[float, Compared]) -> str:
+    return "; ".join(f"{percent(s)} {c}" for s, c in sorted(compared.items(), reverse=True))
+
+
+def spread_told(compared: Iterable[Compared]) -> str:
+    """How the intervals were made, said of what there is."""
+    said = "Intervals of 95 % are over seeds and over sentences within languages"
+    if all(c.seeds >= SEEDS for c in compared):
+        return f"{said}."
+    return f"{said}; with 2 seeds they say little about another seed, and with 1, being over sentences alone, nothing."
+
+
+def provenance(rows: Sequence[Row], left_out: int) -> str:
+    """On what encoder, corpus, languages and seeds."""
+    first = min(rows, key=lambda r: r.address)
+    languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
+    shapes = [shaping(row.recipe) for row in rows]
+    bases = sorted({(str(row.recipe["base"]), row.base_digest[:12]) for row in rows})
+    # What all begin with is the encoder they are about; what only some do is what they are compared in.
+    made = ", ".join(next(iter(step)) for step in shapes[0] if all(step in shape for shape in shapes))
+    own = ["afriberta" in base.lower() for base, _ in bases]
+    other = ", of which not all are the paper's AfriBERTa"
+    if not any(own):
+        other = f", {'another encoder' if len(bases) == 1 else 'other encoders'} than the paper's AfriBERTa"
+    evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
+    said = (
+        f"Measured on {' and '.join(f'{base} (sha256 {digest})' for base, digest in bases)}"
+        f"{made and f' after {made}'}{'' if all(own) else other}, "
+        f"trained on {trained_on(first)}{evaluated}: "
+        f"{', '.join(languages)}; {scope(rows)}; {plural(seeds, 'seed')}."
+    )
+    if left_out:
+        said += f" {plural(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
+    return said
