@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from dinku.claims.compare import parts, whole_runs
-from dinku.claims.questions import ASKED, ledger
-from dinku.claims.verdict import Verdict
+from dinku.claims.transfer import ledger
+from dinku.claims.verdict import ASKED, Verdict
 from dinku.digests import canonical
 from dinku.machine import Environment
 from dinku.methods.layers import KeepLayers

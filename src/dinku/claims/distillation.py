@@ -8,8 +8,19 @@ from dinku.claims.compare import (
     Compared,
 )
 from dinku.claims.students import Left, Lesson, Rivals, rivals
-from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, spread_told, stated
+from dinku.claims.verdict import (
+    ASKED,
+    MARGIN,
+    SAID,
+    SEEDS,
+    Judgement,
+    Verdict,
+    spread_told,
+    stated,
+)
 from dinku.scoring.significance import holm
+from dinku.study.results import Results
+from dinku.study.rows import Row
 
 
 def unmeasured_because(claim: str, left: Left) -> Verdict | None:
@@ -93,3 +104,27 @@ def of_lessons(
 ) -> Verdict:
     runs = [run for lesson in lessons for run in (*lesson.student, *lesson.teacher)]
     return stated(claim, SAID[claim], verdict, at, told, runs, after=str(left))
+
+
+def judge_q3(rows: Sequence[Row], results: Results) -> Verdict | None:
+    """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
+
+    What it keeps is a fraction, whose lower part is the teacher's F1. The statement holds where with three seeds the larger
+    teacher's student has the higher F1 all the same, the interval of that difference lying above −2 points; it fails where that
+    interval lies below 0, so that the smaller teacher teaches better; else it is undecided. Two sizes are compared, so that
+    nothing is said of a trend over sizes.
+    """
+    lessons, left = Lesson.all(rows, results)
+    more = [pair for pair in rivals(lessons, Left()) if pair.base.kept > pair.large.kept]
+    if not more:
+        return None
+    at = more[0].at
+    verdict: Judgement = "undecided"
+    if at.seeds >= SEEDS:
+        verdict = "fails" if at.high < 0 else "holds" if at.difference > 0 and at.low > -MARGIN else "undecided"
+    told = [" ".join(map(str, more)), spread_told(pair.at for pair in more)]
+    if at.seeds < SEEDS:
+        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    told.append(str(left))
+    runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
+    return stated("Q3", ASKED["Q3"], verdict, at, told, runs)

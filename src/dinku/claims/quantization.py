@@ -8,16 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dinku.claims.compare import (
-    FLOOR,
-    Compared,
-    Run,
-    contrast,
-    most,
-    parts,
-    ratio,
-    whole_runs,
-)
+from dinku.claims.compare import FLOOR, Compared, Run, contrast, most, parts, ratio, whole_runs
 from dinku.claims.verdict import SAID, SEEDS, Judgement, Verdict, spread_told, stated
 from dinku.digests import canonical
 from dinku.errors import plural

@@ -120,3 +120,14 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     if left_out:
         said += f" {plural(left_out, 'row')} of other bases, corpora, machines, recipes or unfinished runs left out."
     return said
+
+
+ASKED = {
+    "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
+    "Q1": "Beyond 50 % sparsity, too, zero-shot F1 stays within 2 points of the dense tagger's, in Africa and elsewhere.",
+    "Q2": "Features of a language say how much sparsity it tolerates.",
+    "Q3": "A smaller teacher's student keeps more of its teacher's F1 because that has less to pass on.",
+    "N1": "On a smaller encoder of the family (AfriBERTa small) the claims come out as on the larger.",
+    "N2": "Compression costs languages of unseen families no larger part of their F1 than languages trained on.",
+    "N3": "On noisy and out-of-domain text a compressed tagger is no more fragile than its loss on clean text says.",
+}

@@ -13,7 +13,6 @@ from math import ceil
 from statistics import fmean
 from typing import get_args
 
-from dinku.claims.claims import judged
 from dinku.claims.compare import (
     DENSE,
     FLOOR,
@@ -31,8 +30,9 @@ from dinku.claims.compare import (
     training,
     whole_runs,
 )
-from dinku.claims.students import Left, Lesson, rivals
-from dinku.claims.verdict import MARGIN, SEEDS, Judgement, Verdict, levels_told, spread_told, stated, unmeasured
+from dinku.claims.distillation import judge_q3
+from dinku.claims.ledger import judged
+from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, levels_told, spread_told, stated, unmeasured
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
@@ -40,15 +40,6 @@ from dinku.study.current import standing
 from dinku.study.results import Results
 from dinku.study.rows import Row
 
-ASKED = {
-    "C8": "Zero-shot F1 on an unseen language is 40–60; it holds to 50 % sparsity and drops considerably at 70 %.",
-    "Q1": "Beyond 50 % sparsity, too, zero-shot F1 stays within 2 points of the dense tagger's, in Africa and elsewhere.",
-    "Q2": "Features of a language say how much sparsity it tolerates.",
-    "Q3": "A smaller teacher's student keeps more of its teacher's F1 because that has less to pass on.",
-    "N1": "On a smaller encoder of the family (AfriBERTa small) the claims come out as on the larger.",
-    "N2": "Compression costs languages of unseen families no larger part of their F1 than languages trained on.",
-    "N3": "On noisy and out-of-domain text a compressed tagger is no more fragile than its loss on clean text says.",
-}
 DROP = 5.0  # F1 points: what C8's "considerably" is taken to mean
 TOLERATED = 0.01  # of F1: what a language's best sparsity may cost
 FRAGILE = 5.0  # points of the percentage of F1 that is kept: what "no more" is taken to mean in N2 and N3
@@ -271,30 +262,6 @@ def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
             break
         best = level
     return best
-
-
-def judge_q3(rows: Sequence[Row], results: Results) -> Verdict | None:
-    """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
-
-    What it keeps is a fraction, whose lower part is the teacher's F1. The statement holds where with three seeds the larger
-    teacher's student has the higher F1 all the same, the interval of that difference lying above −2 points; it fails where that
-    interval lies below 0, so that the smaller teacher teaches better; else it is undecided. Two sizes are compared, so that
-    nothing is said of a trend over sizes.
-    """
-    lessons, left = Lesson.all(rows, results)
-    more = [pair for pair in rivals(lessons, Left()) if pair.base.kept > pair.large.kept]
-    if not more:
-        return None
-    at = more[0].at
-    verdict: Judgement = "undecided"
-    if at.seeds >= SEEDS:
-        verdict = "fails" if at.high < 0 else "holds" if at.difference > 0 and at.low > -MARGIN else "undecided"
-    told = [" ".join(map(str, more)), spread_told(pair.at for pair in more)]
-    if at.seeds < SEEDS:
-        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
-    told.append(str(left))
-    runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
-    return stated("Q3", ASKED["Q3"], verdict, at, told, runs)
 
 
 def judge_n1(rows: Sequence[Row], results: Results) -> Verdict | None:

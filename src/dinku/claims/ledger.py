@@ -1,6 +1,6 @@
 """The paper's claims C1 to C7 (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
 
-They are about text as it is in languages that were trained on; `dinku.claims.questions` has the others. The largest set of rows that
+They are about text as it is in languages that were trained on; `dinku.claims.transfer` has the others. The largest set of rows that
 may be compared (`dinku.claims.compare`) is judged, and named.
 """
 
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dinku.claims.compare import (
-    Evidence,
-)
+from dinku.claims.compare import Evidence
 from dinku.claims.distillation import judge_c3, judge_c4
 from dinku.claims.pruning import judge_c1, judge_c2, judge_c7
 from dinku.claims.quantization import Quantized, judge_c5, judge_c6
