@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from dinku.claims.compare import parts, whole_runs
-from dinku.claims.transfer import ledger
+from dinku.claims.ledger import ledger
 from dinku.claims.verdict import ASKED, Verdict
 from dinku.digests import canonical
 from dinku.machine import Environment

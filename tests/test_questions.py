@@ -11,7 +11,8 @@ import pytest
 from test_claims import SENTENCES, TUNE, Made, counts_of, distil
 
 from dinku.claims.compare import whole_runs
-from dinku.claims.transfer import FAMILY, _rewarded, ledger
+from dinku.claims.ledger import ledger
+from dinku.claims.transfer import FAMILY, _rewarded
 from dinku.claims.verdict import Verdict
 from dinku.scoring.counts import Counts
 from dinku.study.results import totals

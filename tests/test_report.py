@@ -17,7 +17,7 @@ from test_claims import Made, steps_of
 
 from dinku import figures, report
 from dinku.claims.compare import parts
-from dinku.claims.transfer import ledger
+from dinku.claims.ledger import ledger
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
 from dinku.study.definition import Study, Timing

@@ -1011,7 +1011,7 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
 
     Without a study, what each study that measures something of a claim says of it.
     """
-    from dinku.claims.transfer import ledger, together
+    from dinku.claims.ledger import ledger, together
 
     studies = _studies(study, results)
     if study and not _results(studies[0], results).rows():

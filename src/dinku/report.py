@@ -13,7 +13,7 @@ from statistics import fmean, median
 
 from dinku import query
 from dinku.claims.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
-from dinku.claims.transfer import ledger, together
+from dinku.claims.ledger import ledger, together
 from dinku.claims.verdict import Verdict
 from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural

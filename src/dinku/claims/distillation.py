@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dinku.claims.compare import (
-    Compared,
-)
+from dinku.claims.compare import Compared
 from dinku.claims.students import Left, Lesson, Rivals, rivals
-from dinku.claims.verdict import (
-    ASKED,
-    MARGIN,
-    SAID,
-    SEEDS,
-    Judgement,
-    Verdict,
-    spread_told,
-    stated,
-)
+from dinku.claims.verdict import ASKED, MARGIN, SAID, SEEDS, Judgement, Verdict, spread_told, stated
 from dinku.scoring.significance import holm
 from dinku.study.results import Results
 from dinku.study.rows import Row

@@ -6,15 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dinku.claims.compare import (
-    Compared,
-    Run,
-    evaluated_on,
-    percent,
-    scope,
-    shaping,
-    trained_on,
-)
+from dinku.claims.compare import Compared, Run, evaluated_on, percent, scope, shaping, trained_on
 from dinku.errors import plural
 from dinku.study.rows import Row
 
