@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dinku import report
 from dinku.digests import canonical
 from dinku.machine import environment
+from dinku.report import build
 from dinku.scoring.counts import Counts
 from dinku.study.definition import Study
 from dinku.study.results import Results, _line, totals
@@ -99,7 +99,7 @@ def main() -> None:
         profile, start = cProfile.Profile(), time.perf_counter()
         if options.profile:
             profile.enable()
-        report.write(Study.model_validate(study), results, Path(folder) / "out")
+        build.write(Study.model_validate(study), results, Path(folder) / "out")
         profile.disable()
         seconds = time.perf_counter() - start
         weight = (Path(folder) / "out" / "report.html").stat().st_size

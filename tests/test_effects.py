@@ -12,15 +12,15 @@ from test_claims import Made
 from test_questions import HOME, Tagged
 from test_report import STUDY, table
 
-from dinku import report
 from dinku.claims.compare import parts
-from dinku.effects import kept
-from dinku.figures import Matrix
+from dinku.report import build
+from dinku.report.figures import Matrix
+from dinku.report.sections import kept
+from dinku.report.tables import Table
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import count
 from dinku.scoring.error_analysis import agreement, calibration_error, tagged
 from dinku.study.results import totals
-from dinku.tables import Table
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def made(tmp_path: Path) -> Tagged:
 
 
 def written(made: Made) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in report.write(STUDY, made.results, made.folder.parent / "out")}
+    return {path.name: path.read_bytes() for path in build.write(STUDY, made.results, made.folder.parent / "out")}
 
 
 def test_a_matrix_of_sources_and_targets_is_drawn_with_what_pruning_took(made: Tagged) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from test_claims import Made, steps_of
 
-from dinku import figures, report
 from dinku.claims.compare import parts
 from dinku.claims.ledger import ledger
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
+from dinku.report import build, figures
+from dinku.report.tables import Table
 from dinku.study.definition import Study, Timing
 from dinku.study.results import Results
 from dinku.study.rows import Failure, Row
-from dinku.tables import Table
 
 STEPS = [{"FineTune": {"epochs": 3}}]
 STUDY = Study.model_validate(
@@ -51,7 +51,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, bytes]:
-    paths = report.write(study, made.results, made.folder.parent / folder)
+    paths = build.write(study, made.results, made.folder.parent / folder)
     fronts = ["front.svg", "front.png"] if "front.svg" in {path.name for path in paths} else []
     assert [path.name for path in paths] == [
         "report.html",
@@ -198,16 +198,16 @@ def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Pat
     other.quality("dense", 0, 90)
     other.quality("before", 0.6, 50)
     studies = (STUDY, made.results), (STUDY.model_copy(update={"name": "other"}), other.results)
-    reports = [report.Report.of(*each) for each in studies]
+    reports = [build.Report.of(*each) for each in studies]
     some = Made(tmp_path / "results" / "some", split_size=552)
     some.quality("dense", 0, 90)
     some.quality("before", 0.6, 50)
-    part = report.Report.of(STUDY.model_copy(update={"name": "some"}), some.results)
-    (text,) = (p for p in report.write_together([*reports, part], tmp_path / "part") if p.suffix == ".md")
+    part = build.Report.of(STUDY.model_copy(update={"name": "some"}), some.results)
+    (text,) = (p for p in build.write_together([*reports, part], tmp_path / "part") if p.suffix == ".md")
     assert "**fails** in other, some (some of the sentences); **undecided** in made" in text.read_text()
     for each in reports:
         each.write(tmp_path / "out" / each.name)
-    paths = report.write_together(reports, tmp_path / "out")
+    paths = build.write_together(reports, tmp_path / "out")
     assert [path.name for path in paths] == ["report.html", "report.md", "report.tex"]
     page, text, _ = (path.read_text() for path in paths)
     _, first, *_ = table(text, after="## The paper's claims (arXiv 2404.04759)")
@@ -239,7 +239,7 @@ def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
     for line in tex.splitlines():
         if " & " in line:
             assert line.endswith(r" \\")
-    every = report.latex([report.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
+    every = build.latex([build.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
     assert r"50 \% \& \$1\_2\textasciicircum{}3\textasciitilde{}\{x\}\textbackslash{}y & $-$1 $\times$ 2 \\" in every
 
 
@@ -368,7 +368,7 @@ def test_studies_without_a_grid_of_sparsity_get_a_table_of_recipes(tmp_path: Pat
 
 def test_without_rows_it_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DinkuError, match="made: has no rows to report; run `dinku run STUDY` first") as error:
-        report.write(STUDY, Results(tmp_path / "made"), tmp_path / "out")
+        build.write(STUDY, Results(tmp_path / "made"), tmp_path / "out")
     assert error.value.status == 2
     assert not (tmp_path / "out").exists()
 
@@ -386,7 +386,7 @@ def test_a_folder_that_can_not_be_written_is_an_error_of_status_1(made: Made) ->
     out = made.folder.parent / "file"
     out.write_text("")
     with pytest.raises(DinkuError, match="can't be written") as error:
-        report.write(STUDY, made.results, out)
+        build.write(STUDY, made.results, out)
     assert error.value.status == 1
 
 
@@ -405,7 +405,7 @@ def test_a_studys_own_words_are_no_formulas(made: Made) -> None:
     study = STUDY.model_copy(update={"title": r"a $\foo$ b"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = report.Report.of(study, made.results)
+        found = build.Report.of(study, made.results)
     assert rb"a $\foo$ b" in found.figures["curves.svg"] or b"curves.svg" not in found.figures
 
 
@@ -425,7 +425,7 @@ def test_a_real_study_is_reported_alike_whatever_the_order_of_its_rows(tmp_path:
     study = Study.read(folder / "study.json")
     pages = []
     for i, results in enumerate((Results(folder), Shuffled(folder), Shuffled(folder))):
-        paths = report.write(study, results, tmp_path / str(i))
+        paths = build.write(study, results, tmp_path / str(i))
         pages.append({path.name: path.read_bytes() for path in paths if path.suffix != ".png"})
     assert pages[0] == pages[1] == pages[2]
 
@@ -437,7 +437,7 @@ def test_every_interval_of_one_quantity_is_the_same(tmp_path: Path) -> None:
     (c5,) = (verdict for verdict in ledger(results) if verdict.claim == "C5")
     said = re.search(r"LLM.int8\(\) minus the same tagger before it, F1 points: (\S+ \[.+?\] \(3 seeds\))", c5.found)
     assert said is not None
-    made = report.Report.of(study, results).write(tmp_path)
+    made = build.Report.of(study, results).write(tmp_path)
     assert said[1] in next(path for path in made if path.name == "report.md").read_text().partition("## Damage")[2]
 
 
@@ -445,10 +445,10 @@ def test_what_the_font_of_figures_lacks_is_said_in_the_page_and_nowhere_else(mad
     study = STUDY.model_copy(update={"title": "ሰላም ọ̀rọ̀ 名"})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = report.Report.of(study, made.results)
+        found = build.Report.of(study, made.results)
     said = "Figures show a box for each of these characters, which their font lacks: ላ ም ሰ 名"
     assert found.parts[-1] == said
-    assert not any("font lacks" in str(part) for part in report.Report.of(STUDY, made.results).parts)
+    assert not any("font lacks" in str(part) for part in build.Report.of(STUDY, made.results).parts)
 
 
 def test_no_title_of_a_figure_is_cut_and_no_label_lies_on_another(

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 import torch
 
-from dinku import query
 from dinku.data.conll import read, write
 from dinku.data.perturb import Perturbation
 from dinku.data.spans import spans
@@ -27,7 +26,8 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.model.store import Store
 from dinku.nn.tagger import Tagger
-from dinku.report import write as write_report
+from dinku.report import records
+from dinku.report.build import write as write_report
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
@@ -690,8 +690,8 @@ def test_a_report_is_of_what_the_study_now_says_and_names_the_rest(runner: Runne
     assert len(now) == 3
     _, rest = reported()
     assert "### another train split\n\n2 rows." in rest
-    records = query.records(runner.results.rows(), {"small": Current.read(runner.results.folder)})
-    assert Counter(each["outdated"] for each in records) == {"": 3, "another train split": 2}
+    found = records.records(runner.results.rows(), {"small": Current.read(runner.results.folder)})
+    assert Counter(each["outdated"] for each in found) == {"": 3, "another train split": 2}
 
 
 def test_what_else_may_change_under_a_name_is_told(runner: Runner, home: Path) -> None:

@@ -980,7 +980,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any; these also on one page."""
-    from dinku import report as reporting
+    from dinku.report import build as reporting
     from dinku.settings import home
 
     reports, written, unfinished = [], {}, list[reporting.Unfinished]()
@@ -1062,7 +1062,8 @@ def results_(
     as_json: AsJson = False,
 ) -> None:
     """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
-    from dinku import files, query
+    from dinku import files
+    from dinku.report import records
     from dinku.study.current import Current
     from dinku.study.results import Results
 
@@ -1079,34 +1080,34 @@ def results_(
         raise DinkuError("makes columns of what rows are grouped by", where="--across", remedy="add --by")
     if value != "f1" and not by:
         raise DinkuError("is told of groups", where="--value", remedy="add --by")
-    together = {name: query.merged(own) for name, own in folders.items()}
+    together = {name: records.merged(own) for name, own in folders.items()}
     rows = [row for name in together for row in together[name].rows]
     for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):
-        _warn([f"{query.told(row)}: other counts in {second} than in {first}, whose are shown"])
+        _warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
     failures = [failure for own in folders.values() for each in own for failure in each.failures()]
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
     current = {name: Current.together([Current.read(each.folder) for each in own]) for name, own in folders.items()}
-    every = query.records(rows, current)
+    every = records.records(rows, current)
     asked = [name.strip() for each in by or () for name in each.split(",")]
-    names = [query.column(every, name, where="by") for name in asked if name]
-    found = query.chosen(every, where or ()) if rows else []
+    names = [records.column(every, name, where="by") for name in asked if name]
+    found = records.chosen(every, where or ()) if rows else []
     if names and found:
-        names = query.parted(found, names, value, across)
-    shown = query.grouped(found, names, value, across) if names and found else found
+        names = records.parted(found, names, value, across)
+    shown = records.grouped(found, names, value, across) if names and found else found
     if csv:
         with files.written(csv) as file:
-            file.write(query.as_csv(shown).encode())
+            file.write(records.as_csv(shown).encode())
     if parquet:
-        query.write_parquet(shown, parquet)
+        records.write_parquet(shown, parquet)
     if as_json:
         return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
         return print(f"{plural(len(shown), 'row')} in {' and '.join(str(path) for path in (csv, parquet) if path)}")
-    there = query.columns(shown)
+    there = records.columns(shown)
     head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
     head = head if by else [*head, *(c for c in there if c.startswith("values."))]
-    unit = query.column(found, value, where="value") if across and found else ""
+    unit = records.column(found, value, where="value") if across and found else ""
     if found:
         plain = {*names, "rows"} if by else set(head)
         told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
@@ -1114,7 +1115,7 @@ def results_(
         lead = len(names) or sum(name in _NAMING for name in head)
         table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
     elif rows:
-        print(f"none of {plural(len(rows), 'row')} meets --where; {query.unmet(every, where or ())}")
+        print(f"none of {plural(len(rows), 'row')} meets --where; {records.unmet(every, where or ())}")
     for failure in failures:
         print(f"failed ×{failure.attempts}: {failure.told}")
     return None
@@ -1122,14 +1123,14 @@ def results_(
 
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
     """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
-    from dinku import query
+    from dinku.report import records
     from dinku.study.current import Current
     from dinku.study.definition import Study
     from dinku.study.results import Results
 
     targets = {name: Results(into / name) for name in folders}
     for name, own in folders.items():
-        query.check_alike([targets[name], *own])
+        records.check_alike([targets[name], *own])
     new = {}
     for described in studies:
         name = described.name
@@ -1138,7 +1139,7 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
             targets[name].describe(described.document())
         elif Study.read(kept) != described:
             _warn([f"{kept}: is another study of that name, and is kept"])
-        new[name], lost = query.merge(folders[name], targets[name])
+        new[name], lost = records.merge(folders[name], targets[name])
         together = Current.together([Current.read(each.folder) for each in (targets[name], *folders[name])])
         if together.recipes:
             together.keep(targets[name].folder)
@@ -1153,7 +1154,7 @@ _SHOWN = (*_NAMING, "f1_default", "bytes_download", "ratio_to_dense", "outdated"
 
 def _figure(name: str, number: Any) -> str:
     """A cell: F1 in points, sizes in MB."""
-    from dinku.query import plain
+    from dinku.report.records import plain
 
     if name.startswith("bytes") and number is not None:
         return f"{number / 1e6:.1f} MB"

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dinku import report
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import spans
 from dinku.model import inspect
 from dinku.model.bundle import Bundle
 from dinku.model.store import Store
-from dinku.page import Example
+from dinku.report import build
+from dinku.report.page import Example
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
@@ -85,7 +85,7 @@ def demo(folder: Path, progress: Report) -> Told:
     shown = [s for sentences in telling.values() for s in sentences[:SPOKEN]]
     found = tuple(zip(shown, small.tag(shown), strict=True))
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
-    page = next(p for p in report.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
+    page = next(p for p in build.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
     sizes = dict(zip(names, (inspect.disk_bytes(made), inspect.disk_bytes(target)), strict=True))
     how = small.manifest.quantization
     return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))

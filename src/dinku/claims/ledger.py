@@ -8,22 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dinku.claims.compare import (
-    Evidence,
-    is_dense,
-)
+from dinku.claims.compare import Evidence, is_dense
 from dinku.claims.distillation import judge_c3, judge_c4, judge_q3
 from dinku.claims.pruning import judge_c1, judge_c2, judge_c7
 from dinku.claims.quantization import Quantized, judge_c5, judge_c6
 from dinku.claims.students import Lesson
 from dinku.claims.transfer import FAMILY, PAPERS, judge_c8, judge_n2, judge_n3, judge_q1, judge_q2
-from dinku.claims.verdict import (
-    ASKED,
-    SAID,
-    Judgement,
-    Verdict,
-    unmeasured,
-)
+from dinku.claims.verdict import ASKED, SAID, Judgement, Verdict, unmeasured
 from dinku.study.current import standing
 from dinku.study.results import Results, in_order
 from dinku.study.rows import Row

@@ -10,13 +10,13 @@ import numpy as np
 
 from dinku.claims.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.errors import plural
-from dinku.figures import Matrix
-from dinku.page import Grid, Part
+from dinku.report.figures import Matrix
+from dinku.report.page import Grid, Part
+from dinku.report.tables import Cell, Table, label_of
 from dinku.scoring.counts import without_absent
 from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.study.results import Results
 from dinku.study.rows import Row
-from dinku.tables import Cell, Table, label_of
 
 
 def targets(table: Table) -> list[Part]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from dinku.claims.compare import scope
-from dinku.tables import Front, Table
+from dinku.report.tables import Front, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]

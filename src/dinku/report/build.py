@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from dinku import query
 from dinku.claims.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
 from dinku.claims.ledger import ledger, together
 from dinku.claims.verdict import Verdict
-from dinku.effects import damage, kept, matrices, perturbed, targets, transfer
 from dinku.errors import DinkuError, plural
-from dinku.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.files import told, written
 from dinku.methods.registry import outdated
-from dinku.page import Example, Grid, Part, html
+from dinku.report import records
+from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
+from dinku.report.page import Example, Grid, Part, html
+from dinku.report.sections import damage, kept, matrices, perturbed, targets, transfer
+from dinku.report.tables import Cell, Table, level_told
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.results import Results, in_order
 from dinku.study.rows import Row
-from dinku.tables import Cell, Table, level_told
 
 CLAIMS = "## The paper's claims (arXiv 2404.04759)"
 
@@ -88,7 +88,7 @@ class Report:
         return _write(out, _texts(self.title, content, page) | {"rows.csv": self._csv()} | {**self.figures})
 
     def _csv(self) -> bytes:
-        return query.as_csv(query.records(self.rows, {self.name: self.current})).encode()
+        return records.as_csv(records.records(self.rows, {self.name: self.current})).encode()
 
 
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
