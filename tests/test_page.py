@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from dinku.data.corpus import Sentence
 from dinku.data.spans import Span
-from dinku.report.page import Example, Grid, html
+from dinku.report.writers import Example, Grid, html
 
 SVG = {"curves.svg": b'<?xml version="1.0"?><svg id="figure"></svg>'}
 PARTS = [

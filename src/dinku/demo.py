@@ -14,7 +14,7 @@ from dinku.model import inspect
 from dinku.model.bundle import Bundle
 from dinku.model.store import Store
 from dinku.report import build
-from dinku.report.page import Example
+from dinku.report.writers import Example
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader

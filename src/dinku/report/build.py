@@ -19,9 +19,9 @@ from dinku.files import told, written
 from dinku.methods.registry import outdated
 from dinku.report import records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
-from dinku.report.page import Example, Grid, Part, html
 from dinku.report.sections import damage, kept, matrices, perturbed, targets, transfer
 from dinku.report.tables import Cell, Table, level_told
+from dinku.report.writers import Example, Grid, Part, html
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.results import Results, in_order

@@ -11,8 +11,8 @@ import numpy as np
 from dinku.claims.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
 from dinku.errors import plural
 from dinku.report.figures import Matrix
-from dinku.report.page import Grid, Part
 from dinku.report.tables import Cell, Table, label_of
+from dinku.report.writers import Grid, Part
 from dinku.scoring.counts import without_absent
 from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.study.results import Results
