@@ -19,7 +19,7 @@ from dinku.claims.compare import parts
 from dinku.claims.ledger import ledger
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
-from dinku.report import build, figures
+from dinku.report import build, figures, writers
 from dinku.report.tables import Table
 from dinku.study.definition import Study, Timing
 from dinku.study.results import Results
@@ -239,7 +239,7 @@ def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
     for line in tex.splitlines():
         if " & " in line:
             assert line.endswith(r" \\")
-    every = build.latex([build.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
+    every = writers.latex([build.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
     assert r"50 \% \& \$1\_2\textasciicircum{}3\textasciitilde{}\{x\}\textbackslash{}y & $-$1 $\times$ 2 \\" in every
 
 

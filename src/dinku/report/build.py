@@ -21,7 +21,7 @@ from dinku.report import records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.report.sections import damage, kept, matrices, perturbed, targets, transfer
 from dinku.report.tables import Cell, Table, level_told
-from dinku.report.writers import Example, Grid, Part, html
+from dinku.report.writers import Example, Grid, Part, html, latex, markdown
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.results import Results, in_order
@@ -147,7 +147,7 @@ def _below(part: Part, study: str) -> Part:
 def _texts(title: str, content: Sequence[Part], page: str) -> dict[str, bytes]:
     return {
         "report.html": page.encode(),
-        "report.md": _markdown(title, content).encode(),
+        "report.md": markdown(title, content).encode(),
         "report.tex": latex(content).encode(),
     }
 
@@ -243,60 +243,6 @@ def _content(
         failed = [[f.recipe, f.name, f.reason, str(f.attempts)] for f in failures]
         out += ["## What failed", Grid(["recipe", "step", "reason", "attempts"], failed)]
     return out
-
-
-def _markdown(title: str, content: Sequence[Part]) -> str:
-    text = (_table(part.head, part.rows) if isinstance(part, Grid) else part for part in content)
-    return "\n\n".join([f"# {title}", *text]) + "\n"
-
-
-_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
-_TEX |= {
-    "−": "$-$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "…": r"\ldots{}",
-    "<": "$<$",
-    ">": "$>$",
-    "[": "{[}",
-}
-
-
-def latex(content: Sequence[Part]) -> str:
-    """The tables, each under the heading that it stands beneath; plain LaTeX for ``\\input``, which needs no package."""
-    out, heading = [], ""
-    for part in content:
-        if isinstance(part, str):
-            heading = part.lstrip("# ") if part.startswith("#") else heading
-            continue
-        kinds = [
-            "p{.35\\linewidth}" if max(map(len, column)) > 40 else "r" if i and _numbers(column) else "l"
-            for i, column in enumerate(zip(*part.rows, strict=True))
-        ]
-        lines = [" & ".join(map(_tex, line)) + r" \\" for line in (part.head, *part.rows)]
-        table = [
-            rf"\caption{{{_tex(heading)}}}",
-            rf"\begin{{tabular}}{{{''.join(kinds)}}}",
-            r"\hline",
-            lines[0],
-            r"\hline",
-        ]
-        table += [*lines[1:], r"\hline", r"\end{tabular}"]
-        out.append("\n".join([r"\begin{table}", *table, r"\end{table}"]))
-    return "\n\n".join(out) + "\n"
-
-
-def _tex(text: str) -> str:
-    return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", "".join(_TEX.get(c, c) for c in text))
-
-
-def _numbers(cells: Iterable[str]) -> bool:
-    return all(not cell or cell[0] in "-+−0123456789" for cell in cells)
 
 
 def _title(study: Study, rows: Iterable[Row]) -> str:
@@ -422,10 +368,3 @@ def _fronts(table: Table, *, drawn: bool) -> list[Part]:
     note += "neighbours may differ by chance."
     figure = ["![F1 against what it costs](front.svg)"] if drawn else []
     return ["## Pareto front", note, *figure, *out]
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; columns but the first are to the right where they hold numbers."""
-    names, *lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
-    marks = ["--:" if i and _numbers(line[i] for line in lines) else ":--" for i in range(len(head))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (names, marks, *lines))

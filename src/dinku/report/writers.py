@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,3 +79,66 @@ def _warmth(cell: str) -> str:
     """The number that a cell begins with as a percentage for a style sheet; empty where it begins with none."""
     number = re.match(r"\d+(\.\d+)?(?= |$)", cell)
     return f"{min(100.0, float(number[0])):.0f}%" if number else ""
+
+
+def markdown(title: str, content: Sequence[Part]) -> str:
+    text = (_table(part.head, part.rows) if isinstance(part, Grid) else part for part in content)
+    return "\n\n".join([f"# {title}", *text]) + "\n"
+
+
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+_TEX |= {
+    "−": "$-$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "…": r"\ldots{}",
+    "<": "$<$",
+    ">": "$>$",
+    "[": "{[}",
+}
+
+
+def latex(content: Sequence[Part]) -> str:
+    """The tables, each under the heading that it stands beneath; plain LaTeX for ``\\input``, which needs no package."""
+    out, heading = [], ""
+    for part in content:
+        if isinstance(part, str):
+            heading = part.lstrip("# ") if part.startswith("#") else heading
+            continue
+        kinds = [
+            "p{.35\\linewidth}" if max(map(len, column)) > 40 else "r" if i and _numbers(column) else "l"
+            for i, column in enumerate(zip(*part.rows, strict=True))
+        ]
+        lines = [" & ".join(map(_tex, line)) + r" \\" for line in (part.head, *part.rows)]
+        table = [
+            rf"\caption{{{_tex(heading)}}}",
+            rf"\begin{{tabular}}{{{''.join(kinds)}}}",
+            r"\hline",
+            lines[0],
+            r"\hline",
+        ]
+        table += [*lines[1:], r"\hline", r"\end{tabular}"]
+        out.append("\n".join([r"\begin{table}", *table, r"\end{table}"]))
+    return "\n\n".join(out) + "\n"
+
+
+def _tex(text: str) -> str:
+    return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", "".join(_TEX.get(c, c) for c in text))
+
+
+def _numbers(cells: Iterable[str]) -> bool:
+    return all(not cell or cell[0] in "-+−0123456789" for cell in cells)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown; columns but the first are to the right where they hold numbers."""
+    names, *lines = [[cell.replace("|", "\\|") for cell in row] for row in (head, *rows)]
+    marks = ["--:" if i and _numbers(line[i] for line in lines) else ":--" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (names, marks, *lines))
