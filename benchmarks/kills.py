@@ -63,7 +63,15 @@ class Killed:
         self.renames.write_bytes(b"")
         path = os.pathsep.join([str(self.folder), *filter(None, sys.path)])
         environment = {**os.environ, "DINKU_HOME": str(self.home), "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        command = [sys.executable, "-c", "from dinku.cli import main; main()", "run", "small.yaml", "--processes", "2"]
+        command = [
+            sys.executable,
+            "-c",
+            "from dinku.cli.app import main; main()",
+            "run",
+            "small.yaml",
+            "--processes",
+            "2",
+        ]
         with open(self.said, "ab") as log:
             self.driver = subprocess.Popen(
                 command,

@@ -43,7 +43,7 @@ import numpy as np
 import dinku
 from dinku.data import sources
 
-DINKU = (sys.executable, "-c", "from dinku.cli import main; main()")
+DINKU = (sys.executable, "-c", "from dinku.cli.app import main; main()")
 Found = list[tuple[int, int, str]]
 ATTACKERS = {"half a head": 1_100, "slow body": 100, "hang-up": 8, "longest text": 4}
 LOG_BYTES, GROWN_BYTES = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dinku.cli import main
+from dinku.cli.app import main
 from dinku.data.conll import write
 from dinku.errors import DinkuError
 from dinku.export.pipeline import export

@@ -20,7 +20,8 @@ from test_fetch import serving
 from test_shape import AFRIBERTA
 from transformers import AutoConfig, AutoModelForTokenClassification
 
-from dinku.cli import main
+from dinku.cli.app import main
+from dinku.cli.terminal import duration, watching
 from dinku.data import conll, sources
 from dinku.data.catalogue import Source
 from dinku.data.conll import read, write
@@ -28,7 +29,6 @@ from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
 from dinku.nn.tagger import Tagger
 from dinku.serving.bench import bench
-from dinku.terminal import duration, watching
 from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
@@ -263,7 +263,7 @@ def test_predict_reads_conll_as_evaluate_does(dinku: Command, tagger: Path, corp
 
 def test_what_stdout_can_not_encode_is_escaped(tagger: Path, tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("Ẹ̀kọ́ Adeba ṣe\n", encoding="utf-8")
-    command = [sys.executable, "-c", "from dinku.cli import main; main()"]
+    command = [sys.executable, "-c", "from dinku.cli.app import main; main()"]
 
     def ascii_output(*arguments: object) -> str:
         environment = os.environ | {"PYTHONIOENCODING": "ascii"}
@@ -874,7 +874,7 @@ def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatc
     assert (status, err.strip()) == (130, "dinku: interrupted; run the same command again to go on")
     text = Path("text.txt")
     text.write_text("Badeo ki\n" * 20_000)
-    command = "from dinku.cli import main; main()"
+    command = "from dinku.cli.app import main; main()"
     predicting = [sys.executable, "-c", command, "predict", str(tagger), str(text), "--format", "conll"]
     with subprocess.Popen(predicting, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout

@@ -23,7 +23,7 @@ from dinku.study.results import Results
 from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")
-COMMAND = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", "run", "small.yaml"]
+COMMAND = [sys.executable, "-P", "-c", "from dinku.cli.app import main; main()", "run", "small.yaml"]
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
 
 
@@ -163,7 +163,7 @@ def test_options_that_contradict_one_another_are_refused(options: list[str], tol
 
 
 def test_without_ray_it_says_how_to_install_it() -> None:
-    code = "import sys; sys.modules['ray'] = None; from dinku.cli import main; main()"
+    code = "import sys; sys.modules['ray'] = None; from dinku.cli.app import main; main()"
     command = [sys.executable, "-P", "-c", code, "run", "small.yaml", "--engine", "ray"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.stderr == "dinku: this command needs ray; install it with: pip install 'dinku[ray]'\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dinku
-from dinku import cli
+from dinku.cli import app
 from dinku.data import sources
 from dinku.data.spans import spans
 from dinku.model.bundle import Bundle
@@ -44,7 +44,7 @@ def test_it_leaves_a_page_and_a_bundle_and_goes_on_where_it_was(
     def demo(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["dinku", "demo", "--out", str(tmp_path / "demo"), *arguments])
         with pytest.raises(SystemExit) as stopped:
-            cli.main()
+            app.main()
         assert stopped.value.code == 0
         return capsys.readouterr().out
 

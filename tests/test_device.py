@@ -58,7 +58,7 @@ def test_a_device_that_there_is_not_is_refused(asked: str) -> None:
 @pytest.mark.skipif(GPU, reason="there is a GPU here")
 @pytest.mark.parametrize("command", [["run", "small.yaml"], ["evaluate", "encoder", "--corpus", "corpus"]])
 def test_a_gpu_that_there_is_not_is_one_line(command: list[str], place: Path) -> None:  # noqa: F811
-    run = [sys.executable, "-P", "-c", "from dinku.cli import main; main()", *command, "--device", "cuda"]
+    run = [sys.executable, "-P", "-c", "from dinku.cli.app import main; main()", *command, "--device", "cuda"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == f"dinku: --device: torch {torch.__version__} finds no GPU; {done.stderr.partition('; ')[2]}"

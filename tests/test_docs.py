@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import dinku
-from dinku import cli
+from dinku.cli import app
 from dinku.export.pipeline import export
 from dinku.study.definition import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -75,7 +75,7 @@ def test_the_python_on_bundles_in_the_readme_runs(
 
 
 def test_the_requests_in_the_readme_are_answered_as_predict_does(bundle: Path) -> None:
-    dinku = [sys.executable, "-c", "from dinku.cli import main; main()"]
+    dinku = [sys.executable, "-c", "from dinku.cli.app import main; main()"]
     (block,) = (block for block in blocks("sh") if "curl" in block)
     command, *asked = block.splitlines()
     assert command.split()[:2] == ["dinku", "serve"]
@@ -131,7 +131,7 @@ def test_what_the_readme_types_is_answered_rightly(shared: Path) -> None:
 
 
 def test_the_commands_in_the_readme_are_there() -> None:
-    groups = [("", cli.app), ("data ", cli.data)]
+    groups = [("", app.app), ("data ", app.data)]
     commands = [(group, command) for group, app in groups for command in app.registered_commands]
     there = {group + (c.name or c.callback.__name__) for group, c in commands if c.callback}
     named = set(re.findall(r"^(?:echo .*\| )?dinku ((?:data )?\w+)", "\n".join(blocks("sh")), re.M))

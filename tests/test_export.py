@@ -22,7 +22,7 @@ from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from dinku import cli
+from dinku.cli import app
 from dinku.data import learned
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
@@ -499,7 +499,7 @@ def test_a_part_or_a_sample_is_never_shown_as_the_whole(bundles: dict[tuple[str,
 def _run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["dinku", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     return int(end.value.code or 0)
 
 

@@ -184,7 +184,7 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
     corpus = tiny_corpus()
     write(corpus, tmp_path / "gold.txt")
     folder = tiny_tagger().save(tmp_path / "tagger")
-    command = "from dinku.cli import main; main()"
+    command = "from dinku.cli.app import main; main()"
     scored = plain(without_torch, command, "score", str(tmp_path / "gold.txt"), str(tmp_path / "gold.txt"), "--json")
     assert '"f1": 1.0' in scored.stdout, scored.stderr
     inspected = plain(without_torch, command, "inspect", str(folder), "--json")
@@ -203,7 +203,7 @@ def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_
     corpus, tagger = tiny_corpus(160), tiny_tagger()
     export(tagger, tmp_path / "bundle", corpus, runtime=runtime, threads=1)
     write(corpus, tmp_path / "gold.txt")
-    command = "from dinku.cli import main; main()"
+    command = "from dinku.cli.app import main; main()"
     asked = (str(tmp_path / "bundle"), "--corpus", str(tmp_path / "gold.txt"), "--json")
     evaluated = plain(without_torch, command, "evaluate", *asked)
     assert json.loads(evaluated.stdout or "{}") == document(tagger.evaluate(read(tmp_path / "gold.txt"))), (
@@ -227,7 +227,7 @@ def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_
 
 def test_importing_dinku_is_light() -> None:
     heavy = ("torch", "transformers", "matplotlib", "numpy", "pydantic", "httpx2")
-    code = f"import dinku.cli, sys; print([m for m in {heavy} if m in sys.modules])"
+    code = f"import dinku.cli.app, sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
@@ -252,7 +252,7 @@ sys.meta_path.insert(0, Watch())
         "import dinku.training.fit",
         "import dinku; dinku.open(str(__import__('pathlib').Path(dinku.__file__).parent / 'house'))",
         "from dinku.methods.finetune import word_loss; word_loss(None, {})",
-        "import sys; sys.argv[1:] = ['evaluate', 'dinku:house', '--corpus', 'sample:hau']; from dinku.cli import main; main()",
+        "import sys; sys.argv[1:] = ['evaluate', 'dinku:house', '--corpus', 'sample:hau']; from dinku.cli.app import main; main()",
     ],
 )
 def test_threads_wait_briefly_however_torch_is_reached(route: str) -> None:

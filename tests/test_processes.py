@@ -18,7 +18,7 @@ from dinku.study.results import Results
 from dinku.testing import facts
 
 pytestmark = pytest.mark.usefixtures("place")
-COMMAND = [sys.executable, "-c", "from dinku.cli import main; main()", "run", "small.yaml"]
+COMMAND = [sys.executable, "-c", "from dinku.cli.app import main; main()", "run", "small.yaml"]
 
 
 def start(*more: str) -> subprocess.Popen[str]:

@@ -102,7 +102,7 @@ def port(bundle: Path) -> Iterator[int]:
 @contextmanager
 def process(bundle: Path, before: str = "", options: Sequence[str] = ()) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """``dinku serve`` in a process of its own, on a port that is free."""
-    dinku = [sys.executable, "-c", "from dinku.cli import main; main()", "serve", str(bundle), "--port", "0"]
+    dinku = [sys.executable, "-c", "from dinku.cli.app import main; main()", "serve", str(bundle), "--port", "0"]
     command = ["bash", "-c", f'{before} exec "$@"', "bash", *dinku, "--threads", "1", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as serving:
         try:
@@ -126,7 +126,15 @@ TEXTS = [
 
 
 def test_answers_are_those_of_predict(port: int, bundle: Path) -> None:
-    command = [sys.executable, "-c", "from dinku.cli import main; main()", "predict", str(bundle), "--format", "jsonl"]
+    command = [
+        sys.executable,
+        "-c",
+        "from dinku.cli.app import main; main()",
+        "predict",
+        str(bundle),
+        "--format",
+        "jsonl",
+    ]
     given = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
     predicted = subprocess.run([*command, "--jsonl"], input=given, capture_output=True, text=True, check=True)
     wanted = [json.loads(line) for line in predicted.stdout.splitlines()]
@@ -265,7 +273,15 @@ def test_clients_are_batched_and_too_many_are_sent_away(bundle: Path) -> None:
 
 def test_other_keys_go_with_the_answer_as_predict_keeps_them(port: int, bundle: Path) -> None:
     asked = [{"id": 7, "text": "Badeo Adeba", "entities": "old", "n": 10**30}, {"text": "ki", "wörds": [1.5, None]}]
-    command = [sys.executable, "-c", "from dinku.cli import main; main()", "predict", str(bundle), "--format", "jsonl"]
+    command = [
+        sys.executable,
+        "-c",
+        "from dinku.cli.app import main; main()",
+        "predict",
+        str(bundle),
+        "--format",
+        "jsonl",
+    ]
     given = "".join(json.dumps(one) + "\n" for one in asked)
     predicted = subprocess.run([*command, "--jsonl"], input=given, capture_output=True, text=True, check=True)
     answers = json.loads(ask(port, body=asked)[2])
@@ -533,7 +549,7 @@ def test_more_connections_than_descriptors_stop_nobody(bundle: Path) -> None:
 
 
 def test_too_few_descriptors_are_told(bundle: Path) -> None:
-    command = f"ulimit -n 32; exec {sys.executable} -c 'from dinku.cli import main; main()' serve {bundle} --port 0"
+    command = f"ulimit -n 32; exec {sys.executable} -c 'from dinku.cli.app import main; main()' serve {bundle} --port 0"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert re.fullmatch(
@@ -640,7 +656,7 @@ def test_a_tokenizer_that_panics_ends_a_command_in_one_line_of_its_own(panicking
     command = [
         sys.executable,
         "-c",
-        "from dinku.cli import main; main()",
+        "from dinku.cli.app import main; main()",
         "predict",
         str(panicking),
         "--format",
@@ -743,7 +759,7 @@ def refused(port: int) -> bool:
 
 
 def test_an_address_that_is_taken_is_told(bundle: Path) -> None:
-    command = [sys.executable, "-c", "from dinku.cli import main; main()", "serve", str(bundle)]
+    command = [sys.executable, "-c", "from dinku.cli.app import main; main()", "serve", str(bundle)]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         there = str(taken.getsockname()[1])
         done = subprocess.run([*command, "--port", there], capture_output=True, text=True, timeout=60)

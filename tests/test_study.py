@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dinku import cli
+from dinku.cli import app
 from dinku.errors import DinkuError
 from dinku.methods.distil import Distil
 from dinku.methods.finetune import FineTune
@@ -278,7 +278,7 @@ def refused(
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["dinku", "run", "s.yaml"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     assert ended.value.code == 2
     out, told = capsys.readouterr()
     assert out == ""

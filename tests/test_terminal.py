@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from dinku.cli.terminal import print as print_shown
+from dinku.cli.terminal import print_data, print_json, table, watching
 from dinku.errors import DinkuError, shown
-from dinku.terminal import print as print_shown
-from dinku.terminal import print_data, print_json, table, watching
 
 HOSTILE = "a\x1b]0;title\x07b\x9b31mc\u202ed\u2066e\x7ff\rg\ud800"
 ESCAPED = r"a\x1b]0;title\x07b\x9b31mc\u202ed\u2066e\x7ff\rg\ud800"

@@ -5,7 +5,7 @@ import sys
 
 def main() -> None:
     try:
-        from dinku.cli import main as run
+        from dinku.cli.app import main as run
     except KeyboardInterrupt:
         print("dinku: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)

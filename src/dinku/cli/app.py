@@ -17,8 +17,8 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
+from dinku.cli.terminal import duration, print, print_data, print_json, table, watching
 from dinku.errors import DinkuError, plural
-from dinku.terminal import duration, print, print_data, print_json, table, watching
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
@@ -218,12 +218,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """The whole story offline, in minutes: the encoder and the sample sentences that come along."""
-    from dinku.demo import demo as told
+    from dinku.cli.story import run_demo
 
     if out.exists() and not out.is_dir():
         raise DinkuError("is a file", where=str(out), remedy="name a folder to --out")
     with watching() as report:
-        done = told(out, report)
+        done = run_demo(out, report)
     if as_json:
         document = {"page": str(done.page), "bundle": str(done.bundle), "f1": done.f1, "bytes_disk": done.bytes_disk}
         return print_json(document | {"sentences_per_second": done.speed})

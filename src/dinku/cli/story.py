@@ -41,7 +41,7 @@ class Told:
     suggestion: str
 
 
-def demo(folder: Path, progress: Report) -> Told:
+def run_demo(folder: Path, progress: Report) -> Told:
     """Run the study ``demo`` in a folder of its own, where a second run goes on from the first.
 
     Leaves ``report.html`` and its kin there, and in ``bundle-…`` the dense tagger in int8, which runs without torch.
