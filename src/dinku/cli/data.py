@@ -1,0 +1,183 @@
+"""Known corpora, and what is wrong in a corpus."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dinku.cli.terminal import print, print_json, table, watching
+from dinku.errors import DinkuError, plural
+
+if TYPE_CHECKING:
+    from dinku.model.encode import Encoder
+from dinku.cli.options import AsJson, print_help, warn
+
+
+def data_alone(context: typer.Context) -> None:
+    """Known corpora, and what is wrong in a corpus."""
+    print_help(context)
+
+
+def data_list(as_json: AsJson = False) -> None:
+    """Corpora known by name, their licences, and what of them is in the cache."""
+    from dinku.data.sources import listing
+
+    known = listing()
+    if as_json:
+        return print_json(known)
+    rows = [
+        [c["name"], c["title"], " ".join(c["languages"]), f"{c['files_here']} of {c['files']}", c["licence"]]
+        for c in known
+    ]
+    table(
+        ["", "corpus", "languages", "files here", "licence"],
+        rows,
+        title="A language: masakhaner:hau · all: masakhaner:all",
+    )
+    for c in known:
+        print(f"{c['name']}: {c['citation']}" + f"; {c['repository']} at {c['commit'][:7]}" * bool(c["repository"]))
+    return None
+
+
+def data_fetch(
+    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau or masakhaner:all.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that aren't those that were published.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
+    from dinku.data import catalogue, sources
+
+    with watching() as report:
+        found = sources.fetch(corpus, force=force, progress=report)
+    source = catalogue.SOURCES[corpus.partition(":")[0]]
+    print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
+    if as_json:
+        return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
+    new = sum(f.state == "fetched" for f in found)
+    there = plural(len(found) - new, "was there", "were there")
+    print(f"{plural(new, 'file')} fetched, {there}; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
+    return None
+
+
+def data_check(
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Also count subwords as this model reads them.")] = None,
+    before: Annotated[
+        str | None, typer.Option(help="The model that it was before its vocabulary was trimmed: what that changed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What one wants to know of a corpus before training on it."""
+    from dinku.data import sources
+    from dinku.data.audit import labels_alone, merged
+
+    if before and not model:
+        raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
+    if model:
+        from dinku.model.encode import segmentation, subwords_of
+
+        encoder = encoder_of(model)
+        whole_encoder = encoder_of(before) if before else None
+    loaded = sources.whole(corpus)
+    warn(note for parts in loaded.values() for part in parts.values() for note in part.notes)
+    found, absent = sources.audited(loaded), sources.absent(corpus)
+    if model:
+        for split, parts in loaded.items():
+            for language, part in parts.items():
+                found[split][language] |= subwords_of(encoder, part)
+                if whole_encoder:
+                    changed = segmentation(whole_encoder, encoder, part)[language]
+                    found[split][language]["segmentation"] = changed._asdict()
+    if as_json:
+        whole = {split: merged(parts) for split, parts in found.items()}
+        alone = labels_alone(whole)
+        splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in found.items()}
+        return print_json({"corpus": corpus, "splits": splits, "absent": absent})
+    labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
+    names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
+    names |= {"also_in_train": "in train", "longest": "longest"}
+    names |= {"longest_subwords": "in subwords", "over_window": "over window", "unknown": "unknown"} if model else {}
+    head = ["", "split", "sentences", "words", *labels, *names.values(), *(["subwords a word"] if model else [])]
+    rows = [
+        [language, split, *(f"{part[k]:,}" for k in ("sentences", "words"))]
+        + [f"{part['spans'].get(label, 0):,}" for label in labels]
+        + [f"{part[name]:,}" if part[name] else "" for name in names]
+        + ([f"{part['subwords'] / max(1, part['words']):.2f}"] if model else [])
+        for language in dict.fromkeys(language for parts in found.values() for language in parts)
+        for split, part in ((s, p[language]) for s, p in found.items() if language in p)
+    ]
+    table(head, rows, title=corpus)
+    if before:
+        table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
+    for language, gone in absent.items():
+        compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
+        print(f"{language} has no {' and no '.join(gone)} here{compared}")
+    for line in _oddities(found):
+        print(line)
+    return None
+
+
+def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of what a smaller vocabulary changed, a language and split a row."""
+    head = ["", "split", "segmented as before", "subwords a word", "before", "words with unknown pieces", "before"]
+    head += ["words of entities segmented otherwise"]
+    rows = []
+    for split, parts in found.items():
+        for language, part in parts.items():
+            told = part["segmentation"]
+            words, (moved, named) = max(1, told["words"]), told["entity_words"]
+            (few, many), (then, now) = told["subwords"], told["unknown"]
+            shares = [f"{many / words:.2f}", f"{few / words:.2f}", f"{now / words:.2%}", f"{then / words:.2%}"]
+            as_before = f"{told['as_before'] / max(1, told['sentences']):.1%}"
+            rows.append([language, split, as_before, *shares, f"{moved / max(1, named):.2%}"])
+    return head, rows
+
+
+def encoder_of(model: str) -> Encoder:
+    """How a model reads words; with torch only where its folder needs it."""
+    from dinku.model.encode import opened
+    from dinku.model.folder import model_folder
+
+    if encoder := opened(model_folder(model)):
+        return encoder
+    from dinku.nn.tagger import Tagger
+
+    return Tagger.load(model).encoder
+
+
+def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """What is odd in an audited corpus, in words, a line each."""
+    said = {
+        "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
+        "invisible": ("word holds an invisible character", "words hold an invisible character"),
+        "not_nfc": ("word isn't in Unicode's NFC", "words aren't in Unicode's NFC"),
+        "duplicates": ("sentence stood before", "sentences stood before"),
+        "also_in_train": ("sentence also stands in train", "sentences also stand in train"),
+        "bom": ("file begins with a byte-order mark", "files begin with a byte-order mark"),
+        "empty_tokens": ("line has no token and ends a sentence", "lines have no token and end a sentence"),
+    }
+    for split, parts in found.items():
+        for language, part in parts.items():
+            place = " ".join(filter(None, (language, split)))
+            if part["sentences"] == 1 and part["words"] > 200:
+                yield f"{place}: all {part['words']:,} words are one sentence; is the blank line after each missing?"
+            if part["words"] and not part["spans"]:
+                yield f"{place}: there is no entity; every tag is O"
+            for name, what in said.items():
+                if part[name]:
+                    at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
+                    yield f"{place}: {plural(part[name], *what)}{at}"
+    everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
+    for language in sorted({language for parts in found.values() for language in parts}):
+        own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}
+        for label in sorted(everywhere) if len(own) > 1 else ():
+            if 0 < (n := sum(label in labels for labels in own.values())) < len(own):
+                lacks = ", ".join(split for split, labels in own.items() if label not in labels)
+                yield f"{language}: {label} is in {n} of {plural(len(own), 'split')}; {lacks} lacks it"

@@ -1,0 +1,136 @@
+"""Studies: planned and carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from dinku.cli.terminal import duration, print, print_json, table, watching
+from dinku.errors import DinkuError, plural
+
+if TYPE_CHECKING:
+    from dinku.study.run import Runner
+from dinku.cli.options import AsJson, ResultsFolder, Store, StudyFile, bounded, device_of, warn
+from dinku.cli.rows import results_of
+
+
+def plan(
+    study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
+) -> None:
+    """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
+    from dinku.study.plan import GPU_RATE
+    from dinku.study.plan import plan as planned
+
+    document = planned(runner_of(study, results, store, planning=True))
+    warn(document["warnings"])
+    if as_json:
+        return print_json(document)
+    rows = [
+        ["  " * depth + s["name"], str(s["recipes"]), f"{s['bytes'] / 1e6:.1f}", _range(s["nonzero"]), s["state"]]
+        for depth, s in _tree(document["steps"])
+    ]
+    table(["step", "recipes", "MB", "not zero", "state"], rows, title=document["title"])
+    print(
+        f"{plural(document['recipes'], 'recipe')}, {document['recipes_done']} with all their rows. "
+        f"{plural(document['trainings'], 'training')} "
+        f"where {document['trainings_unshared']} would be done without sharing ({document['sharing']:.2f} times). To do: "
+        f"{plural(document['trainings_to_do'], 'training')}, about {duration(document['seconds'])} on this machine "
+        f"({document['estimate']}), or {duration(3600 * document['gpu_hours'])} of a GPU that makes {GPU_RATE:.0e} "
+        "multiply-adds a second, which is assumed."
+    )
+    return None
+
+
+def run(
+    study: StudyFile,
+    only: Annotated[list[str] | None, typer.Option("--only", help="An arm of the study; may be given again.")] = None,
+    results: ResultsFolder = Path("results"),
+    store: Store = None,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes",
+            callback=bounded,
+            help="How many share the work here; more may, on any machine that sees the store.",
+        ),
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            callback=bounded, help="Of each process, where the study doesn't say; all there are, or one on Ray."
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where steps are made: by this process, or on a Ray cluster that sees the same folders."),
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="The Ray cluster's, as HOST:PORT; without it, Ray runs on this machine alone.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="What trains, and tags in floating point: cpu, cuda, cuda:N, or auto; on Ray no N.")
+    ] = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Carry out a study. Stop it whenever you like: run again, and it goes on."""
+    from dinku.study import ray
+    from dinku.study.processes import run as run_together
+    from dinku.study.results import documents
+
+    if engine == "ray" and processes > 1:
+        raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
+    if engine == "local" and address:
+        raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
+    here = engine == "local" and processes == 1
+    place = device_of(device) if engine == "local" else device
+    with watching() as report:
+        cores = threads or (1 if engine == "ray" else None)
+        runner = runner_of(study, results, store, report=report, cores=cores, device=place if here else "cpu")
+        warn(runner.warnings)
+        if engine == "ray":
+            ray.run(runner, address, only or (), device=device)
+        elif processes == 1:
+            runner.run(only or ())
+        else:
+            arguments = [str(study), "--results", str(results), "--store", str(runner.store.root), "--device", device]
+            arguments += [f"--only={arm}" for arm in only or ()]
+            run_together(runner, arguments, processes, only or ())
+    rows = runner.results.rows()
+    warn(filter(None, [runner.silent(runner.chosen(only or ()))]))
+    if as_json:
+        return print_json(documents(rows))
+    command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
+    print(f"{plural(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
+    return None
+
+
+def runner_of(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
+    from dinku.model.store import Store as Stored
+    from dinku.settings import home
+    from dinku.study.definition import BUILT_IN, Study
+    from dinku.study.run import Runner
+
+    name, colon, section = str(study).partition(":")
+    kept = results / name / "study.json"
+    if not study.is_file() and name not in BUILT_IN and kept.is_file():  # as `dinku report` takes the name of one
+        study = Path(f"{kept}{colon}{section}")
+    described = Study.read(study)
+    return Runner(described, Stored(store or home() / "store"), results_of(described, results), **how)
+
+
+def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Steps with their depth, each under the one before it."""
+    made = {step["address"] for step in steps}
+    waiting = [(0, step) for step in reversed(steps) if step["before"] not in made]
+    while waiting:
+        depth, step = waiting.pop()
+        yield depth, step
+        waiting += [(depth + 1, s) for s in reversed(steps) if s["before"] == step["address"]]
+
+
+def _range(bounds: list[int]) -> str:
+    low, high = (f"{n / 1e6:.1f} M" for n in bounds)
+    return low if low == high else f"{low} to {high}"
