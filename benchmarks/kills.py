@@ -41,8 +41,8 @@ def told(*given, **options):
     replace(*given, **options)
     time.sleep({NEAR / 2})
 if "RENAMES" in os.environ:
-    from dinku import train
-    train.CHECKPOINT_SECONDS = 0.5
+    from dinku.training import fit
+    fit.CHECKPOINT_SECONDS = 0.5
     os.replace = told
 """
 

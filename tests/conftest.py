@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from dinku.testing import tiny_study
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Tests run side by side on few cores, where threads that spin for one another keep others from working.
@@ -33,3 +35,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
         (folder / "corpora" / "masakhane-ner").symlink_to(SHARED / "data" / "masakhane-ner")
     monkeypatch.setenv("DINKU_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    tiny_study(tmp_path, home)
+    return tmp_path

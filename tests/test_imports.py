@@ -1,8 +1,7 @@
-"""The import rule: a module imports only from above it, and the torch-free part works where there is no torch."""
+"""What is imported when: the torch-free part works where there is no torch, and importing dinku is light."""
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from test_law import FILES, WITH_TORCH, room
 
 from dinku.data.conll import read, write
 from dinku.export.pipeline import export
@@ -19,112 +19,6 @@ from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
-FREE = (
-    *(
-        "errors",
-        "files",
-        "digests",
-        "store",
-        "npz",
-        "spans",
-        "corpus",
-        "languages",
-        "learned",
-        "words",
-        "text",
-        "sample",
-        "fetch",
-        "sources",
-        "models",
-        "perturb",
-        "score",
-        "shape",
-    ),
-    *("encode", "answers", "results", "runtime", "predict", "damage", "measure", "packing", "bundle", "lines"),
-)
-ORDER = (
-    *FREE,
-    *(
-        "modeling",
-        "quantized",
-        "surgery",
-        "unpadded",
-        "tagger",
-        "reader",
-        "method",
-        "importance",
-        "train",
-        "matching",
-        "convert",
-        "int8",
-        "javascript",
-        "export",
-        "methods",
-        "recipe",
-        "study",
-        "current",
-    ),
-    *(
-        "run",
-        "plan",
-        "processes",
-        "cluster",
-        "compare",
-        "lessons",
-        "claims",
-        "questions",
-        "query",
-        "tables",
-        "figures",
-        "page",
-        "effects",
-        "report",
-        "demo",
-        "testing",
-        "bench",
-        "desk",
-        "connections",
-        "serve",
-        "terminal",
-        "cli",
-        "__main__",
-    ),
-)
-
-
-def imported(path: Path) -> set[str]:
-    """The modules of dinku that a file imports, inside functions too."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dinku":
-            parts = node.module.split(".")
-            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("dinku.")}
-    return names - {"__version__"}
-
-
-def modules() -> dict[str, list[Path]]:
-    files = {path.stem: [path] for path in SOURCE.glob("*.py") if path.stem != "__init__"}
-    return files | {folder: sorted((SOURCE / folder).glob("*.py")) for folder in ("runtime", "methods")}
-
-
-def test_every_module_has_its_place_in_the_order() -> None:
-    assert set(modules()) <= set(ORDER)
-
-
-@pytest.mark.parametrize("name", sorted(modules()))
-def test_a_module_imports_only_from_above_it(name: str) -> None:
-    above = set(ORDER[: ORDER.index(name)])
-    for path in modules()[name]:
-        for other in imported(path) - {name}:
-            assert other in above, f"{path.name} imports {other}, which stands below it"
-
-
-def test_methods_do_not_import_one_another() -> None:
-    for path in sorted((SOURCE / "methods").glob("*.py")):
-        if path.stem != "__init__":
-            assert "methods" not in imported(path), path.name
 
 
 @pytest.fixture(scope="module")
@@ -156,27 +50,11 @@ def plain(python: Path, code: str, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: Path) -> None:
-    free = (
-        *FREE,
-        "recipe",
-        "study",
-        "store",
-        "run",
-        "plan",
-        "processes",
-        "cluster",
-        "compare",
-        "lessons",
-        "claims",
-        "query",
-        "report",
-        "reader",
-        "bench",
-        "serve",
-        "terminal",
-        "cli",
-    )
-    names = [name for name in free if (SOURCE / f"{name}.py").exists()]
+    names = [
+        name.removesuffix(".__init__")
+        for name in FILES
+        if room(name) not in WITH_TORCH and not name.startswith(("nn.", "methods."))
+    ]
     code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module('dinku.' + name)\n"
     code += "try:\n import torch\nexcept ImportError: print('none')"
     done = plain(without_torch, code, *names)
@@ -250,12 +128,16 @@ sys.meta_path.insert(0, Watch())
     [
         "from dinku.nn.tagger import Tagger",
         "import dinku.training.fit",
-        "import dinku; dinku.open(str(__import__('pathlib').Path(dinku.__file__).parent / 'house'))",
+        "import dinku; dinku.open('tagger')",
         "from dinku.methods.finetune import word_loss; word_loss(None, {})",
-        "import sys; sys.argv[1:] = ['evaluate', 'dinku:house', '--corpus', 'sample:hau']; from dinku.cli.app import main; main()",
+        "import sys; sys.argv[1:] = ['evaluate', 'tagger', '--corpus', 'sample:hau']; "
+        "from dinku.cli.app import main; main()",
     ],
 )
-def test_threads_wait_briefly_however_torch_is_reached(route: str) -> None:
+def test_threads_wait_briefly_however_torch_is_reached(route: str, tmp_path: Path) -> None:
+    (tmp_path / "tagger").mkdir()
+    config = {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-PER"}}
+    (tmp_path / "tagger" / "config.json").write_text(json.dumps(config))
     bare = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     for given, expected in (
         ({}, "2000 None"),
@@ -263,5 +145,5 @@ def test_threads_wait_briefly_however_torch_is_reached(route: str) -> None:
         ({"OMP_WAIT_POLICY": "active"}, "None active"),
     ):
         command = [sys.executable, "-c", _AS_TORCH_COMES + route]
-        done = subprocess.run(command, env=bare | given, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=bare | given, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert done.stdout == expected + "\n", done.stderr

@@ -337,7 +337,7 @@ def _check_saved(tagger: Tagger | Bundle, at: str) -> None:
 _ADDRESS = """
 import json, sys
 from dinku.method import Data
-from dinku.recipe import Recipe
+from dinku.study.recipe import Recipe
 print(Recipe.of(json.load(sys.stdin)).addresses("base", Data())[-1])
 """
 

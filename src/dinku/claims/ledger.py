@@ -1,7 +1,7 @@
 """The paper's claims C1 to C7 (arXiv 2404.04759) as predicates over rows: holds, fails, undecided or not measured.
 
-They are about text as it is in languages that were trained on; `dinku.claims.transfer` has the others. The largest set of rows that
-may be compared (`dinku.claims.compare`) is judged, and named.
+They are about text as it is in languages that were trained on; `dinku.claims.transfer` has the others. The largest set of
+rows that may be compared (`dinku.claims.compare`) is judged, and named.
 """
 
 from __future__ import annotations

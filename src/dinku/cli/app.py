@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.cli import bundles, evaluate, rows, run, story, tag
+from dinku.cli import bundles, evaluate, rows, run, start, tag
 from dinku.cli import data as data_
 from dinku.cli.options import print_help
 from dinku.cli.terminal import print
@@ -30,7 +30,7 @@ data = typer.Typer()
 app.add_typer(data, name="data")
 
 
-app.command()(story.demo)
+app.command()(start.demo)
 data.callback(invoke_without_command=True)(data_.data_alone)
 data.command("list")(data_.data_list)
 data.command("fetch")(data_.data_fetch)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from dinku.cli.terminal import print, print_json, table, watching
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import spans
-from dinku.errors import DinkuError, plural
 from dinku.model import inspect
 from dinku.model.bundle import Bundle
 from dinku.model.store import Store
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
     from dinku.study.definition import Study
     from dinku.study.results import Results
     from dinku.study.run import Runner
-from dinku.cli.options import AsJson
-from dinku.cli.tag import entities_of
 
 SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more
 
@@ -119,34 +112,3 @@ def suggested(bundle: Bundle, corpus: Corpus) -> str:
 
 def _entities(reader: Reader, text: str) -> list[tuple[str, str]]:
     return [(entity["text"], entity["label"]) for entity in reader.find(text)]
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="The folder to work in; a second run goes on from the first.")] = Path(
-        "dinku-demo"
-    ),
-    as_json: AsJson = False,
-) -> None:
-    """The whole story offline, in minutes: the encoder and the sample sentences that come along."""
-
-    if out.exists() and not out.is_dir():
-        raise DinkuError("is a file", where=str(out), remedy="name a folder to --out")
-    with watching() as report:
-        done = run_demo(out, report)
-    if as_json:
-        document = {"page": str(done.page), "bundle": str(done.bundle), "f1": done.f1, "bytes_disk": done.bytes_disk}
-        return print_json(document | {"sentences_per_second": done.speed})
-    for sentence, tagging in done.found:
-        found = ", ".join(entities_of(sentence, tagging)) or "no entity"
-        print(f"{sentence.language}  {' '.join(sentence.words)}\n     {found}")
-    rows = [
-        [name, f"{100 * f1:.1f}", f"{done.bytes_disk[name] / 1e6:.1f}", f"{done.speed[name]:.0f}"]
-        for name, f1 in done.f1.items()
-    ]
-    titles = ["the dense tagger in", "F1", "MB on disk", "sentences/s here"]
-    table(titles, rows, title=f"{plural(done.sentences, 'test sentence')} (sample)")
-    print(done.quantized)
-    print(f"What pruning cost, by language, on generated sentences (sample): {done.page}")
-    typed = f"echo {shlex.quote(done.suggestion)} | " if done.suggestion else ""
-    print(f"A bundle to play with:  {typed}dinku predict {shlex.quote(str(done.bundle))}")
-    return None

@@ -58,7 +58,7 @@ def tags(spans: Iterable[Span], length: int) -> tuple[str, ...]:
         where = f"span {start}–{end} {label}"
         if not 0 <= start < end <= length:
             raise DinkuError(
-                f"doesn't lie within {plural(length, 'word')}", where=where, remedy="give 0 <= start < end <= words"
+                f"doesn't lie within the {plural(length, 'word')}", where=where, remedy="give 0 <= start < end <= words"
             )
         if not is_iob2_tag(f"B-{label}"):
             raise DinkuError(f"{label!r} can't stand in a tag", where=where, remedy="give a label without white space")

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTune(Supervised):
-    """Train for ``epochs`` over the train split; see `dinku.training.settings.Supervised` for its fields, and what they are unless given.
+    """Train for ``epochs`` over the train split; see `dinku.training.settings.Supervised` for its
+    fields, and what they are unless given.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
     another order, gets a fresh one.

@@ -48,7 +48,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     if name not in MODULES:
         remedy = f"{nearest(str(name), MODULES)}use one of {', '.join(sorted(MODULES))}"
         raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
-    kind = _kind(name)
+    kind = method_class(name)
     if not isinstance(given, dict | None):
         raise DinkuError(f"the fields of {name} are {given!r}", where=where, remedy="write them as key: value")
     own = [each.name for each in fields(kind)]
@@ -75,11 +75,11 @@ def from_json(step: Any, *, where: str = "step") -> Method:
 
 def outdated(versions: Mapping[str, int]) -> str:
     """Which of these aren't the versions of the methods here, told as ``FineTune 2 (now 3)``; empty where all are."""
-    now = {name: _kind(name).version for name in versions if name in MODULES}
+    now = {name: method_class(name).version for name in versions if name in MODULES}
     return ", ".join(f"{name} {versions[name]} (now {at})" for name, at in sorted(now.items()) if versions[name] != at)
 
 
-def _kind(name: str) -> Any:
+def method_class(name: str) -> Any:
     return getattr(import_module(f"dinku.methods.{MODULES[name]}"), name)
 
 

@@ -26,9 +26,9 @@ from dinku.digests import of_file
 from dinku.errors import DinkuError, check_count, plural
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
-from dinku.model import engine, predict
+from dinku.model import predict
 from dinku.model.encode import Encoder, LabelOn, Window, opened
-from dinku.model.engine import Numerics
+from dinku.model.engine import Logits, Numerics, Told
 from dinku.model.folder import iob2_tags, model_folder
 from dinku.model.inspect import numerics
 from dinku.model.onnx_file import AGAIN, external
@@ -161,13 +161,13 @@ class Bundle:
         return cls(folder, manifest, tags, encoder, threads or available_threads())
 
     @property
-    def engine(self) -> engine.Told:
+    def engine(self) -> Told:
         """What runs it; made when it is first needed, once for all threads."""
         with _MAKING:
             return self._engine
 
     @cached_property
-    def _engine(self) -> engine.Told:
+    def _engine(self) -> Told:
         model = self.folder / self.manifest.model
         return open_engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
 
@@ -217,7 +217,7 @@ class Bundle:
         """See `dinku.model.predict.tag`."""
         return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
 
-    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, engine.Logits]]:
+    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
         """See `dinku.model.predict.answered`."""
         return predict.answered(self.engine, self.encoder, windows)
 
@@ -233,7 +233,7 @@ class Bundle:
         return numerics(self.engine, self.encoder, sentences, scheme=scheme)
 
 
-def open_engine(model: Path, runtime: Runtime, precision: Precision, threads: int) -> engine.Told:
+def open_engine(model: Path, runtime: Runtime, precision: Precision, threads: int) -> Told:
     """The engine that a model file is for."""
     if runtime == "onnxruntime":
         from dinku.model.onnxruntime import OnnxEngine

@@ -165,8 +165,8 @@ def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matr
     """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
 
     That is what each table is evaluated on, and what the first is, perturbed; over the seeds that both have, whose number is
-    told where the dense tagger has more. Texts where that has less than `dinku.claims.compare.FLOOR` are left out; there is none where
-    there is but one text.
+    told where the dense tagger has more. Texts where that has less than `dinku.claims.compare.FLOOR` are left out; there is
+    none where     there is but one text.
     """
     first, dense = tables[0], tables[0].dense
     if dense is None:

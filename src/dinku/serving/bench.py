@@ -83,7 +83,8 @@ class Contestant:
         if "missing" in answer:
             raise ModuleNotFoundError(f"No module named {answer['missing']!r}", name=answer["missing"])
         if "error" in answer:
-            raise DinkuError(answer["error"], status=answer["status"])
+            problem, where, remedy = answer["error"]
+            raise DinkuError(problem, where=where, remedy=remedy, status=answer["status"])
         return dict(answer)
 
 
@@ -99,7 +100,7 @@ def attend(opened: Callable[[dict[str, Any]], Opened]) -> None:
     try:
         precision, tag = opened(asked)
     except DinkuError as error:
-        return say(error=str(error), status=error.status)
+        return say(error=[error.problem, error.where, error.remedy], status=error.status)
     except ModuleNotFoundError as error:
         return say(missing=error.name)
     say(precision=precision)

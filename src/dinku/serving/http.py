@@ -1,8 +1,9 @@
 """A tagger over HTTP, without torch where it is a bundle: JSON, an OpenAPI document, metrics, and a page to try it on.
 
-One thread tags for all clients (`dinku.serving.batcher`), over connections that are bounded (`dinku.serving.connections`). What is too large, or
-too much, is refused before it is read into memory; what was accepted is answered, also when the server is told to stop. A
-server of this machine alone answers to this machine's names alone, as a web page could give its address a name of its own.
+One thread tags for all clients (`dinku.serving.batcher`), over connections that are bounded (`dinku.serving.connections`).
+What is too large, or too much, is refused before it is read into memory; what was accepted is answered, also when the server is
+told to stop. A server of this machine alone answers to this machine's names alone, as a web page could give its address a name
+of its own.
 """
 
 from __future__ import annotations
