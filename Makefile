@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test venv lint
+.PHONY: demo test quick hooks venv lint
 
 venv: $(BIN)/.installed
 
@@ -19,6 +19,15 @@ demo: $(BIN)/.demo
 
 test: venv lint
 	$(BIN)/python -m pytest --numprocesses 2
+
+# What neither trains nor starts processes.
+QUICK := tests/data tests/scoring tests/claims tests/report tests/study/test_definition.py tests/study/test_recipe.py tests/test_law.py
+quick: venv
+	$(BIN)/python -m pytest --numprocesses 2 $(QUICK)
+
+hooks: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pre-commit
+	$(BIN)/pre-commit install
 
 lint: venv
 	$(BIN)/ruff check .
