@@ -597,7 +597,7 @@ def test_one_file_is_never_calibration_dev_and_test_at_once(
 def test_int8_without_a_corpus_is_told_before_the_work(
     tagger: Tagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def work(*_: Any, **__: Any) -> None:
+    def work(*_: object, **__: object) -> None:
         raise DinkuError("the work began")
 
     monkeypatch.setattr(pipeline, "export", work)
