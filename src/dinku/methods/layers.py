@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.method import LATER, Chosen, Data, Need, Work, no_more
 from dinku.model.shape import Shape
 
@@ -51,7 +51,7 @@ class KeepLayers(Chosen):
         return super().needs if self.layers else frozenset()
 
     def declare(self, shape: Shape) -> Shape:
-        no_more(self, "layers", len(shape.layers), f"the {len(shape.layers):,} layers that there are")
+        no_more(self, "layers", len(shape.layers), f"the {plural(len(shape.layers), 'layer')} that there are")
         if self.layers == len(shape.layers):
             return shape
         shape.known("heads", "width", where="KeepLayers")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
-from dinku.errors import DinkuError, brief, check_count
+from dinku.errors import DinkuError, brief, check_count, plural
 from dinku.model.encode import Encoder, Window, buckets
 from dinku.model.engine import Engine, Logits
 from dinku.scoring.counts import Counts
@@ -92,7 +92,7 @@ class Draft:
     def take(self, window: Window, logits: Logits) -> None:
         """Note what a window's words are. Raises `DinkuError` where the logits are of other tags."""
         if logits.shape[1] != len(self._tags):
-            problem = f"answers with {logits.shape[1]} logits a word, and has {len(self._tags)} tags"
+            problem = f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
         self._best[window.words] = logits.argmax(-1)
         self._scores[window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
