@@ -20,13 +20,13 @@ Progress = Callable[[int, int], None]  # (done, of how many)
 
 def each(given: Iterable[Thing], *kinds: type[Thing]) -> Iterator[Thing]:
     """What was given, one by one. Raises `DinkuError` for what isn't of these kinds, or is no list of such."""
-    listed = isinstance(given, Iterable) and not isinstance(given, str | bytes)
-    for thing in given if listed else [given]:
+    names = [kind.__name__ for kind in kinds]
+    remedy = f"give a list of {' or '.join(f'{name}s' for name in names)}"
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes):
+        raise DinkuError(f"{brief(given)} is no list", where="the tagger", remedy=remedy)
+    for thing in given:
         if not isinstance(thing, kinds):
-            remedy = f"give a list of {' or '.join(f'{kind.__name__}s' for kind in kinds)}"
-            raise DinkuError(
-                f"{brief(thing)} is no {' or '.join(k.__name__ for k in kinds)}", where="the tagger", remedy=remedy
-            )
+            raise DinkuError(f"{brief(thing)} is no {' or '.join(names)}", where="the tagger", remedy=remedy)
         yield thing
 
 
@@ -92,7 +92,9 @@ class Draft:
     def take(self, window: Window, logits: Logits) -> None:
         """Note what a window's words are. Raises `DinkuError` where the logits are of other tags."""
         if logits.shape[1] != len(self._tags):
-            problem = f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
+            problem = (
+                f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
+            )
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
         self._best[window.words] = logits.argmax(-1)
         self._scores[window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)

@@ -13,6 +13,7 @@ from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
 from dinku.model.folder import iob2_tags, model_folder
+from dinku.model.inspect import check_threads
 from dinku.model.predict import each
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
@@ -89,6 +90,7 @@ def open(
     """
     if threads is not None and type(threads) is not int:
         raise DinkuError(f"threads is {brief(threads)}", where="dinku.open", remedy="give a whole number")
+    check_threads(threads, where="threads")
     if not isinstance(device, str):
         raise DinkuError(f"device is {brief(device)}", where="dinku.open", remedy="give cpu or cuda")
     if precision not in (None, "float32", "bfloat16"):
