@@ -28,6 +28,7 @@ from dinku.export.pipeline import export
 from dinku.files import locked
 from dinku.model.bundle import Bundle
 from dinku.model.encode import Window
+from dinku.model.folder import model_folder
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.nn.tokenizer import sentencepiece_tokenizer
@@ -172,7 +173,7 @@ def _with_tokenizer(tagger: Tagger, tokenizer: PreTrainedTokenizerFast) -> Tagge
 
 
 def test_nmt_is_written_so_that_it_does_the_same_to_every_character() -> None:
-    document = json.loads(Tokenizer.from_file(str(Path(javascript.__file__).parent / "house/tokenizer.json")).to_str())
+    document = json.loads(Tokenizer.from_file(str(model_folder("dinku:house") / "tokenizer.json")).to_str())
     assert javascript.unread(document) == ["Nmt (normalizer)"]
     written = javascript.rewritten(document)
     assert javascript.unread(written) == []

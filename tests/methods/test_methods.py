@@ -48,7 +48,7 @@ from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_
 from dinku.training import fit, importance, teacher, while_training
 from dinku.training.settings import Trained
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "methods.json").read_text())
+GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "methods.json").read_text())
 ONE = Work(seed=1, threads=1)
 QUICK = FineTune(epochs=1, batch=8, rate=1e-3, precision="float32")
 EXAMPLES: list[Method] = [
