@@ -675,7 +675,7 @@ def test_quick_dropout_is_taken_out_again() -> None:
         ),
         ({"FineTune": {"sparsity": 0.5, "epochs": 0}}, "sparsity is 0.5; give an epoch or more in which it rises"),
         ({"Pretrain": {"sparsity": 0.5, "steps": 0}}, "sparsity is 0.5; give a step or more in which it rises"),
-        ({"Sparsfy": {}}, "there is no method 'Sparsfy'; use one of Distil, DistilText"),
+        ({"Sparsfy": {}}, "there is no method 'Sparsfy'; did you mean Sparsify? use one of Distil, DistilText"),
         ({"FineTune": {"epochs": -1}}, "epochs is -1; give 0 or more"),
         ({"FineTune": {"rate": 0}}, "rate is 0.0; give a positive number"),
         ({"FineTune": {"batch": 0}}, "batch is 0; give 1 or more"),
