@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rooms import PAGE, page
 
 import dinku
 from dinku.cli import app
@@ -171,3 +172,7 @@ def test_the_container_file_copies_what_there_is() -> None:
         assert f"!{name}" in ignored
     assert "compress" not in "".join(lines)
     assert 'ENTRYPOINT ["dinku"]' in lines
+
+
+def test_the_table_of_rooms_is_made_from_their_docstrings() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python tests/rooms.py"

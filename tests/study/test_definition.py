@@ -289,7 +289,7 @@ def refused(
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("path", [r"C:\work\mine.yaml", "c:/work/mine.yaml"])
+@pytest.mark.parametrize("path", [r"C:\data\mine.yaml", "c:/data/mine.yaml"])
 def test_a_path_on_windows_is_no_section(path: str) -> None:
     with pytest.raises(DinkuError) as error:
         Study.read(path)
