@@ -35,7 +35,7 @@ def addresses(name: str, text: Path) -> dict[str, str]:
     for entry in Study.read(name).entries():
         recipe = entry.recipe
         label = " | ".join([entry.arm, recipe.base, recipe.corpus, json.dumps(entry.values), f"seed {recipe.seed}"])
-        out[label] = recipe.resolved(data).addresses("0" * 64, data)[-1][:16]
+        out[label] = recipe.resolved(data)[0].addresses("0" * 64, data)[-1][:16]
     return out
 
 

@@ -20,7 +20,7 @@ from dinku.cli import app
 from dinku.export.pipeline import export
 from dinku.study.definition import BUILT_IN, Study
 from dinku.testing import tiny_corpus, tiny_tagger
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -152,7 +152,7 @@ def test_trainings_of_committed_studies_leave_nothing_to_choose(name: str) -> No
     """A rule that chooses better numbers one day must not move the addresses that rows are kept by."""
     for entry in Study.read(name).entries():
         for step in entry.recipe.steps:
-            if isinstance(step, Trained):
+            if isinstance(step, TrainingSettings):
                 assert None not in (step.rate, step.batch, getattr(step, "epochs", 0)), f"{name} ({entry.arm}): {step}"
 
 

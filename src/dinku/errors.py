@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,6 +21,16 @@ class DinkuError(Exception):
         self.problem, self.where, self.remedy, self.status = problem, where, remedy, status
         text = f"{where}: {problem}" if where else problem
         super().__init__(shown(" ".join((f"{text}; {remedy}" if remedy else text).split())))
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Put ``where`` before the place that errors raised within the block name."""
+    try:
+        yield
+    except DinkuError as error:
+        inner = f"{where}: {error.where}" if error.where else where
+        raise DinkuError(error.problem, where=inner, remedy=error.remedy, status=error.status) from None
 
 
 # Escape sequences and other controls, and what turns the direction of text; half a surrogate pair can't be encoded at all.

@@ -1,10 +1,11 @@
-"""Method: whatever changes a tagger. What it may see (`Data`), and where it works (`Work`)."""
+"""The contract of a method, which is whatever changes a tagger: what it may see (`Data`) and where it works (`Work`)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, cast, get_type_hints, runtime_checkable
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
+Category = Literal["training", "pretraining", "sparsity", "structure", "distillation", "quantization", "start"]
 Importance = Literal["magnitude", "activation", "taylor"]
 _LOOKS_AT: dict[str, frozenset[Need]] = {
     "magnitude": frozenset(),
@@ -31,43 +33,46 @@ _LOOKS_AT: dict[str, frozenset[Need]] = {
 
 @dataclass(frozen=True)
 class Data:
-    """The train and dev splits, and unlabelled text. Never the test split: no method gets to see it."""
+    """The train and dev splits and unlabelled text. Never the test split: no method gets to see it."""
 
     train: Corpus | None = None
     dev: Corpus | None = None
     text: Text | None = None
 
-    def given(self, needs: frozenset[Need], languages: Sequence[str] | None = None) -> Data:
-        """What a method with these needs may see: both splits with tags for *labels*, the train split's words for *words*, and
-        for *text* the unlabelled text in ``languages``, in all for ``()``; for ``None`` in the train split's, or in all where
-        it has none of them."""
+    def restricted(self, needs: frozenset[Need], languages: Sequence[str] | None = None) -> Data:
+        """The data that a method with these needs may see.
+
+        *labels* gives both splits with their tags, *words* the train split without its tags, and *text* the unlabelled text:
+        that in ``languages``, or in all of its languages for ``()``. For ``None`` it is the text in the train split's languages,
+        or all of the text if it is in none of them.
+        """
         text = None
         if self.text is not None and "text" in needs:
-            known = set(languages or ()) <= set(self.text.languages)  # else the method says what it misses
+            known = set(languages or ()) <= set(self.text.languages)  # otherwise the method reports what is missing
             own = self.train.languages if self.train else ()
             text = self.text.only(own if languages is None else languages if known else ())
         if "labels" in needs:
             return Data(self.train, self.dev, text)
-        return Data(self._bare if "words" in needs else None, None, text)
+        return Data(self._untagged if "words" in needs else None, None, text)
 
     @cached_property
-    def _bare(self) -> Corpus | None:
+    def _untagged(self) -> Corpus | None:
         return self.train.without_tags() if self.train else None
 
-    def of(self, method: Method) -> Data:
-        """What a method may see, which is what enters its address. A method's field ``languages`` names those of the text."""
-        return self.given(method.needs, getattr(method, "languages", None))
+    def seen_by(self, method: Method) -> Data:
+        """The data that a method may see. Its fingerprints enter the method's address."""
+        return self.restricted(needs_of(method), method.text_languages)
 
-    def words_for(self, method: Method | Chosen) -> Corpus:
-        """The train split, for a method that reads its words; raises `DinkuError` where there is none."""
+    def words_for(self, method: Method | ByImportance) -> Corpus:
+        """The train split, for a method that reads its words; raises `DinkuError` if there is none."""
         if self.train is None or not len(self.train):
             remedy = "name a corpus with a train split"
             raise DinkuError("there is no text", where=type(method).__name__, remedy=remedy)
         return self.train
 
     def text_for(self, method: Method) -> Text:
-        """The unlabelled text of the languages that a method reads; raises `DinkuError` where there is none."""
-        if (text := self.of(method).text) is None:
+        """The unlabelled text in the languages that a method reads; raises `DinkuError` if there is none."""
+        if (text := self.seen_by(method).text) is None:
             remedy = "name a folder as the study's text"
             raise DinkuError("there is no text", where=type(method).__name__, remedy=remedy)
         return text
@@ -78,16 +83,15 @@ class Data:
 
 
 def _silent(done: int, total: int, note: str) -> None:
-    """The progress of work that nobody watches."""
+    """Report progress to nobody."""
 
 
 @dataclass(frozen=True)
 class Work:
     """Where and how a method works.
 
-    ``folder`` is scratch of this very step, seed and data; it survives a kill, so that training resumes from it, and is
-    the caller's to remove. ``None`` means that nothing is kept.
-    ``progress`` is called with (steps done, of how many, a note).
+    ``folder`` is a scratch folder for this step with this seed and data. It survives a kill, so that training resumes from it,
+    and the caller removes it. With ``None`` nothing is kept. ``progress`` is called with (steps done, of how many, a note).
     """
 
     seed: int = 0
@@ -100,32 +104,69 @@ class Work:
 
 @dataclass(frozen=True)
 class Planned:
-    """A tagger that isn't made yet: only its shape is known."""
+    """Stands for a tagger that doesn't exist yet: only its shape is known."""
 
     shape: Shape
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How much data a method reads. A plan estimates its time by this, and a study checks that there is so much text.
+
+    ``train_passes`` over the train split; ``text_lines`` of unlabelled text, each read ``text_passes`` times; ``text_subwords``
+    in windows that are packed with text; and ``teacher``, what a teacher answers to: *nothing*, everything that is read each
+    time it is (*every pass*), or each sentence once for all of its students (*once*), or *both*.
+    """
+
+    train_passes: int = 0
+    text_lines: int = 0
+    text_passes: int = 1
+    text_subwords: int = 0
+    teacher: Literal["nothing", "once", "every pass", "both"] = "nothing"
+
+
 @runtime_checkable
 class Method(Protocol):
-    """A frozen dataclass whose fields are hyper-parameters.
+    """A frozen dataclass whose fields are hyper-parameters. `Validated` is the base to derive one from.
 
-    The law: measuring after `apply` equals `declare` after measuring, exactly for parameters and tensor bytes and within
-    an interval for non-zero counts. ``dinku.testing.check_method`` holds a method to this and to the rest of its
-    contract. ``version`` rises whenever the same fields would give another result.
+    The law: the shape measured after `apply` equals what `declare` says of the shape measured before, exactly for parameters
+    and tensor bytes and within an interval for non-zero counts. ``dinku.testing.check_method`` holds a method to this and to
+    the rest of its contract. ``version`` rises whenever the same fields would give another result. ``category`` says how
+    claims classify the method. A field whose metadata is `INNER` holds methods that this one applies itself.
     """
 
     version: ClassVar[int]
+    category: ClassVar[Category]
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What it may see of the data."""
+        """What it may see of the data; `needs_of` adds the needs of its inner methods."""
+        ...
+
+    @property
+    def text_languages(self) -> tuple[str, ...] | None:
+        """The languages of the unlabelled text that it reads, ``()`` for all, ``None`` for those of the train split."""
+        ...
+
+    @property
+    def reads(self) -> Reading:
+        """How much it reads, its inner methods aside."""
+        ...
+
+    @property
+    def own_vocabulary(self) -> bool:
+        """Whether the tagger has another vocabulary afterwards."""
         ...
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
-        """Turn what depends on data or on the encoder into absolute values.
+        """Turn whatever depends on data or on the encoder into absolute values.
 
-        In a plan ``tagger`` is `Planned`, which has a shape and nothing else; ``None`` says that nothing is known of it.
+        In a plan ``tagger`` is `Planned`, which has a shape and nothing else; ``None`` means that nothing is known about it.
         """
+        ...
+
+    def can_use(self, data: Data) -> None:
+        """Raise `DinkuError` if the data that it may see lacks something it will read, before anything is done."""
         ...
 
     def declare(self, shape: Shape) -> Shape:
@@ -133,44 +174,77 @@ class Method(Protocol):
         ...
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger | Bundle:
-        """Surgery or training. The tagger given stays bit-identical."""
+        """Do the surgery or the training. The tagger that is given stays bit-identical."""
         ...
 
 
+# Metadata of a field that holds a tuple of methods, which the method with this field applies itself.
+INNER = {"inner": True}
+# Metadata of a field added later: omitted from JSON at its default, so that existing addresses don't change.
+LATER = {"later": True}
+
+
+@cache
+def inner_fields(kind: Any) -> tuple[str, ...]:
+    """The fields of a method's class that hold inner methods."""
+    return tuple(each.name for each in fields(kind) if each.metadata.get("inner"))
+
+
+def inner_methods(method: Method) -> tuple[Method, ...]:
+    """The methods that a method applies itself, but not those within these."""
+    return tuple(chain.from_iterable(getattr(method, name) for name in inner_fields(type(method))))
+
+
+def with_inner(method: Method) -> Iterator[Method]:
+    """A method and all methods within it, at any depth, the innermost first."""
+    for inner in inner_methods(method):
+        yield from with_inner(inner)
+    yield method
+
+
+def needs_of(method: Method) -> frozenset[Need]:
+    """What a method and all methods within it may see of the data."""
+    return frozenset[Need]().union(*(each.needs for each in with_inner(method)))
+
+
 @dataclass(frozen=True)
-class Checked:
-    """What all methods of dinku have in common: fields of their types, and nothing that depends on data unless they say so."""
+class Validated:
+    """The base of methods: checks the types of fields, and supplies the traits that few methods have.
+
+    It leaves ``version``, ``category``, ``needs``, `Method.declare` and `Method.apply` to be written.
+    """
 
     def __post_init__(self) -> None:
-        checked(self)
+        validate(self)
+
+    @property
+    def text_languages(self) -> tuple[str, ...] | None:
+        return None
+
+    @property
+    def reads(self) -> Reading:
+        return Reading()
+
+    @property
+    def own_vocabulary(self) -> bool:
+        return False
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         return self
 
     def can_use(self, data: Data) -> None:
-        """Raise `DinkuError` where data that it may see lacks what it will read, before anything is done."""
         reads = not cast(Method, self).needs.isdisjoint({"words", "labels"})
         if reads and (data.train is None or not len(data.train)):
             problem = "there is no train split"
             raise DinkuError(problem, where=type(self).__name__, remedy="name a corpus that has one")
 
 
-def with_students(step: Method) -> Iterator[Method]:
-    """A method and all that it applies within it, at any depth, the innermost first."""
-    for inner in getattr(step, "student", ()):
-        yield from with_students(inner)
-    yield step
-
-
-# Of a field that came after rows were made: at its default it is left out of JSON, and so of addresses.
-LATER = {"later": True}
-
-
 @dataclass(frozen=True)
-class Chosen(Checked):
-    """What methods have in common that choose what to keep by `dinku.training.importance`.
+class ByImportance(Validated):
+    """The base of methods that choose what to keep by `dinku.training.importance`.
 
-    *magnitude* needs nothing, *activation* words, *taylor* tagged ones: ``sentences`` of the train split, always the same.
+    *magnitude* needs no data, *activation* needs words and *taylor* tagged words: ``sentences`` of the train split, always the
+    same ones.
     """
 
     importance: Importance = field(default="magnitude", kw_only=True, metadata=LATER)
@@ -178,69 +252,37 @@ class Chosen(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sentences < 1:
-            raise DinkuError(f"sentences is {self.sentences}", where=type(self).__name__, remedy="give 1 or more")
+        self.at_least_one("sentences")
 
     @property
     def needs(self) -> frozenset[Need]:
         return _LOOKS_AT[self.importance]
 
     def can_choose(self, shape: Shape) -> None:
-        """Raise `DinkuError` for *taylor* where there are no tags."""
+        """Raise `DinkuError` if the importance is *taylor* and the tagger has no tags."""
         if self.importance == "taylor" and not shape.tags:
             remedy = "fine-tune it first, or choose by magnitude or activation"
             raise DinkuError("the tagger has no tags, whose loss it asks for", where=type(self).__name__, remedy=remedy)
 
     def at_least_one(self, name: str) -> None:
-        """Raise `DinkuError` where the field of that name keeps nothing."""
+        """Raise `DinkuError` if the field of that name is less than 1."""
         if getattr(self, name) < 1:
-            remedy = "give the number to keep, 1 or more"
-            raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
+            raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy="give 1 or more")
 
 
-class Drawn:
-    """What all methods have in common that draw at random: the seed enters their addresses, and no other's."""
-
-
-# What AfriBERTa's recipe has beside its rate: the numbers beside any rate that is given alone.
-BESIDE_RATE: dict[str, Any] = {"batch": 16, "warmup": 0.0, "epochs": 50}
-STEPS = 750  # of the optimizer that a training takes at least, as far as `MOST_EPOCHS` allows
-FEWEST_EPOCHS, MOST_EPOCHS = 3, 60
-FEW = 4000  # sentences: with fewer than that, batches are of 8
-
-
-def suited(shape: Shape, sentences: int) -> dict[str, Any]:
-    """The rate, batch, warm-up and epochs for an encoder of this shape and so many train sentences.
-
-    The larger the encoder, the lower its rate, which is never above 3e-4: for four layers of 384 hidden units (*dinku:house*)
-    it is 3e-4, for twelve of them 1e-4, for twelve of 768 5e-5. The fewer sentences, the more epochs and the smaller batches,
-    as what a training needs is steps. docs/log.md has the trainings that these numbers come from.
-    """
-    batch = 8 if sentences < FEW else 16
-    steps = max(1, -(-sentences // batch))
-    return {
-        "rate": min(3e-4, float(f"{0.46 / (shape.hidden * len(shape.layers)):.2g}")),
-        "batch": batch,
-        "warmup": 0.1,
-        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-STEPS // steps))),
-    }
+class Seeded:
+    """Marks a method whose result depends on the seed, which enters the address of such methods alone."""
 
 
 def no_more(method: Any, name: str, most: int, things: str) -> None:
-    """Raise `DinkuError` where the field ``name`` asks to keep more than the ``most`` things that there are.
-
-    As many as there are is fine, and changes nothing.
-    """
+    """Raise `DinkuError` if the field ``name`` asks to keep more than the ``most`` things that there are."""
     if (asked := getattr(method, name)) > most:
         problem = f"{name} is {asked:,}, more than {things}"
         raise DinkuError(problem, where=type(method).__name__, remedy=f"give at most {most:,}")
 
 
-def checked(method: Any) -> None:
-    """Refuse a method whose fields aren't of their types: the first thing that ``__post_init__`` does.
-
-    Nothing is converted, but that a whole number is a number, too.
-    """
+def validate(method: Any) -> None:
+    """Raise `DinkuError` for the first field of a method that isn't of its type. A whole number passes for a float."""
     kind: Any = type(method)
     try:
         _strict(kind).model_validate({f.name: getattr(method, f.name) for f in fields(kind)})

@@ -28,7 +28,7 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import is_iob2_tag
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Drawn, Method, Work
+from dinku.method import Data, Method, Seeded, Work
 from dinku.methods.registry import from_json, to_json
 from dinku.model.bundle import Bundle
 from dinku.model.shape import Shape
@@ -238,7 +238,7 @@ def check_method(
     ``bare`` methods start from an encoder.
     """
     data = data or tiny_data()
-    given = data.of(method)
+    given = data.seen_by(method)
     for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
         tagger = tiny_tagger(family, pieces, tags=() if bare else TAGS)
         resolved = method.resolve(tagger, given)
@@ -247,7 +247,7 @@ def check_method(
         at = f"{method} on {family}"
         check_law(resolved, tagger.shape, after.shape)
         assert tagger.digest == before, f"{at} changed the tagger it was given"
-        seed = 3 if isinstance(method, Drawn) else 4  # which enters the address of no other method
+        seed = 3 if isinstance(method, Seeded) else 4  # which enters the address of no other method
         again: Any = resolved.apply(tagger, given, Work(seed=seed, threads=1))
         assert again.digest == after.digest, f"{at} gave another result at the same seed, or at one not in its address"
         if after.tags:
@@ -259,9 +259,9 @@ def check_method(
                 _check_refused(Recipe("base", "corpus", (resolved, follows)), tagger.shape)
                 _check_unchanged(follows, after, data)
             else:
-                check_law(follows, after.shape, follows.apply(after, data.of(other), Work(threads=1)).shape)
+                check_law(follows, after.shape, follows.apply(after, data.seen_by(other), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
-            led: Any = leads.apply(tagger, data.of(other), Work(threads=1))
+            led: Any = leads.apply(tagger, data.seen_by(other), Work(threads=1))
             check_law(resolved, led.shape, resolved.apply(led, given, Work(threads=1)).shape)
     tagger = tiny_tagger()
     _check_json(method.resolve(tagger, given), given)
@@ -292,7 +292,7 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     """A quantized tagger is refused by what would change it; what takes its place doesn't look at it."""
     before = quantized.digest
     try:
-        after = method.apply(quantized, data.of(method), Work(threads=1))
+        after = method.apply(quantized, data.seen_by(method), Work(threads=1))
     except DinkuError:
         after = None
     assert after is None or not after.scheme.terminal, f"{method} changed a quantized tagger"
@@ -338,7 +338,7 @@ _ADDRESS = """
 import json, sys
 from dinku.method import Data
 from dinku.study.recipe import Recipe
-print(Recipe.of(json.load(sys.stdin)).addresses("base", Data())[-1])
+print(Recipe.from_document(json.load(sys.stdin)).addresses("base", Data())[-1])
 """
 
 
@@ -362,6 +362,6 @@ def _check_needs(method: Method, data: Data) -> None:
         for none in (Data(), Data(Corpus("empty", "train", ()), Corpus("empty", "dev", ()))):
             method.resolve(tagger, none).apply(tagger, none, Work(threads=1))
     elif "labels" not in method.needs:
-        given = data.of(method)
+        given = data.seen_by(method)
         assert all(s.tags is None for s in given.train or ()), "text comes without tags"
         method.resolve(tagger, given).apply(tagger, given, Work(threads=1))

@@ -232,7 +232,7 @@ def test_what_cannot_be_converted_is_refused(corpus: Corpus, tmp_path: Path) -> 
 def test_what_methods_made_converts_too(methods: tuple[Method, ...], corpus: Corpus, tmp_path: Path) -> None:
     tagger, data = tiny_tagger(), Data(corpus, corpus)
     for method in methods:
-        given = data.given(method.needs)
+        given = data.restricted(method.needs)
         tagger = method.resolve(tagger, given).apply(tagger, given, Work(threads=1))
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
     assert gate.Reference(tagger, corpus).gate(OnnxEngine(path, threads=1), "fp32").equal == 1.0

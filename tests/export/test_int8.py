@@ -261,7 +261,7 @@ def test_unless_told_otherwise_an_answer_does_not_hang_on_what_else_is_in_the_ba
 def test_sparse_and_factorized_taggers_keep_their_zeros_and_bytes(data: Data) -> None:
     tagger = _own(tiny_tagger("bert", "wordpiece"))
     for step in (FactorizeEmbeddings(8), Sparsify(0.6, embeddings=True)):
-        tagger = step.apply(tagger, data.of(step), ONE)
+        tagger = step.apply(tagger, data.seen_by(step), ONE)
     method = Quantize(tolerance=1.0)
     made = method.apply(tagger, data, ONE)
     check_law(method, tagger.shape, made.shape)

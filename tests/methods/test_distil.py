@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Category, Data, Need, Validated, Work, needs_of
 from dinku.methods.distil import IGNORED, Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.finetune import FineTune
@@ -31,7 +31,7 @@ from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.training import fit, unpadded
 from dinku.training.matching import matching, relation_loss
-from dinku.training.settings import Matched
+from dinku.training.settings import StudentTraining
 from dinku.training.teacher import word_logits
 
 ONE = Work(seed=1, threads=1)
@@ -44,7 +44,7 @@ def text(tmp_path: Path) -> Text:
 
 
 @dataclass(frozen=True)
-class Other:
+class Other(Validated):
     """An inner method that puts another tagger in the student's place."""
 
     tags: tuple[str, ...] = ()
@@ -52,10 +52,8 @@ class Other:
     tokenizer: str = "unigram"
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "start"
     needs: ClassVar[frozenset[Need]] = frozenset()
-
-    def resolve(self, tagger: Tagger | None, data: Data) -> Self:
-        return self
 
     def declare(self, shape: Shape) -> Shape:
         return self.apply(None, Data(), ONE).shape
@@ -305,7 +303,7 @@ def test_text_alone_brings_an_encoder_nearer_to_its_teacher(text: Text) -> None:
     with pytest.raises(DinkuError, match="hidden and relations are 0; give one of them a weight"):
         replace(method, relations=0.0)
     assert method.needs == {"text"}
-    assert replace(method, student=(TrimVocabulary(60),)).needs == {"text", "words"}
+    assert needs_of(replace(method, student=(TrimVocabulary(60),))) == {"text", "words"}
 
 
 def test_zeros_of_the_student_stay() -> None:
@@ -324,7 +322,7 @@ def test_a_student_with_another_vocabulary_is_taught_by_word() -> None:
 def test_what_it_needs_is_what_its_student_needs_and_the_text() -> None:
     assert FAST.needs == {"labels"}
     assert replace(FAST, transfer=5).needs == {"labels", "text"}
-    assert replace(FAST, student=(TrimVocabulary(60),)).needs == {"labels", "words"}
+    assert needs_of(replace(FAST, student=(TrimVocabulary(60),))) == {"labels", "words"}
 
 
 @pytest.mark.parametrize(
@@ -382,7 +380,7 @@ def test_what_can_not_be_is_one_line(options: dict[str, Any], said: str) -> None
         ),
     ],
 )
-def test_what_can_not_be_is_declared_already(method: Matched, said: str) -> None:
+def test_what_can_not_be_is_declared_already(method: StudentTraining, said: str) -> None:
     with pytest.raises(DinkuError, match=re.escape(said)):
         method.declare(tiny_tagger().shape)
 

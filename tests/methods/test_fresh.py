@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.method import Data, Work
+from dinku.method import Data, Work, needs_of
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
 from dinku.methods.fresh import PRESETS, StartFresh
@@ -111,8 +111,8 @@ def test_a_fresh_encoder_is_a_student(data: Data, vocabulary: int) -> None:
     student = replace(SMALL, layers=2, vocabulary=vocabulary)
     quick: dict[str, Any] = {"epochs": 1, "batch": 8, "precision": "float32"}
     method = Distil(student=(student,), **quick)
-    assert method.needs == ({"labels", "text"} if vocabulary else {"labels"})
-    after = method.apply(teacher, data.of(method), ONE)
+    assert needs_of(method) == ({"labels", "text"} if vocabulary else {"labels"})
+    after = method.apply(teacher, data.seen_by(method), ONE)
     check_law(method, teacher.shape, after.shape)
     assert after.tags == teacher.tags
     if not vocabulary:

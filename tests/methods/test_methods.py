@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Method, Planned, Work
+from dinku.method import Data, Method, Planned, Seeded, Work
 from dinku.methods import vocabulary
 from dinku.methods.distil import Distil
 from dinku.methods.distiltext import DistilText
@@ -46,7 +46,7 @@ from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.training import fit, importance, teacher, while_training
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "methods.json").read_text())
 ONE = Work(seed=1, threads=1)
@@ -120,7 +120,7 @@ def test_the_battery(method: Method, data: Data) -> None:
     name = type(method).__name__
     key = f"{name} {method.version} {json.dumps(to_json(method)[name], sort_keys=True)}"
     # Eigenvectors, from which factors are made, differ in their last bits from library to library.
-    golden = GOLDEN[key] if not isinstance(method, Drawn | StartFrom | FactorizeEmbeddings) else None
+    golden = GOLDEN[key] if not isinstance(method, Seeded | StartFrom | FactorizeEmbeddings) else None
     others = [m for m in EXAMPLES if m != method][:3]
     check_method(method, nothing=NOTHING.get(name), others=others, golden=golden, data=data, bare=name == "FineTune")
 
@@ -132,7 +132,7 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
         tagger = tiny_tagger(family, pieces)
         after = first.resolve(tagger, data).apply(tagger, data, ONE)
         for second in [*EXAMPLES, *QUANTIZING][(EXAMPLES.index(first) + turn) % 2 :: 2]:
-            if isinstance(first, Trained) and isinstance(second, Trained):
+            if isinstance(first, TrainingSettings) and isinstance(second, TrainingSettings):
                 continue  # two trainings one after the other are tested by the battery
             steps = [m.resolve(tagger, data) for m in (first, second)]
             if said := refusal(second, after):
@@ -259,7 +259,7 @@ def test_nothing_comes_after_quantization(first: Method, data: Data) -> None:
             Recipe("base", "corpus", (first, second)).declared(tagger.shape)
         if type(second).__name__ not in REPLACING:
             with pytest.raises(DinkuError, match=r"can't change a quantized tagger .* that step comes last"):
-                second.apply(after, data.of(second), ONE)
+                second.apply(after, data.seen_by(second), ONE)
     assert after.digest == before
 
 
@@ -273,7 +273,7 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
         with pytest.raises(DinkuError, match=said):
             method.apply(tagger, data, ONE)
         return
-    after = method.apply(tagger, data.of(method), ONE)
+    after = method.apply(tagger, data.seen_by(method), ONE)
     check_law(method, tagger.shape, after.shape)
     assert tagger.digest == before
     assert Tagger.load(after.save(tmp_path / "after")).digest == after.digest
@@ -307,7 +307,7 @@ def test_the_battery_catches_methods_that_break_the_contract() -> None:
             changed.model.classifier.bias.data.normal_()
             return changed
 
-    class Seeded(Sparsify):
+    class UsesTheSeed(Sparsify):
         def apply(self, tagger, data, work):  # type: ignore[no-untyped-def]
             changed = tagger.copy()
             changed.model.classifier.bias.data += work.seed
@@ -320,7 +320,7 @@ def test_the_battery_catches_methods_that_break_the_contract() -> None:
     with pytest.raises(AssertionError, match="another result at the same seed"):
         check_method(Random(0.0))
     with pytest.raises(AssertionError, match="or at one not in its address"):
-        check_method(Seeded(0.0))
+        check_method(UsesTheSeed(0.0))
 
 
 @settings(max_examples=40, deadline=None)

@@ -37,12 +37,12 @@ def test_the_content_enters_the_address_and_a_changed_model_is_refused(tmp_path:
     method = StartFrom(str(folder))
     resolved = method.resolve(None, Data())
     assert resolved.digest == model_digest(folder)
-    before = Recipe("base", "corpus", (method,)).resolved(Data()).addresses("d", Data())[1]
+    before = Recipe("base", "corpus", (method,)).resolved(Data())[0].addresses("d", Data())[1]
     (folder / "model.safetensors").unlink()
     Sparsify(0.5).apply(tiny_tagger(), Data(), ONE).save(tmp_path / "other")
     for path in (tmp_path / "other").iterdir():
         path.replace(folder / path.name)
-    assert Recipe("base", "corpus", (method,)).resolved(Data()).addresses("d", Data())[1] != before
+    assert Recipe("base", "corpus", (method,)).resolved(Data())[0].addresses("d", Data())[1] != before
     assert resolved.resolve(None, Data()) == resolved
     for use in (lambda: resolved.declare(tiny_tagger().shape), lambda: resolved.apply(tiny_tagger(), Data(), ONE)):
         with pytest.raises(DinkuError, match=r"base: holds another model \(\w{12}\) than was asked for") as caught:

@@ -49,7 +49,7 @@ def data() -> Data:
 def small(request: pytest.FixtureRequest, data: Data) -> Tagger:
     tagger = tiny_tagger()
     for step in STRUCTURED[request.param]:
-        before, tagger = tagger, step.apply(tagger, data.of(step), ONE)
+        before, tagger = tagger, step.apply(tagger, data.seen_by(step), ONE)
         check_law(step, before.shape, tagger.shape)
     if request.param.startswith("uneven"):
         assert len({(layer.heads, layer.width) for layer in tagger.shape.layers}) > 1
@@ -98,7 +98,7 @@ def test_it_becomes_a_bundle_in_int8(small: Tagger, runtime: Runtime, data: Data
 
 @pytest.mark.parametrize("method", [QuantizeLLMInt8(), QuantizeDynamic()], ids=str)
 def test_it_is_quantized_for_torch_and_opens_again(small: Tagger, method: Method, data: Data, tmp_path: Path) -> None:
-    made: Any = method.apply(small, data.of(method), ONE)
+    made: Any = method.apply(small, data.seen_by(method), ONE)
     check_law(method, small.shape, made.shape)
     opened = Tagger.load(made.save(tmp_path / "small"))
     assert (opened.digest, opened.shape) == (made.digest, made.shape)

@@ -29,7 +29,7 @@ AFTER = Recipe("base", "corpus", (FineTune(epochs=2, rate=1e-3), Sparsify(0.5), 
 
 def addresses(recipe: Recipe, digest: str = "d", data: Data | None = None) -> list[str]:
     data = data or tiny_data()
-    return recipe.resolved(data).addresses(digest, data)
+    return recipe.resolved(data)[0].addresses(digest, data)
 
 
 def test_recipes_share_the_addresses_of_equal_prefixes() -> None:
@@ -112,14 +112,14 @@ def test_an_address_stays_what_it_was() -> None:
 
 
 def test_a_recipe_comes_back_from_its_document() -> None:
-    assert Recipe.of(AFTER.document()) == AFTER
+    assert Recipe.from_document(AFTER.document()) == AFTER
     with pytest.raises(DinkuError, match="a recipe has base, corpus, steps, seed, label_on"):
-        Recipe.of({**AFTER.document(), "sede": 1})
+        Recipe.from_document({**AFTER.document(), "sede": 1})
 
 
 def test_declared_shapes_follow_the_steps() -> None:
     shape = tiny_tagger(tags=()).shape
-    declared = AFTER.resolved(tiny_data()).declared(shape)
+    declared = AFTER.resolved(tiny_data())[0].declared(shape)
     assert declared[0] == shape
     assert [s.tags for s in declared] == [0, 5, 5, 5]
     assert [s.zeros for s in declared] == [0, 0, round(sum(shape.weights(embeddings=False)) / 2), declared[2].zeros]

@@ -79,7 +79,7 @@ def test_units_that_say_nothing_go_first(how: str) -> None:
             NarrowFeedForward(16, importance=how, spread=spread, multiple=4),  # type: ignore[arg-type]
         )
         for method in methods:
-            small = method.apply(tagger, data.of(method), Work())
+            small = method.apply(tagger, data.seen_by(method), Work())
             assert small.shape.parameters < tagger.shape.parameters
             for one, other in zip(small.tag(data.dev.sentences), tagger.tag(data.dev.sentences), strict=True):  # type: ignore[union-attr]
                 assert one.tags == other.tags
@@ -93,7 +93,7 @@ def test_a_layer_that_changes_nothing_goes_first() -> None:
         linear.bias.data.zero_()
     for how in ("magnitude", "activation"):
         method = KeepLayers(layers=1, importance=how)  # type: ignore[arg-type]
-        kept = method.apply(tagger, data.of(method), Work())
+        kept = method.apply(tagger, data.seen_by(method), Work())
         assert kept.digest == KeepLayers((0,)).apply(tagger, Data(), Work()).digest
 
 
@@ -147,7 +147,7 @@ def test_what_can_not_be_chosen_is_told() -> None:
         KeepLayers(layers=0)
     with pytest.raises(DinkuError, match="width is 100, which isn't a multiple of 32; give 96, or another multiple"):
         NarrowFeedForward(100)
-    with pytest.raises(DinkuError, match="heads is 0; give the number to keep, 1 or more"):
+    with pytest.raises(DinkuError, match="heads is 0; give 1 or more"):
         PruneHeads(0)
     with pytest.raises(DinkuError, match="sentences is 0; give 1 or more"):
         Sparsify(0.5, sentences=0)

@@ -20,6 +20,8 @@ import numpy as np
 
 from dinku.digests import canonical
 from dinku.errors import plural
+from dinku.method import Category
+from dinku.methods.registry import category_of
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import Interval, paired
 from dinku.study.results import Results, in_order, source
@@ -29,18 +31,6 @@ Order = Literal["dense", "before", "after", "after with recovery"]
 Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity
 _ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
 DENSE: Place = ("dense", 0.0)
-# What is done to an encoder before anything is trained or pruned makes another encoder of it, which is then the dense one.
-_SHAPING = frozenset(
-    [
-        "TrimVocabulary",
-        "FactorizeEmbeddings",
-        "KeepLayers",
-        "PruneHeads",
-        "RegroupHeads",
-        "NarrowFeedForward",
-        "NarrowHidden",
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -190,11 +180,12 @@ def order(recipe: dict[str, Any]) -> Place | None:
     fine-tuning gives up (``keep_zeros=False``) are no pruning; fine-tuning that prunes is something else.
     """
     steps = [next(iter(step.items())) for step in recipe["steps"][len(shaping(recipe)) :]]
-    plain = {"FineTune": "F", "Sparsify": "S"}
+    kinds = [category_of(name) for name, _ in steps]
     word = "".join(
-        "?" if name == "FineTune" and fields.get("sparsity") else plain.get(name, "?") for name, fields in steps
+        "S" if kind == "sparsity" else "F" if kind == "training" and not fields.get("sparsity") else "?"
+        for kind, (_, fields) in zip(kinds, steps, strict=True)
     )
-    sparsity = next((float(fields["sparsity"]) for name, fields in steps if name == "Sparsify"), 0.0)
+    sparsity = float(steps[word.index("S")][1].get("sparsity", 0.0)) if "S" in word else 0.0
     kept = all(fields.get("keep_zeros", True) for _, fields in steps[word.find("S") + 1 :])
     found = _order(word)
     return (found, sparsity) if found and (found == "dense" or (sparsity and kept)) else None
@@ -208,7 +199,7 @@ def _order(word: str) -> Order | None:
 
 def shaping(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     """The steps that a recipe begins with and that make another encoder of its base."""
-    return list(takewhile(lambda step: next(iter(step)) in _SHAPING, recipe["steps"]))
+    return list(takewhile(lambda step: category_of(next(iter(step))) == "structure", recipe["steps"]))
 
 
 @dataclass(frozen=True)
@@ -356,20 +347,22 @@ def _newest(rows: Iterable[Row]) -> list[Row]:
     return max(grouped(rows, lambda r: r.address), key=lambda g: (sorted(g[0].versions.items()), len(g)))
 
 
-def fields_of(row: Row, method: str) -> list[dict[str, Any]]:
-    return [fields for step in row.recipe["steps"] for name, fields in step.items() if name == method]
+def of_category(steps: Iterable[dict[str, Any]], category: Category) -> list[tuple[str, dict[str, Any]]]:
+    """The methods of one category among steps, each by its name and fields."""
+    return [(name, fields) for step in steps for name, fields in step.items() if category_of(name) == category]
 
 
 def training(row: Row) -> str:
     """Of what encoder, how the first fine-tuning was done, and the epochs of all of them."""
-    trainings = fields_of(row, "FineTune")
+    trainings = [fields for _, fields in of_category(row.recipe["steps"], "training")]
     first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
     return canonical([shaping(row.recipe), first, sum(fields.get("epochs", 0) for fields in trainings)])
 
 
 def _pruning(row: Row) -> str:
     """In what way weights are pruned; empty for what isn't."""
-    ways = [{k: v for k, v in fields.items() if k != "sparsity"} for fields in fields_of(row, "Sparsify")]
+    pruned = of_category(row.recipe["steps"], "sparsity")
+    ways = [[name, {k: v for k, v in fields.items() if k != "sparsity"}] for name, fields in pruned]
     return canonical(ways) if ways else ""
 
 

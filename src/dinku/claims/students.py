@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from dinku.claims.compare import FLOOR, Compared, Run, contrast, fields_of, parts, setting, title, whole_runs
+from dinku.claims.compare import FLOOR, Compared, Run, contrast, of_category, parts, setting, title, whole_runs
 from dinku.digests import canonical
+from dinku.method import needs_of
+from dinku.methods.registry import category_of, method_of
 from dinku.scoring.significance import non_inferior
 from dinku.study.results import Results
 from dinku.study.rows import Row
@@ -115,8 +117,8 @@ class Lesson:
     @property
     def other(self) -> str:
         """Why the student isn't the teacher with less in its layers; empty where it is."""
-        inner = [each for step in _inner(self.student[0]) for each in step.items()]
-        if any(name == "TrimVocabulary" or fields.get("vocabulary") for name, fields in inner):
+        methods = map(method_of, _inner(self.student[0]))
+        if any(method.own_vocabulary for method in methods if method):
             return "it has another vocabulary than its teacher"
         return "" if self.student[0].linear < self.teacher[0].linear else "its layers are as large as its teacher's"
 
@@ -205,12 +207,12 @@ def _by_steps(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _distillations(run: Run) -> list[tuple[int, str, dict[str, Any]]]:
     """Where a recipe distils, by what method, and its fields."""
-    names = ("Distil", "DistilText")
-    return [(i, name, given) for i, step in enumerate(run.steps) for name, given in step.items() if name in names]
+    steps = enumerate(run.steps)
+    return [(i, name, given) for i, step in steps for name, given in of_category([step], "distillation")]
 
 
 def _taught(row: Row) -> bool:
-    return bool(fields_of(row, "Distil") or fields_of(row, "DistilText"))
+    return bool(of_category(row.recipe["steps"], "distillation"))
 
 
 def _inner(run: Run) -> list[dict[str, Any]]:
@@ -239,9 +241,7 @@ def _teachers(students: Mapping[int, Run], rest: list[dict[str, Any]], untaught:
 
 
 def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
-    each = [pair for step in steps for pair in step.items()]
-    by_field = {"Distil": "transfer", "StartFresh": "vocabulary", "TrimVocabulary": "sentences"}
-    return any(name in ("Pretrain", "DistilText") or f.get(by_field.get(name, "")) for name, f in each)
+    return any("text" in needs_of(method) for method in map(method_of, steps) if method)
 
 
 def _consumed(run: Run, part: str) -> set[str]:
@@ -258,7 +258,7 @@ def _mixed(a: Run, b: Run, read: Iterable[str]) -> bool:
 def _surgery(steps: Iterable[dict[str, Any]]) -> str:
     """Steps in order, those that train by their names alone."""
     return canonical(
-        [name if name == "FineTune" else {name: fields} for step in steps for name, fields in step.items()]
+        [name if category_of(name) == "training" else {name: fields} for step in steps for name, fields in step.items()]
     )
 
 
@@ -274,9 +274,9 @@ def _build(run: Run) -> str:
                 other.append(fields.get("importance", "magnitude"))  # which JSON leaves out
         elif name == "RegroupHeads":
             heads = fields["heads"]
-        elif name in ("StartFresh", "StartFrom"):
+        elif category_of(name) == "start":
             layers, heads, other = fields.get("layers", 0), fields.get("heads", 0), [{name: fields}]
-        elif name not in ("FineTune", "Pretrain"):
+        elif category_of(name) not in ("training", "pretraining"):
             other.append({name: fields})
     return canonical([layers, heads, other, run.parameters, run.linear])
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Need, Planned, Work
+from dinku.method import Data, Need, Planned, Reading, Work
 from dinku.model.shape import Shape
-from dinku.training.settings import HEAVIEST, WEIGHT, Matched, Supervised
+from dinku.training.settings import HEAVIEST, WEIGHT, StudentTraining, SupervisedTraining
 
 if TYPE_CHECKING:
     import torch
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Distil(Supervised, Matched):
+class Distil(SupervisedTraining, StudentTraining):
     """Make a student of the tagger by the methods ``student``, and train it on the tagger's answers.
 
-    The loss is the mean over words of ``soft``·T²·KL(teacher ‖ student) of tags' probabilities at ``temperature`` T, and of
-    ``gold`` times the cross-entropy where a word has a tag; `Matched` says what is added with ``hidden`` and ``relations``.
-    ``transfer`` unlabelled sentences of the study's text, in the languages of the train split as evenly as they go, are
-    read once in all, an equal part in each epoch. The student takes the teacher's head, or gets a fresh one where it has
-    none. See `dinku.training.settings.Supervised` for the other fields, which suit the student unless given.
+    The loss is the mean over words of ``soft``·T²·KL(teacher ‖ student), the divergence of the tags' probabilities at
+    ``temperature`` T, plus ``gold`` times the cross-entropy of words that have a tag. `StudentTraining` says what ``hidden`` and
+    ``relations`` add. ``transfer`` is the number of unlabelled sentences of the study's text to read, spread evenly over the
+    languages of the train split; each is read once, an equal part of them in each epoch. The student keeps the teacher's tag
+    head; a student without a head gets a new one. `dinku.training.settings.SupervisedTraining` describes the other fields; those
+    that aren't given are chosen to suit the student.
     """
 
     soft: float = 1.0
@@ -65,8 +66,17 @@ class Distil(Supervised, Matched):
 
     @property
     def needs(self) -> frozenset[Need]:
-        inner = frozenset[Need]().union(*(method.needs for method in self.student))
-        return inner | ({"labels", "text"} if self.transfer else {"labels"})
+        return frozenset({"labels", "text"} if self.transfer else {"labels"})
+
+    @property
+    def reads(self) -> Reading:
+        once, every_pass = bool(self.soft and self.epochs), bool(self.matches and self.epochs)
+        return Reading(
+            train_passes=self.epochs or 0,
+            text_lines=self.transfer,
+            text_passes=1 if self.epochs else 0,
+            teacher="both" if once and every_pass else "once" if once else "every pass" if every_pass else "nothing",
+        )
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         method = super().resolve(tagger, data)

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Work
+from dinku.method import Data, Need, Reading, Work
 from dinku.model.shape import Shape
-from dinku.training.settings import Matched
+from dinku.training.settings import StudentTraining
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DistilText(Matched):
+class DistilText(StudentTraining):
     """Make a student of the encoder by the methods ``student``, and train it on ``sentences`` of the study's text.
 
-    These are taken as evenly as they go from the languages of the train split, and each epoch reads all of them; the loss is
-    that of `dinku.training.settings.Matched`, relations unless told otherwise. A head that the encoder has is left alone. See
-    `dinku.training.settings.Trained` for the other fields.
+    The sentences are spread evenly over the languages of the train split, and each epoch reads all of them. The loss is that of
+    `dinku.training.settings.StudentTraining`, by default relations alone. A head of the encoder stays as it is.
+    `dinku.training.settings.TrainingSettings` describes the other fields.
     """
 
     rate: float = 5e-5
@@ -41,6 +41,7 @@ class DistilText(Matched):
     sentences: int = 60_000
 
     version: ClassVar[int] = 2  # relations are compared in float32
+    needs: ClassVar[frozenset[Need]] = frozenset({"text"})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -49,8 +50,12 @@ class DistilText(Matched):
             raise DinkuError("hidden and relations are 0", where="DistilText", remedy="give one of them a weight")
 
     @property
-    def needs(self) -> frozenset[Need]:
-        return frozenset[Need]({"text"}).union(*(method.needs for method in self.student))
+    def reads(self) -> Reading:
+        return Reading(
+            text_lines=self.sentences,
+            text_passes=self.epochs,
+            teacher="every pass" if self.epochs else "nothing",
+        )
 
     def declare(self, shape: Shape) -> Shape:
         student = super().declare(shape)

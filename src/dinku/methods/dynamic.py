@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Category, Data, Need, Validated, Work
 from dinku.model.shape import DYNAMIC, Shape
 
 if TYPE_CHECKING:
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QuantizeDynamic(Checked):
+class QuantizeDynamic(Validated):
     """Store and multiply linear layers, the tag head among them, in int8; the rest stays float32. No step can follow."""
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "quantization"
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def declare(self, shape: Shape) -> Shape:

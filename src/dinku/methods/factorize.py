@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work, no_more
+from dinku.method import Category, Data, Need, Validated, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FactorizeEmbeddings(Checked):
+class FactorizeEmbeddings(Validated):
     """Put in place of the word embeddings the nearest product of rank ``rank``.
 
     As high a rank as there is changes nothing, and a higher one is refused.
@@ -34,6 +34,7 @@ class FactorizeEmbeddings(Checked):
     weigh: Literal["alike", "frequency"] = "alike"
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()

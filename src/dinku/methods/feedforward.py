@@ -13,7 +13,7 @@ from math import gcd
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work, no_more
+from dinku.method import ByImportance, Category, Data, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NarrowFeedForward(Chosen):
+class NarrowFeedForward(ByImportance):
     """Keep ``width`` neurons of each layer, the most important ones; layers that have no more stay as they are.
 
     As many as there are changes nothing, and more than the largest layer has is refused.
@@ -35,6 +35,7 @@ class NarrowFeedForward(Chosen):
     multiple: int = 32
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,11 +1,11 @@
 """FineTune: supervised training of the whole tagger on tagged sentences.
 
-What it does: gives an encoder a tag head where it has none, and trains both on word-level cross-entropy. When it helps:
-always, once; after surgery as recovery. What it needs: tagged train sentences, and a dev split where it selects by one.
-What it cannot do: read more from a language than its sentences hold.
-Source: rate, batch, warm-up and epochs suit the encoder and the number of train sentences unless they are given
-(`dinku.method.suited`); the rest is AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of 164 subwords, the rate falling
-linearly to zero, no weight decay, gradients clipped at 1, the last weights kept.
+What it does: gives an encoder a tag head if it has none, and trains both on word-level cross-entropy. When it helps: once in
+every recipe, and again after surgery as recovery. What it needs: tagged train sentences, and a dev split to select the best epoch
+by. What it cannot do: learn more of a language than its sentences hold.
+Source: rate, batch, warm-up and epochs, unless they are given, are chosen to suit the encoder and the number of train sentences
+(`dinku.training.settings.suited`). The rest is AfriBERTa's own NER recipe (Ogueji et al. 2021): windows of 164 subwords, a rate
+that falls linearly to zero, no weight decay, gradients clipped at 1, the last weights kept.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from dinku.data.learned import fingerprints
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
-from dinku.method import Data, Need, Planned, Work
+from dinku.method import Category, Data, Need, Planned, Work
 from dinku.model.shape import Shape
-from dinku.training.settings import Supervised
+from dinku.training.settings import SupervisedTraining
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FineTune(Supervised):
-    """Train for ``epochs`` over the train split; see `dinku.training.settings.Supervised` for its
+class FineTune(SupervisedTraining):
+    """Train for ``epochs`` over the train split; see `dinku.training.settings.SupervisedTraining` for its
     fields, and what they are unless given.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
@@ -41,6 +41,7 @@ class FineTune(Supervised):
     tags: tuple[str, ...] = ()
 
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
+    category: ClassVar[Category] = "training"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:

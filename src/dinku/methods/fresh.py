@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from dinku.errors import DinkuError, plural
-from dinku.method import Checked, Data, Drawn, Need, Work
+from dinku.method import Category, Data, Need, Seeded, Validated, Work
 from dinku.model.shape import Layer, Shape
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _BEYOND = 2  # XLM-R's table has <pad> and <mask> beside the pieces of SentenceP
 
 
 @dataclass(frozen=True)
-class StartFresh(Drawn, Checked):
+class StartFresh(Seeded, Validated):
     """Start from an encoder of ``layers``, ``heads``, ``hidden`` size and feed-forward ``width``, drawn from the seed.
 
     ``preset`` stands for numbers, which take its place at once: *afriberta_small*, *_base*, *_large*. ``positions`` and
@@ -60,6 +60,7 @@ class StartFresh(Drawn, Checked):
     preset: Preset = ""
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "start"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +88,10 @@ class StartFresh(Drawn, Checked):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"text"}) if self.vocabulary else frozenset()
+
+    @property
+    def own_vocabulary(self) -> bool:
+        return bool(self.vocabulary)
 
     def declare(self, shape: Shape) -> Shape:
         family = self.family or shape.family

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work, no_more
+from dinku.method import ByImportance, Category, Data, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PruneHeads(Chosen):
+class PruneHeads(ByImportance):
     """Keep ``heads`` of each layer, the most important ones; layers that have no more stay as they are.
 
     As many as there are changes nothing, and more than the largest layer has is refused.
@@ -34,6 +34,7 @@ class PruneHeads(Chosen):
     spread: Literal["even", "uneven"] = "even"
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()

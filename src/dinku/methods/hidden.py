@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work, no_more
+from dinku.method import ByImportance, Category, Data, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NarrowHidden(Chosen):
+class NarrowHidden(ByImportance):
     """Keep ``hidden`` coordinates, the most important ones. As many as there are changes nothing, and more is refused.
 
     Heads keep their number and size: plain transformers opens the result where these multiply to ``hidden``.
@@ -31,6 +31,7 @@ class NarrowHidden(Chosen):
     hidden: int
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError, plural
-from dinku.method import LATER, Chosen, Data, Need, Work, no_more
+from dinku.method import LATER, ByImportance, Category, Data, Need, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KeepLayers(Chosen):
+class KeepLayers(ByImportance):
     """Keep the layers whose numbers, from 0 and rising, stand in ``keep``, or the ``layers`` that are most important.
 
     All of them changes nothing, and more than there are is refused.
@@ -33,6 +33,7 @@ class KeepLayers(Chosen):
     layers: int = field(default=0, kw_only=True, metadata=LATER)
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Category, Data, Need, Validated, Work
 from dinku.model.shape import LLM_INT8, Shape
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QuantizeLLMInt8(Checked):
+class QuantizeLLMInt8(Validated):
     """Multiply in int8 but for features of magnitude ``threshold`` or more; 0 means all of them in int8.
 
     ``rest`` is the type of whatever isn't an int8 matrix: embeddings, norms, biases, the tag head, and what is computed
@@ -38,6 +38,7 @@ class QuantizeLLMInt8(Checked):
     rest: Literal["float16", "float32"] = "float16"
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "quantization"
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Planned, Work
+from dinku.method import Category, Data, Need, Planned, Validated, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class StartFrom(Checked):
+class StartFrom(Validated):
     """Start from the model ``base``: a Hub id, a folder, ``dinku:house``. It comes with its own tokenizer and head.
 
     ``digest`` is that of its content, which `resolve` takes from what lies there, so that another model under the same name
@@ -31,6 +31,7 @@ class StartFrom(Checked):
     digest: str = ""
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "start"
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:

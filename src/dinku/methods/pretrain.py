@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from dinku.data.unlabelled import Text, draws
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Need, Planned, Work
+from dinku.method import Category, Data, Need, Planned, Reading, Work
 from dinku.model.encode import Encoder, Ids, Window
 from dinku.model.shape import Shape
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +34,13 @@ LINES = 10_000  # read at a time
 
 
 @dataclass(frozen=True)
-class Pretrain(Trained):
+class Pretrain(TrainingSettings):
     """Train for ``steps`` of ``batch`` windows, each of ``window`` subwords of one language, packed end to end.
 
     Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
     ``alpha``; within a student's methods the text is that of the train split's languages. Of each window 15 % of the subwords
     are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See
-    `dinku.training.settings.Trained` for the other fields.
+    `dinku.training.settings.TrainingSettings` for the other fields.
     """
 
     rate: float = 1e-4
@@ -53,6 +53,7 @@ class Pretrain(Trained):
     languages: tuple[str, ...] = ()
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "pretraining"
     needs: ClassVar[frozenset[Need]] = frozenset({"text"})
 
     def __post_init__(self) -> None:
@@ -63,6 +64,14 @@ class Pretrain(Trained):
             alpha=(0 <= self.alpha <= 1, "give a number from 0 to 1"),
             languages=(len(set(self.languages)) == len(self.languages), "name each language once"),
         )
+
+    @property
+    def text_languages(self) -> tuple[str, ...]:
+        return self.languages
+
+    @property
+    def reads(self) -> Reading:
+        return Reading(text_subwords=self.steps * self.batch * self.window)
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         if data.text is not None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Category, Data, Need, Validated, Work
 from dinku.model.shape import INT8, Shape
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Quantize(Checked):
+class Quantize(Validated):
     """Make a bundle in int8 for ``runtime``. No step can follow.
 
     ``mode`` *static* scales what weights are multiplied with by ranges of train sentences, *dynamic* by those of the batch
@@ -41,6 +41,7 @@ class Quantize(Checked):
     tolerance: float = 0.005
 
     version: ClassVar[int] = 2
+    category: ClassVar[Category] = "quantization"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.errors import DinkuError
-from dinku.method import Checked, Data, Need, Work
+from dinku.method import Category, Data, Need, Validated, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RegroupHeads(Checked):
+class RegroupHeads(Validated):
     """Cut queries, keys and values of every layer into ``heads`` parts. As many as there are changes nothing."""
 
     heads: int
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "structure"
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
-from dinku.method import Chosen, Data, Work
+from dinku.method import ByImportance, Category, Data, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sparsify(Chosen):
+class Sparsify(ByImportance):
     """Zero the fraction ``sparsity`` of the weights: those of least ``importance``, by default of smallest magnitude.
 
     Weights are those of the encoder's linear layers, and with ``embeddings`` the word embeddings but for their padding
@@ -38,6 +38,7 @@ class Sparsify(Chosen):
     embeddings: bool = False
 
     version: ClassVar[int] = 1
+    category: ClassVar[Category] = "sparsity"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.method import LATER, Checked, Data, Need, Work, no_more
+from dinku.method import LATER, Category, Data, Need, Reading, Validated, Work, no_more
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray n
 
 
 @dataclass(frozen=True)
-class TrimVocabulary(Checked):
+class TrimVocabulary(Validated):
     """Keep ``size`` rows of the vocabulary.
 
     Special tokens stay, all bytes where pieces are of bytes, and else of the chosen ``scripts`` (Unicode's names, such as
@@ -60,6 +60,7 @@ class TrimVocabulary(Checked):
     sentences: int = field(default=0, metadata=LATER)
 
     version: ClassVar[int] = 2
+    category: ClassVar[Category] = "structure"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +78,14 @@ class TrimVocabulary(Checked):
     @property
     def needs(self) -> frozenset[Need]:
         return frozenset({"words", "text"} if self.sentences else {"words"})
+
+    @property
+    def reads(self) -> Reading:
+        return Reading(text_lines=self.sentences)
+
+    @property
+    def own_vocabulary(self) -> bool:
+        return True
 
     @property
     def _chosen(self) -> list[str]:

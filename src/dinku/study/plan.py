@@ -17,7 +17,7 @@ from dinku.model.encode import Encoder
 from dinku.model.shape import Shape
 from dinku.study.prepare import LINE, foreign
 from dinku.study.run import Runner
-from dinku.training.settings import Matched, Repeated, Trained
+from dinku.training.settings import TrainingSettings
 
 
 def plan(runner: Runner) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def plan(runner: Runner) -> dict[str, Any]:
     users = Counter(address for p in runner.prepared for address in p.addresses[1:])
     line = _subwords_a_line(runner)
     read = {corpus: _subwords(runner, corpus) for corpus in runner.data}
-    readings = {corpus: Reading(subwords, line, set()) for corpus, (subwords, _) in read.items()}
+    readings = {corpus: Workload(subwords, line, set()) for corpus, (subwords, _) in read.items()}
     subwords, counted = sum(n for n, _ in read.values()), " and ".join(dict.fromkeys(how for _, how in read.values()))
     steps: dict[str, dict[str, Any]] = {}
     rates, complete = [], 0
@@ -46,7 +46,7 @@ def plan(runner: Runner) -> dict[str, Any]:
             if stored and work and address not in steps:
                 rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
             told = _told(prepared.entry.recipe.steps[i - 1], step)
-            told += [f"seed {prepared.recipe.seed}"] if isinstance(step, Trained) else []
+            told += [f"seed {prepared.recipe.seed}"] if isinstance(step, TrainingSettings) else []
             known = steps.setdefault(
                 address,
                 {
@@ -122,10 +122,10 @@ RATE = 60e9  # multiply-adds a second of training: two cores with bfloat16
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What trainings read: ``train`` subwords in an epoch over the train split, ``line`` subwords in a line of text.
+class Workload:
+    """Estimates the work of trainings on one corpus: ``train`` subwords in its train split, ``line`` in a line of text.
 
-    ``answered`` holds what teachers have been counted to answer to, as they do so once for all their students.
+    ``answered`` holds what teachers have answered to in the estimates so far, because a teacher's answers serve all its students.
     """
 
     train: int
@@ -134,26 +134,20 @@ class Reading:
 
     def work(self, step: Method, before: Shape, after: Shape, teacher: str) -> float:
         """Multiply-adds of a step, ``teacher`` being the address of the tagger that it starts from."""
-        if not isinstance(step, Trained):
+        if not isinstance(step, TrainingSettings):
             return 0.0
-        forward, taught = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
-        if not isinstance(step, Repeated):  # windows of text, packed
-            subwords = getattr(step, "steps", 0) * step.pace[1] * step.window
-            return (
-                3.0 * subwords * (forward + 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden))
-            )
-        transfer, sentences = self.line * getattr(step, "transfer", 0), self.line * getattr(step, "sentences", 0)
-        epochs = step.epochs or 0
-        own = epochs * (sentences or self.train) + (transfer if epochs else 0)
-        answers = 0.0
-        if isinstance(step, Matched) and epochs:
-            answers += own if step.matches else 0
-            corpora = {"train": self.train, "text": transfer} if getattr(step, "soft", 0) else {}
-            for name, subwords in corpora.items():
+        forward, teachers = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
+        reads = step.reads
+        text = self.line * reads.text_lines
+        own = reads.train_passes * self.train + reads.text_passes * text
+        head = 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden)  # on the hidden subwords alone
+        answers = own if reads.teacher in ("every pass", "both") else 0.0
+        if reads.teacher in ("once", "both"):
+            for name, subwords in (("train", self.train), ("text", text)):
                 key = (teacher, name, round(subwords))
                 answers += 0 if key in self.answered else subwords
                 self.answered.add(key)
-        return 3.0 * own * forward + answers * taught
+        return 3.0 * own * forward + 3.0 * reads.text_subwords * (forward + head) + answers * teachers
 
 
 def _encoder(runner: Runner) -> Encoder | None:
@@ -179,7 +173,7 @@ def _subwords_a_line(runner: Runner) -> float:
     if runner.study.text and all(data.text is None for data in runner.data.values()):
         return LINE
     data = next(iter(runner.data.values()))
-    text, encoder = data.given(frozenset({"text"})).text, _encoder(runner)
+    text, encoder = data.restricted(frozenset({"text"})).text, _encoder(runner)
     lines = [line for language in text.languages for line in islice(text.lines(language), 100)] if text else []
     if not lines:
         return 0.0

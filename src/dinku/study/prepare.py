@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -12,8 +10,8 @@ from tokenizers import Tokenizer
 
 from dinku.data.corpus import Corpus
 from dinku.data.perturb import Names, Perturbation, changed
-from dinku.errors import DinkuError
-from dinku.method import Data, Method, with_students
+from dinku.errors import DinkuError, located
+from dinku.method import Data, Method, needs_of, with_inner
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
@@ -21,7 +19,7 @@ from dinku.model.folder import model_digest, model_folder
 from dinku.model.shape import Shape
 from dinku.study.definition import Entry
 from dinku.study.recipe import Recipe
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 # Encoders whose shape is known without their files.
 PUBLISHED = {
@@ -101,48 +99,57 @@ class Subject:
 
     def perturbed(self, name: str, names: Names | None) -> Subject:
         """It perturbed, by the seed 0."""
-        with placed(self.corpus.name):
+        with located(self.corpus.name):
             after = Perturbation.named(name).apply(self.corpus, names=names)
         other = round(changed(self.corpus, after) * len(after))
         return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
 
 
-@contextmanager
-def placed(where: str) -> Iterator[None]:
-    """Say of what is refused within the block where it stands."""
-    try:
-        yield
-    except DinkuError as error:
-        inner = f"{where}: {error.where}" if error.where else where
-        raise DinkuError(error.problem, where=inner, remedy=error.remedy, status=error.status) from None
+def prepare(entry: Entry, data: Data, base: Base, *, where: str, without_text: bool) -> Prepared:
+    """A recipe of a study made ready to run: resolved, declared and checked before anything is trained.
+
+    Raises `DinkuError` for a step that can't work with the data, or if no step gives the tagger tags. ``without_text`` allows
+    steps to need text that isn't here.
+    """
+
+    def check(step: Method) -> None:
+        _check_size(step, base.special)
+        for each in with_inner(step):
+            each.can_use(data.seen_by(each))
+        if not without_text:
+            _check_text(step, data)
+
+    recipe, shapes = entry.recipe.resolved(data, base.shape, where=where, check=check)
+    if not shapes[-1].tags:
+        problem = f"no step gives {recipe.base}, an encoder without tags, any"
+        raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
+    return Prepared(entry, recipe, data, base, tuple(recipe.addresses(base.digest, data)), shapes)
 
 
-def check_size(step: Method, special: int) -> None:
-    """Refuse a vocabulary that hasn't room for the special tokens; what the text needs is known when it is read."""
-    for each in with_students(step):
+def _check_size(step: Method, special: int) -> None:
+    """Raise `DinkuError` for a vocabulary smaller than its special tokens. Only reading the text tells what that needs."""
+    for each in with_inner(step):
         if isinstance(each, TrimVocabulary) and each.size < special:
             problem = f"size is {each.size:,}, and {special:,} special tokens stay"
             remedy = f"give more than {special:,}, as single characters of the text stay, too"
             raise DinkuError(problem, where="TrimVocabulary", remedy=remedy)
 
 
-def check_text(step: Method, data: Data) -> None:
-    """Refuse a step that reads unlabelled text where there is none, or more of it than there is, before anything is trained."""
-    if "text" in step.needs and data.text is None:
-        problem, remedy = (
-            "reads unlabelled text, and the study names none",
-            "add text: and a folder of <language>.txt files",
-        )
+def _check_text(step: Method, data: Data) -> None:
+    """Raise `DinkuError` if a step reads more unlabelled text than there is."""
+    if "text" in needs_of(step) and data.text is None:
+        problem = "reads unlabelled text, and the study names none"
+        remedy = "add text: and a folder of <language>.txt files"
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
-    for each in with_students(step):
-        if text := data.of(each).text:
-            text.check(getattr(each, "transfer", 0) or getattr(each, "sentences", 0) or 1, text.languages)
+    for each in with_inner(step):
+        if text := data.seen_by(each).text:
+            text.check(each.reads.text_lines or 1, text.languages)
 
 
 def foreign(step: Method, data: Data) -> str:
-    """What is odd about the text that a step reads: that it is in none of the languages of the train split."""
-    text = data.of(step).text
-    if text is None or data.train is None or hasattr(step, "languages"):
+    """A warning if the text that a step reads is in none of the train split's languages; else empty."""
+    text = data.seen_by(step).text
+    if text is None or data.train is None or step.text_languages is not None:
         return ""
     if not {*text.languages}.isdisjoint(data.train.languages):
         return ""
@@ -156,5 +163,5 @@ def memory_needed(step: Method, before: Shape, after: Shape) -> int:
     Word embeddings have these only for the rows that are read, and activations come on top, so that what needs more than
     there is can't be done.
     """
-    learnt = after.parameters - after.parts["word embeddings"] if isinstance(step, Trained) else 0
+    learnt = after.parameters - after.parts["word embeddings"] if isinstance(step, TrainingSettings) else 0
     return before.bytes + after.bytes + 3 * 4 * learnt

@@ -27,7 +27,7 @@ from dinku.study.definition import Study
 from dinku.study.prepare import Prepared, memory_needed
 from dinku.study.results import Results
 from dinku.study.run import Failed, Runner, use_threads
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 RETRIES = 3  # of a task whose process or node was lost
 POLL = 0.5  # seconds between two looks at what is done
@@ -150,7 +150,7 @@ def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
                 begun.add(address)
                 step = prepared.recipe.steps[i - 1]
                 needed = memory_needed(step, shapes[i - 1], shapes[i])
-                takes = {"CPU": runner.threads, "memory": needed, "GPU": int(isinstance(step, Trained))}
+                takes = {"CPU": runner.threads, "memory": needed, "GPU": int(isinstance(step, TrainingSettings))}
                 yield Task(prepared, place, i, takes)
         takes = {"CPU": runner.threads, "memory": shapes[-1].bytes, "GPU": int(not shapes[-1].scheme.terminal)}
         yield Task(prepared, place, len(prepared.addresses), takes)

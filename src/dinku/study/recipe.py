@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dinku.digests import of_document
-from dinku.errors import DinkuError
-from dinku.method import Data, Drawn, Method, Planned
+from dinku.errors import DinkuError, located
+from dinku.method import Data, Method, Planned, Seeded, inner_methods, with_inner
 from dinku.methods.registry import from_json, to_json
 from dinku.model.encode import LabelOn
 from dinku.model.shape import Shape
@@ -15,7 +16,7 @@ from dinku.model.shape import Shape
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``."""
+    """The methods applied to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``."""
 
     base: str
     corpus: str
@@ -24,16 +25,29 @@ class Recipe:
     label_on: LabelOn = "first"
     text: str | None = None
 
-    def resolved(self, data: Data, shape: Shape | None = None) -> Recipe:
-        """The same recipe with absolute values in every step; ``shape`` is the base's, on which some may depend."""
+    def resolved(
+        self, data: Data, shape: Shape | None = None, *, where: str = "", check: Callable[[Method], None] | None = None
+    ) -> tuple[Recipe, tuple[Shape, ...]]:
+        """The same recipe with absolute values in every step, and the declared shape of the base and of every prefix.
+
+        ``shape`` is the base's. If it isn't given, no shape is known, and a step that depends on one raises `DinkuError`.
+        ``check`` may refuse a resolved step. An error says after ``where`` which step it is about.
+        """
         steps: list[Method] = []
-        for asked in self.steps:
-            steps.append(step := asked.resolve(Planned(shape) if shape else None, data.of(asked)))
-            shape = step.declare(shape) if shape else None
-        return replace(self, steps=tuple(steps))
+        shapes = [shape] if shape else []
+        for number, asked in enumerate(self.steps):
+            with located(f"{where}: steps.{number}" if where else f"steps.{number}"):
+                step = asked.resolve(Planned(shapes[-1]) if shapes else None, data.seen_by(asked))
+                if check:
+                    check(step)
+                if shapes:
+                    shapes[-1].scheme.refuse(type(step).__name__)
+                    shapes.append(step.declare(shapes[-1]))
+            steps.append(step)
+        return replace(self, steps=tuple(steps)), tuple(shapes)
 
     def document(self) -> dict[str, Any]:
-        """JSON from which `Recipe.of` makes an equal recipe."""
+        """JSON from which `Recipe.from_document` makes an equal recipe."""
         return {
             "base": self.base,
             "corpus": self.corpus,
@@ -45,12 +59,11 @@ class Recipe:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each method, those within students too, by name."""
-        steps = [each for step in self.steps for each in (step, *getattr(step, "student", ()))]
-        return {type(step).__name__: step.version for step in steps}
+        """The version of each method, inner ones at any depth included, by name."""
+        return {type(each).__name__: each.version for step in self.steps for each in with_inner(step)}
 
     @classmethod
-    def of(cls, document: dict[str, Any], *, where: str = "recipe") -> Recipe:
+    def from_document(cls, document: dict[str, Any], *, where: str = "recipe") -> Recipe:
         steps = tuple(from_json(step, where=where) for step in document.get("steps", ()))
         try:
             return cls(**{**document, "steps": steps})
@@ -62,15 +75,15 @@ class Recipe:
     def addresses(self, base_digest: str, data: Data) -> list[str]:
         """The address of the base and of every prefix, for a recipe that is resolved.
 
-        sha256 of the canonical JSON of the address before, the step with its version, and what the step consumes: the
-        corpora's fingerprints enter at the steps that see them, and the seed at those that draw at
-        random. So what recipes share they share by name.
+        An address is the sha256 of the canonical JSON of the address before, the step with its version and those of its inner
+        methods, and what the step consumes: fingerprints of the data that it may see, and the seed if it is `Seeded`. Recipes
+        that begin alike thus have equal addresses as far as they do.
         """
         at = of_document({"base": base_digest, "label_on": self.label_on})
         out = [at]
         for step in self.steps:
-            seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
-            consumed = seed | data.of(step).fingerprints()
+            seed = {"seed": self.seed} if isinstance(step, Seeded) else {}
+            consumed = seed | data.seen_by(step).fingerprints()
             at = of_document({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
             out.append(at)
         return out
@@ -78,7 +91,7 @@ class Recipe:
     def declared(self, shape: Shape) -> list[Shape]:
         """The declared shape of the base and of every prefix, for a recipe that is resolved.
 
-        Raises `DinkuError` where a step comes after quantization.
+        Raises `DinkuError` if a step comes after quantization.
         """
         out = [shape]
         for step in self.steps:
@@ -88,6 +101,6 @@ class Recipe:
 
 
 def _versions(step: Method) -> Any:
-    """The version of a method, with those of the methods within it where there are any."""
-    inner = [_versions(each) for each in getattr(step, "student", ())]
+    """The version of a method; if it has inner methods, a list of its version and theirs."""
+    inner = [_versions(each) for each in inner_methods(step)]
     return [step.version, *inner] if inner else step.version

@@ -26,7 +26,7 @@ from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.files import told
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
-from dinku.method import Data, Method, Planned, Work, with_students
+from dinku.method import Data, Method, Work, needs_of
 from dinku.methods.registry import to_json
 from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.folder import HOUSE, model_folder
@@ -45,27 +45,18 @@ from dinku.study.prepare import (
     Base,
     Prepared,
     Subject,
-    check_size,
-    check_text,
     foreign,
     memory_needed,
-    placed,
+    prepare,
 )
 from dinku.study.results import Results, totals
 from dinku.study.rows import Failure, Row, Training
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 
 Report = Callable[[str, int, int], None]  # (what, done, of how many)
 
 
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
-
-
-def _check_data(step: Method, data: Data) -> None:
-    """Refuse a step that reads splits or tags that there aren't. Methods of others needn't tell."""
-    for each in with_students(step):
-        if can_use := getattr(each, "can_use", None):
-            can_use(data.of(each))
 
 
 class Failed(Exception):
@@ -103,7 +94,9 @@ class Runner:
     def data(self) -> dict[str, Data]:
         """What recipes learn from, by the name of their corpus."""
         entries = list(self.study.entries())
-        text = self._text() if any("text" in step.needs for entry in entries for step in entry.recipe.steps) else None
+        text = (
+            self._text() if any("text" in needs_of(step) for entry in entries for step in entry.recipe.steps) else None
+        )
         out = {}
         for corpus in dict.fromkeys(entry.recipe.corpus for entry in entries):
             dev = sources.load(corpus, "dev") if "dev" in sources.splits(corpus) else None
@@ -142,20 +135,8 @@ class Runner:
         for entry in self.study.entries():
             data = self.data[entry.recipe.corpus]
             base, where = self.bases[entry.recipe.base], f"{self.study.name} ({entry.arm})"
-            shapes, steps = [base.shape], []
-            for i, asked in enumerate(entry.recipe.steps):
-                with placed(f"{where}: steps.{i}"):
-                    steps.append(step := asked.resolve(Planned(shapes[-1]), data.of(asked)))
-                    check_size(step, base.special)
-                    _check_data(step, data)
-                    if data.text or not (self.planning and self.study.text):
-                        check_text(step, data)
-                    shapes += replace(entry.recipe, steps=(step,)).declared(shapes[-1])[1:]
-            if not shapes[-1].tags:
-                problem = f"no step gives {entry.recipe.base}, an encoder without tags, any"
-                raise DinkuError(problem, where=where, remedy="add FineTune to its steps")
-            recipe = replace(entry.recipe, steps=tuple(steps))
-            out.append(Prepared(entry, recipe, data, base, tuple(recipe.addresses(base.digest, data)), tuple(shapes)))
+            without_text = data.text is None and self.planning and self.study.text is not None
+            out.append(prepare(entry, data, base, where=where, without_text=without_text))
         return tuple(out)
 
     @cached_property
@@ -347,7 +328,7 @@ class Runner:
         recipes = {}
         for p in self.prepared:
             document = p.recipe.document()
-            consumed = [p.data.of(step).fingerprints() for step in p.recipe.steps]
+            consumed = [p.data.seen_by(step).fingerprints() for step in p.recipe.steps]
             asked = Asked.of(p.address, p.base.digest, document, consumed)
             recipes[recipe_name(p.entry.arm, p.entry.values, document)] = asked
         texts = {}
@@ -411,12 +392,12 @@ class Runner:
                 work = Work(
                     seed=prepared.recipe.seed,
                     threads=self.threads,
-                    device=self.device if isinstance(step, Trained) else "cpu",
+                    device=self.device if isinstance(step, TrainingSettings) else "cpu",
                     folder=folder,
                     cache=self.store.answers,
                     progress=progress,
                 )
-                data = prepared.data.of(step)
+                data = prepared.data.seen_by(step)
                 after = step.apply(tagger, data, work)
                 if broken := step.declare(tagger.shape).broken_by(after.shape):
                     raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
@@ -431,7 +412,7 @@ class Runner:
                     "seconds": round(clock.seconds, 3),
                     "environment": environment(self.threads, work.device).model_dump(mode="json"),
                 }
-                if isinstance(step, Trained):
+                if isinstance(step, TrainingSettings):
                     from dinku.training.fit import precision_of
 
                     made["precision"] = precision_of(step, work)
@@ -502,7 +483,7 @@ class Runner:
     def _trainings(self, prepared: Prepared) -> tuple[Training, ...]:
         out = []
         for address, step in zip(prepared.addresses[1:], prepared.recipe.steps, strict=True):
-            if isinstance(step, Trained) and self.store.has(address):
+            if isinstance(step, TrainingSettings) and self.store.has(address):
                 made = self.store.step(address)
                 where = Environment.model_validate(made["environment"])
                 # Steps from before it was kept were made on CPUs.

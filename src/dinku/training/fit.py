@@ -35,7 +35,7 @@ from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
 from dinku.training import importance, unpadded, while_training
-from dinku.training.settings import Trained
+from dinku.training.settings import TrainingSettings
 from dinku.training.unpadded import Read, UnpaddedEngine
 
 DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
@@ -76,7 +76,7 @@ def fit(
     epochs: Sequence[Sequence[int]],
     targets: Callable[[Sequence[int]], dict[str, Any]],
     loss: Loss,
-    how: Trained,
+    how: TrainingSettings,
     work: Work,
     *,
     dev: Corpus | None = None,
@@ -152,7 +152,7 @@ def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:
     return torch.from_numpy(rows)
 
 
-def precision_of(how: Trained, work: Work) -> str:
+def precision_of(how: TrainingSettings, work: Work) -> str:
     """*float32* or *bfloat16*: what a method asks for, or what is a gain where it works."""
     if how.precision != "auto":
         return how.precision
@@ -170,7 +170,7 @@ def _train(
     steps: Sequence[Sequence[int]],
     collate: Collate,
     loss: Loss,
-    how: Trained,
+    how: TrainingSettings,
     work: Work,
     *,
     after_step: Callable[[int], None],

@@ -19,7 +19,7 @@ from torch import nn
 
 from dinku import modeling
 from dinku.data.corpus import Corpus
-from dinku.method import Chosen, Data
+from dinku.method import ByImportance, Data
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
@@ -29,7 +29,7 @@ _BATCH = 16  # windows
 Scores = dict[torch.Tensor, torch.Tensor]  # by weight matrix, in its shape
 
 
-def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False) -> Scores:
+def scores(tagger: Tagger, data: Data, how: ByImportance, *, embeddings: bool = False) -> Scores:
     """Scores of the weights of all `surgery.matrices`, and if asked of the word embeddings.
 
     Raises `DinkuError` where there is nothing to read, or for *taylor* no tag head.
@@ -55,7 +55,7 @@ def scores(tagger: Tagger, data: Data, how: Chosen, *, embeddings: bool = False)
     return total
 
 
-def sample(data: Data, how: Chosen) -> Corpus:
+def sample(data: Data, how: ByImportance) -> Corpus:
     """The train sentences that scores are taken from."""
     return data.words_for(how).sample(how.sentences, seed=0)
 
@@ -151,7 +151,7 @@ def _rounded(linear: nn.Linear, states: torch.Tensor, largest: torch.Tensor, str
     return nn.functional.linear(states, (weight / step).round() * step, linear.bias)
 
 
-def heads(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
+def heads(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
     """[heads] of each layer."""
     found, out = scores(tagger, data, how), []
     for layer in modeling.layers(tagger.model):
@@ -160,19 +160,19 @@ def heads(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
     return out
 
 
-def neurons(tagger: Tagger, data: Data, how: Chosen) -> list[torch.Tensor]:
+def neurons(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
     """[width] of the feed-forward part of each layer."""
     found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in modeling.layers(tagger.model)]
     return [_units(found, how, [own.widen], own.narrow) for own in both]
 
 
-def _units(found: Scores, how: Chosen, into: Sequence[nn.Linear], out: nn.Linear) -> torch.Tensor:
+def _units(found: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear) -> torch.Tensor:
     """[units] of what lies between some linear layers and the one that reads their answers."""
     own = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
     return torch.stack([*own, found[out.weight].sum(0)]).sum(0)
 
 
-def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
+def coordinates(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
     """[hidden], over all layers' weights that read or write a coordinate; by *activation* those that read it."""
     found, out = scores(tagger, data, how), torch.zeros(tagger.shape.hidden)
     for layer in modeling.layers(tagger.model):
@@ -183,7 +183,7 @@ def coordinates(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
     return out
 
 
-def layers(tagger: Tagger, data: Data, how: Chosen) -> torch.Tensor:
+def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
     """[layers]; by *activation* how far a layer turns the states, 1 − their cosine (ShortGPT: arXiv 2403.03853)."""
     surgery.changeable(tagger.model)
     own = list(modeling.layers(tagger.model))

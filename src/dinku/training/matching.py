@@ -19,7 +19,7 @@ from dinku.model.encode import Window, first_position
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
-from dinku.training.settings import Matched
+from dinku.training.settings import StudentTraining
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Matching:
     """A teacher and a student that read the same rows. ``projections`` [student's hidden → teacher's] are trained along; the
     teacher's positions are the student's and ``shift``."""
 
-    how: Matched
+    how: StudentTraining
     teacher: Any
     pad: int
     shift: int
@@ -62,7 +62,7 @@ class Matching:
 
 
 @contextmanager
-def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iterator[Matching | None]:
+def matching(how: StudentTraining, teacher: Tagger, student: Tagger, work: Work) -> Iterator[Matching | None]:
     """Listen to teacher and student while the student trains; ``None`` where nothing but answers is compared.
 
     Raises `DinkuError` where they read different subwords, or their layers or heads don't fit.
@@ -87,7 +87,7 @@ def matching(how: Matched, teacher: Tagger, student: Tagger, work: Work) -> Iter
         yield Matching(how, model, teacher.encoder.pad, first - students, heads, theirs, ours, projections)
 
 
-def _parts(how: Matched, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
+def _parts(how: StudentTraining, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
     """The layers whose states are compared, then what makes the last one's queries, keys and values."""
     own = modeling.layers(tagger.model)
     states: list[torch.nn.Module] = [own[i] for i in layers] if how.hidden else []

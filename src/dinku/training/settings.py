@@ -1,34 +1,57 @@
-"""The families of methods that learn, and what is common to them."""
+"""The families of methods that train, their fields, and the numbers that suit an encoder."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
+from dinku.method import INNER, LATER, Category, Data, Method, Planned, Reading, Seeded, Validated, Work
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
     from dinku.model.encode import Encoder
     from dinku.nn.tagger import Tagger
-from dinku.method import BESIDE_RATE, LATER, Checked, Data, Drawn, Method, Planned, Work, suited
+
+# AfriBERTa's recipe but for its rate: the default for what isn't given beside a rate.
+BESIDE_RATE: dict[str, Any] = {"batch": 16, "warmup": 0.0, "epochs": 50}
+STEPS = 750  # the fewest steps of the optimizer in a training, as far as `MOST_EPOCHS` allows
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 60
+FEW = 4000  # sentences; a smaller train split has batches of 8
+
+
+def suited(shape: Shape, sentences: int) -> dict[str, Any]:
+    """The rate, batch, warm-up and epochs for an encoder of this shape and a train split of this size.
+
+    The larger the encoder, the lower its rate, which is never above 3e-4: 3e-4 for four layers of 384 hidden units
+    (*dinku:house*), 1e-4 for twelve of these, 5e-5 for twelve of 768. The fewer the sentences, the more epochs and the smaller
+    batches, because a training needs steps. docs/log.md has the trainings that these numbers come from.
+    """
+    batch = 8 if sentences < FEW else 16
+    steps = max(1, -(-sentences // batch))
+    return {
+        "rate": min(3e-4, float(f"{0.46 / (shape.hidden * len(shape.layers)):.2g}")),
+        "batch": batch,
+        "warmup": 0.1,
+        "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-STEPS // steps))),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained(Drawn, Checked):
-    """How weights are trained: what methods that do so have in common, each by its name.
+class TrainingSettings(Seeded, Validated):
+    """The fields of every method that trains.
 
-    A step reads ``batch`` windows, drawn at random. ``rate`` is AdamW's, falling linearly to zero after a linear
-    ``warmup`` (a fraction of the steps). ``keep_zeros`` keeps the zeros of parts that were sparsified, after every step of
-    the optimizer (no bias, no padding row and no head is ever held at zero). ``precision="auto"`` is bfloat16 autocast where
-    the processor has it, else float32. ``window`` is the most subwords a training window holds; longer sentences are read
-    through several.
+    A step reads ``batch`` windows, chosen at random. ``rate`` is AdamW's learning rate; it falls linearly to zero after a
+    linear ``warmup`` (a fraction of the steps). ``keep_zeros`` restores the zeros of sparsified parts after every step of the
+    optimizer; biases, the padding row and heads are never held at zero. ``precision="auto"`` is bfloat16 autocast if the
+    processor supports it, otherwise float32. ``window`` is the most subwords in a training window; a longer sentence becomes
+    several windows.
 
-    With ``sparsity`` that fraction of the weights of the encoder's linear layers, those of smallest magnitude over all of them,
-    are zeroed while it trains, and held at zero: few at first, all after the first ``rise`` of the steps, by the cubic curve of
-    Zhu and Gupta 2017 (arXiv 1710.01878). Zeros that are there when it begins to rise count and stay.
+    ``sparsity`` is the fraction of weights in the encoder's linear layers that are zeroed during training and held at zero: those
+    of smallest magnitude over all layers. The fraction grows over the first ``rise`` of the steps by the cubic curve of Zhu and
+    Gupta 2017 (arXiv 1710.01878). Weights that are zero already count towards it and stay zero.
     """
 
     rate: float | None = None
@@ -56,21 +79,21 @@ class Trained(Drawn, Checked):
         )
 
     def check(self, **fields: tuple[bool, str]) -> None:
-        """Raise `DinkuError` for the first field that isn't fine, with its remedy."""
-        for name, (fine, remedy) in fields.items():
-            if not fine:
+        """Raise `DinkuError` for the first field whose condition is false, with its remedy."""
+        for name, (valid, remedy) in fields.items():
+            if not valid:
                 raise DinkuError(f"{name} is {getattr(self, name)}", where=type(self).__name__, remedy=remedy)
 
     @property
     def pace(self) -> tuple[float, int, float]:
-        """The rate, the batch and the warm-up of a method that is resolved; raises `DinkuError` for one that isn't."""
+        """The rate, batch and warm-up of a resolved method; raises `DinkuError` for one that isn't resolved."""
         if self.rate is None or self.batch is None or self.warmup is None:
             remedy = "give rate, batch and warmup, or resolve it first"
             raise DinkuError("its rate, batch or warmup isn't set", where=type(self).__name__, remedy=remedy)
         return self.rate, self.batch, self.warmup
 
     def trained(self, shape: Shape, tags: int) -> Shape:
-        """A shape after training under a head of so many tags; training may land on a zero in a thousand weights."""
+        """The shape after training under a head with ``tags`` tags. One weight in a thousand may happen to become zero."""
         shape.scheme.refuse(type(self).__name__)
         headed = shape.with_tags(tags) if tags != shape.tags else shape
         risen = round(self.sparsity * sum(shape.weights(embeddings=False)))
@@ -80,7 +103,7 @@ class Trained(Drawn, Checked):
 
 
 @dataclass(frozen=True)
-class Repeated(Trained):
+class EpochTraining(TrainingSettings):
     """Training that reads the same windows in each of its ``epochs``."""
 
     epochs: int | None = None
@@ -94,14 +117,18 @@ class Repeated(Trained):
 
 
 @dataclass(frozen=True)
-class Supervised(Repeated):
-    """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1, not the last.
+class SupervisedTraining(EpochTraining):
+    """Training on tagged words. ``select="best"`` keeps the weights of the epoch with the best dev F1 instead of the last.
 
-    Without a ``rate``, `resolve` takes what isn't given of ``rate``, ``batch``, ``warmup`` and ``epochs`` from `suited`. Where a
-    ``rate`` is given, the others are AfriBERTa's unless given, too: batches of 16, no warm-up, 50 epochs.
+    Without a ``rate``, `resolve` takes whichever of ``rate``, ``batch``, ``warmup`` and ``epochs`` isn't given from `suited`.
+    Beside a given ``rate`` the others default to AfriBERTa's: batches of 16, no warm-up, 50 epochs.
     """
 
     select: Literal["last", "best"] = "last"
+
+    @property
+    def reads(self) -> Reading:
+        return Reading(train_passes=self.epochs or 0)
 
     def can_use(self, data: Data) -> None:
         self.tagged(data.train, "train")
@@ -109,7 +136,8 @@ class Supervised(Repeated):
             self.tagged(data.dev, "dev")
 
     def settled(self, shape: Shape | None, train: Corpus | None) -> Self:
-        """The same training with absolute numbers, for an encoder of this shape; raises `DinkuError` where it isn't known."""
+        """The same training with absolute numbers, for an encoder of this shape; raises `DinkuError` if they depend on an unknown
+        shape."""
         numbers = BESIDE_RATE
         if self.rate is None:
             if train is None:
@@ -121,7 +149,7 @@ class Supervised(Repeated):
         return replace(self, **{name: value for name, value in numbers.items() if getattr(self, name) is None})
 
     def tagged(self, corpus: Corpus | None, split: str) -> Corpus:
-        """A split to learn from, or to select by; raises `DinkuError` where it isn't there or has no tags."""
+        """A split to learn from or to select by; raises `DinkuError` if it is missing or has no tags."""
         if corpus is None or not len(corpus):
             problem = f"there is no {split} split"
             raise DinkuError(problem, where=type(self).__name__, remedy="name a corpus that has one")
@@ -130,23 +158,23 @@ class Supervised(Repeated):
         return corpus
 
 
-HEAVIEST = 1e6  # the most that a part of a loss weighs: float32 still holds the whole
-
-
+HEAVIEST = 1e6  # the largest weight of a part of a loss, at which float32 still holds the whole loss
 WEIGHT = "give a weight from 0 to 1,000,000"
 
 
 @dataclass(frozen=True)
-class Matched(Repeated):
-    """Training a student that a teacher's own methods ``student`` cut from it, and what it matches beside answers.
+class StudentTraining(EpochTraining):
+    """Training of a student, which the methods ``student`` make from the teacher, to match the teacher's insides.
 
-    ``hidden`` weighs the mean squared error of hidden states, and ``relations`` the divergence of the relations within
-    queries, keys and values of the last layers, split into ``relation_heads`` (0: as many as the teacher has heads); both
-    need teacher and student to read the same subwords. ``layers`` names for each layer of the student the teacher's that it
-    shall match; none: as evenly as they go up to the last.
+    ``hidden`` is the weight of the mean squared error of hidden states. ``relations`` is that of the divergence of the relations
+    within queries, keys and values of the last layers, split into ``relation_heads`` (0: the teacher's number of heads). Both
+    need a teacher and a student that read the same subwords. ``layers`` lists, for each layer of the student, the number of the
+    teacher's layer that it matches; if empty, they are spread evenly up to the teacher's last layer.
     """
 
-    student: tuple[Any, ...] = field(default=(), metadata={"methods": True})
+    category: ClassVar[Category] = "distillation"
+
+    student: tuple[Any, ...] = field(default=(), metadata=INNER)
     temperature: float = 2.0
     hidden: float = 0.0
     relations: float = 0.0
@@ -172,15 +200,15 @@ class Matched(Repeated):
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         known, student = tagger, []
         for method in self.student:
-            student.append(resolved := method.resolve(known, data.of(method)))
+            student.append(resolved := method.resolve(known, data.seen_by(method)))
             known = Planned(resolved.declare(known.shape)) if known else None
         return replace(self, student=tuple(student))
 
     def cut(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        """The student before it learns, its weights its own."""
+        """The student before training. It shares no weights with the teacher."""
         student = tagger
         for method in self.student:
-            student = cast("Tagger", method.apply(student, data.of(method), replace(work, folder=None)))
+            student = cast("Tagger", method.apply(student, data.seen_by(method), replace(work, folder=None)))
         theirs = {id(weight) for weight in tagger.model.parameters()}
         shared = any(id(weight) in theirs for weight in student.model.parameters())
         return student.copy() if shared else student
@@ -195,14 +223,15 @@ class Matched(Repeated):
             for each in (shape, student):
                 each.known("heads", where=type(self).__name__)
         self.fitted(student, shape)
-        # As many pieces needn't be the same ones: what makes a vocabulary of its own says so by its field.
-        if self.matches and (student.vocabulary != shape.vocabulary or any(map(_own_vocabulary, self.student))):
+        # Vocabularies of the same size may differ in their pieces.
+        other = student.vocabulary != shape.vocabulary or any(method.own_vocabulary for method in self.student)
+        if self.matches and other:
             raise self.other_vocabulary()
         return student
 
     def fitted(self, student: Shape, teacher: Shape) -> tuple[list[int], int]:
-        """The teacher's layer for each of the student's, and into how many heads relations are split; raises `DinkuError` where
-        ``layers`` or ``relation_heads`` doesn't fit them."""
+        """The teacher's layer for each of the student's, and the number of heads that relations are split into; raises
+        `DinkuError` if ``layers`` or ``relation_heads`` doesn't fit these shapes."""
         layers = self.mapped(len(student.layers), len(teacher.layers)) if self.hidden or self.layers else []
         heads = self.relation_heads or teacher.layers[-1].heads
         for shape in (teacher, student):
@@ -213,7 +242,7 @@ class Matched(Repeated):
         return layers, heads
 
     def reader(self, student: Tagger, teacher: Tagger) -> Encoder:
-        """How the student reads, through windows that the teacher can read, too, where these are compared."""
+        """The student's encoder. Its windows are short enough for the teacher if the two are compared."""
         return student.windows_of(min(self.window, teacher.encoder.length) if self.matches else self.window)
 
     def other_vocabulary(self) -> DinkuError:
@@ -222,7 +251,7 @@ class Matched(Repeated):
         return DinkuError(problem, where=type(self).__name__, remedy=remedy)
 
     def mapped(self, student: int, teacher: int) -> list[int]:
-        """The teacher's layer for each of the student's; raises `DinkuError` where ``layers`` doesn't fit them."""
+        """The teacher's layer for each of the student's; raises `DinkuError` if ``layers`` doesn't fit."""
         layers = list(self.layers) or [(i + 1) * teacher // student - 1 for i in range(student)]
         if len(layers) != student or max(layers) >= teacher or min(layers) < 0:
             problem = (
@@ -231,7 +260,3 @@ class Matched(Repeated):
             remedy = "name one of the teacher's for each of the student's"
             raise DinkuError(problem, where=type(self).__name__, remedy=remedy)
         return layers
-
-
-def _own_vocabulary(method: Any) -> bool:
-    return bool(getattr(method, "vocabulary", 0))
