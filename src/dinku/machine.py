@@ -7,25 +7,24 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import dinku
+from dinku.errors import DinkuError
 from dinku.schema import Record
 
-_PACKAGES = ("dinku", "numpy", "tokenizers", "torch", "transformers")
-
-
+_PACKAGES = ("numpy", "tokenizers", "torch", "transformers")
 _FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "bf16")
-
-
 BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions that make bfloat16 a gain
+SOURCE = Path(dinku.__file__).parent  # the whole source tree, wherever in it this module stands
 
 
 class Environment(Record):
-    """Where something was measured. ``gpu`` is the name of the one that the tagger was on, if it was on one."""
+    """Where something was measured. ``gpu`` is the name of the GPU that the tagger was on, if it was on one."""
 
     system: str
     cpu: str
@@ -47,19 +46,13 @@ class Environment(Record):
 
 @cache
 def environment(threads: int, device: str = "cpu") -> Environment:
-    """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
+    """This machine, now. ``commit`` is that of the checkout dinku runs from, if it runs from one."""
     gpu = None
     if device != "cpu":
         import torch
 
         gpu = torch.cuda.get_device_name(device)
-    packages = {}
-    for package in _PACKAGES:
-        try:
-            packages[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    commit, dirty = _commit()
+    commit, dirty = commit_of(SOURCE)
     return Environment(
         system=f"{platform.system()} {platform.machine()}",
         cpu=cpu()[0],
@@ -68,20 +61,29 @@ def environment(threads: int, device: str = "cpu") -> Environment:
         cores=os.cpu_count() or 1,
         threads=threads,
         python=platform.python_version(),
-        packages=packages,
+        packages=installed(_PACKAGES),
         commit=commit,
         dirty=dirty,
     )
 
 
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The version of dinku, and that of each of the other packages that is installed."""
+    found = {"dinku": dinku.__version__}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
 def instructions() -> tuple[str, ...]:
-    """What the processor has for narrow numbers, as the system calls it."""
+    """The processor's instructions for narrow numbers, as the system calls them."""
     return tuple(flag for flag in _FLAGS if flag in cpu()[1])
 
 
 @cache
 def cpu() -> tuple[str, frozenset[str]]:
-    """The processor's name, and what its instruction set holds where the system tells."""
+    """The processor's name and its instruction set, the latter empty if the system doesn't tell."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
@@ -92,7 +94,7 @@ def cpu() -> tuple[str, frozenset[str]]:
 
 
 def _processor(fields: dict[str, str]) -> str:
-    """A name that tells machines apart where ``/proc/cpuinfo`` has none, as on ARM: what it says instead, or the system's."""
+    """A name that tells machines apart if ``/proc/cpuinfo`` has none, as on ARM: what that says instead, or the system's name."""
     if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
         return f"{platform.machine()} ({told})"
     if platform.system() == "Darwin":
@@ -101,18 +103,21 @@ def _processor(fields: dict[str, str]) -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> tuple[str | None, bool]:
+def commit_of(folder: Path) -> tuple[str | None, bool]:
+    """The commit of the checkout that a folder of source is part of, and whether any file in the folder differs from it.
+
+    ``None`` if the folder isn't part of one.
+    """
+
     def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(
-                ["git", "-C", str(Path(__file__).parent), *arguments], capture_output=True, text=True, timeout=10
-            )
+            done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10)
         except (OSError, subprocess.TimeoutExpired):
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    commit = git("rev-parse", "HEAD") if git("ls-files", Path(__file__).name) else None
-    return commit, bool(commit and git("status", "--porcelain", "--untracked-files=no", "--", "*.py"))
+    commit = git("rev-parse", "HEAD") if git("ls-files", "--", ".") else None
+    return commit, bool(commit and git("status", "--porcelain", "--untracked-files=no", "--", "."))
 
 
 def available_threads() -> int:
@@ -120,9 +125,20 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+THREADS_A_CORE = 4  # more than these wait for one another, and starting thousands takes longer than the work
+
+
+def check_threads(asked: int | None, *, where: str) -> None:
+    """Raise `DinkuError` for a number of threads or processes that is less than 1, or far more than this machine's cores."""
+    most = THREADS_A_CORE * available_threads()
+    if asked is not None and not 1 <= asked <= most:
+        remedy = f"give 1 to {most:,}, four for each core here"
+        raise DinkuError(f"can't be {asked:,}", where=where, remedy=remedy)
+
+
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or less where its control group has a limit."""
-    limits = [sys.maxsize]  # where the system doesn't tell
+    """The memory that this process may use: the machine's, or less if its control group has a limit."""
+    limits = [sys.maxsize]  # for systems that don't tell
     with suppress(AttributeError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
@@ -134,9 +150,9 @@ def memory_bytes() -> int:
 def interleaved(
     subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each subject a round, all of them within every round, in an order that rotates.
+    """Seconds that each subject takes in each round. Every round runs all subjects, in an order that rotates.
 
-    A machine that slows down so slows all of them down; what is compared is compared within a round.
+    A machine that slows down thus slows all of them down, and times of one round can be compared.
     """
     names = list(subjects)
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -716,12 +716,12 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
     ("two formats", lambda: ["predict", "tagger", "-", "--conll", "--jsonl"], "a file is either; give one of them"),
-    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: can't be 0; give 1 to 4,096"),
+    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: can't be 0; give 1 to "),
     *(
         (
             f"too many threads to {command[0]}",
             lambda command=command: [*command, "--threads", "20000"],
-            "--threads: can't be 20,000; give 1 to 4,096",
+            "--threads: can't be 20,000; give 1 to ",
         )
         for command in (
             ["predict", "tagger", "-"],
@@ -734,7 +734,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "far too many threads",
         lambda: ["serve", "tagger", "--threads", "20000"],
-        "--threads: can't be 20,000; give 1 to 4,096",
+        "--threads: can't be 20,000; give 1 to ",
     ),
     (
         "no JSON",
@@ -1025,7 +1025,7 @@ def test_flags_are_named_here_and_parameters_in_python(dinku: Command) -> None:
     )
     with pytest.raises(DinkuError, match=r"^rounds: there are 0"):
         bench([], ["a"], threads=1, rounds=0)
-    with pytest.raises(DinkuError, match=r"^threads: can't be 20,000; give 1 to 4,096"):
+    with pytest.raises(DinkuError, match=r"^threads: can't be 20,000; give 1 to "):
         bench([], ["a"], threads=20_000)
 
 

@@ -121,7 +121,7 @@ def test_the_command_tells_what_the_design_fixes(
         ((tmp_path / "nothing", *usual), "nothing"),
         ((bundle, *usual, "--precision", "bfloat16"), "--precision: a bundle has one precision"),
         ((bundle, *usual, "--batch", 0), "--batch: there are 0; give 1 or more"),
-        ((bundle, *usual[:-1], 0), "--threads: can't be 0; give 1 to 4,096"),
+        ((bundle, *usual[:-1], 0), "--threads: can't be 0; give 1 to "),
         ((bundle, "--corpus", tmp_path / "gone.txt"), "gone.txt"),
     ):
         status, out, err = run(*wrong)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from made_study import runner
 
+from dinku.machine import available_threads
 from dinku.study.results import Results
 from dinku.testing import facts
 
@@ -103,4 +104,4 @@ def test_each_has_the_threads_that_were_asked_for(place: Path) -> None:
 @pytest.mark.parametrize("option", ["--processes", "--threads"])
 def test_less_than_one_is_refused(option: str) -> None:
     _, said = start(option, "0").communicate(timeout=60)
-    assert said == f"dinku: {option}: can't be 0; give 1 to 4,096\n"
+    assert said == f"dinku: {option}: can't be 0; give 1 to {4 * available_threads()}, four for each core here\n"

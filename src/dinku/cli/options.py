@@ -33,8 +33,8 @@ Precision = Annotated[
 
 
 def bounded(given: typer.CallbackParam, asked: int | None) -> int | None:
-    """The value of an option that says how many threads or processes, refused where no machine has so many."""
-    from dinku.model.inspect import check_threads
+    """The number of threads or processes that an option asks for, refused if it is far more than there are cores."""
+    from dinku.machine import check_threads
 
     check_threads(asked, where=given.opts[0])
     return asked

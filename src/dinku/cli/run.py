@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from dinku.cli.terminal import duration, print, print_json, table, watching
-from dinku.errors import DinkuError, plural
+from dinku.errors import DinkuError, check_count, plural
 
 if TYPE_CHECKING:
     from dinku.study.run import Runner
@@ -59,9 +59,7 @@ def run(
     ] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(
-            callback=bounded, help="Of each process, where the study doesn't say; all there are, or one on Ray."
-        ),
+        typer.Option(help="Of each process, unless the study says; all there are, or one on Ray."),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"],
@@ -76,6 +74,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Carry out a study. Stop it whenever you like: run again, and it goes on."""
+    from dinku.machine import check_threads
     from dinku.study import ray
     from dinku.study.processes import run as run_together
     from dinku.study.results import documents
@@ -84,6 +83,10 @@ def run(
         raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
     if engine == "local" and address:
         raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
+    if engine == "local":  # on Ray the nodes say how many they have
+        check_threads(threads, where="--threads")
+    elif threads is not None:
+        check_count(threads, "--threads", where="run")
     here = engine == "local" and processes == 1
     place = device_of(device) if engine == "local" else device
     with watching() as report:

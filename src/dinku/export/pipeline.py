@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, get_args
@@ -24,7 +23,7 @@ from dinku.data.languages import is_code
 from dinku.errors import DinkuError, plural
 from dinku.export import convert, gate, int8, javascript
 from dinku.files import written, written_folder
-from dinku.machine import available_threads, interleaved
+from dinku.machine import available_threads, installed, interleaved
 from dinku.model import bundle, engine, predict
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.model.encode import Batch
@@ -38,7 +37,7 @@ from dinku.training import importance
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
 
-_PACKAGES = ("dinku", "torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+_PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 RANGES = 400  # sentences that ranges are measured on, all languages together
 RANKED = 128  # sentences of them on which layers are ranked
 TIMED = 64  # sentences on which speed is compared
@@ -398,14 +397,10 @@ def _called(corpus: Corpus) -> str:
 
 def _provenance(tagger: Tagger, about: About) -> dict[str, Any]:
     """Where a bundle comes from, by content and versions; never a path of this machine."""
-    versions = {}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     told = {"name": about.name, "address": about.address, "recipe": about.recipe, "data": list(about.data)}
-    return {"tagger": tagger.digest, "versions": versions} | {key: value for key, value in told.items() if value}
+    return {"tagger": tagger.digest, "versions": installed(_PACKAGES)} | {
+        key: value for key, value in told.items() if value
+    }
 
 
 def card(

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
-from dinku.machine import environment, interleaved
-from dinku.model.inspect import check_threads
+from dinku.machine import check_threads, environment, interleaved
 from dinku.serving.lines import Line
 
 BATCHES = (1, 8, 32)

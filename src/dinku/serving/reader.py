@@ -9,11 +9,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
 
 from dinku.errors import DinkuError, brief
+from dinku.machine import check_threads
 from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
 from dinku.model.folder import iob2_tags, model_folder
-from dinku.model.inspect import check_threads
 from dinku.model.predict import each
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line

@@ -19,7 +19,6 @@ from dinku.errors import DinkuError, plural
 from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
-from dinku.model.inspect import MAX_THREADS
 from dinku.schema import of_validation
 from dinku.study.recipe import Recipe
 
@@ -128,7 +127,7 @@ class Study(_Part):
         None, ge=1, strict=True, description="evaluate on that many of each language's, and say so"
     )
     label_on: LabelOn = "first"
-    threads: int | None = Field(None, ge=1, le=MAX_THREADS, strict=True)
+    threads: int | None = Field(None, ge=1, strict=True)
     recipes: list[Block] = Field(min_length=1)
     latency: Timing | None = None
     _section: str = PrivateAttr("")

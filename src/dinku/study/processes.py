@@ -13,7 +13,7 @@ from threading import Thread
 from typing import IO
 
 from dinku.errors import DinkuError, plural
-from dinku.machine import available_threads
+from dinku.machine import available_threads, check_threads
 from dinku.study.run import Runner
 
 STOPPED = 20.0  # seconds in which a process that was told to stop has to
@@ -26,9 +26,10 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     `Runner.run` does, and where a process ended before all was done.
     """
     chosen = runner.chosen(only)
+    threads = runner.study.threads or runner.cores or max(1, available_threads() // processes)
+    check_threads(threads, where=f"{runner.study.name}: threads")
     runner.results.check_writable()
     runner.begin(chosen)
-    threads = runner.study.threads or runner.cores or max(1, available_threads() // processes)
     command = [sys.executable, "-P", "-m", "dinku", "run", *arguments]
     command += ["--threads", str(threads)]
     lines: SimpleQueue[tuple[int, str]] = SimpleQueue()

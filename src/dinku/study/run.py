@@ -225,6 +225,7 @@ class Runner:
         Raises `DinkuError`, of status 1, at once where the system refuses, and at the end where steps failed.
         """
         chosen = self.chosen(only)
+        machine.check_threads(self.threads, where=f"{self.study.name}: threads")
         use_threads(self.threads)
         self.results.check_writable()
         self.begin(chosen)
