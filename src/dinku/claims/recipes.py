@@ -1,0 +1,109 @@
+"""The steps of a recipe as comparisons see them: what they make of the encoder, when they prune, how they train."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import takewhile
+from typing import Any, Literal
+
+from dinku.digests import canonical
+
+Order = Literal["dense", "before", "after", "after with recovery"]
+Place = tuple[Order, float]  # when a recipe prunes, and to what sparsity
+DENSE: Place = ("dense", 0.0)
+_ORDERS: dict[str, Order] = {"F+": "dense", "SF+": "before", "F+S": "after", "F+SF+": "after with recovery"}
+# What is done to an encoder before anything is trained or pruned makes another encoder of it, which is then the dense one.
+_SHAPING = frozenset(
+    [
+        "TrimVocabulary",
+        "FactorizeEmbeddings",
+        "KeepLayers",
+        "PruneHeads",
+        "RegroupHeads",
+        "NarrowFeedForward",
+        "NarrowHidden",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a recipe, as JSON. Whatever comparisons ask about them is worked out once."""
+
+    steps: Sequence[dict[str, Any]]
+
+    @cached_property
+    def pairs(self) -> list[tuple[str, dict[str, Any]]]:
+        """Each step's method and its fields."""
+        return [pair for step in self.steps for pair in step.items()]
+
+    def fields_of(self, *methods: str) -> list[dict[str, Any]]:
+        """The fields of each step that is one of these methods."""
+        return [fields for name, fields in self.pairs if name in methods]
+
+    @cached_property
+    def shaping(self) -> list[dict[str, Any]]:
+        """The steps that the recipe begins with and that make another encoder of its base."""
+        return list(takewhile(lambda step: next(iter(step)) in _SHAPING, self.steps))
+
+    @cached_property
+    def place(self) -> Place | None:
+        """When the recipe prunes, and to what sparsity; ``None`` for a recipe that does anything else as well.
+
+        Steps that shape the encoder (`shaping`) come first, if at all, and are ignored here. Zeros that a later fine-tuning
+        doesn't keep (``keep_zeros=False``) aren't pruning; fine-tuning that prunes is something else.
+        """
+        pairs = self.pairs[len(self.shaping) :]
+        plain = {"FineTune": "F", "Sparsify": "S"}
+        word = "".join(
+            "?" if plain.get(name) == "F" and fields.get("sparsity") else plain.get(name, "?") for name, fields in pairs
+        )
+        sparsity = next((float(fields["sparsity"]) for name, fields in pairs if name == "Sparsify"), 0.0)
+        keeps_zeros = all(fields.get("keep_zeros", True) for _, fields in pairs[word.find("S") + 1 :])
+        order = _order(word)
+        return (order, sparsity) if order and (order == "dense" or (sparsity and keeps_zeros)) else None
+
+    @property
+    def order(self) -> Order | None:
+        return self.place[0] if self.place else None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the recipe fine-tunes and does nothing else, or does nothing at all."""
+        return not self.steps or self.order == "dense"
+
+    @cached_property
+    def training(self) -> str:
+        """The encoder's shaping, the fields of the first fine-tuning, and the epochs of all of them."""
+        trainings = self.fields_of("FineTune")
+        first = {key: value for key, value in (trainings or [{}])[0].items() if key not in ("epochs", "tags")}
+        return canonical([self.shaping, first, sum(fields.get("epochs", 0) for fields in trainings)])
+
+    @cached_property
+    def pruning(self) -> str:
+        """How weights are pruned, whatever the sparsity; empty where none are."""
+        ways = [{k: v for k, v in fields.items() if k != "sparsity"} for fields in self.fields_of("Sparsify")]
+        return canonical(ways) if ways else ""
+
+    @cached_property
+    def protocol(self) -> str:
+        """The steps without their sparsity."""
+        return canonical(
+            [[name, {k: v for k, v in f.items() if k not in ("sparsity", "tags")}] for name, f in self.pairs]
+        )
+
+
+def _letter(step: tuple[str, dict[str, Any]]) -> str:
+    name, fields = step
+    if name == "FineTune":
+        return "?" if fields.get("sparsity") else "F"
+    return "S" if name == "Sparsify" else "?"
+
+
+@cache
+def _order(word: str) -> Order | None:
+    """When steps prune. Each letter is a step: F fine-tunes, S prunes, ? does anything else."""
+    return next((name for pattern, name in _ORDERS.items() if re.fullmatch(pattern, word)), None)
