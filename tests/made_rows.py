@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dinku.claims.ledger import ledger
+from dinku.claims.measurements import Measurements
 from dinku.claims.verdict import Verdict
 from dinku.digests import canonical
 from dinku.machine import Environment
@@ -75,8 +76,12 @@ class Made:
     def results(self) -> Results:
         return Results(self.folder)
 
+    @property
+    def measurements(self) -> Measurements:
+        return Measurements.current(self.results)
+
     def verdict(self, claim: str) -> Verdict:
-        return {v.claim: v for v in ledger(self.results)}[claim]
+        return {v.claim: v for v in ledger(self.measurements)}[claim]
 
     def row(self, order: str, sparsity: float, seed: int, language: str, arm: str = "", **more: Any) -> Row:
         training = more.pop("training", {})

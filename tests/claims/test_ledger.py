@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from made_rows import LESS, MACHINE, TUNE, Made, distil, steps_of
 
-from dinku.claims.compare import parts, whole_runs
 from dinku.claims.ledger import ledger
 from dinku.claims.verdict import ASKED
 from dinku.methods.layers import KeepLayers
@@ -30,7 +29,7 @@ def made(tmp_path: Path) -> Made:
 
 
 def test_every_claim_is_listed_though_nothing_is_measured(made: Made) -> None:
-    found = ledger(made.results)
+    found = ledger(made.measurements)
     assert [v.claim for v in found] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N1", "N2", "N3"]
     assert all((v.verdict, v.measured, v.interval, v.rows) == ("not measured", None, None, ()) for v in found)
 
@@ -38,7 +37,7 @@ def test_every_claim_is_listed_though_nothing_is_measured(made: Made) -> None:
 def test_a_document_is_json_with_the_keys_that_others_rely_on(made: Made) -> None:
     made.quality("dense", 0, 80)
     made.quality("before", 0.6, 80)
-    first, *_, last = json.loads(json.dumps([v.document() for v in ledger(made.results)]))
+    first, *_, last = json.loads(json.dumps([v.document() for v in ledger(made.measurements)]))
     assert set(first) >= {"claim", "verdict", "measured", "interval", "rows"}
     assert (first["claim"], first["verdict"], first["measured"]) == ("C1", "holds", 0.0)
     assert first["interval"] == [0.0, 0.0]
@@ -214,12 +213,12 @@ def test_a_seed_is_never_two(made: Made) -> None:
                 told = (words, trained) if arm == "before" else (trained,)
                 address = hashlib.sha256(f"{versions}{read}{arm}".encode()).hexdigest()
                 made.quality(arm, level, f1, seeds=[0], versions=versions, trainings=told, address=address)
-    first, second = parts(made.results.rows())
-    assert {run.title: round(run.mean) for run in whole_runs(first, made.results)} == {
+    first, second = made.measurements.comparable
+    assert {run.title: round(run.mean) for run in first.runs} == {
         "dense": 80,
         "before sparsity=0.6": 80,
     }
-    assert {run.title: round(run.mean) for run in whole_runs(second, made.results)} == {"dense": 20}
+    assert {run.title: round(run.mean) for run in second.runs} == {"dense": 20}
     assert made.verdict("C1").measured == pytest.approx(0)
 
 

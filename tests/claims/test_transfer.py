@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from made_rows import HOME, SENTENCES, TUNE, Tagged, distil
 
-from dinku.claims.compare import whole_runs
 from dinku.claims.ledger import ledger
 from dinku.claims.transfer import FAMILY, _rewarded
 from dinku.claims.verdict import Verdict
@@ -71,7 +70,7 @@ def test_c8_needs_seeds(made: Tagged) -> None:
 
 def test_spans_of_labels_that_a_target_lacks_cost_nothing(made: Tagged) -> None:
     made.on("dense", 0, {"zh": 50, "fon": 50}, corpus="targets", seeds=1)
-    (run,) = whole_runs(made.results.rows(), made.results)
+    (run,) = made.measurements.runs
     assert run.f1 == {"fon": 50, "zh": 50}
     table = run.counts.default.copy()
     chinese = [language == "zh" for language in run.counts.languages]
@@ -259,7 +258,7 @@ def test_perturbed_rows_and_unseen_languages_judge_no_claim_about_clean_text(mad
     made.on("before", 0.6, dict.fromkeys(HOME, 20), perturbation="slips:0.15")
     made.on("dense", 0, {"da": 80}, corpus="far")
     made.on("before", 0.6, {"da": 20}, corpus="far")
-    found = {v.claim: v.verdict for v in ledger(made.results)}
+    found = {v.claim: v.verdict for v in ledger(made.measurements)}
     assert {claim for claim, verdict in found.items() if verdict != "not measured"} == {"Q1", "Q2"}
 
 

@@ -16,8 +16,8 @@ import pytest
 from made_report import STUDY, table
 from made_rows import Made, steps_of
 
-from dinku.claims.compare import parts
 from dinku.claims.ledger import ledger
+from dinku.claims.measurements import Measurements
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
 from dinku.report import build, figures, writers
@@ -237,7 +237,7 @@ def test_the_reference_takes_its_own_time(made: Made) -> None:
     address = next(row.address for row in rows if row.arm == "dense")
     own = [row.latency and row.latency.model_copy(update={"reference": address}) for row in rows]
     rows = [row.model_copy(update={"latency": latency}) for row, latency in zip(rows, own, strict=True)]
-    first = Table.of(STUDY, parts(rows)[0], made.results)
+    first = Table.of(STUDY, made.measurements.comparable[0])
     times = {cell.label: cost for cell, cost in first.fronts[1].points}
     assert times["dense"] == 1.0
     assert times["before 90 %"] == 1.1
@@ -376,7 +376,7 @@ def test_a_study_may_name_what_its_recipes_are_measured_against(made: Made) -> N
     rows = [r.model_copy(update={"values": {}}) if r.arm == "before" else r for r in made.results.rows()]
     rows = [row for row in rows if row.values.get("sparsity") != 0.3]
     study = STUDY.model_copy(update={"latency": Timing(reference="before")})
-    found = [Table.of(each, rows, made.results).dense for each in (STUDY, study)]
+    found = [Table.of(each, made.measurements.of(rows)).dense for each in (STUDY, study)]
     assert [cell and cell.arm for cell in found] == ["dense", "before"]
 
 
@@ -417,7 +417,7 @@ def test_every_interval_of_one_quantity_is_the_same(tmp_path: Path) -> None:
     """A verdict pairs seeds as the table of damage does, however the addresses of their rows are sorted."""
     folder = Path(__file__).parent.parent.parent / "results" / "sparse-int8-cpu"
     study, results = Study.read(folder / "study.json"), Results(folder)
-    (c5,) = (verdict for verdict in ledger(results) if verdict.claim == "C5")
+    (c5,) = (verdict for verdict in ledger(Measurements.current(results)) if verdict.claim == "C5")
     said = re.search(r"LLM.int8\(\) minus the same tagger before it, F1 points: (\S+ \[.+?\] \(3 seeds\))", c5.found)
     assert said is not None
     made = build.Report.of(study, results).write(tmp_path)
@@ -449,7 +449,7 @@ def test_no_title_of_a_figure_is_cut_and_no_label_lies_on_another(
         name = f"pruned, and then something else as well {i}"
         made.quality("dense", 0, 60, seeds=1, arm=name, training={"rate": 1.0 + i})
     title = "What a long title says of encoders, made smaller in every way that there is, on many a language"
-    long = Table.of(STUDY, made.results.rows(), made.results)
+    long = Table.of(STUDY, made.measurements)
     assert len(long.cells) > 30
     matrix = figures.Matrix("F1 kept, % of the dense tagger's", ["a recipe with a name"], ["one"], {})
     figures.curves(long, title)

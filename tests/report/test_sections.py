@@ -11,7 +11,6 @@ import pytest
 from made_report import STUDY, table
 from made_rows import HOME, Made, Tagged
 
-from dinku.claims.compare import parts
 from dinku.report import build
 from dinku.report.figures import Matrix
 from dinku.report.sections import kept
@@ -73,9 +72,8 @@ def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
     files = written(made)
     assert {"kept.svg", "kept.png"} <= set(files)
     assert "(kept.svg)" in files["report.md"].decode()
-    rows = made.results.rows()
-    tables = [Table.of(STUDY, part, made.results) for part in parts(rows)]
-    found = kept(tables, rows, made.results)
+    tables = [Table.of(STUDY, part) for part in made.measurements.comparable]
+    found = kept(tables, made.measurements)
     assert found is not None
     home, elsewhere = found.targets
     assert (elsewhere, found.sources) == ("elsewhere", ["before 30 % (1 seed)", "before 60 %", "before 90 %"])
@@ -93,8 +91,7 @@ def test_what_is_kept_is_of_the_first_base_whatever_others_there_are(made: Tagge
     made.pruned("elsewhere", {0: {"da": 40}, 0.6: {"da": 10}})
 
     def found() -> Matrix | None:
-        rows = made.results.rows()
-        return kept([Table.of(STUDY, part, made.results) for part in parts(rows)], rows, made.results)
+        return kept([Table.of(STUDY, part) for part in made.measurements.comparable], made.measurements)
 
     alone = found()
     assert alone is not None

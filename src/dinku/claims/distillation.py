@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dinku.claims.compare import Compared
-from dinku.claims.students import Left, Lesson, Rivals, rivals
+from dinku.claims.compare import Difference
+from dinku.claims.measurements import Measurements
+from dinku.claims.students import Distillation, Exclusions, TeacherPair, teacher_pairs
 from dinku.claims.verdict import ASKED, MARGIN, SAID, SEEDS, Judgement, Verdict, spread_told, stated
 from dinku.scoring.significance import holm
-from dinku.study.results import Results
-from dinku.study.rows import Row
 
 
-def unmeasured_because(claim: str, left: Left) -> Verdict | None:
+def unmeasured_because(claim: str, left: Exclusions) -> Verdict | None:
     """Not measured, though there are rows that one might have taken for it."""
     if not left.reasons:
         return None
     return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {left}")
 
 
-def judge_c3(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+def judge_c3(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | None:
     """C3: students at least 22 % smaller than their teacher (parameters), minus it, mean over languages of F1.
 
     Students are the teacher with less in its layers: none with another vocabulary, and none of a teacher that does worse than
@@ -55,7 +54,7 @@ def judge_c3(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     return of_lessons("C3", verdict, at, told, [lesson for lesson, _ in small], left)
 
 
-def judge_c4(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
+def judge_c4(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | None:
     """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
 
     Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
@@ -65,7 +64,7 @@ def judge_c4(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     undecided; what is reported is the first of these.
     """
     left = left.copy()
-    found = rivals(lessons, left)
+    found = teacher_pairs(lessons, left)
     if not found:
         return unmeasured_because("C4", left)
     judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
@@ -79,7 +78,7 @@ def judge_c4(lessons: Sequence[Lesson], left: Left) -> Verdict | None:
     )
 
 
-def _of_rivals(pair: Rivals) -> Judgement:
+def _of_rivals(pair: TeacherPair) -> Judgement:
     more = pair.base.kept > pair.large.kept
     if pair.at.seeds < SEEDS:
         return "undecided"
@@ -89,13 +88,18 @@ def _of_rivals(pair: Rivals) -> Judgement:
 
 
 def of_lessons(
-    claim: str, verdict: Judgement, at: Compared, told: Sequence[str], lessons: Sequence[Lesson], left: Left
+    claim: str,
+    verdict: Judgement,
+    at: Difference,
+    told: Sequence[str],
+    lessons: Sequence[Distillation],
+    left: Exclusions,
 ) -> Verdict:
     runs = [run for lesson in lessons for run in (*lesson.student, *lesson.teacher)]
     return stated(claim, SAID[claim], verdict, at, told, runs, after=str(left))
 
 
-def judge_q3(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q3(measurements: Measurements) -> Verdict | None:
     """Q3: of students built and distilled alike, those where the smaller teacher's keeps more of its teacher's F1.
 
     What it keeps is a fraction, whose lower part is the teacher's F1. The statement holds where with three seeds the larger
@@ -103,8 +107,8 @@ def judge_q3(rows: Sequence[Row], results: Results) -> Verdict | None:
     interval lies below 0, so that the smaller teacher teaches better; else it is undecided. Two sizes are compared, so that
     nothing is said of a trend over sizes.
     """
-    lessons, left = Lesson.all(rows, results)
-    more = [pair for pair in rivals(lessons, Left()) if pair.base.kept > pair.large.kept]
+    lessons, left = Distillation.all(measurements)
+    more = [pair for pair in teacher_pairs(lessons, Exclusions()) if pair.base.kept > pair.large.kept]
     if not more:
         return None
     at = more[0].at

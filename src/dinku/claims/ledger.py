@@ -8,55 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dinku.claims.compare import Evidence, is_dense
+from dinku.claims.compare import Evidence
 from dinku.claims.distillation import judge_c3, judge_c4, judge_q3
+from dinku.claims.measurements import Measurements
 from dinku.claims.pruning import judge_c1, judge_c2, judge_c7
 from dinku.claims.quantization import Quantized, judge_c5, judge_c6
-from dinku.claims.students import Lesson
+from dinku.claims.students import Distillation
 from dinku.claims.transfer import FAMILY, PAPERS, judge_c8, judge_n2, judge_n3, judge_q1, judge_q2
 from dinku.claims.verdict import ASKED, SAID, Judgement, Verdict, unmeasured
-from dinku.study.current import standing
-from dinku.study.results import Results, in_order
-from dinku.study.rows import Row
 
 
-def judged(rows: Sequence[Row], results: Results) -> list[Verdict]:
-    """A verdict on each of these claims, in the paper's order, by those of the rows that are of clean text in languages that were
-    trained on."""
-    rows = [row for row in in_order(rows) if row.seen and not row.perturbation]
-    evidence = Evidence.of(rows, results)
-    lessons, left = Lesson.all(rows, results)
+def judged(measurements: Measurements) -> list[Verdict]:
+    """A verdict on each of these claims, in the paper's order, by the rows of clean text in languages that were trained on."""
+    home = measurements.clean.seen
+    evidence = Evidence.of(home)
+    lessons, left = Distillation.all(home)
     found = {
         "C1": judge_c1(evidence),
         "C2": judge_c2(evidence),
         "C3": judge_c3(lessons, left),
         "C4": judge_c4(lessons, left),
-        "C5": judge_c5(Quantized.all(rows, results, "QuantizeLLMInt8", None), rows),
-        "C6": judge_c6(Quantized.all(rows, results, "QuantizeLLMInt8", "QuantizeDynamic")),
-        "C7": judge_c7(rows),
+        "C5": judge_c5(Quantized.all(home, "QuantizeLLMInt8", None), home.rows),
+        "C6": judge_c6(Quantized.all(home, "QuantizeLLMInt8", "QuantizeDynamic")),
+        "C7": judge_c7(home),
     }
     return [found.get(claim) or unmeasured(claim, SAID[claim]) for claim in SAID]
 
 
-def ledger(results: Results) -> list[Verdict]:
-    """A verdict on every claim of the paper and every question that it leaves, in its order, by the rows of what the study now
-    says."""
-    every, _ = standing(results)
-    rows = [row for row in every if row.kind == "quality"]
-    clean = [row for row in rows if not row.perturbation]
+def ledger(measurements: Measurements) -> list[Verdict]:
+    """A verdict on every claim of the paper and every question that it leaves open, in its order."""
+    quality = measurements.quality
+    clean = quality.clean
     answers = {
-        "C8": judge_c8([r for r in clean if not r.seen and r.language in PAPERS], results),
-        "Q1": judge_q1([r for r in clean if not r.seen and r.language in FAMILY], results),
-        "Q2": judge_q2(clean, results),
-        "Q3": judge_q3([r for r in clean if r.seen], results),
-        "N1": judge_n1(every, results),
-        "N2": judge_n2(clean, results),
-        "N3": judge_n3(rows, results),
+        "C8": judge_c8(clean.where(lambda r: not r.seen and r.language in PAPERS)),
+        "Q1": judge_q1(clean.where(lambda r: not r.seen and r.language in FAMILY)),
+        "Q2": judge_q2(clean),
+        "Q3": judge_q3(clean.seen),
+        "N1": judge_n1(measurements),
+        "N2": judge_n2(clean),
+        "N3": judge_n3(quality),
     }
-    return [
-        *judged(every, results),
-        *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items()),
-    ]
+    return [*judged(measurements), *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items())]
 
 
 def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:
@@ -71,7 +63,7 @@ def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[s
     return out
 
 
-def judge_n1(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n1(measurements: Measurements) -> Verdict | None:
     """N1: what C1 to C7 come to on the smallest encoder that has a dense tagger here, and on the largest, by linear layers.
 
     It holds where some claim is decided on both and each such claim alike, fails where one is decided otherwise on the one than
@@ -79,15 +71,15 @@ def judge_n1(rows: Sequence[Row], results: Results) -> Verdict | None:
     """
     sizes: dict[str, int] = {}
     names: dict[str, str] = {}
-    for row in rows:
-        if row.size and is_dense(row):
+    for row in measurements.rows:
+        if row.size and measurements.steps(row).is_dense:
             sizes[row.base_digest] = max(row.size.linear, sizes.get(row.base_digest, 0))
             names[row.base_digest] = str(row.recipe["base"])
     if len(set(sizes.values())) < 2:
         return None
     both = [min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)]
     small, large = (
-        {v.claim: v for v in judged([row for row in rows if row.base_digest == base], results) if v.rows}
+        {v.claim: v for v in judged(measurements.of(r for r in measurements.rows if r.base_digest == base)) if v.rows}
         for base in both
     )
     claims = [claim for claim in small if claim in large]

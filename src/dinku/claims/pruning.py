@@ -7,24 +7,12 @@ from statistics import stdev
 
 import numpy as np
 
-from dinku.claims.compare import (
-    DENSE,
-    FLOOR,
-    Compared,
-    Evidence,
-    Place,
-    most,
-    noise,
-    order,
-    parts,
-    percent,
-    pruned_to,
-    ratio,
-)
+from dinku.claims.compare import FLOOR, Difference, Evidence, noise, percent, ratio
+from dinku.claims.measurements import Measurements, most
+from dinku.claims.recipes import DENSE, Place
 from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, levels_told, provenance, spread_told, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Floats
-from dinku.study.rows import Row
 
 
 def judge_c1(evidence: Evidence) -> Verdict | None:
@@ -103,7 +91,7 @@ def _spread(evidence: Evidence, place: Place) -> float | None:
     return stdev(losses) if len(losses) > 1 else None
 
 
-def judge_c7(rows: Sequence[Row]) -> Verdict | None:
+def judge_c7(measurements: Measurements) -> Verdict | None:
     """C7: the time of a pruned tagger over that of the dense one, on one machine.
 
     A point is a language and a recipe: the median over rounds of that ratio, against the sparsity measured in the
@@ -113,12 +101,13 @@ def judge_c7(rows: Sequence[Row]) -> Verdict | None:
     above the band; else, or where there is no point of 90 %, it is undecided. What is reported is the slope, the change
     of the ratio from 0 to 100 %.
     """
-    timed = [r for r in rows if r.latency and (place := order(r.recipe)) and place[0] != "dense"]
-    if not timed:
+    steps, rows = measurements.steps, measurements.rows
+    timed = measurements.where(lambda r: r.latency is not None and steps(r).order not in (None, "dense"))
+    if not timed.rows:
         return None
-    here = most(parts(timed)[0], lambda r: r.environment.machine)
+    here = most(timed.comparable[0].rows, lambda r: r.environment.machine)
     measured = {r.address: r.size.sparsity for r in rows if r.size}
-    x = np.array([measured.get(r.address, pruned_to(r)) for r in here])
+    x = np.array([measured.get(r.address, (steps(r).place or DENSE)[1]) for r in here])
     y = np.array([ratio(r) for r in here])
     low, high = noise(here)
     slope, interval = _slope(x, y)
@@ -166,7 +155,7 @@ def _slope(x: Floats, y: Floats) -> tuple[float | None, tuple[float, float] | No
 def of_pruning(
     claim: str,
     verdict: Judgement,
-    at: Compared | None,
+    at: Difference | None,
     told: Sequence[str],
     evidence: Evidence,
     pairs: Sequence[tuple[Place, Place]],

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from dinku.claims.compare import FLOOR, Compared, Run, contrast, most, parts, ratio, whole_runs
+from dinku.claims.compare import FLOOR, Difference, contrast, ratio
+from dinku.claims.measurements import Measurements, Run, most
 from dinku.claims.verdict import SAID, SEEDS, Judgement, Verdict, spread_told, stated
 from dinku.digests import canonical
 from dinku.errors import plural
 from dinku.scoring.counts import Floats
-from dinku.study.results import Results
 from dinku.study.rows import Row
 
 SAVED, FASTER, LOST = 0.62, 0.5, 0.047  # of size, time and F1: what C5 asks; the paper's are 0.6408, 0.477 and 0.047
@@ -28,26 +28,25 @@ class Quantized:
     second: tuple[Run, ...]
 
     @classmethod
-    def all(cls, rows: Iterable[Row], results: Results, method: str, other: str | None) -> list[Quantized]:
+    def all(cls, measurements: Measurements, method: str, other: str | None) -> list[Quantized]:
         """Recipes that end in ``method``, beside those that end in ``other`` instead, or in the step before.
 
         Those with most seeds come first, then those that were only fine-tuned before. Encoders and corpora are never mixed.
         """
         found: dict[tuple[int, str, str], list[tuple[Run, Run]]] = defaultdict(list)
-        for place, group in enumerate(parts(r for r in rows if r.kind == "quality")):
-            runs = whole_runs(group, results)
+        for place, comparable in enumerate(measurements.quality.comparable):
             known: dict[tuple[str, int], list[Run]] = defaultdict(list)
-            for run in runs:
+            for run in comparable.runs:
                 if other is None or _last(run) == other:
                     known[canonical(run.steps[: len(run.steps) - (other is not None)]), run.seed].append(run)
-            for run in runs:
+            for run in comparable.runs:
                 before = canonical(run.steps[:-1])
                 if _last(run) == method and (beside := known.get((before, run.seed))):
                     found[place, before, canonical(run.steps[-1])].append((beside[0], run))
         pairs = [cls(tuple(a for a, _ in p), tuple(b for _, b in p)) for _, p in sorted(found.items())]
         return sorted(pairs, key=lambda q: (-len(q.second), len(q.second[0].steps)))
 
-    def difference(self) -> Compared:
+    def difference(self) -> Difference:
         return contrast(self.first, self.second)
 
     def verdict(self, claim: str, verdict: Judgement, told: Sequence[str]) -> Verdict:
@@ -121,7 +120,7 @@ def judge_c6(quantized: Sequence[Quantized]) -> Verdict | None:
     by = {}
     for language in sorted(pair.second[0].f1):
         first, second = ([run.counts.only(language) for run in runs] for runs in (pair.first, pair.second))
-        by[language] = Compared.of(first, second)
+        by[language] = Difference.of(first, second)
     verdict: Judgement = "undecided"
     if enough and at.low > 0 and all(c.difference > 0 for c in by.values()):
         verdict = "holds"

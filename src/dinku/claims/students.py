@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from dinku.claims.compare import FLOOR, Compared, Run, contrast, of_category, parts, setting, title, whole_runs
+from dinku.claims.compare import FLOOR, Difference, contrast
+from dinku.claims.measurements import Measurements, Run, setting
 from dinku.digests import canonical
 from dinku.method import needs_of
 from dinku.methods.registry import category_of, method_of
 from dinku.scoring.significance import non_inferior
-from dinku.study.results import Results
-from dinku.study.rows import Row
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Distillation:
     """A student and what it was distilled from, run by run with the same seed.
 
     The teacher of a recipe is the recipe up to its distillation: what was fine-tuned before, or where the student was
@@ -34,21 +33,21 @@ class Lesson:
     untaught: tuple[Run, ...]  # what else was fine-tuned in the same setting, without a teacher
 
     @classmethod
-    def all(cls, rows: Iterable[Row], results: Results) -> tuple[list[Lesson], Left]:
+    def all(cls, measurements: Measurements) -> tuple[list[Distillation], Exclusions]:
         """Every distillation whose teacher has been measured, too, in the order of their addresses; and what is left out."""
-        found, left = [], Left()
-        quality = [r for r in rows if r.kind == "quality"]
-        compared = parts(quality)
-        kept = {id(row) for group in compared for row in group}
-        for row in quality:
-            if _taught(row) and id(row) not in kept:
-                left.add("another recipe goes by its name, or it was measured on other sentences", title(row))
-        for group in compared:
-            runs = whole_runs(group, results)
+        found, left = [], Exclusions()
+        quality = measurements.quality
+        compared = {id(row) for comparable in quality.comparable for row in comparable.rows}
+        taught = {row.address for row in quality.rows if quality.steps(row).of_category("distillation")}
+        for row in quality.rows:
+            if row.address in taught and id(row) not in compared:
+                left.add("another recipe goes by its name, or it was measured on other sentences", row.title)
+        for comparable in quality.comparable:
+            runs = comparable.runs
             whole = {run.address for run in runs}
-            for row in group:
-                if _taught(row) and row.address not in whole:
-                    left.add("not measured on every language", title(row), [row.seed])
+            for row in comparable.rows:
+                if row.address in taught and row.address not in whole:
+                    left.add("not measured on every language", row.title, [row.seed])
             untaught = [r for r in runs if not _distillations(r)]
             for same in _by_steps([r for r in runs if _distillations(r)]):
                 name = same[0].title
@@ -91,7 +90,7 @@ class Lesson:
     def title(self) -> str:
         return self.student[0].title
 
-    def loss(self) -> Compared:
+    def loss(self) -> Difference:
         """The student minus its teacher."""
         return contrast(self.teacher, self.student)
 
@@ -124,7 +123,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Left:
+class Exclusions:
     """What isn't judged, by the reason why: titles, and where it is but some of its seeds, which."""
 
     reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -134,8 +133,8 @@ class Left:
         if told not in self.reasons[reason]:
             self.reasons[reason].append(told)
 
-    def copy(self) -> Left:
-        return Left(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
+    def copy(self) -> Exclusions:
+        return Exclusions(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
 
     def __str__(self) -> str:
         told = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
@@ -143,15 +142,15 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Rivals:
+class TeacherPair:
     """Students built alike, distilled and trained on alike, of a larger teacher and of a smaller one, with the same seeds."""
 
-    large: Lesson
-    base: Lesson
-    at: Compared
+    large: Distillation
+    base: Distillation
+    at: Difference
 
     @classmethod
-    def of(cls, large: Lesson, base: Lesson) -> Rivals | None:
+    def of(cls, large: Distillation, base: Distillation) -> TeacherPair | None:
         """None where no seed is common to both, or they are known to have read other content."""
         ours, theirs = ({run.seed: i for i, run in enumerate(lesson.student)} for lesson in (large, base))
         seeds = [
@@ -175,10 +174,10 @@ class Rivals:
         )
 
 
-def rivals(lessons: Sequence[Lesson], left: Left) -> list[Rivals]:
+def teacher_pairs(lessons: Sequence[Distillation], left: Exclusions) -> list[TeacherPair]:
     """Every pair of students built alike, of the largest teacher and of the smallest, those with most seeds first; what makes
     no pair is added to ``left``."""
-    groups: dict[Hashable, list[Lesson]] = defaultdict(list)
+    groups: dict[Hashable, list[Distillation]] = defaultdict(list)
     for lesson in lessons:
         groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
     found = []
@@ -186,7 +185,7 @@ def rivals(lessons: Sequence[Lesson], left: Left) -> list[Rivals]:
         # Of several students of one teacher the one with most seeds, whatever its F1.
         group.sort(key=lambda lesson: (-len(lesson.student), lesson.title, lesson.student[0].address))
         large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
-        pair = Rivals.of(large, base) if large.parameters[1] > base.parameters[1] else None
+        pair = TeacherPair.of(large, base) if large.parameters[1] > base.parameters[1] else None
         if pair:
             found.append(pair)
         for lesson in group:
@@ -207,12 +206,9 @@ def _by_steps(runs: Iterable[Run]) -> list[list[Run]]:
 
 def _distillations(run: Run) -> list[tuple[int, str, dict[str, Any]]]:
     """Where a recipe distils, by what method, and its fields."""
-    steps = enumerate(run.steps)
-    return [(i, name, given) for i, step in steps for name, given in of_category([step], "distillation")]
-
-
-def _taught(row: Row) -> bool:
-    return bool(of_category(row.recipe["steps"], "distillation"))
+    return [
+        (i, name, fields) for i, (name, fields) in enumerate(run.recipe.pairs) if category_of(name) == "distillation"
+    ]
 
 
 def _inner(run: Run) -> list[dict[str, Any]]:
@@ -281,7 +277,7 @@ def _build(run: Run) -> str:
     return canonical([layers, heads, other, run.parameters, run.linear])
 
 
-def _sight(lesson: Lesson) -> tuple[Hashable, ...]:
+def _sight(lesson: Distillation) -> tuple[Hashable, ...]:
     """What a student was trained and evaluated on, whatever its base."""
     run = lesson.student[0]
     text = run.text if _reads_text(run.steps) else None

@@ -7,34 +7,19 @@ so that rows can say whether it holds. A target's labels that its gold lacks are
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 from statistics import fmean
 from typing import get_args
 
-from dinku.claims.compare import (
-    DENSE,
-    FLOOR,
-    Compared,
-    Evidence,
-    Order,
-    Run,
-    evaluated_on,
-    is_dense,
-    mean_f1,
-    most,
-    parts,
-    percent,
-    trained_on,
-    training,
-    whole_runs,
-)
+from dinku.claims.compare import FLOOR, Difference, Evidence, mean_f1, percent
+from dinku.claims.measurements import Measurements, Run, most
+from dinku.claims.recipes import DENSE, Order
 from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, levels_told, spread_told, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
-from dinku.study.results import Results
 from dinku.study.rows import Row
 
 DROP = 5.0  # F1 points: what C8's "considerably" is taken to mean
@@ -56,9 +41,9 @@ _ELSEWHERE = frozenset({"Indo-European", "Sino-Tibetan"})
 _PRUNED: tuple[Order, ...] = tuple(name for name in get_args(Order) if name != "dense")
 
 
-def _together(rows: Sequence[Row], results: Results) -> Evidence:
+def _together(measurements: Measurements) -> Evidence:
     """`Evidence` of rows that are evaluated on several corpora, all of them as one."""
-    evidence = Evidence.of(_as_one(rows), results)
+    evidence = Evidence.of(_as_one(measurements))
     runs = {place: {seed: _rewarded(run) for seed, run in of.items()} for place, of in evidence.runs.items()}
     return replace(evidence, runs=runs)
 
@@ -69,7 +54,7 @@ def _rewarded(run: Run) -> Run:
     return replace(run, counts=Counts.total(by))
 
 
-def judge_c8(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_c8(measurements: Measurements) -> Verdict | None:
     """C8: mean F1 over those of Fon, Bambara and Chinese that weren't trained on, dense and pruned.
 
     Judged by the first of *before*, *after* and *after with recovery* that has three seeds at 50 and 70 %, or else by the first
@@ -78,7 +63,7 @@ def judge_c8(rows: Sequence[Row], results: Results) -> Verdict | None:
     with three seeds; it fails where with three seeds the dense tagger's interval lies outside 40 to 60, the upper end at 50 % is
     below −2 or the lower end at 70 % above −5; else it is undecided. What is reported is the difference at 50 %.
     """
-    evidence = _together(rows, results)
+    evidence = _together(measurements)
     dense = [*evidence.runs.get(DENSE, {}).values()]
     if not dense:
         return None
@@ -98,13 +83,13 @@ def judge_c8(rows: Sequence[Row], results: Results) -> Verdict | None:
     verdict: Judgement = "fails" if bad else "holds" if good and whole else "undecided"
     told = [f"Dense: {f1.value:.1f} [{f1.low:.1f}, {f1.high:.1f}]."]
     told += [f"{name.capitalize()} minus dense, F1 points: {levels_told(of)}." for name, of in by.items()]
-    told.append(spread_told([c for of in by.values() for c in of.values()] or [Compared(len(dense), *f1)]))
+    told.append(spread_told([c for of in by.values() for c in of.values()] or [Difference(len(dense), *f1)]))
     if not (enough and whole):
         told.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
     return stated("C8", ASKED["C8"], verdict, at, told, _all_runs(evidence))
 
 
-def _differences(evidence: Evidence, which: Order) -> dict[float, Compared]:
+def _differences(evidence: Evidence, which: Order) -> dict[float, Difference]:
     """Against the dense tagger, by sparsity."""
     return {s: c for s in evidence.levels(which) if (c := evidence.compare(DENSE, (which, s)))}
 
@@ -113,7 +98,7 @@ def _all_runs(evidence: Evidence) -> list[Run]:
     return [run for seeds in evidence.runs.values() for run in seeds.values()]
 
 
-def judge_q1(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q1(measurements: Measurements) -> Verdict | None:
     """Q1: languages that weren't trained on, in Africa and elsewhere, pruned to more than 50 % in every order.
 
     A level holds where the tagger with three seeds is non-inferior to the dense one at 2 points, p-values adjusted for all
@@ -121,14 +106,13 @@ def judge_q1(rows: Sequence[Row], results: Results) -> Verdict | None:
     measured; it fails where in a region all levels have their upper end below −2, and the lowest of each order three seeds;
     else it is undecided. What is reported is the best difference in the region where that is worse.
     """
-    rows, few = _with_something_to_lose(rows, results)
-    tests: list[tuple[str, str, Compared, float]] = []
-    lowest: dict[str, list[Compared]] = defaultdict(list)
+    measurements, few = _with_something_to_lose(measurements)
+    tests: list[tuple[str, str, Difference, float]] = []
+    lowest: dict[str, list[Difference]] = defaultdict(list)
     runs: list[Run] = []
     for region in ("Africa", "elsewhere"):
-        evidence = _together(
-            [r for r in rows if (FAMILY[r.language] in _ELSEWHERE) == (region == "elsewhere")], results
-        )
+        there = {language for language, family in FAMILY.items() if (family in _ELSEWHERE) == (region == "elsewhere")}
+        evidence = _together(measurements.within(there))
         for which in _PRUNED:
             beyond = {level: c for level, c in sorted(_differences(evidence, which).items()) if level > 0.5}
             lowest[region] += [*beyond.values()][:1]
@@ -141,7 +125,7 @@ def judge_q1(rows: Sequence[Row], results: Results) -> Verdict | None:
     if not tests:
         return None
     adjusted = holm([p for *_, p in tests])
-    by: dict[str, list[tuple[str, Compared, bool]]] = defaultdict(list)
+    by: dict[str, list[tuple[str, Difference, bool]]] = defaultdict(list)
     for (region, name, found, _), p in zip(tests, adjusted, strict=True):
         by[region].append((name, found, p < 0.05 and found.seeds >= SEEDS))
     enough = {region: all(c.seeds >= SEEDS for c in of) for region, of in lowest.items()}
@@ -164,7 +148,7 @@ def judge_q1(rows: Sequence[Row], results: Results) -> Verdict | None:
     return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), told, runs)
 
 
-def judge_q2(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_q2(measurements: Measurements) -> Verdict | None:
     """Q2: each language's best sparsity against its features, by rank correlation.
 
     Best is the highest sparsity up to which the tagger is non-inferior to the dense one at 1 F1 at every measured level, tested
@@ -172,9 +156,9 @@ def judge_q2(rows: Sequence[Row], results: Results) -> Verdict | None:
     languages or more some correlation isn't 0, p-values adjusted for the number of features (Holm); it fails where with as
     many all intervals lie within −0.5 and 0.5; else it is undecided. What is reported is the strongest correlation.
     """
-    home = _home(rows)
-    rows, few = _with_something_to_lose([*home, *(r for r in rows if not r.seen)], results)
-    evidence = _together([r for r in rows if r.target], results)
+    unseen = measurements.where(lambda row: not row.seen)
+    measured, few = _with_something_to_lose(measurements.of([*_home(measurements).rows, *unseen.rows]))
+    evidence = _together(measured.where(lambda row: row.target is not None))
     by = {which: c for which in _PRUNED if (c := _differences(evidence, which))}
     if not by:
         return None
@@ -213,7 +197,7 @@ def judge_q2(rows: Sequence[Row], results: Results) -> Verdict | None:
             f"Some levels have fewer than {SEEDS} seeds, so that best sparsities are those of these very taggers."
         )
     strongest = max(found.values(), key=lambda c: abs(c.rho), default=None)
-    at = Compared(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
+    at = Difference(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
     return stated("Q2", ASKED["Q2"], verdict, at, told, [run for of in pairs.values() for pair in of for run in pair])
 
 
@@ -236,16 +220,16 @@ class Versions:
     small: dict[str, dict[int, Run]]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], results: Results) -> Versions | None:
+    def of(cls, measurements: Measurements) -> Versions | None:
         """The rows of one setting; ``None`` where nothing was done to no tagger but training.
 
         Of several such taggers the one with most seeds is the dense one, and the larger of two that have as many; those
         that aren't smaller than it are no versions of it.
         """
         by: dict[str, dict[int, Run]] = defaultdict(dict)
-        for run in whole_runs(rows, results):
+        for run in measurements.runs:
             by[run.title][run.seed] = _rewarded(run)
-        dense = {name: of for name, of in by.items() if is_dense(next(iter(of.values())).rows[0])}
+        dense = {name: of for name, of in by.items() if next(iter(of.values())).recipe.is_dense}
         name = max(dense, key=lambda name: (len(dense[name]), _bytes(dense[name])), default=None)
         if name is None:
             return None
@@ -261,7 +245,7 @@ class Versions:
                 out.append(name)
         return out
 
-    def kept(self, other: Versions, name: str, level: float) -> Compared | None:
+    def kept(self, other: Versions, name: str, level: float) -> Difference | None:
         """How much more of the dense tagger's F1 a version keeps on the other text than here, in points of the percentage."""
         if name not in other.small:
             return None
@@ -271,7 +255,7 @@ class Versions:
             return None
         a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
         found = kept((a, b), (c, d), level=level, draws=max(4000, ceil(20 / (1 - level))), average="languages")
-        return Compared(len(seeds), *(100 * value for value in found[:3]))
+        return Difference(len(seeds), *(100 * value for value in found[:3]))
 
 
 def _bytes(of: Mapping[int, Run]) -> int:
@@ -311,63 +295,61 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str 
     return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), told, runs)
 
 
-def judge_n2(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n2(measurements: Measurements) -> Verdict | None:
     """N2: what a version keeps of the dense tagger's F1 on languages of families that weren't trained on; at home are those that
     were. See `_compared`."""
-    home = _home(rows)
-    families = {FAMILY.get(language) for row in home for language in (row.target.trained if row.target else ())}
-    away = [r for r in _alike(rows, home) if r.language in FAMILY and FAMILY[r.language] not in families]
-    far, few = _with_something_to_lose(away, results)
-    if None in families or not families or not far:
+    home = _home(measurements)
+    families = {FAMILY.get(language) for row in home.rows for language in (row.target.trained if row.target else ())}
+    away = _alike(measurements, home).where(lambda r: r.language in FAMILY and FAMILY[r.language] not in families)
+    far, few = _with_something_to_lose(away)
+    if None in families or not families or not far.rows:
         return None
-    name = ", ".join(sorted({row.language for row in far}))
-    at_home, elsewhere = Versions.of(home, results), Versions.of(_as_one(far), results)
+    name = ", ".join(sorted({row.language for row in far.rows}))
+    at_home, elsewhere = Versions.of(home), Versions.of(_as_one(far))
     return _compared("N2", {name: (at_home, elsewhere)}, few) if at_home and elsewhere else None
 
 
-def judge_n3(rows: Sequence[Row], results: Results) -> Verdict | None:
+def judge_n3(measurements: Measurements) -> Verdict | None:
     """N3: what a version keeps of the dense tagger's F1 on perturbed text, and on other text in languages trained on; at home is
     the clean text of the corpus trained on. See `_compared`."""
-    home = _home([row for row in rows if not row.perturbation])
-    same = {evaluated_on(row) for row in home}
+    home = _home(measurements.clean)
+    corpora, languages = {row.evaluated_on for row in home.rows}, {row.language for row in home.rows}
     texts: dict[str, list[Row]] = defaultdict(list)
-    for row in _alike(rows, home):
-        away = evaluated_on(row) not in same
-        if row.seen and away != bool(row.perturbation):
-            texts[row.perturbation or evaluated_on(row)].append(row)
+    for row in _alike(measurements, home).seen.rows:
+        if (row.evaluated_on not in corpora) != bool(row.perturbation):
+            texts[row.perturbation or row.evaluated_on].append(row)
     pairs = {}
-    for text, of in sorted(texts.items()):
-        spoken = {row.language for row in of}
-        at_home = Versions.of([row for row in home if row.language in spoken], results)
-        elsewhere = Versions.of([row for row in of if row.language in {r.language for r in home}], results)
+    for text, rows in sorted(texts.items()):
+        at_home = Versions.of(home.within({row.language for row in rows}))
+        elsewhere = Versions.of(measurements.of(rows).within(languages))
         if at_home and elsewhere:
             pairs[text] = at_home, elsewhere
     return _compared("N3", pairs) if pairs else None
 
 
-def _with_something_to_lose(rows: Sequence[Row], results: Results) -> tuple[list[Row], str]:
+def _with_something_to_lose(measurements: Measurements) -> tuple[Measurements, str]:
     """The rows without the languages in which the dense tagger finds next to nothing, and which those are."""
-    found: dict[str, list[float]] = defaultdict(list)
-    dense = [row for row in rows if is_dense(row)]
-    for row in most(dense, lambda r: (r.base_digest, trained_on(r), training(r))):
-        found[row.language].append(100 * without_absent(results.counts(row))[0].scores().f1)
-    low = sorted(language for language, f1 in found.items() if fmean(f1) < FLOOR)
-    told = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""
-    return [row for row in rows if row.language not in low], told
+    f1: dict[str, list[float]] = defaultdict(list)
+    dense = [row for row in measurements.rows if measurements.steps(row).is_dense]
+    for row in most(dense, lambda r: (r.base_digest, r.trained_on, measurements.steps(r).training)):
+        f1[row.language].append(100 * without_absent(measurements.counts([row]))[0].scores().f1)
+    low = sorted(language for language, values in f1.items() if fmean(values) < FLOOR)
+    note = f"Left out, with a dense F1 below {FLOOR:g}: {', '.join(low)}." if low else ""
+    return measurements.where(lambda row: row.language not in low), note
 
 
-def _home(rows: Sequence[Row]) -> list[Row]:
-    """The clean rows in languages trained on that may be compared, the largest set or the one on the corpus trained on."""
-    return next(iter(parts(row for row in rows if row.seen)), [])
+def _home(measurements: Measurements) -> Measurements:
+    """The rows in languages trained on that may be compared: the set on the corpus trained on, or else the largest."""
+    return next(iter(measurements.seen.comparable), measurements.of(()))
 
 
-def _alike(rows: Sequence[Row], home: Sequence[Row]) -> list[Row]:
-    """The rows of the very taggers that others are of."""
-    taggers = {row.address for row in home}
-    return [row for row in rows if row.address in taggers]
+def _alike(measurements: Measurements, home: Measurements) -> Measurements:
+    """The rows of the very taggers that other rows are of."""
+    taggers = {row.address for row in home.rows}
+    return measurements.where(lambda row: row.address in taggers)
 
 
-def _as_one(rows: Sequence[Row]) -> list[Row]:
+def _as_one(measurements: Measurements) -> Measurements:
     """The rows of several corpora as of one."""
-    corpora = " + ".join(sorted({evaluated_on(row) for row in rows}))
-    return [row.model_copy(update={"corpus": corpora}) for row in rows]
+    corpora = " + ".join(sorted({row.evaluated_on for row in measurements.rows}))
+    return measurements.of(row.model_copy(update={"corpus": corpora}) for row in measurements.rows)

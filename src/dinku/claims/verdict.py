@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dinku.claims.compare import Compared, Run, evaluated_on, percent, scope, shaping, trained_on
+from dinku.claims.compare import Difference, percent, scope
+from dinku.claims.measurements import Run
+from dinku.claims.recipes import Steps
 from dinku.errors import plural
 from dinku.study.rows import Row
 
@@ -63,7 +65,7 @@ def stated(
     claim: str,
     said: str,
     verdict: Judgement,
-    at: Compared | None,
+    at: Difference | None,
     told: Sequence[str],
     runs: Iterable[Run],
     *,
@@ -78,11 +80,11 @@ def stated(
     return Verdict(claim, said, verdict, at.difference if at else None, interval, addresses, found)
 
 
-def levels_told(compared: dict[float, Compared]) -> str:
+def levels_told(compared: dict[float, Difference]) -> str:
     return "; ".join(f"{percent(s)} {c}" for s, c in sorted(compared.items(), reverse=True))
 
 
-def spread_told(compared: Iterable[Compared]) -> str:
+def spread_told(compared: Iterable[Difference]) -> str:
     """How the intervals were made, said of what there is."""
     said = "Intervals of 95 % are over seeds and over sentences within languages"
     if all(c.seeds >= SEEDS for c in compared):
@@ -94,7 +96,7 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     """On what encoder, corpus, languages and seeds."""
     first = min(rows, key=lambda r: r.address)
     languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
-    shapes = [shaping(row.recipe) for row in rows]
+    shapes = [Steps(steps).shaping for steps in {row.address: row.recipe["steps"] for row in rows}.values()]
     bases = sorted({(str(row.recipe["base"]), row.base_digest[:12]) for row in rows})
     # What all begin with is the encoder they are about; what only some do is what they are compared in.
     made = ", ".join(next(iter(step)) for step in shapes[0] if all(step in shape for shape in shapes))
@@ -102,11 +104,11 @@ def provenance(rows: Sequence[Row], left_out: int) -> str:
     other = ", of which not all are the paper's AfriBERTa"
     if not any(own):
         other = f", {'another encoder' if len(bases) == 1 else 'other encoders'} than the paper's AfriBERTa"
-    evaluated = "" if evaluated_on(first) == trained_on(first) else f", evaluated on {evaluated_on(first)}"
+    evaluated = "" if first.evaluated_on == first.trained_on else f", evaluated on {first.evaluated_on}"
     said = (
         f"Measured on {' and '.join(f'{base} (sha256 {digest})' for base, digest in bases)}"
         f"{made and f' after {made}'}{'' if all(own) else other}, "
-        f"trained on {trained_on(first)}{evaluated}: "
+        f"trained on {first.trained_on}{evaluated}: "
         f"{', '.join(languages)}; {scope(rows)}; {plural(seeds, 'seed')}."
     )
     if left_out:

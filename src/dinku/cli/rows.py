@@ -55,12 +55,13 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
     Without a study, what each study that measures something of a claim says of it.
     """
     from dinku.claims.ledger import ledger, together
+    from dinku.claims.measurements import Measurements
 
     studies = studies_of(study, results)
     if study and not results_of(studies[0], results).rows():
         remedy = f"run `dinku run {study}`, or name the folder that its rows are in with --results"
         raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
-    verdicts = {s.name: ledger(results_of(s, results)) for s in studies}
+    verdicts = {s.name: ledger(Measurements.current(results_of(s, results))) for s in studies}
     if as_json:
         every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])

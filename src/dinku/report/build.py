@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from dinku.claims.compare import evaluated_on, is_sample, learnt_from, noise, parts, ratio, scope, setting, trained_on
+from dinku.claims.compare import is_sample, noise, ratio, scope
 from dinku.claims.ledger import ledger, together
+from dinku.claims.measurements import Measurements, learnt_from, setting
 from dinku.claims.verdict import Verdict
 from dinku.errors import DinkuError, plural
 from dinku.files import told, written
@@ -50,14 +51,16 @@ class Report:
     def of(cls, study: Study, results: Results) -> Report:
         """Raises `Unfinished` where there is nothing to show yet."""
         rows, others = standing(results)
-        tables, old = _tables(study, rows, results), {of: _tables(study, own, results) for of, own in others.items()}
+        current = Measurements(tuple(rows), results)
+        tables = _tables(study, current)
+        old = {otherwise: _tables(study, current.of(own)) for otherwise, own in others.items()}
         every = in_order([*rows, *(row for own in others.values() for row in own)])
         if not tables and not any(old.values()):
             problem = "has no rows to report" if not every else "has no recipe measured on every language yet"
             raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
         title, found = _title(study, rows or every), matrices(tables)
-        parted = kept(tables, rows, results) if tables and not found else None
-        content = _content(tables, rows, results, found, parted, aside=len(every) - len(rows))
+        parted = kept(tables, current) if tables and not found else None
+        content = _content(tables, current, found, parted, aside=len(every) - len(rows))
         content += _outdated(old, others)
         if missing := undrawn([title, *(cell.label for table in tables for cell in table.cells)]):
             content.append(
@@ -70,7 +73,7 @@ class Report:
         if parted:
             told = f"{title}; {scope(row for row in rows if not row.perturbation)}"
             figures |= heat([parted], told, name="kept", axes=("", ""))
-        return cls(study.name, title, ledger(results), content, figures, every, Current.read(results.folder))
+        return cls(study.name, title, ledger(current), content, figures, every, Current.read(results.folder))
 
     def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
         """Write it into a folder, each file whole or not at all.
@@ -161,10 +164,9 @@ def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
     return [out / name for name in files]
 
 
-def _tables(study: Study, rows: Iterable[Row], results: Results) -> list[Table]:
+def _tables(study: Study, measurements: Measurements) -> list[Table]:
     """The rows of clean text that may be compared, each set of them a table; those that have no whole run left out."""
-    clean = [row for row in rows if not row.perturbation]
-    return [table for part in parts(clean) if (table := Table.of(study, part, results)).cells]
+    return [table for part in measurements.clean.comparable if (table := Table.of(study, part)).cells]
 
 
 def _about(table: Table, *, split: bool = False) -> str:
@@ -172,8 +174,8 @@ def _about(table: Table, *, split: bool = False) -> str:
     here = table.rows[0]
     which = f" (train split sha256 {learnt[:12]})" if split and (learnt := learnt_from(here)) else ""
     return (
-        f"Base {here.recipe['base']} (sha256 {here.base_digest[:12]}), trained on {trained_on(here)}{which}, evaluated on "
-        f"{evaluated_on(here)}: {', '.join(table.languages)}; {scope(table.quality)}."
+        f"Base {here.recipe['base']} (sha256 {here.base_digest[:12]}), trained on {here.trained_on}{which}, evaluated on "
+        f"{here.evaluated_on}: {', '.join(table.languages)}; {scope(table.quality)}."
     )
 
 
@@ -201,8 +203,7 @@ def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence
 
 def _content(
     tables: Sequence[Table],
-    rows: Sequence[Row],
-    results: Results,
+    measurements: Measurements,
     found: Sequence[Matrix],
     parted: Matrix | None,
     *,
@@ -221,7 +222,7 @@ def _content(
         out.append(f"{note}The one that most rows are about comes first.")
     weighed: set[str] = set()
     for table in tables:
-        split = trained_on(table.rows[0]) in ambiguous
+        split = table.rows[0].trained_on in ambiguous
         out.append(f"{_about(table, split=split)} {_origin(table.rows)}")
         if table is tables[0]:
             out.append("![F1 and what was done](curves.svg)")
@@ -229,17 +230,17 @@ def _content(
         out += _f1(table)
         if table.unfinished:
             out.append(f"Left out until they are measured on every language: {plural(table.unfinished, 'recipe')}.")
-        out += targets(table) + damage(table, results) + perturbed(table, rows, results)
+        out += targets(table) + damage(table) + perturbed(table, measurements)
         taggers = {row.address for row in table.rows}
         out += _sizes(table) if taggers - weighed else []
         weighed |= taggers
         out += _times(table) + _fronts(table, drawn=table is tables[0])
     out += transfer(found)
-    if left := sum(not row.perturbation for row in rows) - sum(len(table.rows) for table in tables):
+    if left := len(measurements.clean.rows) - sum(len(table.rows) for table in tables):
         out.append(
             f"Left out, being of recipes that changed or aren't finished, or about other sentences: {plural(left, 'row')}."
         )
-    if failures := results.failures():
+    if failures := measurements.results.failures():
         failed = [[f.recipe, f.name, f.reason, str(f.attempts)] for f in failures]
         out += ["## What failed", Grid(["recipe", "step", "reason", "attempts"], failed)]
     return out

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from dinku.claims.compare import scope
-from dinku.report.tables import Front, Table
+from dinku.report.tables import ParetoFront, Table
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, and a mark for each.
 _STYLES = [("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P")]
@@ -206,7 +206,7 @@ def _titled(svg: bytes, told: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def _draw_front(axes: Any, front: Front, styles: Mapping[str, tuple[str, str]], name: str) -> dict[str, str]:
+def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, str]], name: str) -> dict[str, str]:
     """Draw a mark a recipe; says by the id of each what it stands for."""
     told: dict[str, str] = {}
     best = front.best

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from dinku.claims.compare import evaluated_on, ratio, title, trained_on
+from dinku.claims.compare import ratio
 from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
 from dinku.methods.registry import outdated
@@ -40,11 +40,11 @@ def records(rows: Iterable[Row], current: Mapping[str, Current] | None = None) -
 def _record(row: Row, current: Current) -> Record:
     line: Record = {"kind": row.kind, "study": row.study, "arm": row.arm}
     line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
-    line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": trained_on(row)}
+    line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": row.trained_on}
     same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
     line |= {key: getattr(row, key) for key in same}
     where = row.environment
-    line |= {"perturbation": row.perturbation, "seen": row.seen, "evaluated_on": evaluated_on(row)}
+    line |= {"perturbation": row.perturbation, "seen": row.seen, "evaluated_on": row.evaluated_on}
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
     line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
@@ -102,7 +102,7 @@ def merge(folders: Sequence[Results], target: Results) -> tuple[int, int]:
 
 
 def told(row: Row) -> str:
-    return " ".join(filter(None, (title(row), f"seed {row.seed}", row.language, row.split, row.perturbation)))
+    return " ".join(filter(None, (row.title, f"seed {row.seed}", row.language, row.split, row.perturbation)))
 
 
 def chosen(found: Sequence[Record], conditions: Iterable[str]) -> list[Record]:

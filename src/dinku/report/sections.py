@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, pstdev
 
 import numpy as np
 
-from dinku.claims.compare import FLOOR, Run, contrast, evaluated_on, trained_on, whole_runs
+from dinku.claims.compare import FLOOR, contrast
+from dinku.claims.measurements import Measurements, Run
 from dinku.errors import plural
 from dinku.report.figures import Matrix
 from dinku.report.tables import Cell, Table, label_of
 from dinku.report.writers import Grid, Part
 from dinku.scoring.counts import without_absent
 from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
-from dinku.study.results import Results
 from dinku.study.rows import Row
 
 
@@ -46,11 +46,11 @@ def targets(table: Table) -> list[Part]:
     return ["## Targets", Grid(head, rows)]
 
 
-def damage(table: Table, results: Results) -> list[Part]:
+def damage(table: Table) -> list[Part]:
     """What each recipe cost against the dense tagger of the same seed: by language, and where answers were kept, by kind."""
     if table.dense is None or len(table.cells) < 2:
         return []
-    before = _answered(table.dense, results)
+    before = _answered(table.dense, table.measurements)
     rows, kinds, alike = [], [before and before[1]], list[tuple[float, float] | None]()
     for cell in table.cells:
         if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
@@ -58,7 +58,7 @@ def damage(table: Table, results: Results) -> list[Part]:
         lost, by_label = (
             losses(*(f1([pair[i] for pair in pairs]) for i in (0, 1))) for f1 in (_by_language, _by_label)
         )
-        after = _answered(cell, results)
+        after = _answered(cell, table.measurements)
         kinds.append(after and after[1])
         if before and after:
             sides = ([tags for a, _ in pairs for tags in found[a.seed]] for found, _ in (before, after))
@@ -104,13 +104,13 @@ def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
     return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
 
-def _answered(cell: Cell, results: Results) -> tuple[dict[int, list[tuple[str, ...]]], list[str]] | None:
+def _answered(cell: Cell, measurements: Measurements) -> tuple[dict[int, list[tuple[str, ...]]], list[str]] | None:
     """The tags that were found, by seed, and the line of the table of errors; None where the answers of a row weren't kept."""
     found: dict[int, list[tuple[str, ...]]] = defaultdict(list)
     total, sure = np.zeros(len(Errors._fields)), []
     for run in cell.runs:
         for row in run.rows:
-            answers = results.answers(row)
+            answers = measurements.answers(row)
             if answers is None:
                 return None
             found[run.seed] += answers.found
@@ -121,11 +121,11 @@ def _answered(cell: Cell, results: Results) -> tuple[dict[int, list[tuple[str, .
     return found, kinds
 
 
-def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]:
+def perturbed(table: Table, measurements: Measurements) -> list[Part]:
     """F1 of the table's recipes on the same sentences perturbed, and how much of the clean F1 that is."""
-    by = _noisy(table, rows)
+    by = _noisy(table, measurements)
     lines = []
-    found = {name: _on(of, results) for name, of in by.items()}
+    found = {name: _on(of) for name, of in by.items()}
     for cell in table.cells:
         line = [cell.label, f"{cell.f1.value:.1f}"]
         for of in found.values():
@@ -133,7 +133,7 @@ def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]
             kept = f" ({100 * value / cell.f1.value:.0f} %)" if value is not None and cell.f1.value else ""
             line.append("" if value is None else f"{value:.1f}{kept}")
         lines.append(line)
-    shares = [_share(of) for of in by.values()]
+    shares = [_share(of.rows) for of in by.values()]
     if not any(any(line[2:]) for line in lines):
         return []
     told = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
@@ -141,19 +141,19 @@ def perturbed(table: Table, rows: Iterable[Row], results: Results) -> list[Part]
     return ["## Perturbed text", told, Grid(["recipe", "clean", *found], [*lines, changed], True)]
 
 
-def _noisy(table: Table, rows: Iterable[Row]) -> dict[str, list[Row]]:
+def _noisy(table: Table, measurements: Measurements) -> dict[str, Measurements]:
     """The rows about a table's sentences perturbed, by how."""
-    where = {row.language: evaluated_on(row) for row in table.quality}
+    corpora = {row.language: row.evaluated_on for row in table.quality}
     by: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.perturbation and where.get(row.language) == evaluated_on(row):
+    for row in measurements.rows:
+        if row.perturbation and corpora.get(row.language) == row.evaluated_on:
             by[row.perturbation].append(row)
-    return dict(sorted(by.items()))
+    return {perturbation: measurements.of(rows) for perturbation, rows in sorted(by.items())}
 
 
-def _on(rows: Sequence[Row], results: Results) -> dict[str, float]:
+def _on(measurements: Measurements) -> dict[str, float]:
     """Mean F1 over languages by address."""
-    return {run.address: run.mean for run in whole_runs(rows, results)}
+    return {run.address: run.mean for run in measurements.runs}
 
 
 def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
@@ -161,20 +161,20 @@ def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
     return fmean(values) if values else None
 
 
-def kept(tables: Sequence[Table], rows: Iterable[Row], results: Results) -> Matrix | None:
+def kept(tables: Sequence[Table], measurements: Measurements) -> Matrix | None:
     """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
 
     That is what each table is evaluated on, and what the first is, perturbed; over the seeds that both have, whose number is
     told where the dense tagger has more. Texts where that has less than `dinku.claims.compare.FLOOR` are left out; there is
-    none where     there is but one text.
+    none where there is but one text.
     """
     first, dense = tables[0], tables[0].dense
     if dense is None:
         return None
     texts: dict[str, dict[str, float]] = {}
     for table in tables:  # one of each base, and of each corpus that was trained on
-        texts.setdefault(evaluated_on(table.rows[0]), {}).update(_on(table.quality, results))
-    texts |= {name: _on(of, results) for name, of in _noisy(first, rows).items()}
+        texts.setdefault(table.rows[0].evaluated_on, {}).update(_on(table.measurements))
+    texts |= {name: _on(of) for name, of in _noisy(first, measurements).items()}
     legible = [text for text, of in texts.items() if (_mean_on(dense, of) or 0.0) >= FLOOR]
     if len(legible) < 2:
         return None
@@ -203,7 +203,7 @@ def matrices(tables: Sequence[Table]) -> list[Matrix]:
     for table in tables:
         for cell in table.cells:
             row = cell.runs[0].rows[0]
-            source = trained_on(row)
+            source = row.trained_on
             rest = {name: value for name, value in cell.values.items() if value != source}
             key = (label_of(cell.arm, rest), row.base_digest, row.split)
             for language, f1 in cell.by_language.items():

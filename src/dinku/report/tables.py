@@ -9,11 +9,12 @@ from functools import cached_property
 from statistics import fmean, median
 from typing import NamedTuple
 
-from dinku.claims.compare import Run, is_dense, mean_f1, noise, percent, ratio, whole_runs
+from dinku.claims.compare import mean_f1, noise, percent, ratio
+from dinku.claims.measurements import Measurements, Run
 from dinku.digests import canonical
 from dinku.scoring.significance import Interval
 from dinku.study.definition import Study, Value
-from dinku.study.results import Results, in_order
+from dinku.study.results import in_order
 from dinku.study.rows import Row
 
 
@@ -54,7 +55,7 @@ class Cell:
         return f"{self.f1.value:.1f} [{self.f1.low:.1f}, {self.f1.high:.1f}]{seeds}"
 
 
-class Front(NamedTuple):
+class ParetoFront(NamedTuple):
     """Cells of a table with what each costs; for a time where it was taken, and what the clock alone does to 1."""
 
     cost: str
@@ -76,27 +77,31 @@ class Front(NamedTuple):
 class Table:
     """Rows that may be compared, as cells in the order of the study."""
 
-    rows: tuple[Row, ...]
+    measurements: Measurements
     cells: tuple[Cell, ...]
     reference: str = ""  # the arm that a study itself measures others against
 
     @classmethod
-    def of(cls, study: Study, rows: Sequence[Row], results: Results) -> Table:
+    def of(cls, study: Study, measurements: Measurements) -> Table:
         arms = list(dict.fromkeys(block.arm for block in study.recipes))
-        arms += sorted({row.arm for row in rows} - set(arms))
+        arms += sorted({row.arm for row in measurements.rows} - set(arms))
         runs: dict[str, list[Run]] = defaultdict(list)
-        for run in whole_runs(rows, results):
+        for run in measurements.runs:
             runs[canonical([run.rows[0].arm, run.rows[0].values])].append(run)
         cells = [Cell(same[0].rows[0].arm, same[0].rows[0].values, tuple(same)) for same in runs.values()]
         cells.sort(key=lambda c: (arms.index(c.arm), _sortable(c.values)))
-        return cls(tuple(in_order(rows)), tuple(cells), study.latency.reference if study.latency else "")
+        return cls(measurements, tuple(cells), study.latency.reference if study.latency else "")
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        return in_order(self.measurements.rows)
 
     @cached_property
     def dense(self) -> Cell | None:
         """What others are measured against: the study's own reference, or what nothing was done to but training."""
         plain = [cell for cell in self.cells if not cell.values]
         named = (cell for cell in plain if cell.arm == self.reference)
-        return next(named, next((cell for cell in plain if is_dense(cell.runs[0].rows[0])), None))
+        return next(named, next((cell for cell in plain if cell.runs[0].recipe.is_dense), None))
 
     @cached_property
     def is_grid(self) -> bool:
@@ -115,7 +120,7 @@ class Table:
                 out.setdefault(cell.arm, {0.0: self.dense} if self.dense else {})[cell.sparsity] = cell
         return out
 
-    @property
+    @cached_property
     def quality(self) -> list[Row]:
         return [row for row in self.rows if row.kind == "quality"]
 
@@ -133,11 +138,13 @@ class Table:
         return {machine: dict(out[machine]) for machine in sorted(out)}
 
     @cached_property
-    def fronts(self) -> list[Front]:
+    def fronts(self) -> list[ParetoFront]:
         """F1 against bytes to download, and on each machine against time; those where there are two cells to compare."""
         downloads = [(c, sizes) for c in self.cells if (sizes := [r.rows[0].size for r in c.runs if r.rows[0].size])]
         out = [
-            Front("MB as a zstd download", [(c, median(s.bytes_download for s in own) / 1e6) for c, own in downloads])
+            ParetoFront(
+                "MB as a zstd download", [(c, median(s.bytes_download for s in own) / 1e6) for c, own in downloads]
+            )
         ]
         for recipes in self.timed.values():
             timed = [row for same in recipes.values() for row in same]
@@ -145,7 +152,7 @@ class Table:
             itself = {c.label: 1.0 for c in self.cells if against.intersection(run.address for run in c.runs)}
             times = itself | {label: median(map(ratio, same)) for label, same in recipes.items()}
             points = [(c, times[c.label]) for c in self.cells if c.label in times]
-            out.append(Front("time over the dense tagger's", points, timed[0].environment.cpu, noise(timed)))
+            out.append(ParetoFront("time over the dense tagger's", points, timed[0].environment.cpu, noise(timed)))
         return [front for front in out if len(front.points) > 1]
 
     @property

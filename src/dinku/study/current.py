@@ -19,8 +19,8 @@ from dinku.digests import canonical, of_document
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
 from dinku.methods.registry import outdated
-from dinku.study.results import Results, in_order, source
-from dinku.study.rows import Row
+from dinku.study.results import Results, in_order
+from dinku.study.rows import Row, source
 
 _DIGITS = 24  # of a digest, as names of files have
 

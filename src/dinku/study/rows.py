@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -150,14 +152,35 @@ class Row(Record):
         return self.kind, self.address, self.fingerprint, self.language, self.split, self.perturbation, at
 
     @property
+    def title(self) -> str:
+        """The arm, and the grid's values."""
+        values = " ".join(f"{key}={value}" for key, value in self.values.items())
+        return f"{self.arm} {values}".strip()
+
+    @property
+    def trained_on(self) -> str:
+        return str(self.recipe["corpus"])
+
+    @property
+    def evaluated_on(self) -> str:
+        """The corpus that its sentences come from, without the notes on which of them they are."""
+        return source(self.corpus, self.language)
+
+    @property
     def seen(self) -> bool:
-        """Whether the train split has its language; rows from before that was told are of languages that it has."""
+        """Whether the train split has its language; that is assumed of older rows, which don't record it."""
         return self.target is None or self.language in self.target.trained
 
     @property
     def counts_file(self) -> str:
         told = f"-{self.perturbation.replace(':', '-')}" if self.perturbation else ""
         return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
+
+
+@cache
+def source(corpus: str, language: str) -> str:
+    """The name of a corpus, without the notes on which of its sentences a row is about."""
+    return re.sub(r"( \(\d+ of \d+\))+$", "", corpus).removesuffix(f" ({language})")
 
 
 class Failure(Record):
