@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.model.shape import Shape
+from dinku.model.shape import Costs, Shape
 from dinku.schema import of_validation
 
 if TYPE_CHECKING:
-    from dinku.model.bundle import Bundle
+    from dinku.model.sentence_tagger import SentenceTagger
     from dinku.nn.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
@@ -128,11 +128,11 @@ class Method(Protocol):
         """
         ...
 
-    def declare(self, shape: Shape) -> Shape:
+    def declare(self, shape: Shape) -> Costs:
         """What the model will cost afterwards, by arithmetic."""
         ...
 
-    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger | Bundle:
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> SentenceTagger:
         """Surgery or training. The tagger given stays bit-identical."""
         ...
 

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from dinku.data.word_boundaries import words
 from dinku.errors import plural
 from dinku.method import Method
-from dinku.model.encode import Encoder
-from dinku.model.shape import Shape
+from dinku.model.encode import SubwordEncoder
+from dinku.model.shape import Costs
 from dinku.study.prepare import LINE, foreign
 from dinku.study.run import Runner
 from dinku.training.settings import Matched, Repeated, Trained
@@ -132,16 +132,14 @@ class Reading:
     line: float
     answered: set[tuple[str, str, int]]
 
-    def work(self, step: Method, before: Shape, after: Shape, teacher: str) -> float:
+    def work(self, step: Method, before: Costs, after: Costs, teacher: str) -> float:
         """Multiply-adds of a step, ``teacher`` being the address of the tagger that it starts from."""
         if not isinstance(step, Trained):
             return 0.0
         forward, taught = after.multiply_adds(32) / 32, before.multiply_adds(32) / 32
         if not isinstance(step, Repeated):  # windows of text, packed
             subwords = getattr(step, "steps", 0) * step.pace[1] * step.window
-            return (
-                3.0 * subwords * (forward + 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden))
-            )
+            return 3.0 * subwords * (forward + 0.15 * after.masked_lm_multiply_adds)
         transfer, sentences = self.line * getattr(step, "transfer", 0), self.line * getattr(step, "sentences", 0)
         epochs = step.epochs or 0
         own = epochs * (sentences or self.train) + (transfer if epochs else 0)
@@ -156,12 +154,14 @@ class Reading:
         return 3.0 * own * forward + answers * taught
 
 
-def _encoder(runner: Runner) -> Encoder | None:
+def _encoder(runner: Runner) -> SubwordEncoder | None:
     """The first base's, where it can be had without torch."""
     base = next(iter(runner.bases.values()))
-    file = base.folder / "tokenizer.json"
+    file = base.folder.path / "tokenizer.json"
     return (
-        Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if base.here and file.is_file() else None
+        SubwordEncoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on)
+        if base.here and file.is_file()
+        else None
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from dinku.digests import of_document
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned
 from dinku.methods.registry import from_json, to_json
 from dinku.model.encode import LabelOn
-from dinku.model.shape import Shape
+from dinku.model.shape import Costs, Shape
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Recipe:
     label_on: LabelOn = "first"
     text: str | None = None
 
-    def resolved(self, data: Data, shape: Shape | None = None) -> Recipe:
+    def resolved(self, data: Data, shape: Costs | None = None) -> Recipe:
         """The same recipe with absolute values in every step; ``shape`` is the base's, on which some may depend."""
         steps: list[Method] = []
         for asked in self.steps:
-            steps.append(step := asked.resolve(Planned(shape) if shape else None, data.of(asked)))
-            shape = step.declare(shape) if shape else None
+            steps.append(step := asked.resolve(Planned(changeable_by(asked, shape)) if shape else None, data.of(asked)))
+            shape = step.declare(changeable_by(step, shape)) if shape else None
         return replace(self, steps=tuple(steps))
 
     def document(self) -> dict[str, Any]:
@@ -75,16 +75,27 @@ class Recipe:
             out.append(at)
         return out
 
-    def declared(self, shape: Shape) -> list[Shape]:
+    def declared(self, shape: Costs) -> list[Costs]:
         """The declared shape of the base and of every prefix, for a recipe that is resolved.
 
-        Raises `DinkuError` where a step comes after quantization.
+        Raises `DinkuError` where a step comes after quantization, or can't change a model of that kind.
         """
         out = [shape]
         for step in self.steps:
             out[-1].scheme.refuse(type(step).__name__)
-            out.append(step.declare(out[-1]))
+            out.append(step.declare(changeable_by(step, out[-1])))
         return out
+
+
+def changeable_by(step: Method, shape: Costs) -> Shape:
+    """A shape, if a method can change models of its kind: transformers, unless the method's ``takes`` names another class."""
+    if not isinstance(shape, getattr(step, "takes", Shape)):
+        problem, remedy = (
+            "can't change a model of this kind",
+            "leave the step out, or put it before the model is replaced",
+        )
+        raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
+    return cast(Shape, shape)
 
 
 def _versions(step: Method) -> Any:

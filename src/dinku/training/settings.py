@@ -11,7 +11,7 @@ from dinku.errors import DinkuError, plural
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.model.encode import Encoder
+    from dinku.model.encode import SubwordEncoder
     from dinku.nn.tagger import Tagger
 from dinku.method import BESIDE_RATE, LATER, Checked, Data, Drawn, Method, Planned, Work, suited
 
@@ -212,7 +212,7 @@ class Matched(Repeated):
                 raise DinkuError(problem, where=type(self).__name__, remedy="choose a divisor of both hidden sizes")
         return layers, heads
 
-    def reader(self, student: Tagger, teacher: Tagger) -> Encoder:
+    def reader(self, student: Tagger, teacher: Tagger) -> SubwordEncoder:
         """How the student reads, through windows that the teacher can read, too, where these are compared."""
         return student.windows_of(min(self.window, teacher.encoder.length) if self.matches else self.window)
 
