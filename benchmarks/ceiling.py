@@ -26,7 +26,7 @@ import dinku
 from dinku.data import sources
 from dinku.machine import available_threads
 from dinku.model.bundle import Bundle
-from dinku.model.encode import Batch
+from dinku.model.encode import SubwordBatch
 from dinku.serving.lines import Line
 
 ROWS = 2048  # subwords of the large product
@@ -99,7 +99,7 @@ class Timed:
     def __init__(self, engine: Any) -> None:
         self.engine, self.seconds, self.subwords, self.padded = engine, 0.0, 0, 0
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: SubwordBatch) -> NDArray[np.float32]:
         began = time.perf_counter()
         out: NDArray[np.float32] = self.engine.logits(batch)
         self.seconds += time.perf_counter() - began

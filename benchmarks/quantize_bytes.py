@@ -24,8 +24,8 @@ from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
-from dinku.model.bundle import MODELS, is_bundle
-from dinku.model.folder import safetensors_header, weight_files
+from dinku.model.bundle import MODELS
+from dinku.model.folder import ModelFolder, safetensors_header
 from dinku.model.inspect import disk_bytes
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
@@ -54,11 +54,11 @@ def tagger(encoder: Tagger) -> Tagger:
 
 def stored(folder: Path) -> int:
     """Bytes of the tensors in a folder's files, as their headers tell."""
-    if is_bundle(folder):
+    if ModelFolder(folder).is_bundle:
         weights = onnx.load(folder / MODELS["onnxruntime", "int8"]).graph.initializer
         arrays = [numpy_helper.to_array(t) for t in weights if not t.name.endswith("zero_point")]
         return sum(array.nbytes for array in arrays if array.dtype != np.int64)
-    entries = [entry for file in weight_files(folder) for entry in safetensors_header(file)[0].values()]
+    entries = [entry for file in ModelFolder(folder).weight_files for entry in safetensors_header(file)[0].values()]
     return sum(end - start for start, end in (entry["data_offsets"] for entry in entries))
 
 

@@ -38,7 +38,7 @@ def contestants(tagger: Tagger, pipe: Any, sentences: Sequence[Sentence]) -> dic
     texts = [" ".join(s.words) for s in sentences]
     out: dict[str, Callable[[], object]] = {
         "dinku float32": lambda: tagger.tag(sentences),
-        "dinku bfloat16": lambda: tagger.tag(sentences, precision="bfloat16"),
+        "dinku bfloat16": lambda: tagger.in_precision("bfloat16").tag(sentences),
     }
     for size in BATCHES:
         out[f"pipeline words, batch {size}"] = lambda size=size: pipe(words, is_split_into_words=True, batch_size=size)

@@ -47,7 +47,7 @@ from dinku.data.corpus import Corpus
 from dinku.machine import available_threads, interleaved
 from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
-from dinku.model.folder import model_digest, model_folder
+from dinku.model.folder import ModelFolder
 from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
@@ -227,7 +227,7 @@ class Bench:
             "arm": arm,
             "version": FineTune.version if arm == "dinku" else transformers.__version__,
             "seed": seed,
-            "model": model_digest(model_folder(self.asked.model)),
+            "model": ModelFolder.of(self.asked.model).digest,
             "corpus": self.asked.corpus,
             "fingerprints": [self.train.fingerprint, test.fingerprint],
             "epochs": method.epochs,

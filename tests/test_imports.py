@@ -136,7 +136,11 @@ sys.meta_path.insert(0, Watch())
 )
 def test_threads_wait_briefly_however_torch_is_reached(route: str, tmp_path: Path) -> None:
     (tmp_path / "tagger").mkdir()
-    config = {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-PER"}}
+    config = {
+        "model_type": "bert",
+        "architectures": ["BertForTokenClassification"],
+        "id2label": {"0": "O", "1": "B-PER"},
+    }
     (tmp_path / "tagger" / "config.json").write_text(json.dumps(config))
     bare = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     for given, expected in (

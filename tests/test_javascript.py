@@ -27,8 +27,8 @@ from dinku.export import javascript
 from dinku.export.pipeline import export
 from dinku.files import locked
 from dinku.model.bundle import Bundle
-from dinku.model.encode import Window
-from dinku.model.folder import model_folder
+from dinku.model.encode import SubwordWindow
+from dinku.model.folder import find_folder
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.nn.tokenizer import sentencepiece_tokenizer
@@ -161,7 +161,7 @@ def test_it_reads_every_kind_of_tokenizer_and_int8(library: Path, spm: PreTraine
         bundle = Bundle.open(str(tmp_path / name), threads=1)
         for ids, logits in zip(there["ids"], there["logits"], strict=False):
             every = np.arange(len(ids))
-            own = bundle.engine.logits(bundle.encoder.batch([Window(0, np.array(ids), every, every)]))
+            own = bundle.engine.logits(bundle.encoder.batch([SubwordWindow(0, np.array(ids), every, every)]))
             assert scores(logits) == pytest.approx(scores(own), abs=1e-4)
 
 
@@ -173,7 +173,7 @@ def _with_tokenizer(tagger: Tagger, tokenizer: PreTrainedTokenizerFast) -> Tagge
 
 
 def test_nmt_is_written_so_that_it_does_the_same_to_every_character() -> None:
-    document = json.loads(Tokenizer.from_file(str(model_folder("dinku:house") / "tokenizer.json")).to_str())
+    document = json.loads(Tokenizer.from_file(str(find_folder("dinku:house") / "tokenizer.json")).to_str())
     assert javascript.unread(document) == ["Nmt (normalizer)"]
     written = javascript.rewritten(document)
     assert javascript.unread(written) == []

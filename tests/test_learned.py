@@ -14,7 +14,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect
-from dinku.model.folder import model_digest
+from dinku.model.folder import ModelFolder
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -40,10 +40,10 @@ def test_training_is_recorded_and_goes_along_through_folders_and_steps(tmp_path:
     assert Sparsify(sparsity=0.5).apply(tagger, Data(), Work()).learned == known
     student = Distil(epochs=1, student=(KeepLayers(keep=(0,)),)).apply(tagger, Data(other), Work(threads=1))
     assert student.learned == known | learned.fingerprints(s.words for s in other)
-    size, digest = inspect.disk_bytes(folder), model_digest(folder)
+    size, digest = inspect.disk_bytes(folder), ModelFolder(folder).digest
     (folder / learned.FILE).write_bytes(b"cut off")
     with pytest.raises(DinkuError, match=r"learned\.bin: isn't whole; remove it"):
         Tagger.load(folder)
     (folder / learned.FILE).unlink()
-    assert (inspect.disk_bytes(folder), model_digest(folder)) == (size, digest)
+    assert (inspect.disk_bytes(folder), ModelFolder(folder).digest) == (size, digest)
     assert Tagger.load(folder).digest == tagger.digest

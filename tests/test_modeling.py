@@ -24,6 +24,7 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
+from dinku.model.folder import ModelFolder
 from dinku.model.shape import Layer, Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
@@ -61,7 +62,7 @@ def test_what_is_cut_is_measured_saved_and_opened_by_one_import(
     loaded = Tagger.load(folder)
     assert loaded.digest == small.digest
     assert loaded.shape == small.shape
-    assert inspect.inspection(folder)["parameters"] == small.shape.parameters
+    assert inspect.inspection(ModelFolder(folder))["parameters"] == small.shape.parameters
     again = Tagger.load(Tagger.load(small.save(tmp_path / "packed", weights="int8")).save(tmp_path / "plain"))
     assert again.shape.parameters == small.shape.parameters
     name = {"tags": "AutoModelForTokenClassification", "masked-LM": "AutoModelForMaskedLM", "none": "AutoModel"}[head]

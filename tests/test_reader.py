@@ -107,7 +107,7 @@ def test_what_only_a_tagger_or_a_bundle_is_asked_for(folders: dict[str, Path]) -
         with pytest.raises(DinkuError, match=r"is no name of a model|can't be looked for \(File name too long\)"):
             Tagger.load(name)  # type: ignore[arg-type]
     with pytest.raises(DinkuError, match="there is no precision 'int4'; choose float32 or bfloat16"):
-        Tagger.load(folders["torch"]).tag([S], precision="int4")
+        Tagger.load(folders["torch"]).in_precision("int4").tag([S])
     for threads in (0, 1.5, "2"):
         with pytest.raises(DinkuError, match=f"threads is {threads!r}; give a whole number, 1 or more"):
             Bundle.open(folders["onnxruntime"], threads=threads)  # type: ignore[arg-type]

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
-from dinku.model.shape import Shape
+from dinku.model.shape import Costs, Shape
 from dinku.schema import of_validation
 
 if TYPE_CHECKING:
-    from dinku.model.bundle import Bundle
+    from dinku.model.sentence_tagger import SentenceTagger
     from dinku.nn.tagger import Tagger
 
 Need = Literal["words", "text", "labels"]
@@ -169,11 +169,11 @@ class Method(Protocol):
         """Raise `DinkuError` if the data that it may see lacks something it will read, before anything is done."""
         ...
 
-    def declare(self, shape: Shape) -> Shape:
+    def declare(self, shape: Shape) -> Costs:
         """What the model will cost afterwards, by arithmetic."""
         ...
 
-    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger | Bundle:
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> SentenceTagger:
         """Do the surgery or the training. The tagger that is given stays bit-identical."""
         ...
 

@@ -30,11 +30,10 @@ from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Method, Seeded, Work
 from dinku.methods.registry import from_json, to_json
-from dinku.model.bundle import Bundle
-from dinku.model.shape import Shape
+from dinku.model.shape import Costs, Shape
 from dinku.nn import surgery
+from dinku.nn.loading import open_tagger
 from dinku.nn.tagger import Tagger
-from dinku.nn.torch_engine import TorchEngine
 from dinku.study.recipe import Recipe
 from dinku.study.results import Results
 from dinku.study.rows import Row
@@ -274,7 +273,7 @@ def check_method(
         assert found == golden, f"{method} version {method.version} gives {found}, not the golden {golden}"
 
 
-def check_law(method: Method, before: Shape, after: Shape) -> None:
+def check_law(method: Method, before: Shape, after: Costs) -> None:
     """Measuring after `apply` equals `declare` after measuring."""
     broken = method.declare(before).broken_by(after)
     assert not broken, f"{method}: {broken}"
@@ -292,6 +291,7 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     """A quantized tagger is refused by what would change it; what takes its place doesn't look at it."""
     before = quantized.digest
     try:
+        quantized.check_changeable()
         after = method.apply(quantized, data.seen_by(method), Work(threads=1))
     except DinkuError:
         after = None
@@ -299,19 +299,17 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     assert quantized.digest == before, f"{method} spoilt a quantized tagger"
 
 
-def _logits(tagger: Tagger | Bundle) -> np.ndarray[Any, Any]:
+def _logits(tagger: Any) -> np.ndarray[Any, Any]:
     """What a tagger scores, or an encoder's last states."""
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
-    if isinstance(tagger, Bundle):
-        return tagger.engine.logits(batch)
     if tagger.tags:
-        return TorchEngine(tagger.model).logits(batch)
+        return tagger.engine.logits(batch)
     ids, mask = torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)
     with torch.inference_mode():
         return tagger.model(input_ids=ids, attention_mask=mask)[0].numpy()
 
 
-def _check_tags(tagger: Tagger | Bundle, at: str) -> None:
+def _check_tags(tagger: Any, at: str) -> None:
     odd = ["", " ", "\u200b", "ß" * 200, "ሰላም", "a\u0301", "🙂", "x"]
     sentences = [Sentence(tuple(odd)), Sentence(()), Sentence(("Bade",) * 90), *tiny_corpus(4)]
     for sentence, found in zip(sentences, tagger.tag(sentences), strict=True):
@@ -321,10 +319,10 @@ def _check_tags(tagger: Tagger | Bundle, at: str) -> None:
         assert all(is_iob2_tag(t) for t in found.tags), f"{at}: {found.tags} aren't all IOB2"
 
 
-def _check_saved(tagger: Tagger | Bundle, at: str) -> None:
+def _check_saved(tagger: Any, at: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         saved = tagger.save(Path(folder) / "tagger")
-        loaded = Bundle.open(str(saved), threads=1) if isinstance(tagger, Bundle) else Tagger.load(saved)
+        loaded = open_tagger(saved, threads=1)
         assert loaded.digest == tagger.digest, f"{at}: what was saved loads as another tagger"
         assert np.array_equal(_logits(loaded), _logits(tagger)), f"{at}: what was saved predicts otherwise"
         if not tagger.tags:

@@ -11,7 +11,7 @@ from dinku import settings
 from dinku.data import catalogue, conll, sources
 from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError
-from dinku.model.folder import model_digest, model_folder
+from dinku.model.folder import ModelFolder, find_folder
 
 TEN = "amh, hau, ibo, kin, lug, luo, pcm, swa, wol, yor"
 PROPER = "https://github.com/masakhane-io/masakhane-ner"
@@ -315,14 +315,14 @@ def test_only_of_a_bundle_engines_files_are_fetched(
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
-    assert model_folder("owner/name@v1") == folder
+    assert find_folder("owner/name@v1") == folder
     assert "bundle.json" in asked[0][1]
     assert not any("/" in pattern for pattern in asked[0][1])
     assert [each[0] for each in asked] == ["v1", *(["abc"] if is_bundle else [])]
     (folder / "config.json").touch()
-    before = model_digest(folder)
+    before = ModelFolder(folder).digest
     put(folder / "onnx" / "model.onnx")
-    assert model_digest(folder) == before
+    assert ModelFolder(folder).digest == before
 
 
 # Real corpora

@@ -25,10 +25,11 @@ from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.model.encode import Batch
-from dinku.model.engine import Logits, Told
+from dinku.model.encode import SubwordBatch
+from dinku.model.engine import InspectableEngine
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
+from dinku.model.windows import Logits
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -120,15 +121,15 @@ def test_planted_errors_are_caught(
 class _Planted:
     """An engine that is wrong in one way."""
 
-    def __init__(self, engine: Told, spoil: Callable[[Batch, Logits], Logits]) -> None:
+    def __init__(self, engine: InspectableEngine, spoil: Callable[[SubwordBatch, Logits], Logits]) -> None:
         self.engine, self.spoil = engine, spoil
         self.executed, self.kernels, self.instructions = engine.executed, engine.kernels, engine.instructions
 
-    def logits(self, batch: Batch) -> Logits:
+    def logits(self, batch: SubwordBatch) -> Logits:
         return self.spoil(batch, self.engine.logits(batch))
 
 
-def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logits]:
+def _when(condition: Callable[[SubwordBatch], bool]) -> Callable[[SubwordBatch, Logits], Logits]:
     return lambda batch, logits: logits + 0.01 if condition(batch) else logits
 
 
@@ -145,7 +146,7 @@ def _when(condition: Callable[[Batch], bool]) -> Callable[[Batch, Logits], Logit
     ids=["longest", "shortest", "sevens", "sixteens", "padded", "not a number"],
 )
 def test_the_gate_sees_every_length_and_shape(
-    spoil: Callable[[Batch, Logits], Logits], bert: tuple[gate.Reference, Path]
+    spoil: Callable[[SubwordBatch, Logits], Logits], bert: tuple[gate.Reference, Path]
 ) -> None:
     reference = bert[0]
     with pytest.raises(DinkuError, match=r"a logit differs|aren't all numbers"):

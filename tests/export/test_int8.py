@@ -28,7 +28,7 @@ from dinku.methods.fresh import StartFresh
 from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
 from dinku.model.bundle import Bundle, Quantization, Runtime
-from dinku.model.encode import Batch
+from dinku.model.encode import SubwordBatch
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
 from dinku.nn import surgery
@@ -71,20 +71,20 @@ def _own(tagger: Tagger) -> Tagger:
 
 
 @pytest.fixture(scope="module")
-def batches(tagger: Tagger, data: Data) -> list[Batch]:
+def batches(tagger: Tagger, data: Data) -> list[SubwordBatch]:
     assert data.train
     windows = tagger.encoder.windows([s.words for s in data.train])
     return [tagger.encoder.batch([window]) for window in windows]
 
 
 @pytest.fixture(scope="module")
-def smoothed(tagger: Tagger, batches: list[Batch], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def smoothed(tagger: Tagger, batches: list[SubwordBatch], tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = int8.read(convert.to_onnx(tagger, tmp_path_factory.mktemp("float") / "model.onnx"))
     int8.smooth(model, batches)
     return model
 
 
-def _written(smoothed: Any, batches: list[Batch], folder: Path, runtime: str, mode: Any, kept: Any = ()) -> Path:
+def _written(smoothed: Any, batches: list[SubwordBatch], folder: Path, runtime: str, mode: Any, kept: Any = ()) -> Path:
     write, end = (int8.to_onnxruntime, "onnx") if runtime == "onnxruntime" else (int8.to_openvino, "xml")
     return write(smoothed, folder / f"model.{end}", mode, batches, kept)
 
@@ -93,14 +93,14 @@ def _engine(path: Path) -> Any:
     return OpenVinoEngine(path, threads=1, precision="int8") if path.suffix == ".xml" else OnnxEngine(path, threads=1)
 
 
-def _error(tagger: Tagger, batches: list[Batch], path: Path) -> float:
+def _error(tagger: Tagger, batches: list[SubwordBatch], path: Path) -> float:
     """The mean difference of a logit from torch's."""
     engine, reference = _engine(path), TorchEngine(tagger.model)
     return float(np.mean([np.abs(engine.logits(b) - reference.logits(b)).mean() for b in batches]))
 
 
 def test_smoothing_changes_nothing_in_float32(
-    smoothed: Any, tagger: Tagger, batches: list[Batch], tmp_path: Path
+    smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     onnx.save(smoothed, tmp_path / "model.onnx")
     assert _error(tagger, batches, tmp_path / "model.onnx") < 1e-4
@@ -110,7 +110,7 @@ def test_smoothing_changes_nothing_in_float32(
 
 
 def test_smoothing_is_what_saves_the_small_features(
-    smoothed: Any, tagger: Tagger, batches: list[Batch], tmp_path: Path
+    smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     plain = int8.read(convert.to_onnx(tagger, tmp_path / "float.onnx"))
     rough = _error(tagger, batches, int8.to_onnxruntime(plain, tmp_path / "plain.onnx", "dynamic", batches))
@@ -120,7 +120,7 @@ def test_smoothing_is_what_saves_the_small_features(
 
 @pytest.mark.parametrize(("runtime", "mode"), WAYS)
 def test_weights_are_the_nearest_steps_and_kept_ones_the_same(
-    runtime: Runtime, mode: int8.Mode, smoothed: Any, tagger: Tagger, batches: list[Batch], tmp_path: Path
+    runtime: Runtime, mode: int8.Mode, smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     path = _written(smoothed, batches, tmp_path, runtime, mode, ["classifier", "bert.encoder.layer.1.output.dense"])
     zeros = int8.zeroed(smoothed, path)
@@ -131,7 +131,7 @@ def test_weights_are_the_nearest_steps_and_kept_ones_the_same(
     assert np.isfinite(_error(tagger, batches, whole))
 
 
-def test_no_pair_of_products_overflows_sixteen_bits(smoothed: Any, batches: list[Batch], tmp_path: Path) -> None:
+def test_no_pair_of_products_overflows_sixteen_bits(smoothed: Any, batches: list[SubwordBatch], tmp_path: Path) -> None:
     for mode in ("dynamic", "static"):
         model = onnx.load(_written(smoothed, batches, tmp_path, "onnxruntime", mode))
         weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.name.endswith("_quantized")}
@@ -145,7 +145,7 @@ def _doubled(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize("end", ["_scale", "embeddings.weight_scale"])
-def test_one_wrong_scale_is_caught(end: str, smoothed: Any, batches: list[Batch], tmp_path: Path) -> None:
+def test_one_wrong_scale_is_caught(end: str, smoothed: Any, batches: list[SubwordBatch], tmp_path: Path) -> None:
     path = _written(smoothed, batches, tmp_path, "onnxruntime", "dynamic")
     model = onnx.load(path)
     scale = [t for t in model.graph.initializer if t.name.endswith(end) and len(t.dims) and t.dims[0] > 1][-1]
@@ -158,7 +158,7 @@ def test_one_wrong_scale_is_caught(end: str, smoothed: Any, batches: list[Batch]
     assert e.value.status == 1
 
 
-def test_one_wrong_weight_is_caught_in_openvino(smoothed: Any, batches: list[Batch], tmp_path: Path) -> None:
+def test_one_wrong_weight_is_caught_in_openvino(smoothed: Any, batches: list[SubwordBatch], tmp_path: Path) -> None:
     path = _written(smoothed, batches, tmp_path, "openvino", "static")
     raw = bytearray(path.with_suffix(".bin").read_bytes())
     model = openvino.Core().read_model(path)
@@ -172,7 +172,7 @@ def test_one_wrong_weight_is_caught_in_openvino(smoothed: Any, batches: list[Bat
 
 
 def test_layers_are_ranked_by_what_their_rounding_does(
-    smoothed: Any, tagger: Tagger, data: Data, batches: list[Batch], tmp_path: Path
+    smoothed: Any, tagger: Tagger, data: Data, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     assert data.train
     before = tagger.digest

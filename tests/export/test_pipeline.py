@@ -33,7 +33,8 @@ from dinku.method import Data, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.model import bundle
 from dinku.model.bundle import Bundle
-from dinku.model.inspect import disk_bytes
+from dinku.model.folder import ModelFolder
+from dinku.model.inspect import disk_bytes, inspection
 from dinku.model.store import Store
 from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import LEARN_MORE, count
@@ -96,12 +97,12 @@ def test_a_bundle_tags_as_its_tagger(bundles: dict[tuple[str, str], Path], tagge
 
 def test_its_bytes_are_declared(bundles: dict[tuple[str, str], Path], tagger: Tagger) -> None:
     for (_, precision), folder in bundles.items():
-        found = bundle.inspection(folder)
+        found = inspection(ModelFolder(folder))
         assert found["parameters"] == tagger.shape.parameters
         if precision != "int8":
             assert found["bytes"] == tagger.shape.bytes // (2 if precision == "bf16" else 1)
         assert found["bytes"] < disk_bytes(folder)
-    found = bundle.inspection(bundles["onnxruntime", "int8"])
+    found = inspection(ModelFolder(bundles["onnxruntime", "int8"]))
     weights = onnx.load(bundles["onnxruntime", "int8"] / "onnx" / "model_quantized.onnx").graph.initializer
     stored = [numpy_helper.to_array(t) for t in weights if not t.name.endswith("zero_point")]
     assert sum(t.nbytes for t in stored if t.dtype != np.int64) == pytest.approx(found["bytes"], abs=400)
@@ -305,7 +306,7 @@ def test_a_bundle_that_lacks_a_file_is_refused(
 ) -> None:
     """Each of its files is taken away, emptied or cut in half."""
     whole = bundles[runtime, "fp32"]
-    for name in (*bundle.described(whole).files, bundle.FILE):
+    for name in (*bundle.read_manifest(ModelFolder(whole)).files, bundle.FILE):
         raw = (whole / name).read_bytes()
         for left in (None, b"", raw[: len(raw) // 2]):
             shutil.rmtree(tmp_path / "bundle", ignore_errors=True)

@@ -13,7 +13,7 @@ from dinku.methods.distil import Distil
 from dinku.methods.named import StartFrom
 from dinku.methods.registry import from_json
 from dinku.methods.sparsity import Sparsify
-from dinku.model.folder import model_digest
+from dinku.model.folder import ModelFolder
 from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_data, tiny_tagger
@@ -36,7 +36,7 @@ def test_the_content_enters_the_address_and_a_changed_model_is_refused(tmp_path:
     folder = tiny_tagger().save(tmp_path / "base")
     method = StartFrom(str(folder))
     resolved = method.resolve(None, Data())
-    assert resolved.digest == model_digest(folder)
+    assert resolved.digest == ModelFolder(folder).digest
     before = Recipe("base", "corpus", (method,)).resolved(Data())[0].addresses("d", Data())[1]
     (folder / "model.safetensors").unlink()
     Sparsify(0.5).apply(tiny_tagger(), Data(), ONE).save(tmp_path / "other")
@@ -57,7 +57,7 @@ def test_a_named_model_is_a_student(tmp_path: Path) -> None:
     method = Distil(student=(StartFrom(str(folder)),), epochs=1, batch=8, precision="float32").resolve(
         teacher, tiny_data()
     )
-    assert method.student[0].digest == model_digest(folder)
+    assert method.student[0].digest == ModelFolder(folder).digest
     after = method.apply(teacher, tiny_data(), ONE)
     check_law(method, teacher.shape, after.shape)
     assert after.shape.family == "bert"

@@ -12,8 +12,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.model.encode import Encoder, buckets, opened, subwords_of
-from dinku.model.folder import HOUSE, model_folder
+from dinku.model.encode import SubwordEncoder, opened, subwords_of
+from dinku.model.folder import HOUSE, ModelFolder, find_folder
+from dinku.model.windows import buckets
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer
 
@@ -26,7 +27,7 @@ LETTERS.post_processor = processors.TemplateProcessing(single="<s> $A </s>", spe
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(4, 24))
 def test_every_word_with_a_subword_is_scored_once_at_its_first_subword(lengths: list[int], room: int) -> None:
     words = ["a" + "b" * (n - 1) if n else "" for n in lengths]
-    windows = Encoder(LETTERS, room, pad=1).windows([words])
+    windows = SubwordEncoder(LETTERS, room, pad=1).windows([words])
     scored = [int(w) for window in windows for w in window.words]
     assert scored == [i for i, n in enumerate(lengths) if n]
     for window in windows:
@@ -38,7 +39,7 @@ def test_every_word_with_a_subword_is_scored_once_at_its_first_subword(lengths: 
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(4, 24), st.integers(1, 70))
 def test_a_sentence_read_in_stretches_has_the_same_windows(lengths: list[int], room: int, most: int) -> None:
     words = ["a" + "b" * (n - 1) if n else "" for n in lengths]
-    encoder = Encoder(LETTERS, room, pad=1)
+    encoder = SubwordEncoder(LETTERS, room, pad=1)
     reading, pauses = encoder.stretches(words, most), 0
     while True:
         try:
@@ -55,7 +56,7 @@ def test_a_sentence_read_in_stretches_has_the_same_windows(lengths: list[int], r
 
 
 def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> None:
-    windows = Encoder(LETTERS, 12, pad=1).windows([["a"] * 40])
+    windows = SubwordEncoder(LETTERS, 12, pad=1).windows([["a"] * 40])
     for earlier, later in pairwise(windows):
         assert later.words[0] == earlier.words[-1] + 1
         assert earlier.at[-1] < len(earlier.ids) - 2  # words follow the last one scored …
@@ -65,7 +66,7 @@ def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> 
 def test_a_sentence_that_fits_is_one_window_and_equals_the_tokenizers_own_ids() -> None:
     tokenizer = tiny_tokenizer("unigram", tiny_corpus())
     sentences = [s.words for s in tiny_corpus(20, seed=4)]
-    windows = Encoder(tokenizer.backend_tokenizer, 512, 1).windows(sentences)
+    windows = SubwordEncoder(tokenizer.backend_tokenizer, 512, 1).windows(sentences)
     expected = tokenizer([list(s) for s in sentences], is_split_into_words=True)["input_ids"]
     assert [w.ids.tolist() for w in windows] == expected
 
@@ -84,15 +85,15 @@ def test_label_on_first_content_passes_over_a_bare_word_mark() -> None:
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=3))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     sentence = [["中国", "a", "▁"]]
-    (first,) = Encoder(tokenizer, 16, 1, "first").windows(sentence)
-    (content,) = Encoder(tokenizer, 16, 1, "first_content").windows(sentence)
+    (first,) = SubwordEncoder(tokenizer, 16, 1, "first").windows(sentence)
+    (content,) = SubwordEncoder(tokenizer, 16, 1, "first_content").windows(sentence)
     assert first.ids.tolist() == content.ids.tolist() == [4, 5, 6, 7, 4]
     assert first.at.tolist() == [0, 3, 4]
     assert content.at.tolist() == [1, 3, 4]  # the last word has nothing but its mark
 
 
 def test_batches_pad_and_gather() -> None:
-    encoder = Encoder(LETTERS, 32, pad=1)
+    encoder = SubwordEncoder(LETTERS, 32, pad=1)
     batch = encoder.batch(encoder.windows([["ab", "a"], ["a"]]))
     assert batch.ids.tolist() == [[0, 4, 5, 4, 2], [0, 4, 2, 1, 1]]
     assert batch.mask.tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
@@ -112,9 +113,9 @@ def test_buckets_hold_every_index_once_within_their_bounds(lengths: list[int], t
 
 def test_wrong_settings_are_refused() -> None:
     with pytest.raises(DinkuError, match="label_on is 'last'"):
-        Encoder(LETTERS, 32, 1, "last")  # type: ignore[arg-type]
+        SubwordEncoder(LETTERS, 32, 1, "last")  # type: ignore[arg-type]
     with pytest.raises(DinkuError, match="windows of 3 subwords hold no word"):
-        Encoder(LETTERS, 3, 1)
+        SubwordEncoder(LETTERS, 3, 1)
 
 
 def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
@@ -123,7 +124,7 @@ def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
     sentences = [s.words for s in corpus] + [s.words for s in sources.load("masakhaner:zh", "test")]
     for length in (64, 512):
         scored = [np.zeros(len(s), int) for s in sentences]
-        for window in Encoder(tokenizer, length, 1).windows(sentences):
+        for window in SubwordEncoder(tokenizer, length, 1).windows(sentences):
             scored[window.sentence][window.words] += 1
         lost = [
             word for s, n in zip(sentences, scored, strict=True) for word, times in zip(s, n, strict=True) if times != 1
@@ -133,7 +134,7 @@ def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
 
 def assert_opens_alike(folder: Path, corpus: Corpus) -> None:
     """A folder read without torch, and by `Tagger`."""
-    encoder, tagger = opened(folder), Tagger.load(folder)
+    encoder, tagger = opened(ModelFolder(folder)), Tagger.load(folder)
     assert encoder
     assert (encoder.length, encoder.pad, encoder.unknown_id) == (
         tagger.encoder.length,
@@ -155,7 +156,7 @@ def test_a_folder_is_read_without_torch_as_with_it(family: str, tokenizer: str, 
 
 
 def test_the_house_encoder_is_read_without_torch_as_with_it() -> None:
-    assert_opens_alike(model_folder(HOUSE), sources.load("sample:all", "dev"))
+    assert_opens_alike(find_folder(HOUSE), sources.load("sample:all", "dev"))
 
 
 @pytest.mark.shared
@@ -181,7 +182,7 @@ def test_a_folder_that_names_no_padding_is_read_by_its_tokenizer_alone(tmp_path:
             assert_opens_alike(folder, tiny_corpus())
             assert Tagger.load(folder).encoder.pad == 1
         else:
-            assert opened(folder) is None
+            assert opened(ModelFolder(folder)) is None
             with pytest.raises(DinkuError, match="its tokenizer has no padding token; name one in"):
                 Tagger.load(folder)
 
@@ -189,17 +190,17 @@ def test_a_folder_that_names_no_padding_is_read_by_its_tokenizer_alone(tmp_path:
 def test_what_transformers_has_to_open_is_left_to_it(tmp_path: Path) -> None:
     folder = tiny_tagger().save(tmp_path / "tagger")
     (folder / "tokenizer_config.json").write_text('{"pad_token": {"content": "<pad>"}, "model_max_length": 20}')
-    reader = opened(folder)
+    reader = opened(ModelFolder(folder))
     assert reader
     assert (reader.pad, reader.length, reader.unknown_id) == (1, 20, 3)  # which side files need not name
     for broken in ("[1]", "{", '{"model_max_length": "many"}', '{"model_max_length": NaN}', '{"model_max_length": -1}'):
         (folder / "tokenizer_config.json").write_text(broken)
         with pytest.raises(DinkuError, match="its tokenizer can't be read"):
-            opened(folder)
+            opened(ModelFolder(folder))
         with pytest.raises(DinkuError, match=r"its tokenizer can't be read|windows of -1 subwords"):
             assert Tagger.load(folder).encoder
     (folder / "tokenizer.json").unlink()
-    assert opened(folder) is None
+    assert opened(ModelFolder(folder)) is None
 
 
 def test_a_tokenizer_without_a_place_for_the_sentence_is_refused(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_tokenizer_without_a_place_for_the_sentence_is_refused(tmp_path: Path)
     document = json.loads((folder / "tokenizer.json").read_text())
     document["post_processor"]["single"] = [s for s in document["post_processor"]["single"] if "SpecialToken" in s]
     (folder / "tokenizer.json").write_text(json.dumps(document))
-    for read in (lambda: opened(folder), lambda: Tagger.load(folder).encoder):
+    for read in (lambda: opened(ModelFolder(folder)), lambda: Tagger.load(folder).encoder):
         with pytest.raises(DinkuError, match="gives special tokens and no sentence"):
             read()
 
@@ -236,14 +237,14 @@ def test_ids_without_word_embeddings_are_refused_at_opening(kind: str, tmp_path:
             with pytest.raises(
                 DinkuError, match=f"the tokenizer's ids go to {last}, the model has {rows} word embeddings"
             ):
-                read(folder)
+                read(ModelFolder(folder))
     (folder / "tokenizer.json").write_text(given)
-    assert opened(folder)
+    assert opened(ModelFolder(folder))
 
 
 def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() -> None:
     corpus = Corpus("t", "test", (Sentence(("ab", "b")), Sentence(("a",) * 9), Sentence(("c",)), Sentence(())))
-    encoder = Encoder(LETTERS, 10, pad=1)
+    encoder = SubwordEncoder(LETTERS, 10, pad=1)
     assert [ids.tolist() for ids in encoder.subwords([s.words for s in corpus])] == [[4, 5, 5], [4] * 9, [3], []]
     counted = subwords_of(encoder, corpus)
     assert counted == {"subwords": 3 + 9 + 1, "longest_subwords": 11, "over_window": 1, "unknown": 1}
@@ -252,7 +253,7 @@ def test_subwords_are_counted_once_and_the_longest_with_what_stands_around_it() 
 @pytest.mark.parametrize("kind", ["unigram", "wordpiece", "bytes"])
 def test_words_that_hold_an_unknown_subword_are_counted_once(kind: str) -> None:
     corpus = tiny_corpus(20)
-    encoder = Encoder(tiny_tokenizer(kind, corpus).backend_tokenizer, 66, 0)
+    encoder = SubwordEncoder(tiny_tokenizer(kind, corpus).backend_tokenizer, 66, 0)
     odd = ("\u4e2d\u6587", "\u4e2d" + corpus.sentences[0].words[0], "\u4e2dx\u6587")
     sentences = [corpus.sentences[0].words, odd, (), odd[:1]]
     subwords, unknown = encoder.unknown(sentences)
@@ -263,7 +264,7 @@ def test_words_that_hold_an_unknown_subword_are_counted_once(kind: str) -> None:
 @pytest.mark.shared
 def test_a_trimmed_vocabulary_knows_its_own_languages_and_not_chinese(shared: Path) -> None:
     """Counted again word by word, each alone."""
-    encoder = opened(shared / "models" / "e5-masakhaner")
+    encoder = opened(ModelFolder(shared / "models" / "e5-masakhaner"))
     assert encoder is not None
     unknown = encoder.unknown_id
     for name, least, most in (("masakhaner:zh", 0.5, 1.0), ("masakhaner:hau", 0.0, 0.01)):

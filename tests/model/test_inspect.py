@@ -18,7 +18,7 @@ from dinku.errors import DinkuError
 from dinku.method import Data, Work
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect, int8_rows
-from dinku.model.folder import model_digest, weight_files
+from dinku.model.folder import ModelFolder
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_tagger
 
@@ -67,23 +67,23 @@ def test_what_is_no_safetensors_file_is_told(tmp_path: Path, data: bytes) -> Non
 def test_inspection_holds_the_files_against_the_config(tmp_path: Path) -> None:
     tagger = Sparsify(0.5).apply(tiny_tagger(), Data(), Work())
     folder = tagger.save(tmp_path / "tagger")
-    found = inspect.inspection(folder)
+    found = inspect.inspection(ModelFolder(folder))
     assert found["parameters"] == tagger.shape.parameters
     assert found["nonzero"] == tagger.shape.nonzero[0]
     weights = load_file(folder / "model.safetensors")
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    assert inspect.inspection(folder) == found  # a pickle is read with weights_only, by torch
+    assert inspect.inspection(ModelFolder(folder)) == found  # a pickle is read with weights_only, by torch
     torch.save({"a": print}, folder / "pytorch_model.bin")
     with pytest.raises(DinkuError, match=r"pytorch_model\.bin: can't be read"):
-        inspect.inspection(folder)
+        inspect.inspection(ModelFolder(folder))
     (folder / "pytorch_model.bin").unlink()
     with pytest.raises(DinkuError, match="holds no weights"):
-        inspect.inspection(folder)
+        inspect.inspection(ModelFolder(folder))
     weights.pop("classifier.bias")
     save_file(weights, folder / "model.safetensors")
     with pytest.raises(DinkuError, match="parameters where its config says"):
-        inspect.inspection(folder)
+        inspect.inspection(ModelFolder(folder))
 
 
 def test_bytes_on_disk_and_as_a_download(tmp_path: Path) -> None:
@@ -99,20 +99,20 @@ def test_bytes_on_disk_and_as_a_download(tmp_path: Path) -> None:
 @pytest.mark.parametrize("weights", ["float32", "int8"])
 def test_of_weights_in_two_formats_one_is_loaded_and_measured(weights: Any, tmp_path: Path) -> None:
     folder = tiny_tagger().save(tmp_path / "tagger", weights=weights)
-    sizes = inspect.disk_bytes(folder), inspect.download_bytes(folder), model_digest(folder)
+    sizes = inspect.disk_bytes(folder), inspect.download_bytes(folder), ModelFolder(folder).digest
     expected = Tagger.load(folder).digest
     others = {name: torch.zeros_like(weight) for name, weight in tiny_tagger().model.state_dict().items()}
     torch.save(others, folder / "pytorch_model.bin")
     save_file(others, folder / "another.safetensors")
     if weights == "int8":
         save_file(others, folder / "model.safetensors")
-    assert sizes == (inspect.disk_bytes(folder), inspect.download_bytes(folder), model_digest(folder))
+    assert sizes == (inspect.disk_bytes(folder), inspect.download_bytes(folder), ModelFolder(folder).digest)
     assert Tagger.load(folder).digest == expected
     if weights == "float32":
-        assert inspect.inspection(folder)["nonzero"] == tiny_tagger().shape.nonzero[0]
+        assert inspect.inspection(ModelFolder(folder))["nonzero"] == tiny_tagger().shape.nonzero[0]
     else:
-        assert weight_files(folder) == [folder / int8_rows.FILE]
-        assert inspect.inspection(folder)["nonzero"] > 1000
+        assert ModelFolder(folder).weight_files == [folder / int8_rows.FILE]
+        assert inspect.inspection(ModelFolder(folder))["nonzero"] > 1000
 
 
 def test_subjects_are_timed_within_every_round_in_turns() -> None:

@@ -12,6 +12,7 @@ from dinku.errors import DinkuError
 from dinku.method import Work
 from dinku.methods.finetune import FineTune
 from dinku.model import inspect, int8_rows
+from dinku.model.folder import ModelFolder
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_data, tiny_tagger
 
@@ -45,7 +46,7 @@ def test_a_packed_folder_loads_and_learns_like_any(tmp_path: Path, tags: tuple[s
     assert loaded.shape.parameters == tagger.shape.parameters
     again = Tagger.load(loaded.save(tmp_path / "plain"))
     assert again.digest == loaded.digest
-    assert inspect.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
+    assert inspect.inspection(ModelFolder(folder))["nonzero"] == loaded.shape.nonzero[0]
     FineTune(epochs=1, batch=8, precision="float32").apply(loaded, tiny_data(), Work(threads=1))
 
 

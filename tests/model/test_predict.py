@@ -8,7 +8,7 @@ import pytest
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import Span
 from dinku.errors import DinkuError
-from dinku.model.encode import Batch
+from dinku.model.encode import SubwordBatch
 from dinku.model.engine import Logits
 from dinku.model.predict import evaluate, tag
 from dinku.scoring.tagging import Tagging
@@ -22,7 +22,7 @@ class Echo:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, ...]] = []
 
-    def logits(self, batch: Batch) -> Logits:
+    def logits(self, batch: SubwordBatch) -> Logits:
         self.sizes.append(batch.ids.shape)
         winners = batch.ids[batch.rows, batch.columns] % len(TAGS)
         return (2.0 * np.eye(len(TAGS))[winners]).astype(np.float32)

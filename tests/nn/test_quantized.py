@@ -26,6 +26,7 @@ from dinku.methods.fresh import PRESETS
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.sparsity import Sparsify
 from dinku.model import inspect
+from dinku.model.folder import ModelFolder
 from dinku.model.shape import LLM_INT8, Layer, Shape
 from dinku.nn import quantized, surgery
 from dinku.nn.tagger import Tagger
@@ -83,12 +84,12 @@ def test_a_folder_holds_the_declared_bytes_and_inspect_says_so(
     (file,) = folder.glob("*.safetensors")
     stored = load_file(file)
     assert sum(t.nbytes for t in stored.values()) == after.shape.bytes == method.declare(tagger.shape).bytes
-    found = inspect.inspection(folder)
+    found = inspect.inspection(ModelFolder(folder))
     assert (found["bytes"], found["parameters"]) == (after.shape.bytes, tagger.shape.parameters)
     assert found["nonzero"] == after.shape.nonzero[0] < tagger.shape.nonzero[0]
     assert sum(c["bytes"] for c in found["components"]) == found["bytes"]
     assert found["scheme"] == after.scheme.name
-    assert "scheme" not in inspect.inspection(tagger.save(tmp_path / "dense"))
+    assert "scheme" not in inspect.inspection(ModelFolder(tagger.save(tmp_path / "dense")))
     Tagger.load(folder).save(tmp_path / "again")
     assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
 
@@ -264,7 +265,7 @@ def test_without_bitsandbytes_one_line_says_what_to_install(tmp_path: Path, monk
         made(LLM)
     with pytest.raises(DinkuError, match=told):
         Tagger.load(folder)
-    assert inspect.inspection(folder)["bytes"] == after.shape.bytes
+    assert inspect.inspection(ModelFolder(folder))["bytes"] == after.shape.bytes
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
@@ -273,7 +274,7 @@ def test_a_quantized_tagger_is_not_stored_or_run_otherwise(method: Method, tmp_p
     with pytest.raises(DinkuError, match="can't change a quantized tagger"):
         after.save(tmp_path / "tagger", weights="int8")
     with pytest.raises(DinkuError, match=r"is quantized .* and can't run in bfloat16; leave precision out"):
-        after.tag(tiny_corpus(2).sentences, precision="bfloat16")
+        after.in_precision("bfloat16").tag(tiny_corpus(2).sentences)
     student = Distil(epochs=1, student=(method,))
     with pytest.raises(DinkuError, match="Distil: can't change a quantized tagger"):
         student.declare(tiny_tagger().shape)

@@ -33,8 +33,8 @@ from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
 from dinku.errors import DinkuError
 from dinku.model import inspect
-from dinku.model.encode import Window, opened
-from dinku.model.folder import model_digest, model_folder, weight_files
+from dinku.model.encode import SubwordWindow, opened
+from dinku.model.folder import ModelFolder, find_folder
 from dinku.model.inspect import disk_bytes
 from dinku.model.shape import Shape
 from dinku.nn import surgery
@@ -116,7 +116,7 @@ def test_afriberta_loads_from_its_pickle_and_its_sentencepiece_model(afriberta: 
     tagger = Tagger.load(afriberta)
     assert round(tagger.shape.parameters / 1e6, 1) == 83.2
     assert round(tagger.shape.with_tags(0).parameters / 1e6, 1) == 82.5
-    assert inspect.inspection(afriberta)["parameters"] == tagger.shape.parameters
+    assert inspect.inspection(ModelFolder(afriberta))["parameters"] == tagger.shape.parameters
     assert tagger.tags == ()
     assert tagger.tokenizer.model_max_length == 512  # unset there, and 514 rows of positions begin after the padding id
     stored = torch.load(afriberta / "pytorch_model.bin", weights_only=True)
@@ -136,8 +136,8 @@ def test_a_masked_lm_keeps_its_head_through_a_folder(family: str, tokenizer: str
     folder = tagger.save(tmp_path / "masked", weights=weights)
     loaded = Tagger.load(folder)
     assert loaded.tags == ()
-    assert Shape.of_folder(folder).parameters == loaded.shape.parameters == tagger.shape.parameters
-    assert inspect.inspection(folder)["nonzero"] == loaded.shape.nonzero[0]
+    assert Shape.of_folder(ModelFolder(folder)).parameters == loaded.shape.parameters == tagger.shape.parameters
+    assert inspect.inspection(ModelFolder(folder))["nonzero"] == loaded.shape.nonzero[0]
     assert loaded.shape.masked_lm
     assert loaded.shape.with_tags(0).parameters == tiny_tagger(family, tokenizer, tags=()).shape.parameters
     assert Tagger.load(loaded.save(tmp_path / "again")).digest == loaded.digest
@@ -169,7 +169,7 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     assert Tagger.load(folder).digest == tagger.digest
     write({**weights, "lm_head.decoder.weight": weights[_TABLE].clone()})  # as older versions of transformers wrote it
     assert Tagger.load(folder).digest == tagger.digest
-    assert inspect.inspection(folder)["parameters"] == tagger.shape.parameters
+    assert inspect.inspection(ModelFolder(folder))["parameters"] == tagger.shape.parameters
     write({name: weight for name, weight in weights.items() if name != "lm_head.dense.weight"})
     with pytest.raises(
         DinkuError, match=r"lacks 1 of its weights, or has them in another size: lm_head\.dense\.weight"
@@ -179,8 +179,12 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     bare = Tagger.load(folder)
     for name, weight in bare.model.state_dict().items():
         assert torch.equal(weight, weights[f"roberta.{name}"]), name
-    assert inspect.inspection(folder)["parameters"] == bare.shape.parameters == Shape.of_folder(folder).parameters
-    (path,) = weight_files(folder)
+    assert (
+        inspect.inspection(ModelFolder(folder))["parameters"]
+        == bare.shape.parameters
+        == Shape.of_folder(ModelFolder(folder)).parameters
+    )
+    (path,) = ModelFolder(folder).weight_files
     if form == "pickle":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("model/data.pkl", b"0" * 10**6)
@@ -252,9 +256,9 @@ def test_a_saved_tokenizer_is_named_as_transformers_4_and_5_know_it(
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert settings.get("add_prefix_space") == (True if tokenizer == "bytes" else None)  # which transformers 4 asks for
     assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {path.stat().st_mode & 0o777}
-    digest = model_digest(folder)
+    digest = ModelFolder(folder).digest
     path.write_text(path.read_text().replace("PreTrainedTokenizerFast", "TokenizersBackend"))  # as dinku wrote it once
-    assert model_digest(folder) == digest
+    assert ModelFolder(folder).digest == digest
 
 
 def test_what_no_weight_tells_enters_the_digest(tmp_path: Path) -> None:
@@ -313,7 +317,7 @@ def test_batch_size_and_padding_do_not_change_predictions() -> None:
 def test_bfloat16_changes_scores_but_not_the_model() -> None:
     tagger = tiny_tagger()
     before = tagger.digest
-    low = tagger.tag(list(tiny_corpus(8)), precision="bfloat16")
+    low = tagger.in_precision("bfloat16").tag(list(tiny_corpus(8)))
     high = tagger.tag(list(tiny_corpus(8)))
     assert any(not np.array_equal(a.scores, b.scores) for a, b in zip(low, high, strict=True))
     for a, b in zip(low, high, strict=True):
@@ -503,7 +507,7 @@ def test_a_folder_that_lacks_a_file_is_refused_or_answers_as_the_whole(
         except DinkuError:  # whose text is that of `test_a_broken_folder_is_one_line`
             refused.add((damaged, keep))
         with contextlib.suppress(DinkuError):
-            encoder = opened(path.parent)
+            encoder = opened(ModelFolder(path.parent))
             assert encoder is None or [w.ids.tolist() for w in encoder.windows(words)] == ids, f"{damaged} {keep}"
     pieces = "tokenizer.json" if not older else {"bytes": "vocab.json", "wordpiece": "vocab.txt"}.get(kind, settings[0])
     for name in ("config.json", "model.safetensors", pieces):
@@ -549,7 +553,7 @@ def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path, monkeypatch: py
     for error in (LocalEntryNotFoundError("no answer"), ConnectionError(111, "refused")):
         monkeypatch.setattr("huggingface_hub.snapshot_download", Mock(side_effect=error))
         with pytest.raises(DinkuError, match="and the Hub can't be reached; check the connection, the proxy or HF_END"):
-            model_folder("castorini/afriberta_small")
+            find_folder("castorini/afriberta_small")
     with pytest.raises(DinkuError, match="is an encoder without tags; fine-tune it first"):
         tiny_tagger(tags=()).tag([Sentence(("a",))])
     shutil.copytree(tiny_tagger().save(tmp_path / "t"), home / "models" / "mine")
@@ -570,7 +574,7 @@ def test_the_engine_leaves_the_mask_out_only_where_nothing_is_padded() -> None:
 def test_the_house_encoder_comes_along_and_reads_its_languages() -> None:
     house = Tagger.load("dinku:house")
     assert house.tags == ()
-    assert disk_bytes(model_folder("dinku:house")) <= 16e6
+    assert disk_bytes(find_folder("dinku:house")) <= 16e6
     assert (len(house.shape.layers), house.shape.vocabulary, house.shape.hidden) == (4, 18_000, 384)
     unknown = house.tokenizer.unk_token_id
     for language in LANGUAGES:
@@ -579,7 +583,7 @@ def test_the_house_encoder_comes_along_and_reads_its_languages() -> None:
         assert all("ǹ" in word.lower() for word in lost), language  # which XLM-R's pieces never had
 
 
-def lost_words(window: Window, unknown: int) -> list[int]:
+def lost_words(window: SubwordWindow, unknown: int) -> list[int]:
     """The words of a window in which a subword is unknown."""
     ends = [*window.at[1:], len(window.ids)]
     return [int(w) for w, a, b in zip(window.words, window.at, ends, strict=True) if unknown in window.ids[a:b]]

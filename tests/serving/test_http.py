@@ -28,7 +28,7 @@ import pytest
 from dinku.errors import DinkuError
 from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle, summed
-from dinku.model.encode import Encoder, Window
+from dinku.model.encode import SubwordEncoder, SubwordWindow
 from dinku.model.engine import Logits
 from dinku.serving import reader
 from dinku.serving.batcher import TOGETHER, Busy, Desk, Limits
@@ -240,7 +240,7 @@ class Held:
             int(i) for i in self.encoder.windows([["a"]])[0].ids
         }
 
-    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
+    def answered(self, windows: Sequence[SubwordWindow]) -> Iterator[tuple[SubwordWindow, Logits]]:
         self.begun.set()
         assert self.go.wait(60)
         self.sizes.append(len(windows))
@@ -844,10 +844,10 @@ class Certain:
     precision = "fp32"
     tags = ("O", "B-PER")
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: SubwordEncoder) -> None:
         self.encoder = encoder
 
-    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
+    def answered(self, windows: Sequence[SubwordWindow]) -> Iterator[tuple[SubwordWindow, Logits]]:
         for window in windows:
             person = (window.words == 1).astype(np.float32)
             yield window, np.stack([1 - person, person], axis=1)

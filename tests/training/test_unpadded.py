@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dinku.model.encode import Window
+from dinku.model.encode import SubwordWindow
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
 from dinku.training import unpadded, while_training
@@ -12,7 +12,7 @@ from dinku.training import unpadded, while_training
 FAMILIES = [("bert", "wordpiece"), ("distilbert", "wordpiece"), ("roberta", "bytes"), ("xlm-roberta", "unigram")]
 
 
-def read(tagger: Tagger, windows: list[Window], renumber: torch.Tensor | None = None) -> torch.Tensor:
+def read(tagger: Tagger, windows: list[SubwordWindow], renumber: torch.Tensor | None = None) -> torch.Tensor:
     whole = torch.arange(tagger.model.config.vocab_size)
     tensors = unpadded.row(
         windows,
@@ -23,7 +23,7 @@ def read(tagger: Tagger, windows: list[Window], renumber: torch.Tensor | None = 
     return unpadded.logits(tagger.model, tensors)
 
 
-def padded(tagger: Tagger, windows: list[Window]) -> torch.Tensor:
+def padded(tagger: Tagger, windows: list[SubwordWindow]) -> torch.Tensor:
     batch = tagger.encoder.batch(windows)
     out = tagger.model(torch.from_numpy(batch.ids), attention_mask=torch.from_numpy(batch.mask)).logits
     return out[torch.from_numpy(batch.rows), torch.from_numpy(batch.columns)]

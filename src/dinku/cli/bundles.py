@@ -14,6 +14,7 @@ from dinku.errors import DinkuError
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
     from dinku.export.pipeline import About
+    from dinku.model.folder import ModelFolder
 from dinku.cli.options import AsJson, Model, warn
 
 
@@ -48,18 +49,19 @@ def export(
     for torch, is copied as it is."""
     from dinku.data import sources
     from dinku.export import pipeline as exporting
-    from dinku.model.folder import model_folder
+    from dinku.model.folder import ModelFolder
     from dinku.model.inspect import disk_bytes, download_bytes
-    from dinku.nn.tagger import Tagger
+    from dinku.nn.loading import load
 
-    if exporting.finished(model_folder(model)):
+    folder = ModelFolder.of(model)
+    if exporting.finished(folder):
         given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
         given |= {"licence": licence or None, "trained-on": trained_on}
-        return _copied(model, out, {name: value for name, value in given.items() if value is not None}, as_json)
+        return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None}, as_json)
     runtime, precision = runtime or "onnxruntime", precision or "fp32"
     compared = sources.load(corpus or "sample:all", "dev")
     test = _tested(corpus, compared.split, precision)
-    tagger, about = Tagger.load(model), about_of(model, trained_on, licence)
+    tagger, about = load(folder), about_of(model, trained_on, licence)
     if test:
         exporting.unseen(test, tagger.learned, where=f"{corpus} test")
     if precision == "int8" and not corpus:
@@ -119,12 +121,12 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
     return sources.load(corpus, "test") if "test" in splits else None
 
 
-def _copied(model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
+def _copied(folder: ModelFolder, model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
     """Copy out what is a bundle, or quantized for torch, already."""
     from dinku.export import pipeline as exporting
     from dinku.model.inspect import disk_bytes, download_bytes
 
-    made = exporting.copied(model, out, given)
+    made = exporting.copied(folder, out, given, where=model)
     sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
     if as_json:
         return print_json({"tagger" if made["runtime"] == "torch" else "bundle": str(out), **made, **sizes})
@@ -139,10 +141,10 @@ def about_of(model: str, trained_on: str | None, licence: str) -> About:
     """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
     from dinku.data import sources
     from dinku.export.pipeline import About
-    from dinku.model.folder import model_folder
+    from dinku.model.folder import find_folder
     from dinku.model.store import Store
 
-    folder = model_folder(model).resolve()
+    folder = find_folder(model).resolve()
     steps: list[Any] = []
     address, name = "", Path(model).name if Path(model).is_dir() else model
     if folder.name == "tagger" and (folder.parent / "step.json").is_file():

@@ -12,7 +12,7 @@ from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
-    from dinku.model.encode import Encoder
+    from dinku.model.encode import SubwordEncoder
 from dinku.cli.options import AsJson, print_help, warn
 
 
@@ -140,16 +140,17 @@ def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], li
     return head, rows
 
 
-def encoder_of(model: str) -> Encoder:
+def encoder_of(model: str) -> SubwordEncoder:
     """How a model reads words; with torch only where its folder needs it."""
-    from dinku.model.encode import opened
-    from dinku.model.folder import model_folder
+    from dinku.model.folder import ModelFolder
+    from dinku.model.kinds import subword_encoder
 
-    if encoder := opened(model_folder(model)):
+    folder = ModelFolder.of(model)
+    if encoder := subword_encoder(folder):
         return encoder
     from dinku.nn.tagger import Tagger
 
-    return Tagger.load(model).encoder
+    return Tagger.load(folder).encoder
 
 
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:

@@ -16,15 +16,15 @@ from dinku.errors import DinkuError, plural
 
 def inspect(model: Model, as_json: AsJson = False) -> None:
     """Where the bytes and the multiply-adds of a model are."""
-    from dinku.model import bundle
-    from dinku.model.folder import model_folder
+    from dinku.model.folder import ModelFolder
     from dinku.model.inspect import disk_bytes, download_bytes, inspection
+    from dinku.model.kinds import kind_of
 
-    folder = model_folder(model)
-    found = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
+    folder = ModelFolder.of(model)
+    found, shape = inspection(folder), kind_of(folder).shape(folder)
     with watching() as report:
         report("compressing", 0, 0)
-        found |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
+        found |= {"bytes_disk": disk_bytes(folder.path), "bytes_download": download_bytes(folder.path)}
     if as_json:
         return print_json(found)
     rows = [
@@ -36,8 +36,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
     nonzero = "" if found["nonzero"] is None else f", {plural(found['nonzero'], 'parameter')} not zero"
     print(
-        f"{plural(found['layers'], 'layer')}, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], 'subword')}; "
+        f"{shape.summary}{nonzero}; "
+        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], shape.unit)}; "
         f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
@@ -117,17 +117,16 @@ def evaluate(
     for each in perturbations:
         each.check(names)
     device = device_of(device)
-    opened = reader.open(model, precision=precision, device=device)
-    tagger, options = opened.tagger, opened.options
+    tagger = reader.open(model, precision=precision, device=device).tagger
     if against:
-        other = reader.open(against, precision=precision, device=device)
+        other = reader.open(against, precision=precision, device=device).tagger
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
     with watching() as report:
-        found = tagger.tag(data.sentences, progress=lambda n, of: report("tagging", n, of), **options)
+        found = tagger.tag(data.sentences, progress=partial(report, "tagging"))
     counts = counted(data, found)
-    if shared := sum(seen(data, getattr(tagger, "learned", frozenset()))):
+    if shared := sum(seen(data, tagger.learned)):
         warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
     if save:
         write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
@@ -141,7 +140,7 @@ def evaluate(
     if against:
         with watching() as report:
             progress = partial(report, f"tagging with {against}")
-            dense = other.tagger.tag(data.sentences, progress=progress, **other.options)
+            dense = other.tag(data.sentences, progress=progress)
         told["against"] = {"model": against} | error_analysis.against(counted(data, dense), counts, dense, found)
         if changed:
             with written(changed) as out:
@@ -151,7 +150,7 @@ def evaluate(
         with watching() as report:
             for each in perturbations:
                 progress = partial(report, f"tagging with {each}")
-                tag = partial(tagger.tag, progress=progress, **options)  # type: ignore[arg-type]
+                tag = partial(tagger.tag, progress=progress)
                 found_in = error_analysis.robustness(tag, data, counts, each, tries=worst_of, names=names)
                 about = {"perturbation": found_in.perturbation, "tries": worst_of, "changed": found_in.changed}
                 about["difference"] = found_in.difference._asdict()

@@ -102,7 +102,7 @@ def run_demo(folder: Path, progress: Report) -> Told:
 def suggested(bundle: Bundle, corpus: Corpus) -> str:
     """A text to try a bundle on: the shortest sentence of a tagged corpus, of those with the most labels, in which the bundle
     finds what is there and nothing else; empty where there is none. It has been typed to the bundle before it is suggested."""
-    reader, wanted = Reader(bundle, {}), dict[str, list[tuple[str, str]]]()
+    reader, wanted = Reader(bundle), dict[str, list[tuple[str, str]]]()
     for s in corpus:
         own = [(" ".join(s.words[p.start : p.end]), p.label) for p in spans(s.tags or ())]
         wanted |= {Line.joined(s.words).text: own} if own else {}

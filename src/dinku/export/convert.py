@@ -22,6 +22,7 @@ import torch
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
+from dinku.model.sentence_tagger import SentenceTagger
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
@@ -66,7 +67,7 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
     return path
 
 
-def convertible(tagger: Tagger) -> None:
+def convertible(tagger: SentenceTagger) -> None:
     """Raise `DinkuError` for a tagger that has no tags, is quantized for torch, or is too large for one file."""
     if not tagger.tags:
         raise DinkuError("is an encoder without tags", where=tagger.name, remedy="fine-tune it first")

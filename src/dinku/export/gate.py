@@ -6,22 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
-from dinku.model.bundle import Precision
-from dinku.model.encode import Encoder, Window
-from dinku.model.engine import Engine, Logits, Told
-from dinku.model.predict import tag
-from dinku.nn.torch_engine import TorchEngine
-from dinku.scoring.tagging import Tagging, counted
-
-if TYPE_CHECKING:
-    from dinku.nn.tagger import Tagger
 from dinku.export.convert import TOLERANCE, Report, convertible
+from dinku.export.converters import converter_of
+from dinku.model.bundle import Precision
+from dinku.model.engine import Engine, InspectableEngine
+from dinku.model.predict import tag
+from dinku.model.sentence_tagger import SentenceTagger
+from dinku.model.windows import Encoder, Logits, Window
+from dinku.scoring.tagging import Tagging, counted
 
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
 
@@ -82,15 +80,15 @@ class Reference:
     Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
     """
 
-    def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Report | None = None) -> None:
+    def __init__(self, tagger: SentenceTagger, corpus: Corpus, *, progress: Report | None = None) -> None:
         convertible(tagger)
+        self.converter = converter_of(tagger)
         if corpus.words < FEWEST:
             problem = f"has {plural(corpus.words, 'word')}, too few to compare tags on"
             raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
         self.tagger, self.corpus, self.report = tagger, corpus, progress or (lambda what, done, total: None)
-        engine = TorchEngine(tagger.copy().model.cpu())
-        engine.model.set_attn_implementation("eager")
-        self.windows = _every_length(tagger.encoder, corpus)
+        engine = self.converter.reference_engine()
+        self.windows = self.converter.probes(corpus)
         self.wanted = dict(_each(engine, tagger.encoder, [[window] for window in self.windows]))
         self.tagged = self.tag(engine)
         self.f1 = _f1(corpus, self.tagged)
@@ -108,7 +106,7 @@ class Reference:
         pairs = [(a, b) for x, y in zip(self.tagged, tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
         return sum(a == b for a, b in pairs) / len(pairs), _f1(self.corpus, tagged)
 
-    def gate(self, engine: Told, precision: Precision, *, tolerance: float = TOLERANCE) -> Equivalence:
+    def gate(self, engine: InspectableEngine, precision: Precision, *, tolerance: float = TOLERANCE) -> Equivalence:
         """Compare an engine with the tagger it was converted from.
 
         ``tolerance`` is F1 (of 1) that int8 may cost; at 1 any loss passes, so that it can be measured. Raises `DinkuError`, of
@@ -124,7 +122,7 @@ class Reference:
             largest=max(float(np.abs(logits).max()) for logits in self.wanted.values()),
             batch=_most(dict(found[0]), chain.from_iterable(found[1:])),
             windows=len(self.windows),
-            longest=max(len(window.ids) for window in self.windows),
+            longest=max(window.size for window in self.windows),
             equal=equal,
             words=self.corpus.words,
             f1_before=self.f1,
@@ -137,39 +135,20 @@ class Reference:
         return result
 
 
-def _every_length(encoder: Encoder, corpus: Corpus) -> list[Window]:
-    """Windows of 1, 2, 3, 4, 6, 8, 12 … subwords up to a full one, of running real sentences; every subword is scored.
-
-    Each begins elsewhere in the text. They are numbered by ``sentence``.
-    """
-    before, after = encoder.around
-    room = encoder.length - len(before) - len(after)
-    lengths = sorted({n for i in range(room.bit_length()) for n in (1 << i, 3 << i) if n < room} | {room})
-    text = np.concatenate([ids for ids in encoder.subwords([s.words for s in corpus]) if len(ids)])
-    text = np.resize(text, max(len(text), 2 * room))
-    out = []
-    for number, length in enumerate(lengths):
-        start = number * (len(text) - length) // len(lengths)
-        ids = np.r_[before, text[start : start + length], after].astype(np.int64)
-        every = np.arange(len(ids))
-        out.append(Window(number, ids, every, every))
-    return out
-
-
 def _shapes(windows: Sequence[Window]) -> Iterator[list[list[Window]]]:
     """The windows in batches: each alone; by sevens, short ones beside long ones, which pads them; and sixteen times each
     short one, which pads nothing."""
     yield [[window] for window in windows]
     stride = -(-len(windows) // 7)
     yield [[windows[(i + k * stride) % len(windows)] for k in range(7)] for i in range(stride)]
-    yield [[window] * 16 for window in windows if len(window.ids) <= 64]
+    yield [[window] * 16 for window in windows if window.size <= 64]
 
 
-def _each(engine: Engine, encoder: Encoder, batches: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Logits]]:
+def _each(engine: Engine, encoder: Encoder[Any], batches: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Logits]]:
     """(number of the window, logits [subwords, tags]) of every window of every batch."""
     for group in batches:
         batch = encoder.batch(group)
-        ends = np.cumsum([len(window.at) for window in group])
+        ends = np.cumsum([len(window.words) for window in group])
         for window, logits in zip(group, np.split(engine.logits(batch), ends[:-1]), strict=True):
             yield window.sentence, logits
 

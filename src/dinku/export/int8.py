@@ -28,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dinku.errors import DinkuError
 from dinku.model import int8_rows
-from dinku.model.encode import Batch
+from dinku.model.windows import Batch
 
 Mode = Literal["static", "dynamic"]
 Arrays = dict[str, NDArray[Any]]
@@ -92,7 +92,7 @@ def _largest(model: Any, names: Sequence[str], batches: Sequence[Batch]) -> Arra
         graph.node.append(helper.make_node("ReduceMax", [name + ".abs", "dinku.axes"], [name + ".most"], keepdims=0))
         graph.output.append(helper.make_tensor_value_info(name + ".most", TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
-    found = [session.run([name + ".most" for name in names], _inputs(batch)) for batch in batches]
+    found = [session.run([name + ".most" for name in names], dict(batch.inputs)) for batch in batches]
     return {name: np.max([each[i] for each in found], axis=0) for i, name in enumerate(names)}
 
 
@@ -101,10 +101,6 @@ def more_bytes(float32: Any, kept: Collection[str]) -> int:
     sizes = {tensor.name: tensor.dims for tensor in float32.graph.initializer}
     weights = [sizes[node.input[1]] for name, node in linear(float32).items() if name in kept]
     return sum(3 * rows * columns - 4 * columns for rows, columns in weights)
-
-
-def _inputs(batch: Batch) -> Arrays:
-    return {"input_ids": batch.ids, "attention_mask": batch.mask}
 
 
 def to_onnxruntime(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], kept: Collection[str] = ()) -> Path:
@@ -150,7 +146,7 @@ def _reader(batches: Sequence[Batch]) -> Any:
 
         def get_next(self) -> Arrays | None:
             batch = next(self.left, None)
-            return None if batch is None else _inputs(batch)
+            return None if batch is None else dict(batch.inputs)
 
     return Reader()
 
@@ -204,7 +200,7 @@ def to_openvino(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], ke
         known = {operator.get_friendly_name() for operator in float32.get_ops()}
         made = nncf.quantize(
             float32,
-            nncf.Dataset([_inputs(batch) for batch in batches]),
+            nncf.Dataset([dict(batch.inputs) for batch in batches]),
             model_type=nncf.ModelType.TRANSFORMER,
             subset_size=len(batches),
             ignored_scope=nncf.IgnoredScope(names=sorted(own & known)),

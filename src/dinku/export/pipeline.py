@@ -8,14 +8,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, get_args
-
-import numpy as np
-from tokenizers import Tokenizer
+from typing import Any, get_args
 
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
@@ -26,16 +23,13 @@ from dinku.files import written, written_folder
 from dinku.machine import available_threads, installed, interleaved
 from dinku.model import bundle, engine, predict
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
-from dinku.model.encode import Batch
-from dinku.model.folder import model_config, model_folder
-from dinku.model.shape import scheme_of
-from dinku.nn import surgery
+from dinku.model.folder import ModelFolder
+from dinku.model.kinds import kind_of
+from dinku.model.sentence_tagger import SentenceTagger
+from dinku.model.windows import Batch
+from dinku.nn.loading import load
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
-from dinku.training import importance
-
-if TYPE_CHECKING:
-    from dinku.nn.tagger import Tagger
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 RANGES = 400  # sentences that ranges are measured on, all languages together
@@ -43,7 +37,6 @@ RANKED = 128  # sentences of them on which layers are ranked
 TIMED = 64  # sentences on which speed is compared
 _PART = re.compile(r"\(\d+ of \d+\)")  # which `Corpus.sample` writes into its name
 _HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-_DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
 _WHY = {
     ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
 }
@@ -111,7 +104,7 @@ class About:
 
 
 def export(
-    tagger: Tagger,
+    tagger: SentenceTagger,
     folder: str | os.PathLike[str],
     corpus: Corpus,
     *,
@@ -150,28 +143,37 @@ def export(
         if not silent and reference.f1 is not None and (silence := tagging.counted(corpus, reference.tagged).silence):
             raise DinkuError(f"{silence} ({_called(corpus)})", where=tagger.name, remedy=LEARN_MORE, status=1)
         reference.report(f"converting to {runtime}", 0, 0)
-        onnx = convert.to_onnx(tagger, model.with_suffix(".onnx"))
+        converter = reference.converter
+        converter.write_reading_files(part, precision, corpus)
+        engine_of = partial(bundle.open_engine, inputs=kind_of(ModelFolder(part)).inputs)
+        onnx = converter.to_onnx(model.with_suffix(".onnx"))
         quantization, zeroed = None, dict[str, int]()
         if ranges:
             quantization, zeroed = _quantize(
-                reference, onnx, model, ranges, runtime, mode or "static", tolerance, threads
+                reference,
+                onnx,
+                model,
+                ranges,
+                runtime,
+                mode or "static",
+                tolerance,
+                partial(engine_of, threads=threads),
             )
         elif runtime == "openvino":
             convert.to_openvino(onnx, model, half=precision == "bf16")
         if onnx != model:
             onnx.unlink()
-        engine = bundle.open_engine(model, runtime, precision, threads)
+        engine = engine_of(model, runtime, precision, threads)
         found = reference.gate(engine, precision, tolerance=tolerance)
         del engine
-        _describe(tagger, part, precision, corpus)
         listed = {path.relative_to(part).as_posix(): path for path in sorted(part.rglob("*")) if path.is_file()}
         manifest = Manifest(
             runtime=runtime,
             precision=precision,
-            length=tagger.encoder.length,
-            label_on=tagger.label_on,
+            length=converter.length,
+            label_on=converter.label_on,
             nonzero=tagger.shape.nonzero[0] - sum(zeroed.values()),
-            linear_nonzero=_linear_nonzero(tagger, zeroed),
+            linear_nonzero=converter.linear_nonzero(zeroed),
             zeros=tagger.shape.zeros,
             provenance=_provenance(tagger, about),
             gate={"corpus": _called(corpus), "split": corpus.split, "sentences": len(corpus), **found.document},
@@ -183,39 +185,38 @@ def export(
     return Bundle.open(str(target), threads=threads)
 
 
-def finished(folder: Path) -> bool:
+def finished(folder: ModelFolder) -> bool:
     """Whether nothing but a copy can be made of the model in a folder: a bundle, or a tagger that is quantized for torch."""
-    return bundle.is_bundle(folder) or scheme_of(model_config(folder), where=f"{folder}/config.json").terminal
+    return folder.is_bundle or kind_of(folder).shape(folder).scheme.terminal
 
 
-def copied(model: str, out: str | os.PathLike[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def copied(folder: ModelFolder, out: str | os.PathLike[str], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
     """Copy what is `finished` once it has been opened, every file as it is, and say what it is.
 
     ``given`` are the options of an export by name. Raises `DinkuError` for one that asks for anything but what is there.
     """
-    from dinku.nn.tagger import Tagger
-
-    folder = model_folder(model)
-    opened = Bundle.open(model) if bundle.is_bundle(folder) else None
-    if opened is None:
-        made: dict[str, Any] = {"runtime": "torch", "precision": Tagger.load(folder).scheme.name}
-    else:
+    tagger: SentenceTagger
+    if folder.is_bundle:
+        tagger = opened = Bundle.open(folder)
         manifest = opened.manifest
-        made = {"runtime": manifest.runtime, "precision": manifest.precision, "gate": manifest.gate}
+        made: dict[str, Any] = {"runtime": manifest.runtime, "precision": manifest.precision, "gate": manifest.gate}
         made["quantization"] = manifest.quantization.model_dump() if manifest.quantization else None
+    else:
+        tagger = load(folder)
+        made = {"runtime": "torch", "precision": tagger.precision}
     has = made | (made.get("quantization") or {}) | {"corpus": None}
     for name, asked in given.items():
         if has.get(name) != asked:
             problem = f"is {made['precision']} for {made['runtime']} already, and is copied as it is"
             remedy = f"leave --{name} out, or export the tagger that it was made from"
-            raise DinkuError(problem, where=model, remedy=remedy)
-    if opened:
-        opened.save(out)
+            raise DinkuError(problem, where=where, remedy=remedy)
+    if folder.is_bundle:
+        tagger.save(out)
         return made
     with written_folder(out) as part:
-        for path in filter(Path.is_file, folder.rglob("*")):
-            (part / path.relative_to(folder)).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, part / path.relative_to(folder))
+        for path in filter(Path.is_file, folder.path.rglob("*")):
+            (part / path.relative_to(folder.path)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, part / path.relative_to(folder.path))
     return made
 
 
@@ -246,7 +247,7 @@ def _quantize(
     runtime: Runtime,
     mode: int8.Mode,
     tolerance: float,
-    threads: int,
+    engine_of: Callable[..., engine.InspectableEngine],
 ) -> tuple[Quantization, dict[str, int]]:
     """Write a tagger's ONNX file in int8, and say how, and how many weights of each matrix became zero by it."""
     tagger = reference.tagger
@@ -260,7 +261,7 @@ def _quantize(
     def tried(kept: Sequence[str]) -> tuple[float, float]:
         reference.report(f"quantizing for {runtime}", 0, 0)
         write(whole, path, mode, batches, kept)
-        equal, f1 = reference.compare(bundle.open_engine(path, runtime, "int8", threads))
+        equal, f1 = reference.compare(engine_of(path, runtime, "int8"))
         return equal, (reference.f1 or 0.0) - (f1 or 0.0)
 
     def fine(equal: float, lost: float) -> bool:
@@ -274,13 +275,13 @@ def _quantize(
         write(whole, path, mode, batches)
     if equal is not None and lost is not None and not fine(equal, lost):
         reference.report("ranking layers", 0, 0)
-        found = importance.rounding(tagger, ranges.sample(RANKED, seed=0), strength=int8.SMOOTH)
+        found = reference.converter.layer_costs(ranges.sample(RANKED, seed=0), int8.SMOOTH)
         costs = sorted(found, key=lambda name: -found[name])
         with tempfile.TemporaryDirectory() as folder:
             full = shutil.copytree(path.parent, Path(folder) / "full") / path.name
             costs = costs[: _fewest(lambda n: fine(*tried(costs[:n])), len(costs))]
             write(whole, path, mode, batches, costs)
-            speed = _speed(reference, *(bundle.open_engine(file, runtime, "int8", threads) for file in (path, full)))
+            speed = _speed(reference, *(engine_of(file, runtime, "int8") for file in (path, full)))
     made = Quantization(
         mode=mode,
         tolerance=tolerance,
@@ -293,13 +294,6 @@ def _quantize(
         speed=speed,
     )
     return made, int8.zeroed(whole, path)
-
-
-def _linear_nonzero(tagger: Tagger, zeroed: Mapping[str, int]) -> int:
-    """Weights of the encoder's linear layers that aren't zero, and didn't become so."""
-    own = sum(int(weight.count_nonzero()) for weight in surgery.matrices(tagger.model).values())
-    within = f"{tagger.model.base_model_prefix}."
-    return own - sum(n for name, n in zeroed.items() if name.startswith(within) and not name.endswith(".weight"))
 
 
 def _fewest(fine: Callable[[int], bool], most: int) -> int:
@@ -357,37 +351,11 @@ def unseen(corpus: Corpus, known: frozenset[int], *, where: str) -> None:
 
 
 def _unread(folder: Path) -> list[str]:
-    """What transformers.js doesn't read of a bundle's tokenizer."""
-    return javascript.unread(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
-
-
-def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) -> None:
-    """Config and tokenizer, as transformers and transformers.js read them.
-
-    Raises `DinkuError`, of status 1, where the tokenizer so written gives other subwords on a sentence of ``corpus``.
-    """
-    from dinku.nn.quiet import quietly
-
-    with quietly():
-        tagger.model.config.save_pretrained(part)
-        tagger.save_tokenizer(part)
-    path = part / "config.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    config["architectures"] = [type(tagger.model).__name__]
-    config["dinku_label_on"] = tagger.label_on
-    if precision in _DTYPES:
-        config["transformers.js_config"] = {"dtype": _DTYPES[precision]}
-    _write(path, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-    path = part / "tokenizer.json"
-    own = json.loads(path.read_text(encoding="utf-8"))
-    readable = javascript.rewritten(own)
-    if readable != own:
-        _write(path, json.dumps(readable, indent=2, ensure_ascii=False))
-        words = [sentence.words for sentence in corpus]
-        other = replace(tagger.encoder, tokenizer=Tokenizer.from_file(str(path)))
-        if not all(map(np.array_equal, tagger.encoder.subwords(words), other.subwords(words))):
-            problem = "its tokenizer, written as transformers.js reads it, gives other subwords"
-            raise DinkuError(problem, where=tagger.name, remedy="nothing was written; report this tokenizer", status=1)
+    """What transformers.js doesn't read of a bundle."""
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.is_file():
+        return ["it has no tokenizer"]
+    return javascript.unread(json.loads(tokenizer.read_text(encoding="utf-8")))
 
 
 def _called(corpus: Corpus) -> str:
@@ -395,7 +363,7 @@ def _called(corpus: Corpus) -> str:
     return os.path.basename(corpus.name)
 
 
-def _provenance(tagger: Tagger, about: About) -> dict[str, Any]:
+def _provenance(tagger: SentenceTagger, about: About) -> dict[str, Any]:
     """Where a bundle comes from, by content and versions; never a path of this machine."""
     told = {"name": about.name, "address": about.address, "recipe": about.recipe, "data": list(about.data)}
     return {"tagger": tagger.digest, "versions": installed(_PACKAGES)} | {

@@ -8,11 +8,11 @@ Source: Turc et al. 2019 (arXiv 1908.08962) on students that were trained before
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Planned, Validated, Work
+from dinku.model.folder import ModelFolder
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ class StartFrom(Validated):
             raise DinkuError("base is ''", where="StartFrom", remedy="name a model: a Hub id, or a folder")
 
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
-        from dinku.model.folder import model_digest, model_folder
-
-        return self if self.digest else replace(self, digest=model_digest(model_folder(self.base)))
+        return self if self.digest else replace(self, digest=ModelFolder.of(self.base).digest)
 
     def declare(self, shape: Shape) -> Shape:
         return Shape.of_folder(self._folder())
@@ -52,12 +50,10 @@ class StartFrom(Validated):
 
         return Tagger.load(self._folder(), label_on=tagger.label_on)
 
-    def _folder(self) -> Path:
+    def _folder(self) -> ModelFolder:
         """Where it lies; raises `DinkuError` where that isn't what ``digest`` says."""
-        from dinku.model.folder import model_digest, model_folder
-
-        folder = model_folder(self.base)
-        if self.digest and (found := model_digest(folder)) != self.digest:
-            problem = f"holds another model ({found[:12]}) than was asked for ({self.digest[:12]})"
+        folder = ModelFolder.of(self.base)
+        if self.digest and folder.digest != self.digest:
+            problem = f"holds another model ({folder.digest[:12]}) than was asked for ({self.digest[:12]})"
             raise DinkuError(problem, where=self.base, remedy="put that one back, or leave digest out")
         return folder

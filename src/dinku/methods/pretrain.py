@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from dinku.data.unlabelled import Text, draws
 from dinku.errors import DinkuError, plural
 from dinku.method import Category, Data, Need, Planned, Reading, Work
-from dinku.model.encode import Encoder, Ids, Window
+from dinku.model.encode import SubwordEncoder, SubwordWindow
 from dinku.model.shape import Shape
+from dinku.model.windows import Ids
 from dinku.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Pretrain(TrainingSettings):
             note="pretraining",
         )
 
-    def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
+    def _streams(self, text: Text, encoder: SubwordEncoder, work: Work) -> list[NDArray[np.int32]]:
         """The subwords of each language, end to end; raises `DinkuError` where there are none."""
         self._check(text)
         out = []
@@ -141,7 +142,7 @@ class Pretrain(TrainingSettings):
         return out
 
 
-class Hidden(Sequence[Window]):
+class Hidden(Sequence[SubwordWindow]):
     """Every window that training reads, and what is hidden in it.
 
     Their languages and their places in the text are drawn beforehand. A window is made when it is asked for: its ``ids`` as
@@ -150,7 +151,7 @@ class Hidden(Sequence[Window]):
     """
 
     def __init__(
-        self, tagger: Tagger, encoder: Encoder, streams: Sequence[NDArray[np.int32]], how: Pretrain, seed: int
+        self, tagger: Tagger, encoder: SubwordEncoder, streams: Sequence[NDArray[np.int32]], how: Pretrain, seed: int
     ) -> None:
         tokenizer = tagger.tokenizer
         if tokenizer.mask_token_id is None:
@@ -179,7 +180,7 @@ class Hidden(Sequence[Window]):
         """[hidden] the subwords to be told in a window."""
         return self._made(i)[1]
 
-    def _made(self, i: int) -> tuple[Window, Ids]:
+    def _made(self, i: int) -> tuple[SubwordWindow, Ids]:
         start = self.place[i] * self.room
         inside = self.streams[self.language[i]][start : start + self.room].astype(np.int64)
         random = np.random.default_rng((self.seed, i))
@@ -188,7 +189,7 @@ class Hidden(Sequence[Window]):
         others = self.any[random.integers(0, len(self.any), len(at))]
         inside[at] = np.where(how < AS_MASK, self.mask, np.where(how < AS_MASK + AS_ANY, others, gold))
         ids = np.r_[self.before, inside, self.after].astype(np.int64)
-        return Window(i, ids, at + len(self.before), at), gold
+        return SubwordWindow(i, ids, at + len(self.before), at), gold
 
 
 def masked_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -21,23 +21,21 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dinku.data.corpus import Corpus, Sentence
 from dinku.digests import of_file
-from dinku.errors import DinkuError, check_count, plural
+from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
-from dinku.model import predict
-from dinku.model.encode import Encoder, LabelOn, Window, opened
-from dinku.model.engine import Logits, Numerics, Told
-from dinku.model.folder import iob2_tags, model_folder
-from dinku.model.inspect import numerics
+from dinku.model.encode import SUBWORD_INPUTS, LabelOn
+from dinku.model.engine import InspectableEngine
+from dinku.model.folder import BUNDLE_FILE, ModelFolder
+from dinku.model.kinds import kind_of
 from dinku.model.onnx_file import AGAIN, external
-from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
+from dinku.model.sentence_tagger import TagsByEngine
+from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Costs, Scheme
+from dinku.model.windows import Encoder
 from dinku.schema import of_validation
-from dinku.scoring import tagging
-from dinku.scoring.counts import Counts
 
-FILE = "bundle.json"
+FILE = BUNDLE_FILE
 MODELS = {
     ("onnxruntime", "fp32"): "onnx/model.onnx",
     ("openvino", "fp32"): "openvino/openvino_model.xml",
@@ -122,17 +120,16 @@ class Manifest(_Part):
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """An opened bundle: it tags like a `dinku.nn.tagger.Tagger`, with an engine on ``threads`` threads."""
+class Bundle(TagsByEngine):
+    """An opened bundle, a `dinku.model.sentence_tagger.SentenceTagger` with an engine on ``threads`` threads."""
 
-    folder: Path
+    model_folder: ModelFolder
     manifest: Manifest
-    tags: tuple[str, ...]
-    encoder: Encoder
+    encoder: Encoder[Any]
     threads: int
 
     @classmethod
-    def open(cls, name: str | os.PathLike[str], *, threads: int | None = None) -> Self:
+    def open(cls, name: str | os.PathLike[str] | ModelFolder, *, threads: int | None = None) -> Self:
         """Open a bundle by folder, name under ``DINKU_HOME/models``, address or Hub id, on all cores unless told otherwise.
 
         Raises `DinkuError` where it is none, or is damaged: a file that is missing or isn't the one that was exported, a
@@ -140,48 +137,78 @@ class Bundle:
         """
         if threads is not None:
             check_count(threads, "threads", where="Bundle.open")
-        folder = model_folder(name)
-        manifest = described(folder)
-        for file, wanted in manifest.files.items():
-            _check(folder, file, wanted)
-        if manifest.runtime == "onnxruntime" and external(folder / manifest.model):
+        folder = ModelFolder.of(name)
+        manifest = read_manifest(folder)
+        if manifest.runtime == "onnxruntime" and external(folder.path / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
-            raise DinkuError(problem, where=str(folder / manifest.model), remedy=AGAIN)
-        tags, encoder = iob2_tags(folder), opened(folder, ["tokenizer_config.json"])
-        if not tags:
-            raise DinkuError("names no tags", where=str(folder / "config.json"), remedy=AGAIN)
-        if encoder is None:
-            raise DinkuError("names no padding token", where=str(folder / "tokenizer_config.json"), remedy=AGAIN)
-        if manifest.length > encoder.length:
-            problem = (
-                f"its windows of {plural(manifest.length, 'subword')} are longer than its model's {encoder.length:,}"
-            )
-            raise DinkuError(problem, where=str(folder / FILE), remedy=AGAIN)
-        encoder = replace(encoder, length=manifest.length, label_on=manifest.label_on)
-        return cls(folder, manifest, tags, encoder, threads or available_threads())
+            raise DinkuError(problem, where=str(folder.path / manifest.model), remedy=AGAIN)
+        if not folder.tags:
+            raise DinkuError("names no tags", where=folder.config_file, remedy=AGAIN)
+        encoder = kind_of(folder).bundle_encoder(folder, manifest.length, manifest.label_on)
+        return cls(folder, manifest, encoder, threads or available_threads())
 
     @property
-    def engine(self) -> Told:
+    def folder(self) -> Path:
+        return self.model_folder.path
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.model_folder.tags
+
+    @property
+    def engine(self) -> InspectableEngine:
         """What runs it; made when it is first needed, once for all threads."""
         with _MAKING:
             return self._engine
 
     @cached_property
-    def _engine(self) -> Told:
-        model = self.folder / self.manifest.model
-        return open_engine(model, self.manifest.runtime, self.manifest.precision, self.threads)
+    def _engine(self) -> InspectableEngine:
+        manifest, inputs = self.manifest, kind_of(self.model_folder).inputs
+        model = self.folder / manifest.model
+        return open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs)
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Costs:
         """By arithmetic, without the graph around the weights."""
         manifest, kept = self.manifest, self.manifest.quantization.bytes if self.manifest.quantization else 0
-        shape = Shape.of_folder(self.folder)
-        counted = replace(shape, nonzero=(manifest.nonzero, manifest.nonzero), zeros=manifest.zeros)
-        return replace(counted, scheme=self.scheme, kept=kept)
+        declared = kind_of(self.model_folder).shape(self.model_folder)
+        return declared.as_stored(self.scheme, nonzero=manifest.nonzero, zeros=manifest.zeros, kept=kept)
 
     @property
     def scheme(self) -> Scheme:
         return SCHEMES[self.manifest.precision]
+
+    @property
+    def precision(self) -> Precision:
+        return self.manifest.precision
+
+    @property
+    def arithmetic(self) -> str:
+        manifest = self.manifest
+        mode = f" {manifest.quantization.mode}" if manifest.quantization else ""
+        return f"{manifest.precision}{mode}, {manifest.runtime}"
+
+    @property
+    def linear(self) -> tuple[int, int]:
+        return self.shape.linear, self.manifest.linear_nonzero
+
+    @property
+    def learned(self) -> frozenset[int]:
+        return frozenset()
+
+    @property
+    def cpu_only(self) -> bool:
+        return True
+
+    def to(self, device: str) -> None:
+        """It stays on the CPU."""
+
+    def in_precision(self, precision: str) -> NoReturn:
+        raise DinkuError("a bundle has one precision", where="precision", remedy="leave it out, or export another")
 
     @property
     def digest(self) -> str:
@@ -191,14 +218,11 @@ class Bundle:
         files = sorted((name, file.sha256) for name, file in manifest.files.items())
         return hashlib.sha256(repr((read, files)).encode()).hexdigest()
 
-    @property
-    def model(self) -> NoReturn:
-        """Whoever would change a bundle is told that it can't be."""
-        self.scheme.refuse(str(self.folder))
+    def check_changeable(self) -> None:
+        """It never is: `DinkuError` says so."""
+        self.scheme.refuse(self.name)
         remedy = "name the tagger that it was made from"
-        raise DinkuError("is a bundle, which can be run and no more", where=str(self.folder), remedy=remedy)
-
-    tokenizer = sparse = model
+        raise DinkuError("is a bundle, which can be run and no more", where=self.name, remedy=remedy)
 
     def copy(self) -> Self:
         """The same bundle with an engine of its own."""
@@ -213,32 +237,15 @@ class Bundle:
                 shutil.copyfile(self.folder / name, part / name)
         return Path(folder)
 
-    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
-        """See `dinku.model.predict.tag`."""
-        return predict.tag(self.engine, self.encoder, self.tags, sentences, **options)
 
-    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
-        """See `dinku.model.predict.answered`."""
-        return predict.answered(self.engine, self.encoder, windows)
-
-    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
-        """Counts of spans over a tagged corpus."""
-        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, progress=progress)
-
-    def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
-        """How its engine computes on these sentences."""
-        manifest = self.manifest
-        mode = f" {manifest.quantization.mode}" if manifest.quantization else ""
-        scheme = f"{manifest.precision}{mode}, {manifest.runtime}"
-        return numerics(self.engine, self.encoder, sentences, scheme=scheme)
-
-
-def open_engine(model: Path, runtime: Runtime, precision: Precision, threads: int) -> Told:
-    """The engine that a model file is for."""
+def open_engine(
+    model: Path, runtime: Runtime, precision: Precision, threads: int, *, inputs: Collection[str] = SUBWORD_INPUTS
+) -> InspectableEngine:
+    """The engine that a model file is for; ``inputs`` are those that a model of its kind has."""
     if runtime == "onnxruntime":
         from dinku.model.onnxruntime import OnnxEngine
 
-        return OnnxEngine(model, threads=threads)
+        return OnnxEngine(model, threads=threads, inputs=inputs)
     try:
         from dinku.model.openvino import OpenVinoEngine
     except ModuleNotFoundError as error:
@@ -246,19 +253,15 @@ def open_engine(model: Path, runtime: Runtime, precision: Precision, threads: in
             raise
         remedy = "install it with: pip install 'dinku[openvino]'"
         raise DinkuError("is a model for OpenVINO, which isn't here", where=str(model), remedy=remedy) from None
-    return OpenVinoEngine(model, threads=threads, precision=precision)
+    return OpenVinoEngine(model, threads=threads, precision=precision, inputs=inputs)
 
 
-def is_bundle(folder: Path) -> bool:
-    return (folder / FILE).is_file()
+def read_manifest(folder: ModelFolder) -> Manifest:
+    """A bundle's ``bundle.json``, once each file that it lists is known to be within the folder and the one that was exported.
 
-
-def described(folder: Path) -> Manifest:
-    """A bundle's ``bundle.json``, its names checked: each leads to a file within the folder.
-
-    Raises `DinkuError` where it can't be read, or lists no model, config or tokenizer.
+    Raises `DinkuError` if it can't be read, if a file isn't the one it says, or if it doesn't list just what its kind has.
     """
-    path = _within(folder, FILE)
+    path = _within(folder.path, FILE)
     try:
         if path.stat().st_size > 1 << 20:
             raise DinkuError("is far too large", where=str(path), remedy=AGAIN)
@@ -272,40 +275,24 @@ def described(folder: Path) -> Manifest:
     if (manifest.runtime, manifest.precision) not in MODELS:
         problem = f"{manifest.precision} is no precision of {manifest.runtime}"
         raise DinkuError(problem, where=str(path), remedy=AGAIN)
-    needed = {manifest.model, "config.json", "tokenizer.json", "tokenizer_config.json"}
+    needed = {manifest.model, "config.json"}
     if manifest.runtime == "openvino":
         needed.add(str(Path(manifest.model).with_suffix(".bin")))
+    if config := manifest.files.get("config.json"):  # which says what else is needed
+        _check(folder.path, "config.json", config)
+        needed |= {*kind_of(folder).bundle_files}
     if odd := sorted(needed ^ set(manifest.files)):
         problem = f"doesn't list {odd[0]}" if odd[0] in needed else f"lists {odd[0]}, as no bundle does"
         raise DinkuError(problem, where=str(path), remedy=AGAIN)
+    for name, wanted in manifest.files.items():
+        if name != "config.json":
+            _check(folder.path, name, wanted)
     return manifest
 
 
 def summed(path: Path) -> File:
     """Size and checksum of a file."""
     return File(bytes=path.stat().st_size, sha256=of_file(path))
-
-
-def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
-    """What ``inspect`` says of a bundle, its files checked."""
-    bundle = Bundle.open(str(folder))
-    shape = bundle.shape
-    return {
-        "parameters": shape.parameters,
-        "nonzero": shape.nonzero[0],
-        "bytes": shape.bytes,
-        "layers": len(shape.layers),
-        "hidden": shape.hidden,
-        "vocabulary": shape.vocabulary,
-        "components": [asdict(c) for c in shape.components],
-        "subwords": subwords,
-        "multiply_adds": shape.multiply_adds(subwords),
-        "runtime": bundle.manifest.runtime,
-        "precision": bundle.manifest.precision,
-        "provenance": bundle.manifest.provenance,
-        "gate": bundle.manifest.gate,
-        "quantization": bundle.manifest.quantization and bundle.manifest.quantization.model_dump(),
-    }
 
 
 def _check(folder: Path, name: str, wanted: File) -> None:

@@ -1,4 +1,4 @@
-"""Sentence ↔ Batch: words to subwords and back, on the `tokenizers` library alone.
+"""Words to windows of subwords, for models that read subwords; on the `tokenizers` library alone.
 
 A sentence that doesn't fit is read through several windows, cut between words and overlapping, and each of its words is
 scored in the one window where it stands furthest from a cut: nothing is truncated in silence.
@@ -12,7 +12,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -22,16 +21,17 @@ from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural, reason
 from dinku.files import content
-from dinku.model.folder import model_config
+from dinku.model.folder import ModelFolder
 from dinku.model.shape import Shape
+from dinku.model.windows import Ids
 
-Ids = NDArray[np.int64]
 LabelOn = Literal["first", "first_content"]
+SUBWORD_INPUTS = ("input_ids", "attention_mask")  # of an ONNX model that reads subwords
 _MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the start of a word
 _OFFSET_FAMILIES = ("roberta", "xlm-roberta")  # their positions begin after the padding id
 
 
-class Window(NamedTuple):
+class SubwordWindow(NamedTuple):
     """A stretch of one sentence that fits the encoder.
 
     ``ids`` [subwords] with the special tokens; ``at`` [words] where the subword stands that speaks for a word;
@@ -43,13 +43,20 @@ class Window(NamedTuple):
     at: Ids
     words: Ids
 
+    @property
+    def size(self) -> int:
+        return len(self.ids)
 
-class Batch(NamedTuple):
+    def numbered(self, sentence: int) -> SubwordWindow:
+        return self._replace(sentence=sentence)
+
+
+class SubwordBatch(NamedTuple):
     """Windows padded to one length: ``ids`` and ``mask`` [windows, subwords], and the windows themselves."""
 
     ids: Ids
     mask: Ids
-    windows: list[Window]
+    windows: list[SubwordWindow]
 
     @property
     def full(self) -> bool:
@@ -66,9 +73,25 @@ class Batch(NamedTuple):
         """[words] the subword that speaks for each scored word."""
         return np.concatenate([w.at for w in self.windows])
 
+    @property
+    def inputs(self) -> dict[str, Ids]:
+        return {"input_ids": self.ids, "attention_mask": self.mask}
+
+    @property
+    def needed_inputs(self) -> dict[str, Ids]:
+        return {"input_ids": self.ids} if self.full else self.inputs
+
+    @property
+    def answer_shape(self) -> tuple[int, ...]:
+        return self.ids.shape
+
+    def scored(self, output: Any) -> Any:
+        """See `dinku.model.windows.Batch.scored`; ``output`` is [windows, subwords, tags]."""
+        return output[self.rows, self.columns]
+
 
 @dataclass(frozen=True)
-class Encoder:
+class SubwordEncoder:
     """Words → windows of subword ids.
 
     ``length`` is the most subwords a window holds, special tokens included. With ``label_on="first"`` a word's first
@@ -114,12 +137,12 @@ class Encoder:
         at = model.get("unk_id")
         return int(at) if at is not None else _id(self.tokenizer, model.get("unk_token"))
 
-    def windows(self, sentences: Sequence[Sequence[str]]) -> list[Window]:
+    def windows(self, sentences: Sequence[Sequence[str]]) -> list[SubwordWindow]:
         """The windows of all sentences, in order; every word that yields a subword is in exactly one of them."""
         read = enumerate(map(_owned, self._encode(sentences)))
         return [window for number, (ids, owner) in read for window in self._windows(number, ids, owner)]
 
-    def stretches(self, words: Sequence[str], most: int = 1024) -> Generator[None, None, list[Window]]:
+    def stretches(self, words: Sequence[str], most: int = 1024) -> Generator[None, None, list[SubwordWindow]]:
         """The windows of one sentence, as `windows` gives them, read ``most`` words at a time.
 
         It yields between two stretches, so that whoever reads a long text can do something else meanwhile.
@@ -134,7 +157,7 @@ class Encoder:
                 owner.append(np.where(belongs < 0, belongs, belongs + start))
         return list(self._windows(0, np.concatenate(ids), np.concatenate(owner)))
 
-    def _windows(self, number: int, ids: Ids, owner: Ids) -> Iterator[Window]:
+    def _windows(self, number: int, ids: Ids, owner: Ids) -> Iterator[SubwordWindow]:
         """The windows of a sentence's subwords, each of which belongs to the word that ``owner`` says."""
         if not len(ids):
             return
@@ -144,7 +167,7 @@ class Encoder:
         speaks = _after_marks(ids, first, marks) if marks else first
         for start, end, low, high in _cuts(first, len(ids), self.length - len(before) - len(after)):
             piece = np.r_[before, ids[start:end], after].astype(np.int64)
-            yield Window(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]])
+            yield SubwordWindow(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]])
 
     def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
         """The subwords of running text, its pieces end to end, without special tokens between them."""
@@ -179,7 +202,7 @@ class Encoder:
         parts = zip(encoding.word_ids, encoding.tokens, encoding.ids, strict=True)
         return [(word, piece, i == self.unknown_id) for word, piece, i in parts]
 
-    def batch(self, windows: Sequence[Window]) -> Batch:
+    def batch(self, windows: Sequence[SubwordWindow]) -> SubwordBatch:
         """Pad windows to the longest of them."""
         longest = max(len(w.ids) for w in windows)
         ids = np.full((len(windows), longest), self.pad, np.int64)
@@ -187,7 +210,7 @@ class Encoder:
         for row, window in enumerate(windows):
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
-        return Batch(ids, mask, list(windows))
+        return SubwordBatch(ids, mask, list(windows))
 
 
 @contextmanager
@@ -241,17 +264,6 @@ def _cuts(first: Ids, n: int, room: int) -> Iterator[tuple[int, int, int, int]]:
         start, low = following, high
 
 
-def buckets(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
-    """Indices grouped into batches of like length: at most ``tokens`` subwords, padding included, and ``most`` rows."""
-    out: list[list[int]] = []
-    for i in np.argsort(np.asarray(lengths), kind="stable")[::-1].tolist():
-        if out and len(out[-1]) < most and lengths[out[-1][0]] * (len(out[-1]) + 1) <= tokens:
-            out[-1].append(i)
-        else:
-            out.append([i])
-    return out
-
-
 def window_of(family: str, positions: int, pad: int, most: float) -> int:
     """The most subwords that a model reads at once: its positions, and no more than its tokenizer is said to give."""
     return min(int(min(most, 1 << 30)), positions - first_position(family, pad))
@@ -271,7 +283,7 @@ def uncut(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def check_ids(encoder: Encoder, embeddings: int, *, where: str) -> None:
+def check_ids(encoder: SubwordEncoder, embeddings: int, *, where: str) -> None:
     """Raise `DinkuError` where a tokenizer gives ids that a model has no word embeddings for.
 
     Otherwise only a text that holds such a piece would tell, and some engines take zeros for what isn't there.
@@ -302,16 +314,16 @@ def padding_token(tokenizer: Tokenizer) -> str | None:
 
 
 def opened(
-    folder: Path, settings: Sequence[str] = ("special_tokens_map.json", "tokenizer_config.json")
-) -> Encoder | None:
+    folder: ModelFolder, settings: Sequence[str] = ("special_tokens_map.json", "tokenizer_config.json")
+) -> SubwordEncoder | None:
     """The encoder of a model's folder, as `dinku.nn.tagger.Tagger` has it; without torch.
 
     ``settings`` are the files that may name special tokens, the last before the others; besides these, config.json and
     tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then
     transformers has to open it.
     """
-    shape = Shape.of_config(model_config(folder), where=str(folder / "config.json"))
-    file = folder / "tokenizer.json"
+    shape = Shape.of_config(folder.config, where=folder.config_file)
+    file = folder.path / "tokenizer.json"
     if not file.is_file():
         return None
     names: dict[str, Any] = {}
@@ -319,8 +331,8 @@ def opened(
         with _panics_as_dinku():
             tokenizer = Tokenizer.from_file(str(file))
         for other in settings:
-            if (folder / other).is_file():
-                names |= json.loads(content(folder / other))
+            if (folder.path / other).is_file():
+                names |= json.loads(content(folder.path / other))
         named = (names.get("pad_token"), padding_token(tokenizer))
         pad = next((i for name in named if (i := _id(tokenizer, name)) is not None), None)
         if pad is None:
@@ -328,7 +340,7 @@ def opened(
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        encoder = Encoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
+        encoder = SubwordEncoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
         problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
@@ -342,7 +354,7 @@ def _id(tokenizer: Tokenizer, name: Any) -> int | None:
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
-def subwords_of(encoder: Encoder, corpus: Corpus) -> dict[str, int]:
+def subwords_of(encoder: SubwordEncoder, corpus: Corpus) -> dict[str, int]:
     """How a model reads a corpus.
 
     ``subwords`` in all · ``longest_subwords`` of a sentence, here with its special tokens, which a window has to hold
@@ -372,7 +384,7 @@ class Segmentation(NamedTuple):
     entity_words: tuple[int, int] = (0, 0)
 
 
-def segmentation(before: Encoder, after: Encoder, corpus: Corpus) -> dict[str, Segmentation]:
+def segmentation(before: SubwordEncoder, after: SubwordEncoder, corpus: Corpus) -> dict[str, Segmentation]:
     """How two encoders read the same text, by language; a sentence is as before where its pieces are the same strings."""
     out = {}
     for language in corpus.languages:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dinku.errors import DinkuError
-from dinku.model.encode import Batch
-from dinku.schema import Record
+from dinku.model.windows import Batch, Logits
 
 
 def unreadable(model: Path, error: Exception) -> DinkuError:
@@ -22,9 +18,9 @@ def unreadable(model: Path, error: Exception) -> DinkuError:
     return DinkuError(f"can't be opened ({reason}){held()}", where=str(model), remedy=remedy)
 
 
-def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str]) -> None:
-    """Raise `DinkuError` where what a model reads and answers isn't a token classifier's."""
-    if ({*inputs}, {*outputs}) != ({"input_ids", "attention_mask"}, {"logits"}):
+def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str], *, expected: Collection[str]) -> None:
+    """Raise `DinkuError` where a model reads other inputs than ``expected``, or answers with anything but logits."""
+    if ({*inputs}, {*outputs}) != ({*expected}, {"logits"}):
         raise unreadable(model, ValueError("its inputs and outputs aren't a token classifier's"))
 
 
@@ -34,18 +30,15 @@ def held() -> str:
     return f", oneDNN held to {most}" if most not in (None, "", "ALL", "DEFAULT") else ""
 
 
-Logits = NDArray[np.float32]
-
-
 class Engine(Protocol):
     """What answers for a batch."""
 
     def logits(self, batch: Batch) -> Logits:
-        """[windows, subwords] → [scored words, tags], the words in the order of ``batch.rows``."""
+        """[scored words, tags] in float32, the words in the order of the batch's windows."""
         ...
 
 
-class Told(Engine, Protocol):
+class InspectableEngine(Engine, Protocol):
     """An engine that says how it computes."""
 
     def executed(self, batch: Batch) -> dict[str, int]:
@@ -61,24 +54,3 @@ class Told(Engine, Protocol):
     def instructions(self) -> str:
         """The instructions that it may use."""
         ...
-
-
-class Numerics(Record):
-    """How a quantized tagger computes, measured on a sample of the row's sentences.
-
-    ``operators`` counts those of one batch by the type they compute in; what isn't int8 was left unquantized.
-    ``instructions`` is the widest set that torch uses, ``kernels`` what multiplies int8. Logits of the same ``words`` alone
-    and in padded batches of ``batch`` windows differ by ``largest_change`` at most, none of them being above
-    ``largest_logit`` in magnitude, and ``changed`` words get another tag.
-    """
-
-    scheme: str
-    operators: dict[str, int]
-    instructions: str
-    kernels: str
-    sentences: int
-    batch: int
-    words: int
-    changed: int
-    largest_change: float
-    largest_logit: float

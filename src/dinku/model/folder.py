@@ -9,7 +9,8 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,99 @@ _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.
                 "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
 
 HOUSE = "dinku:house"  # the encoder inside the package
+BUNDLE_FILE = "bundle.json"  # what makes a folder a bundle
+_WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
 
 
-def model_folder(name: str | os.PathLike[str]) -> Path:
+@dataclass(frozen=True)
+class ModelFolder:
+    """The folder of a model, and what its files say without torch: each is read when it is first asked about, and once.
+
+    It stands for the folder as it was found; whoever changes the files makes another `ModelFolder`.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, model: str | os.PathLike[str] | ModelFolder) -> ModelFolder:
+        """The folder of a model that is named as in `find_folder`, or that was found already."""
+        return model if isinstance(model, ModelFolder) else cls(find_folder(model))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config_file(self) -> str:
+        """The path of ``config.json``, for errors."""
+        return str(self.path / "config.json")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """``config.json``; raises `DinkuError` if it can't be read."""
+        return _config(self.path)
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """The tags of a token classifier, none for an encoder; raises `DinkuError` if they aren't IOB2."""
+        tags = model_tags(self.config)
+        if tags and ("O" not in tags or not all(is_iob2_tag(tag) for tag in tags)):
+            problem, remedy = "aren't IOB2", "give id2label the tags that training used, O among them"
+            raise DinkuError(f"its tags {', '.join(tags[:4])} … {problem}", where=self.config_file, remedy=remedy)
+        return tags
+
+    @property
+    def is_bundle(self) -> bool:
+        return (self.path / BUNDLE_FILE).is_file()
+
+    @cached_property
+    def weight_files(self) -> list[Path]:
+        """The files that weights are read from: those of one format, safetensors if there are any."""
+        return next((files for pattern in _WEIGHTS if (files := sorted(self.path.glob(pattern)))), [])
+
+    def is_spare(self, path: Path) -> bool:
+        """Whether a file of the folder holds weights, but not those that are read."""
+        weights = path.suffix == ".safetensors" or path.name == "pytorch_model.bin"
+        beside = self if path.parent == self.path else ModelFolder(path.parent)
+        return weights and path not in beside.weight_files
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that make the model what it is, sorted by name; weights in one format."""
+        files = {path for pattern in _MODEL_FILES for path in self.path.glob(pattern)}
+        return sorted(path for path in files if not self.is_spare(path))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256, as hex, over the names and contents of `files`: by it an address knows what a study starts from."""
+        whole = hashlib.sha256()
+        for path in self.files:
+            digest = _settings_digest(path) if path.name == "tokenizer_config.json" else of_file(path)
+            whole.update(f"{path.name} {digest}\n".encode())
+        return whole.hexdigest()
+
+    @cached_property
+    def tensors(self) -> dict[Path, tuple[dict[str, Any], int]]:
+        """`safetensors_header` of each of the weight files that are safetensors."""
+        return {path: safetensors_header(path) for path in self.weight_files if path.suffix == ".safetensors"}
+
+    @cached_property
+    def masked_lm(self) -> bool:
+        """Whether the model is an encoder with a masked-LM head: its config says so, and its files hold some of the head.
+
+        Checkpoints that were stripped of the head often keep the config; they are plain encoders.
+        """
+        architectures = self.config.get("architectures") or ()
+        if model_tags(self.config) or not any("ForMaskedLM" in name for name in architectures):
+            return False
+        return any(map(is_masked_lm, self._weight_names()))
+
+    def _weight_names(self) -> Iterator[str]:
+        """The names of the weights, without torch; in place of those in a pickle all of its strings."""
+        for path in self.weight_files:
+            yield from self.tensors[path][0] if path in self.tensors else _pickled_strings(path)
+
+
+def find_folder(name: str | os.PathLike[str]) -> Path:
     """The folder of a model: a path, a name under ``home()/models``, ``dinku:house``, what a run left in ``home()/store`` by its
     address or at least eight digits of it, or a Hub id, ``owner/name[@revision]``.
 
@@ -71,8 +162,8 @@ def _folder(text: str) -> Path:
 
     try:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
-        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, learned.FILE, "bundle.json"]))
-        if (folder / "bundle.json").is_file():
+        folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, learned.FILE, BUNDLE_FILE]))
+        if (folder / BUNDLE_FILE).is_file():
             fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
         return folder
     except HFValidationError as error:
@@ -103,35 +194,6 @@ def _stored(address: str) -> Path:
     return store.checked(found[0].name)
 
 
-_WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files of a model folder that its weights are read from: of several formats one, which is safetensors if it can be."""
-    return next((found for pattern in _WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
-
-
-def is_spare(path: Path) -> bool:
-    """Whether a file of a model folder holds weights, but not those that are read."""
-    weights = path.suffix == ".safetensors" or path.name == "pytorch_model.bin"
-    return weights and path not in weight_files(path.parent)
-
-
-def model_files(folder: Path) -> list[Path]:
-    """The files of a model folder that make the model what it is, sorted by name; weights once."""
-    files = {path for pattern in _MODEL_FILES for path in folder.glob(pattern)}
-    return sorted(path for path in files if not is_spare(path))
-
-
-def model_digest(folder: Path) -> str:
-    """sha256 over the names and contents of `model_files`, as hex: what a base is known by in an address."""
-    whole = hashlib.sha256()
-    for path in model_files(folder):
-        digest = _settings_digest(path) if path.name == "tokenizer_config.json" else of_file(path)
-        whole.update(f"{path.name} {digest}\n".encode())
-    return whole.hexdigest()
-
-
 def _settings_digest(path: Path) -> str:
     """sha256 of a tokenizer_config.json, as hex, its class by the name that transformers 5 has for it.
 
@@ -143,8 +205,8 @@ def _settings_digest(path: Path) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def model_config(folder: Path) -> dict[str, Any]:
-    """A model folder's ``config.json``; raises `DinkuError` where there is none that can be read."""
+def _config(folder: Path) -> dict[str, Any]:
+    """A model folder's ``config.json``, its types checked."""
     path = folder / "config.json"
     try:
         config = json.loads(content(path))
@@ -171,22 +233,8 @@ def is_masked_lm(weight: str) -> bool:
     return bool(_MASKED_LM.search(weight))
 
 
-def holds_masked_lm(folder: Path) -> bool:
-    """Whether a model is an encoder with a masked-LM head: its config says so, and its files hold some of the head.
-
-    Checkpoints that were stripped of the head often keep the config; they are plain encoders.
-    """
-    config = model_config(folder)
-    if model_tags(config) or not any("ForMaskedLM" in name for name in config.get("architectures") or ()):
-        return False
-    return any(is_masked_lm(name) for path in weight_files(folder) for name in _weight_names(path))
-
-
-def _weight_names(path: Path) -> Iterator[str]:
-    """The names of the weights in a file, without torch; of a pickle all strings, read without running it."""
-    if path.suffix == ".safetensors":
-        yield from safetensors_header(path)[0]
-        return
+def _pickled_strings(path: Path) -> Iterator[str]:
+    """All strings in the pickles of a ``pytorch_model.bin``, read without running them."""
     try:
         with reading(path) as file:
             streams: list[Any] = [file] * 4  # before 2020 torch wrote four pickles, the names of weights in the last
@@ -223,12 +271,3 @@ def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     return tuple(names[key] for key in sorted(names, key=int))
-
-
-def iob2_tags(folder: Path) -> tuple[str, ...]:
-    """`model_tags` of a model folder; raises `DinkuError` where they aren't IOB2."""
-    tags = model_tags(model_config(folder))
-    if tags and ("O" not in tags or not all(is_iob2_tag(tag) for tag in tags)):
-        remedy = "give id2label the tags that training used, O among them"
-        raise DinkuError(f"its tags {', '.join(tags[:4])} … aren't IOB2", where=f"{folder}/config.json", remedy=remedy)
-    return tags

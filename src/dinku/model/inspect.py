@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.util import find_spec
 from itertools import chain
@@ -16,17 +15,13 @@ import zstandard
 from numpy.typing import NDArray
 
 from dinku.data import learned
-from dinku.data.corpus import Sentence
 from dinku.errors import DinkuError, plural
-from dinku.model.encode import Encoder
-from dinku.model.engine import Numerics, Told
-from dinku.model.folder import is_masked_lm, is_spare, safetensors_header, weight_files
-from dinku.model.shape import Shape
+from dinku.model.bundle import Bundle
+from dinku.model.folder import ModelFolder, safetensors_header
+from dinku.model.kinds import kind_of
+from dinku.model.shape import Costs
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-# What a tagger leaves out, and what is the word embeddings once more.
-_BESIDE = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale|SCB|weight_format)(\.|$)")
-_TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -48,17 +43,19 @@ def download_bytes(folder: Path, *, level: int = 9) -> int:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.rglob("*") if path.is_file() and not is_spare(path) and path.name != learned.FILE
-    )
+    is_spare = ModelFolder(folder).is_spare
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != learned.FILE)
+    return sorted(path for path in files if not is_spare(path))
 
 
-def tensors(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
+def tensors(path: Path, read: tuple[dict[str, Any], int] | None = None) -> Iterator[tuple[str, tuple[int, ...], int]]:
     """(name, shape, number of values that aren't zero) of every tensor in a safetensors file, without torch.
+
+    ``read`` is its `safetensors_header`, if that was read already.
 
     Raises `DinkuError` for a file whose header doesn't describe its bytes.
     """
-    header, start_of_all = safetensors_header(path)
+    header, start_of_all = read or safetensors_header(path)
     there = header and path.stat().st_size > start_of_all
     body = np.memmap(path, np.uint8, "r", offset=start_of_all) if there else np.empty(0, np.uint8)
     for name, entry in header.items():
@@ -98,93 +95,74 @@ def _unpickled(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
     yield from found
 
 
-def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:
-    """What ``inspect`` says of a model folder: its shape by arithmetic, held against the weights in its files.
+def inspection(folder: ModelFolder, *, subwords: int = 32) -> dict[str, Any]:
+    """What ``inspect`` says of a model: its shape by arithmetic, held against the weights in its files, or of a bundle what its
+    manifest says.
 
     ``nonzero`` is null for a ``pytorch_model.bin`` where torch, which reads it, isn't installed. What a checkpoint
     holds besides encoder and head (a pooler, a masked-LM head under a tag head) doesn't count. Of a quantized model it also
     says by which ``scheme`` it is stored, and holds its bytes against the files. Raises `DinkuError` where weights are
-    missing.
+    missing, or a file of a bundle isn't the one that was exported.
     """
-    shape = Shape.of_folder(folder)
-    files = weight_files(folder)
-    pickled = any(path.suffix == ".bin" for path in files)
-    listed = chain.from_iterable(map(_unpickled if pickled else tensors, files))
-    held = [
-        (n, s, z)
-        for n, s, z in listed
-        if not (_BESIDE.search(n) or _TIED.search(n) or (is_masked_lm(n) and not shape.masked_lm))
-    ]
-    parameters = sum(math.prod(s) for _, s, _ in held)
-    if held and parameters != shape.parameters:
-        raise DinkuError(
-            f"holds {plural(parameters, 'parameter')} where its config says {shape.parameters:,}",
-            where=str(folder),
-            remedy="fetch the model again",
-        )
-    if not held and not pickled:
-        raise DinkuError("holds no weights", where=str(folder), remedy="add model.safetensors")
-    if shape.scheme.terminal and (stored := sum(map(_stored, files))) != shape.bytes:
-        problem = (
-            f"holds {plural(stored, 'byte')} of tensors where its config says {shape.bytes:,} ({shape.scheme.name})"
-        )
-        raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
+    about: dict[str, Any] = {}
+    scheme: dict[str, str] = {}
+    nonzero: int | None
+    if folder.is_bundle:
+        bundle = Bundle.open(folder)
+        shape, manifest = bundle.shape, bundle.manifest
+        nonzero = shape.nonzero[0]
+        about = {
+            "runtime": manifest.runtime,
+            "precision": manifest.precision,
+            "provenance": manifest.provenance,
+            "gate": manifest.gate,
+            "quantization": manifest.quantization and manifest.quantization.model_dump(),
+        }
+    else:
+        shape = kind_of(folder).shape(folder)
+        nonzero = count_nonzero(folder, shape)
+        if shape.scheme.terminal:
+            scheme = {"scheme": shape.scheme.name}
     return {
-        **({"scheme": shape.scheme.name} if shape.scheme.terminal else {}),
+        **scheme,
         "parameters": shape.parameters,
-        "nonzero": sum(z for _, _, z in held) if held else None,
+        "nonzero": nonzero,
         "bytes": shape.bytes,
-        "layers": len(shape.layers),
-        "hidden": shape.hidden,
-        "vocabulary": shape.vocabulary,
+        **shape.sizes,
         "components": [asdict(c) for c in shape.components],
         "subwords": subwords,
         "multiply_adds": shape.multiply_adds(subwords),
+        **about,
     }
 
 
-def _stored(path: Path) -> int:
-    """Bytes of the tensors in a safetensors file that was found whole, without the marks that bitsandbytes adds."""
-    header = safetensors_header(path)[0] if path.suffix == ".safetensors" else {}
-    ends = [entry["data_offsets"] for name, entry in header.items() if not name.endswith(".weight_format")]
-    return sum(end - start for start, end in ends)
+def count_nonzero(folder: ModelFolder, shape: Costs) -> int | None:
+    """The parameters in a folder's files that aren't zero; ``None`` if that takes torch, which isn't installed.
 
-
-BATCH = 16
-
-
-def numerics(engine: Told, encoder: Encoder, sentences: Sequence[Sentence], *, scheme: str) -> Numerics:
-    """How an engine computes; see `dinku.model.engine.Numerics`.
-
-    Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` where a
-    logit isn't finite: float16 ends at 65,504.
+    Raises `DinkuError` if the files don't hold what ``shape`` says.
     """
-    windows = encoder.windows([s.words for s in sentences])
-    operators: dict[str, int] = {}
-    words = changed = 0
-    largest = most = 0.0
-    for start in range(0, len(windows), BATCH):
-        group = windows[start : start + BATCH]
-        batch = encoder.batch(group)
-        operators = operators or engine.executed(batch)
-        together = engine.logits(batch)
-        alone = np.concatenate([engine.logits(encoder.batch([window])) for window in group])
-        if not (np.isfinite(together).all() and np.isfinite(alone).all()):
-            problem = f"gives logits that aren't finite ({scheme})"
-            raise DinkuError(problem, where="measuring", remedy="keep the rest in float32", status=1)
-        words += len(alone)
-        changed += int((together.argmax(-1) != alone.argmax(-1)).sum())
-        most = max(most, float(np.abs(alone).max(initial=0)))
-        largest = max(largest, float(np.abs(together - alone).max(initial=0)))
-    return Numerics(
-        scheme=scheme,
-        operators=operators,
-        instructions=engine.instructions,
-        kernels=engine.kernels,
-        sentences=len(sentences),
-        batch=BATCH,
-        words=words,
-        changed=changed,
-        largest_change=largest,
-        largest_logit=most,
-    )
+    holds, where = kind_of(folder).holds, str(folder)
+    pickled = any(path.suffix == ".bin" for path in folder.weight_files)
+    each = (_unpickled(p) if pickled else tensors(p, folder.tensors[p]) for p in folder.weight_files)
+    listed = chain.from_iterable(each)
+    held = [(size, nonzero) for name, size, nonzero in listed if holds(name, shape)]
+    parameters = sum(math.prod(size) for size, _ in held)
+    if held and parameters != shape.parameters:
+        problem = f"holds {plural(parameters, 'parameter')} where its config says {shape.parameters:,}"
+        raise DinkuError(problem, where=where, remedy="fetch the model again")
+    if not held and not pickled:
+        raise DinkuError("holds no weights", where=where, remedy="add model.safetensors")
+    if shape.scheme.terminal and (stored := _stored_bytes(folder)) != shape.bytes:
+        said = f"where its config says {shape.bytes:,} ({shape.scheme.name})"
+        problem = f"holds {plural(stored, 'byte')} of tensors {said}"
+        raise DinkuError(problem, where=where, remedy="quantize the model again")
+    return sum(nonzero for _, nonzero in held) if held else None
+
+
+def _stored_bytes(folder: ModelFolder) -> int:
+    """Bytes of the tensors in safetensors files that were found whole, without the marks that bitsandbytes adds."""
+    headers = [header for header, _ in folder.tensors.values()]
+    ends = [
+        e["data_offsets"] for header in headers for name, e in header.items() if not name.endswith(".weight_format")
+    ]
+    return sum(end - start for start, end in ends)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from dinku.machine import instructions
-from dinku.model.encode import Batch
+from dinku.model.encode import SUBWORD_INPUTS
 from dinku.model.engine import check_names, unreadable
+from dinku.model.windows import Batch, Logits
 
 
 class OnnxEngine:
@@ -23,28 +23,27 @@ class OnnxEngine:
     What is executed is what stands in the graph: onnxruntime's CPU kernels know float32 and int8, and change neither.
     """
 
-    def __init__(self, model: Path, *, threads: int) -> None:
+    def __init__(self, model: Path, *, threads: int, inputs: Collection[str] = SUBWORD_INPUTS) -> None:
         self._model, self._threads = model, threads
         try:
             self._session = session(model, _options(threads))
         except Exception as error:  # onnxruntime's errors have no class that is public
             raise unreadable(model, error) from None
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        check_names(model, [value.name for value in inputs], [value.name for value in outputs])
+        read, answered = self._session.get_inputs(), self._session.get_outputs()
+        check_names(model, [each.name for each in read], [each.name for each in answered], expected=inputs)
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: Batch) -> Logits:
         """[scored words, tags] in float32."""
-        given = {"input_ids": batch.ids, "attention_mask": batch.mask}
-        (out,) = self._session.run(["logits"], given)  # [windows, subwords, tags]
-        return out[batch.rows, batch.columns]
+        (out,) = self._session.run(["logits"], batch.inputs)
+        return cast(Logits, batch.scored(out))
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.engine.Told.executed`, told by onnxruntime's own profile of one run."""
+        """See `dinku.model.engine.InspectableEngine.executed`, told by onnxruntime's own profile of one run."""
         with tempfile.TemporaryDirectory() as folder:
             options = _options(self._threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
             profiled = session(self._model, options)
-            profiled.run(["logits"], {"input_ids": batch.ids, "attention_mask": batch.mask})
+            profiled.run(["logits"], batch.inputs)
             events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
         ran = [e["args"]["op_name"] for e in events if e.get("cat") == "Node" and e["name"].endswith("_kernel_time")]
         counted = Counter(f"{'int8' if name in _INT8 else 'float32'} {name}" for name in ran if name in _INT8 | _FLOAT)

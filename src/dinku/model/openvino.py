@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
-import numpy as np
 import openvino
-from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.machine import instructions
-from dinku.model.encode import Batch
+from dinku.model.encode import SUBWORD_INPUTS
 from dinku.model.engine import check_names, held, unreadable
+from dinku.model.windows import Batch, Logits
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
 
@@ -28,7 +28,9 @@ class OpenVinoEngine:
     Any number of threads may share one engine.
     """
 
-    def __init__(self, model: Path, *, threads: int, precision: str = "fp32") -> None:
+    def __init__(
+        self, model: Path, *, threads: int, precision: str = "fp32", inputs: Collection[str] = SUBWORD_INPUTS
+    ) -> None:
         options = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
@@ -42,23 +44,24 @@ class OpenVinoEngine:
             core = openvino.Core()
             self._compiled = core.compile_model(core.read_model(model), "CPU", options)
             self._idle = deque([self._compiled.create_infer_request()])
-            inputs, outputs = self._compiled.inputs, self._compiled.outputs
-            check_names(model, [each.any_name for each in inputs], [each.any_name for each in outputs])
-            (self._logits,) = outputs
+            read, answered = self._compiled.inputs, self._compiled.outputs
+            names = [[port.any_name for port in ports] for ports in (read, answered)]
+            check_names(model, *names, expected=inputs)
+            (self._logits,) = answered
         except RuntimeError as error:
             raise unreadable(model, error) from None
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: Batch) -> Logits:
         """[scored words, tags] in float32."""
-        given = {"input_ids": batch.ids, "attention_mask": batch.mask}
+        given = dict(batch.inputs)
         with self._request() as request:
             out = request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
-            if out.shape[:2] != batch.ids.shape:
-                problem = f"answers {list(out.shape)} to {list(batch.ids.shape)}{held()}"
+            if out.shape[:-1] != batch.answer_shape:
+                problem = f"answers {list(out.shape)} to {list(batch.answer_shape)}{held()}"
                 raise DinkuError(
                     problem, where="openvino", remedy="export for onnxruntime, or use another version", status=1
                 )
-            return out[batch.rows, batch.columns]  # a copy: the next inference overwrites ``out``
+            return cast(Logits, batch.scored(out))  # a copy: the next inference overwrites ``out``
 
     @contextmanager
     def _request(self) -> Iterator[openvino.InferRequest]:
@@ -76,7 +79,7 @@ class OpenVinoEngine:
             self._idle.append(request)
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.engine.Told.executed`; as compiled for this processor, whatever the batch."""
+        """See `dinku.model.engine.InspectableEngine.executed`; as compiled for this processor, whatever the batch."""
         found: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()

@@ -9,8 +9,8 @@ import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, brief, check_count, plural
-from dinku.model.encode import Encoder, Window, buckets
-from dinku.model.engine import Engine, Logits
+from dinku.model.engine import Engine
+from dinku.model.windows import Encoder, Logits, W, Window, buckets
 from dinku.scoring.counts import Counts
 from dinku.scoring.tagging import Tagging, counted
 
@@ -43,13 +43,13 @@ def _check_asked(sentences: Sequence[Sentence], options: Mapping[str, Any]) -> N
 
 def answers(
     engine: Engine,
-    encoder: Encoder,
+    encoder: Encoder[W],
     sentences: Sequence[Sentence],
     *,
     tokens: int = 1024,
     most: int = 16,
     progress: Progress | None = None,
-) -> Iterator[tuple[Window, Logits]]:
+) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window of the sentences; see `answered`."""
     windows = encoder.windows([s.words for s in sentences])
     yield from answered(engine, encoder, windows, tokens=tokens, most=most, progress=progress)
@@ -57,22 +57,22 @@ def answers(
 
 def answered(
     engine: Engine,
-    encoder: Encoder,
-    windows: Sequence[Window],
+    encoder: Encoder[W],
+    windows: Sequence[W],
     *,
     tokens: int = 1024,
     most: int = 16,
     progress: Progress | None = None,
-) -> Iterator[tuple[Window, Logits]]:
+) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window, the longest windows first.
 
-    Windows are batched by length, at most ``tokens`` subwords and ``most`` windows at once.
+    Windows are batched by size, at most ``tokens`` subwords (or words) and ``most`` windows at once.
     """
     done = 0
-    for group in buckets([len(w.ids) for w in windows], tokens, most):
-        batch = encoder.batch([windows[i] for i in group])
-        ends = np.cumsum([len(w.words) for w in batch.windows])
-        yield from zip(batch.windows, np.split(engine.logits(batch), ends[:-1]), strict=True)
+    for group in buckets([w.size for w in windows], tokens, most):
+        chosen = [windows[i] for i in group]
+        ends = np.cumsum([len(w.words) for w in chosen])
+        yield from zip(chosen, np.split(engine.logits(encoder.batch(chosen)), ends[:-1]), strict=True)
         done += len(group)
         if progress:
             progress(done, len(windows))
@@ -106,7 +106,7 @@ class Draft:
 
 def tag(
     engine: Engine,
-    encoder: Encoder,
+    encoder: Encoder[Any],
     tags: Sequence[str],
     sentences: Sequence[Sentence],
     **options: Any,
@@ -124,7 +124,7 @@ def tag(
 
 
 def evaluate(
-    engine: Engine, encoder: Encoder, tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
+    engine: Engine, encoder: Encoder[Any], tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
 ) -> Counts:
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):

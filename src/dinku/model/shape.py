@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from dinku.errors import DinkuError, plural
-from dinku.model.folder import holds_masked_lm, model_config, model_tags
+from dinku.model.folder import ModelFolder, model_tags
 
 # What a family calls otherwise than the rest, and what an absent key of a config.json means.
 _OWN_KEYS = {
@@ -100,6 +99,87 @@ def scheme_of(config: Mapping[str, Any], *, where: str = "config.json") -> Schem
     return LLM_INT8[dtype]
 
 
+class Costs(Protocol):
+    """What a model costs, whatever its kind: declared by arithmetic, or measured. `Shape` is that of transformers."""
+
+    @property
+    def tags(self) -> int:
+        """How many tags its head scores; 0 without one."""
+        ...
+
+    @property
+    def zeros(self) -> int:
+        """The zeros that sparsification meant."""
+        ...
+
+    @property
+    def nonzero(self) -> tuple[int, int]:
+        """The least and the most parameters that aren't zero; equal once they are counted."""
+        ...
+
+    @property
+    def scheme(self) -> Scheme: ...
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Parameters by component, in the order of the data's flow."""
+        ...
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The components with their parameters and bytes."""
+        ...
+
+    @property
+    def parameters(self) -> int: ...
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensors as they are stored, without a file's header."""
+        ...
+
+    @property
+    def linear(self) -> int:
+        """The weights of linear layers, the tag head aside."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What it reads one after another: *subword*, or *word*."""
+        ...
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes that ``dinku inspect --json`` gives, such as *layers* and *hidden*."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """The same sizes in words: *4 layers, hidden 384, vocabulary 30,000*."""
+        ...
+
+    @property
+    def masked_lm_multiply_adds(self) -> int:
+        """Multiply-adds of its masked-LM head for one subword; 0 without one."""
+        ...
+
+    def multiply_adds(self, subwords: int) -> int:
+        """Multiply-adds of one forward pass over a sentence of that many units."""
+        ...
+
+    def broken_by(self, measured: Any) -> str:
+        """How a measured model differs from this, the declared one; empty if it keeps the law."""
+        ...
+
+    def counted(self, nonzero: int) -> Self:
+        """The same model once its parameters that aren't zero are counted."""
+        ...
+
+    def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Self:
+        """The same model stored by another scheme, ``nonzero`` parameters counted, ``kept`` bytes more than the scheme says."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The sizes of an encoder with a tag head (``tags == 0``: none), and the ``scheme`` by which its folder stores them.
@@ -183,9 +263,9 @@ class Shape:
         return replace(dense, nonzero=(0, dense.parameters))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Self:
+    def of_folder(cls, folder: ModelFolder) -> Self:
         """The dense shape of a model folder, from its config and the names of its weights."""
-        return cls.of_config(model_config(folder), masked_lm=holds_masked_lm(folder), where=str(folder / "config.json"))
+        return cls.of_config(folder.config, masked_lm=folder.masked_lm, where=folder.config_file)
 
     @property
     def parts(self) -> dict[str, int]:
@@ -249,6 +329,27 @@ class Shape:
         return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * (scales + factors)
 
     @property
+    def linear(self) -> int:
+        """The weights of the encoder's linear layers."""
+        return sum(self.weights(embeddings=False))
+
+    @property
+    def unit(self) -> str:
+        return "subword"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"layers": len(self.layers), "hidden": self.hidden, "vocabulary": self.vocabulary}
+
+    @property
+    def summary(self) -> str:
+        return f"{plural(len(self.layers), 'layer')}, hidden {self.hidden}, vocabulary {self.vocabulary:,}"
+
+    @property
+    def masked_lm_multiply_adds(self) -> int:
+        return self.hidden * (self.vocabulary + self.hidden) if self.masked_lm else 0
+
+    @property
     def _tables(self) -> list[tuple[int, int]]:
         """The matrices of the word embeddings."""
         if self.rank:
@@ -258,18 +359,20 @@ class Shape:
     def multiply_adds(self, subwords: int) -> int:
         """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
         attention = sum(2 * subwords * subwords * la.heads * la.head_size for la in self.layers)
-        return subwords * (sum(self.weights(embeddings=False)) + (self.rank + self.tags) * self.hidden) + attention
+        return subwords * (self.linear + (self.rank + self.tags) * self.hidden) + attention
 
-    def broken_by(self, measured: Shape) -> str:
+    def broken_by(self, measured: Costs) -> str:
         """How a measured shape differs from this, the declared one; empty where it keeps the law.
 
         All sizes are equal, those that are spread over the layers by data in all; the meant zeros are at least as many; the
         parameters that aren't zero lie within the interval.
         """
+        if not isinstance(measured, Shape):
+            return f"declared {self}, measured {measured}"
         alike = replace(measured, zeros=self.zeros, nonzero=self.nonzero, layers=self.layers, spread=self.spread)
         if "precision" in self.spread:
             alike = replace(alike, kept=self.kept)
-        if alike != self or measured.sizes(self.spread) != self.sizes(self.spread):
+        if alike != self or measured.spread_sizes(self.spread) != self.spread_sizes(self.spread):
             return f"declared {self}, measured {measured}"
         if measured.zeros < self.zeros:
             return f"declared {self.zeros:,} zeros or more, measured {measured.zeros:,}"
@@ -278,7 +381,7 @@ class Shape:
             return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
         return ""
 
-    def sizes(self, spread: frozenset[str]) -> list[Any]:
+    def spread_sizes(self, spread: frozenset[str]) -> list[Any]:
         """The layers' sizes, and of those that are ``spread`` over them what they add up to."""
         heads = [la.heads for la in self.layers]
         width = [la.width for la in self.layers]
@@ -293,6 +396,14 @@ class Shape:
         if open := sorted(self.spread.intersection(names)):
             problem = f"the layers' {open[0]} are spread by data, and it has to know each layer's"
             raise DinkuError(problem, where=where, remedy="put it before the step that spreads them")
+
+    def counted(self, nonzero: int) -> Shape:
+        """See `Costs.counted`."""
+        return replace(self, nonzero=(nonzero, nonzero))
+
+    def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Shape:
+        """See `Costs.as_stored`."""
+        return replace(self, scheme=scheme, nonzero=(nonzero, nonzero), zeros=zeros, kept=kept)
 
     def smaller(self, **sizes: Any) -> Shape:
         """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,26 +20,22 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dinku.data import learned
-from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
-from dinku.model import engine, inspect, int8_rows, predict
-from dinku.model.bundle import is_bundle
-from dinku.model.encode import Encoder, LabelOn, Window, check_ids, uncut
-from dinku.model.engine import Numerics
-from dinku.model.folder import holds_masked_lm, iob2_tags, model_config, model_folder, weight_files
+from dinku.model import int8_rows
+from dinku.model.encode import LabelOn, SubwordEncoder, check_ids, uncut
+from dinku.model.folder import ModelFolder
+from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import DYNAMIC, Scheme, Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.nn import quantized, surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tokenizer import tokenizer_of
 from dinku.nn.torch_engine import TorchEngine
-from dinku.scoring import tagging
-from dinku.scoring.counts import Counts
 
 
 @dataclass(frozen=True)
-class Tagger:
+class Tagger(TagsByEngine):
     """An encoder, and where ``tags`` aren't empty a head that scores them for each word; without tags there may be the
     masked-LM head that it was trained with.
 
@@ -55,15 +50,16 @@ class Tagger:
     label_on: LabelOn = "first"
     sparse: tuple[str, ...] = ()
     learned: frozenset[int] = frozenset()
+    computes_in: Literal["float32", "bfloat16"] = "float32"
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> SubwordEncoder:
         return self.windows_of(self.tokenizer.model_max_length)
 
-    def windows_of(self, length: int) -> Encoder:
+    def windows_of(self, length: int) -> SubwordEncoder:
         """An encoder whose windows hold at most that many subwords, or as many as the model has positions for."""
         length = min(length, self.tokenizer.model_max_length)
-        return Encoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
+        return SubwordEncoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
 
     @property
     def shape(self) -> Shape:
@@ -98,39 +94,51 @@ class Tagger:
         """The same tagger with weights of its own."""
         return replace(self, model=copy.deepcopy(self.model))
 
-    def tag(self, sentences: Sequence[Sentence], **options: Any) -> list[tagging.Tagging]:
-        """See `dinku.model.predict.tag`; ``precision`` is *float32* or *bfloat16*."""
-        engine = self._engine(options.pop("precision", "float32"))
-        return predict.tag(engine, self.encoder, self.tags, sentences, **options)
+    @property
+    def precision(self) -> str:
+        """*fp32*, *bf16*, or how it is quantized."""
+        return self.scheme.name if self.scheme.terminal else {"float32": "fp32", "bfloat16": "bf16"}[self.computes_in]
 
-    def answered(
-        self, windows: Sequence[Window], *, precision: str = "float32"
-    ) -> Iterator[tuple[Window, engine.Logits]]:
-        """See `dinku.model.predict.answered`; ``precision`` is *float32* or *bfloat16*."""
-        return predict.answered(self._engine(precision), self.encoder, windows)
+    def in_precision(self, precision: str) -> Self:
+        """The same tagger, its weights shared, computing in *float32* or *bfloat16*.
 
-    def _engine(self, precision: str) -> TorchEngine:
+        Raises `DinkuError` for any other precision, and for bfloat16 if it is quantized.
+        """
         if precision not in ("float32", "bfloat16"):
             problem = f"there is no precision {brief(precision)}"
             raise DinkuError(problem, where="the tagger", remedy="choose float32 or bfloat16")
         if self.scheme.terminal and precision != "float32":
             problem = f"is quantized ({self.scheme.name}) and can't run in {precision}"
             raise DinkuError(problem, where=self.name, remedy="leave precision out")
-        return TorchEngine(self._headed().model, precision=precision)
+        return replace(self, computes_in=cast(Any, precision))
 
-    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
-        """Counts of spans over a tagged corpus, in float32 or as it is quantized."""
-        return predict.evaluate(TorchEngine(self._headed().model), self.encoder, self.tags, corpus, progress=progress)
-
-    def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
-        """How a quantized tagger computes on these sentences."""
-        engine = TorchEngine(self._headed().model)
-        return inspect.numerics(engine, self.encoder, sentences, scheme=self.scheme.name)
-
-    def _headed(self) -> Self:
+    @property
+    def engine(self) -> TorchEngine:
+        """What runs it; raises `DinkuError` for an encoder without tags."""
         if not self.tags:
             raise DinkuError("is an encoder without tags", where=self.name, remedy="fine-tune it first")
-        return self
+        return TorchEngine(self.model, precision=self.computes_in)
+
+    @property
+    def arithmetic(self) -> str:
+        return self.scheme.name
+
+    @property
+    def linear(self) -> tuple[int, int]:
+        weights = surgery.matrices(self.model).values()
+        return sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
+
+    @property
+    def cpu_only(self) -> bool:
+        return self.scheme.terminal
+
+    def to(self, device: str) -> None:
+        """Move it to *cpu* or *cuda*; a quantized tagger stays on the CPU."""
+        if not self.cpu_only:
+            self.model.to(device)
+
+    def check_changeable(self) -> None:
+        self.scheme.refuse(self.name)
 
     @property
     def name(self) -> str:
@@ -186,7 +194,7 @@ class Tagger:
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, name: str | os.PathLike[str], *, label_on: LabelOn | None = None) -> Self:
+    def load(cls, name: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | None = None) -> Self:
         """Open a token classifier, or an encoder (whose ``tags`` are then empty), by Hub id or folder.
 
         A masked-LM keeps its head; where a checkpoint has nothing of it, it is a bare encoder.
@@ -194,20 +202,19 @@ class Tagger:
         Weights are read as safetensors, or as ``pytorch_model.bin`` with ``weights_only``; remote code is never run.
         Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags aren't IOB2.
         """
-        folder = model_folder(name)
-        if is_bundle(folder):
+        folder = ModelFolder.of(name)
+        if folder.is_bundle:
             remedy = "name the tagger that it was made from"
             raise DinkuError("is a bundle, which can be run and no more", where=str(folder), remedy=remedy)
-        raw, tags = model_config(folder), iob2_tags(folder)
-        config = _config(folder, raw)
-        tokenizer = tokenizer_of(folder, config)
-        _held(folder)
-        encoder = AutoModelForMaskedLM if holds_masked_lm(folder) else AutoModel
+        tags, config = folder.tags, _config(folder)
+        tokenizer = tokenizer_of(folder.path, config)
+        _check_size(folder)
+        encoder = AutoModelForMaskedLM if folder.masked_lm else AutoModel
         kind = AutoModelForTokenClassification if tags else encoder
-        if (scheme := scheme_of(raw, where=f"{folder}/config.json")).terminal:
+        if (scheme := scheme_of(folder.config, where=folder.config_file)).terminal:
             model = _quantized(folder, kind, config, scheme)
         else:
-            model = (_unpacked if (folder / int8_rows.FILE).is_file() else _plain)(folder, kind, config)
+            model = (_unpacked if (folder.path / int8_rows.FILE).is_file() else _plain)(folder.path, kind, config)
         weights = quantized.tensors(model) if scheme.terminal else dict(model.named_parameters())
         if odd := [name for name, weight in weights.items() if not surgery.is_finite(weight)]:
             remedy = "fetch the model again, or train it anew"
@@ -223,19 +230,19 @@ class Tagger:
             tags,
             label_on=cast(LabelOn, getattr(config, "dinku_label_on", "first")) if label_on is None else label_on,
             sparse=tuple(getattr(config, "dinku_sparse", ())),
-            learned=learned.load(folder),
+            learned=learned.load(folder.path),
         )
         check_ids(tagger.encoder, config.vocab_size, where=str(folder))
         return tagger
 
 
-def _config(folder: Path, raw: dict[str, Any]) -> Any:
-    where = str(folder / "config.json")
-    Shape.of_config(raw, where=where)
-    if "auto_map" in raw:
+def _config(folder: ModelFolder) -> Any:
+    where = folder.config_file
+    Shape.of_config(folder.config, where=where)
+    if "auto_map" in folder.config:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
     with quietly():
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
 
 
 def _computes(config: Any) -> tuple[str, str]:
@@ -246,9 +253,9 @@ def _computes(config: Any) -> tuple[str, str]:
     ), f"{added:.4g}"  # some files hold it as float32
 
 
-def _held(folder: Path) -> None:
-    """Raise `DinkuError` where a folder's files can't hold what its config speaks of, before that fills the memory."""
-    files, parameters = weight_files(folder), Shape.of_folder(folder).parameters
+def _check_size(folder: ModelFolder) -> None:
+    """Raise `DinkuError` if the files can't hold as much as the config says, before that fills the memory."""
+    files, parameters = folder.weight_files, Shape.of_folder(folder).parameters
     there = sum(path.stat().st_size for path in files)
     if files and there < parameters:  # of which int8 takes the least, a byte each
         problem = f"its weights can't be read: {plural(there, 'byte holds', 'bytes hold')} no {plural(parameters, 'parameter')}"
@@ -259,9 +266,9 @@ def _arrays(model: Any) -> dict[str, Any]:
     return {name: parameter.detach().cpu().numpy() for name, parameter in surgery.named_weights(model).items()}
 
 
-def _quantized(folder: Path, kind: Any, config: Any, scheme: Scheme) -> Any:
+def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> Any:
     """A model with int8 layers, every one of its tensors from one safetensors file."""
-    (file,) = weight_files(folder)[:1] or (folder,)
+    (file,) = folder.weight_files[:1] or (folder.path,)
     if kind is not AutoModelForTokenClassification or file.suffix != ".safetensors":
         problem = "is quantized, and no token classifier with its weights as safetensors"
         raise DinkuError(problem, where=str(folder), remedy="quantize the model again")

@@ -7,16 +7,14 @@ import re
 from collections import Counter
 from contextlib import nullcontext
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.errors import DinkuError
-from dinku.model.encode import Batch
 from dinku.model.engine import held
+from dinku.model.windows import Batch, Logits
 
 
 def device(asked: str) -> str:
@@ -50,7 +48,7 @@ class TorchEngine:
         self.model = model
         self.precision = precision
 
-    def logits(self, batch: Batch) -> NDArray[np.float32]:
+    def logits(self, batch: Batch) -> Logits:
         """[scored words, tags], in float32 whatever the precision of the model."""
         was_training = self.model.training
         self.model.eval()
@@ -58,15 +56,13 @@ class TorchEngine:
         device = self.model.device
         autocast = torch.autocast(device.type, dtype=torch.bfloat16) if low else nullcontext()
         with torch.inference_mode(), autocast:
-            ids = torch.from_numpy(batch.ids).to(device)
-            mask = None if batch.full else torch.from_numpy(batch.mask).to(device)
-            out = self.model(input_ids=ids, attention_mask=mask).logits  # [windows, subwords, tags]
-            words = out[torch.from_numpy(batch.rows).to(device), torch.from_numpy(batch.columns).to(device)]
+            inputs = {name: torch.from_numpy(array).to(device) for name, array in batch.needed_inputs.items()}
+            words = batch.scored(self.model(**inputs).logits)
         self.model.train(was_training)
-        return words.float().cpu().numpy()
+        return cast(Logits, words.float().cpu().numpy())
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.engine.Told.executed`: *int8 linear_dynamic*, *float32 embedding*.
+        """See `dinku.model.engine.InspectableEngine.executed`: *int8 linear_dynamic*, *float32 embedding*.
 
         bitsandbytes multiplies int8 as float32 where it has no kernel for the processor; *int8+float16* has outliers.
         """

@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-from dinku.model.encode import Window
-from dinku.model.engine import Logits
 from dinku.model.predict import Draft
+from dinku.model.windows import Logits, Window
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 
@@ -181,8 +180,8 @@ class Desk:
                 continue
             if one:
                 asked.append(one)
-                job.served += len(one[3].ids)
-                room -= len(one[3].ids)
+                job.served += one[3].size
+                room -= one[3].size
                 heappush(queue, (job.rank, number, job))
         self.batches += bool(asked)
         for each, logits in self._answered(asked):
@@ -196,9 +195,9 @@ class Desk:
             if text is None:
                 if job.begun == len(job.texts):
                     return None
-                line = Line.typed(job.texts[job.begun])
+                line, tagger = Line.typed(job.texts[job.begun]), self.reader.tagger
                 words = line.sentence.words
-                text = _Text(line, Draft(self.reader.tags, len(words)), self.reader.encoder.stretches(words))
+                text = _Text(line, Draft(tagger.tags, len(words)), tagger.encoder.stretches(words))
                 job.text, job.begun = text, job.begun + 1
             if text.windows is None:
                 try:
@@ -214,9 +213,9 @@ class Desk:
         return None
 
     def _answered(self, asked: Sequence[_Asked]) -> list[tuple[_Asked, Logits]]:
-        numbered = [window._replace(sentence=number) for number, (*_, window) in enumerate(asked)]
+        numbered = [window.numbered(number) for number, (*_, window) in enumerate(asked)]
         try:
-            return [(asked[window.sentence], logits) for window, logits in self.reader.answered(numbered)]
+            return [(asked[window.sentence], logits) for window, logits in self.reader.tagger.answered(numbered)]
         except BaseException as error:
             if len(asked) == 1:
                 self._fail(asked[0][0], error)

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 from dinku.errors import DinkuError, brief
 from dinku.machine import check_threads
-from dinku.model.bundle import Bundle, is_bundle
-from dinku.model.encode import Encoder, Window
-from dinku.model.engine import Logits
-from dinku.model.folder import iob2_tags, model_folder
+from dinku.model.folder import ModelFolder
 from dinku.model.predict import each
+from dinku.model.sentence_tagger import SentenceTagger
+from dinku.nn.loading import open_tagger
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
-
-if TYPE_CHECKING:
-    from dinku.nn.tagger import Tagger
 
 BLOCK = 512  # lines that are tagged at once: enough to sort by length, and few enough to hold
 
@@ -28,32 +24,16 @@ BLOCK = 512  # lines that are tagged at once: enough to sort by length, and few 
 class Reader:
     """What ``dinku.open`` gives."""
 
-    tagger: Bundle | Tagger
-    options: dict[str, str]  # of its ``tag``
+    tagger: SentenceTagger
 
     @property
     def precision(self) -> str:
         """*fp32*, *bf16*, *int8*, or how a tagger in torch is quantized."""
-        if isinstance(self.tagger, Bundle):
-            return self.tagger.manifest.precision
-        short = {"float32": "fp32", "bfloat16": "bf16"}[self.options["precision"]]
-        return self.tagger.scheme.name if self.tagger.scheme.terminal else short
+        return self.tagger.precision
 
     def tag(self, lines: Iterable[Line]) -> list[Tagging]:
         """The tags of every line's words, in order."""
-        return self.tagger.tag([line.sentence for line in each(lines, Line)], **self.options)
-
-    @property
-    def encoder(self) -> Encoder:
-        return self.tagger.encoder
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        return self.tagger.tags
-
-    def answered(self, windows: Sequence[Window]) -> Iterator[tuple[Window, Logits]]:
-        """See `dinku.model.predict.answered`: for whoever decides himself which windows are answered next."""
-        return self.tagger.answered(windows, **self.options)
+        return self.tagger.tag([line.sentence for line in each(lines, Line)])
 
     @overload
     def stream(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]: ...
@@ -96,27 +76,20 @@ def open(
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
         raise DinkuError(problem, where="precision", remedy="choose float32 or bfloat16")
-    elsewhere = DinkuError(f"{model} runs on a CPU alone", where="device", remedy="leave it out")
-    if is_bundle(folder := model_folder(model)):
-        if device != "cpu":
-            raise elsewhere
-        if precision:
-            raise DinkuError("a bundle has one precision", where="precision", remedy="leave it out, or export another")
-        return Reader(Bundle.open(model, threads=threads), {})
-    if not iob2_tags(folder):
-        remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"
-        raise DinkuError("is an encoder without tags, which finds nothing", where=str(model), remedy=remedy)
-    from dinku.nn.tagger import Tagger
+    folder = ModelFolder.of(model)
+    if not folder.is_bundle:
+        if not folder.tags:
+            remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"
+            raise DinkuError("is an encoder without tags, which finds nothing", where=str(model), remedy=remedy)
+        if threads:
+            import torch
 
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    tagger = Tagger.load(model)
-    if device != "cpu" and tagger.scheme.terminal:
-        raise elsewhere
+            torch.set_num_threads(threads)
+    tagger = open_tagger(folder, threads=threads)
     if device != "cpu":
+        if tagger.cpu_only:
+            raise DinkuError(f"{model} runs on a CPU alone", where="device", remedy="leave it out")
         from dinku.nn.torch_engine import device as usable
 
-        tagger.model.to(usable(device))
-    return Reader(tagger, {"precision": precision or "float32"})
+        tagger.to(usable(device))
+    return Reader(tagger.in_precision(precision) if precision else tagger)

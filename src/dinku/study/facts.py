@@ -6,20 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dinku import machine
 from dinku.data.corpus import Corpus
 from dinku.data.spans import spans
 from dinku.files import written
 from dinku.model import inspect
-from dinku.model.bundle import Bundle
-from dinku.model.encode import Encoder
+from dinku.model.sentence_tagger import SentenceTagger
+from dinku.model.windows import Encoder
 from dinku.study.rows import Latency, Size, Target
-
-if TYPE_CHECKING:
-    from dinku.nn.tagger import Tagger
-
 
 TYPES = 1000  # words among which different ones are counted
 
@@ -46,7 +42,7 @@ class Clock:
                 file.write(f"{self.seconds:.3f}".encode())
 
 
-def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
+def target(encoder: Encoder[Any], corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
     """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
     words = [word for s in corpus for word in s.words]
     own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
@@ -65,30 +61,23 @@ def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str
     )
 
 
-def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
+def size_of(tagger: SentenceTagger, folder: Path) -> Size:
     """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
-    shape = tagger.shape
-    if isinstance(tagger, Bundle):
-        linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
-    else:
-        from dinku.nn import surgery
-
-        weights = surgery.matrices(tagger.model).values()
-        linear, nonzero = sum(w.numel() for w in weights), sum(int(w.count_nonzero()) for w in weights)
+    shape, (linear, linear_nonzero) = tagger.shape, tagger.linear
     return Size(
         parameters=shape.parameters,
         nonzero=shape.nonzero[0],
         linear=linear,
-        linear_nonzero=nonzero,
+        linear_nonzero=linear_nonzero,
         bytes_disk=inspect.disk_bytes(folder),
         bytes_download=inspect.download_bytes(folder),
     )
 
 
 def time_taggers(
-    subject: Tagger | Bundle,
-    dense: Tagger | Bundle,
-    again: Tagger | Bundle,
+    subject: SentenceTagger,
+    dense: SentenceTagger,
+    again: SentenceTagger,
     corpus: Corpus,
     *,
     rounds: int,
@@ -96,7 +85,7 @@ def time_taggers(
 ) -> Latency:
     """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
 
-    def whole_path(tagger: Tagger | Bundle) -> Callable[[], object]:
+    def whole_path(tagger: SentenceTagger) -> Callable[[], object]:
         return lambda: [tagger.tag([sentence]) for sentence in corpus]
 
     subjects = {"subject": whole_path(subject), "dense": whole_path(dense), "again": whole_path(again)}

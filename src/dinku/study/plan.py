@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 from dinku.data.word_boundaries import words
 from dinku.errors import plural
 from dinku.method import Method
-from dinku.model.encode import Encoder
-from dinku.model.shape import Shape
+from dinku.model.encode import SubwordEncoder
+from dinku.model.shape import Costs
 from dinku.study.prepare import LINE, foreign
 from dinku.study.run import Runner
 from dinku.training.settings import TrainingSettings
@@ -132,7 +132,7 @@ class Workload:
     line: float
     answered: set[tuple[str, str, int]]
 
-    def work(self, step: Method, before: Shape, after: Shape, teacher: str) -> float:
+    def work(self, step: Method, before: Costs, after: Costs, teacher: str) -> float:
         """Multiply-adds of a step, ``teacher`` being the address of the tagger that it starts from."""
         if not isinstance(step, TrainingSettings):
             return 0.0
@@ -140,7 +140,7 @@ class Workload:
         reads = step.reads
         text = self.line * reads.text_lines
         own = reads.train_passes * self.train + reads.text_passes * text
-        head = 0.15 * after.masked_lm * after.hidden * (after.vocabulary + after.hidden)  # on the hidden subwords alone
+        head = 0.15 * after.masked_lm_multiply_adds  # on the hidden subwords alone
         answers = own if reads.teacher in ("every pass", "both") else 0.0
         if reads.teacher in ("once", "both"):
             for name, subwords in (("train", self.train), ("text", text)):
@@ -150,12 +150,14 @@ class Workload:
         return 3.0 * own * forward + 3.0 * reads.text_subwords * (forward + head) + answers * teachers
 
 
-def _encoder(runner: Runner) -> Encoder | None:
+def _encoder(runner: Runner) -> SubwordEncoder | None:
     """The first base's, where it can be had without torch."""
     base = next(iter(runner.bases.values()))
-    file = base.folder / "tokenizer.json"
+    file = base.folder.path / "tokenizer.json"
     return (
-        Encoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on) if base.here and file.is_file() else None
+        SubwordEncoder(Tokenizer.from_file(str(file)), 512, 0, runner.study.label_on)
+        if base.here and file.is_file()
+        else None
     )
 
 

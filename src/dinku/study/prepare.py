@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 from tokenizers import Tokenizer
@@ -15,8 +14,9 @@ from dinku.method import Data, Method, needs_of, with_inner
 from dinku.methods.fresh import StartFresh
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model import inspect
-from dinku.model.folder import model_digest, model_folder
-from dinku.model.shape import Shape
+from dinku.model.folder import ModelFolder
+from dinku.model.kinds import kind_of
+from dinku.model.shape import Costs
 from dinku.study.definition import Entry
 from dinku.study.recipe import Recipe
 from dinku.training.settings import TrainingSettings
@@ -34,24 +34,25 @@ LINE = 40  # subwords in a line of text, where a plan has no text to count
 
 
 @dataclass(frozen=True)
-class Base:
+class StartingModel:
     """What recipes start from. ``special`` tokens are 0 where they can't be told without torch; a plan may know a shape alone."""
 
-    folder: Path
+    folder: ModelFolder
     digest: str
-    shape: Shape
+    shape: Costs
     special: int
     here: bool = True
 
     @classmethod
     def of(cls, name: str) -> Self:
         """Look at a model without torch: its weights are counted where they can be."""
-        folder = model_folder(name)
-        shape, nonzero = Shape.of_folder(folder), inspect.inspection(folder)["nonzero"]
-        counted = shape if nonzero is None else replace(shape, nonzero=(nonzero, nonzero))
-        file = folder / "tokenizer.json"
+        folder = ModelFolder.of(name)
+        shape = kind_of(folder).shape(folder)
+        nonzero = inspect.count_nonzero(folder, shape)
+        counted = shape if nonzero is None else shape.counted(nonzero)
+        file = folder.path / "tokenizer.json"
         special = len(Tokenizer.from_file(str(file)).get_added_tokens_decoder()) if file.is_file() else 0
-        return cls(folder, model_digest(folder), counted, special)
+        return cls(folder, folder.digest, counted, special)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Prepared:
     entry: Entry
     recipe: Recipe
     data: Data
-    base: Base
+    base: StartingModel
     addresses: tuple[str, ...]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[Costs, ...]
 
     @property
     def address(self) -> str:
@@ -105,7 +106,7 @@ class Subject:
         return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
 
 
-def prepare(entry: Entry, data: Data, base: Base, *, where: str, without_text: bool) -> Prepared:
+def prepare(entry: Entry, data: Data, base: StartingModel, *, where: str, without_text: bool) -> Prepared:
     """A recipe of a study made ready to run: resolved, declared and checked before anything is trained.
 
     Raises `DinkuError` for a step that can't work with the data, or if no step gives the tagger tags. ``without_text`` allows
@@ -157,11 +158,11 @@ def foreign(step: Method, data: Data) -> str:
     return f"{type(step).__name__} reads text in {there}, as {text.name} has none in the train split's {wanted}"
 
 
-def memory_needed(step: Method, before: Shape, after: Shape) -> int:
+def memory_needed(step: Method, before: Costs, after: Costs) -> int:
     """The bytes that a step holds at least: both taggers, and where it learns gradients and Adam's two moments.
 
     Word embeddings have these only for the rows that are read, and activations come on top, so that what needs more than
     there is can't be done.
     """
-    learnt = after.parameters - after.parts["word embeddings"] if isinstance(step, TrainingSettings) else 0
+    learnt = after.parameters - after.parts.get("word embeddings", 0) if isinstance(step, TrainingSettings) else 0
     return before.bytes + after.bytes + 3 * 4 * learnt

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from dinku.digests import of_document
 from dinku.errors import DinkuError, located
 from dinku.method import Data, Method, Planned, Seeded, inner_methods, with_inner
 from dinku.methods.registry import from_json, to_json
 from dinku.model.encode import LabelOn
-from dinku.model.shape import Shape
+from dinku.model.shape import Costs, Shape
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Recipe:
     text: str | None = None
 
     def resolved(
-        self, data: Data, shape: Shape | None = None, *, where: str = "", check: Callable[[Method], None] | None = None
-    ) -> tuple[Recipe, tuple[Shape, ...]]:
+        self, data: Data, shape: Costs | None = None, *, where: str = "", check: Callable[[Method], None] | None = None
+    ) -> tuple[Recipe, tuple[Costs, ...]]:
         """The same recipe with absolute values in every step, and the declared shape of the base and of every prefix.
 
         ``shape`` is the base's. If it isn't given, no shape is known, and a step that depends on one raises `DinkuError`.
@@ -37,12 +37,13 @@ class Recipe:
         shapes = [shape] if shape else []
         for number, asked in enumerate(self.steps):
             with located(f"{where}: steps.{number}" if where else f"steps.{number}"):
-                step = asked.resolve(Planned(shapes[-1]) if shapes else None, data.seen_by(asked))
+                known = Planned(changeable_by(asked, shapes[-1])) if shapes else None
+                step = asked.resolve(known, data.seen_by(asked))
                 if check:
                     check(step)
                 if shapes:
                     shapes[-1].scheme.refuse(type(step).__name__)
-                    shapes.append(step.declare(shapes[-1]))
+                    shapes.append(step.declare(changeable_by(step, shapes[-1])))
             steps.append(step)
         return replace(self, steps=tuple(steps)), tuple(shapes)
 
@@ -88,16 +89,27 @@ class Recipe:
             out.append(at)
         return out
 
-    def declared(self, shape: Shape) -> list[Shape]:
+    def declared(self, shape: Costs) -> list[Costs]:
         """The declared shape of the base and of every prefix, for a recipe that is resolved.
 
-        Raises `DinkuError` if a step comes after quantization.
+        Raises `DinkuError` if a step comes after quantization, or can't change a model of that kind.
         """
         out = [shape]
         for step in self.steps:
             out[-1].scheme.refuse(type(step).__name__)
-            out.append(step.declare(out[-1]))
+            out.append(step.declare(changeable_by(step, out[-1])))
         return out
+
+
+def changeable_by(step: Method, shape: Costs) -> Shape:
+    """A shape, if a method can change models of its kind: transformers, unless the method's ``takes`` names another class."""
+    if not isinstance(shape, getattr(step, "takes", Shape)):
+        problem, remedy = (
+            "can't change a model of this kind",
+            "leave the step out, or put it before the model is replaced",
+        )
+        raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
+    return cast(Shape, shape)
 
 
 def _versions(step: Method) -> Any:

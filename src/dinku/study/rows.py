@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from dinku.machine import Environment
-from dinku.model.engine import Numerics
+from dinku.model.numerics import Numerics
 from dinku.schema import Record
 
 _Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else

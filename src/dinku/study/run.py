@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dinku import machine
 from dinku.data import sources
@@ -28,10 +28,11 @@ from dinku.files import told
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Work, needs_of
 from dinku.methods.registry import to_json
-from dinku.model.bundle import Bundle, is_bundle
-from dinku.model.folder import HOUSE, model_folder
+from dinku.model.folder import HOUSE, ModelFolder
+from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.shape import Shape
 from dinku.model.store import Store
+from dinku.nn.loading import open_tagger
 from dinku.scoring import tagging
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
@@ -42,13 +43,14 @@ from dinku.study.facts import Clock, size_of, target, time_taggers
 from dinku.study.prepare import (
     LINE,
     PUBLISHED,
-    Base,
     Prepared,
+    StartingModel,
     Subject,
     foreign,
     memory_needed,
     prepare,
 )
+from dinku.study.recipe import changeable_by
 from dinku.study.results import Results, totals
 from dinku.study.rows import Failure, Row, Training
 from dinku.training.settings import TrainingSettings
@@ -114,20 +116,20 @@ class Runner:
         return Text.open(self.study.text)
 
     @cached_property
-    def bases(self) -> dict[str, Base]:
+    def bases(self) -> dict[str, StartingModel]:
         return {name: self._base(name) for name in dict.fromkeys(e.recipe.base for e in self.study.entries())}
 
-    def _base(self, name: str) -> Base:
+    def _base(self, name: str) -> StartingModel:
         """A base as it lies here; for a plan one of known shape may be elsewhere, and is known by the rows that there are."""
         published = PUBLISHED.get(name.partition("@")[0])
         try:
-            return Base.of(name)
+            return StartingModel.of(name)
         except DinkuError:
             if published is None or not self.planning:
                 raise
-        shape = published.declare(Shape.of_folder(model_folder(HOUSE)))
+        shape = published.declare(Shape.of_folder(ModelFolder.of(HOUSE)))
         digest = next((r.base_digest for r in self.results.rows() if r.recipe["base"] == name), f"not here: {name}")
-        return Base(Path(), digest, replace(shape, nonzero=(0, shape.parameters)), 0, here=False)
+        return StartingModel(ModelFolder(Path()), digest, replace(shape, nonzero=(0, shape.parameters)), 0, here=False)
 
     @cached_property
     def prepared(self) -> tuple[Prepared, ...]:
@@ -399,8 +401,9 @@ class Runner:
                     progress=progress,
                 )
                 data = prepared.data.seen_by(step)
-                after = step.apply(tagger, data, work)
-                if broken := step.declare(tagger.shape).broken_by(after.shape):
+                tagger.check_changeable()
+                after = step.apply(cast(Any, tagger), data, work)  # each method says what kind of tagger it takes
+                if broken := step.declare(changeable_by(step, tagger.shape)).broken_by(after.shape):
                     raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
                 after.save(self.store.begin(address))
                 made = {
@@ -427,22 +430,16 @@ class Runner:
             problem = f"needs {needed / 1e9:.1f} GB of memory at least, and there are {there / 1e9:.1f}"
             raise DinkuError(problem, remedy="run it on a machine that has more", status=1)
 
-    def _tagger(self, prepared: Prepared, i: int) -> Any:
+    def _tagger(self, prepared: Prepared, i: int) -> SentenceTagger:
         """The tagger after the i-th step: a bundle where that is one, and then the last."""
-        from dinku.nn.tagger import Tagger
-
-        folder = self.store.checked(prepared.addresses[i]) if i else prepared.base.folder
-        if is_bundle(folder):
-            return Bundle.open(str(folder), threads=self.threads)
-        return Tagger.load(folder, label_on=prepared.recipe.label_on)
+        folder = ModelFolder(self.store.checked(prepared.addresses[i])) if i else prepared.base.folder
+        return open_tagger(folder, threads=self.threads, label_on=prepared.recipe.label_on)
 
     def _evaluate(self, prepared: Prepared, missing: Sequence[Subject]) -> None:
         tagger = self._tagger(prepared, len(prepared.recipe.steps))
-        folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder
-        size, device = size_of(tagger, folder), "cpu"
-        if not tagger.scheme.terminal:
-            device = self.device
-            tagger.model.to(device)
+        folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder.path
+        size, device = size_of(tagger, folder), "cpu" if tagger.cpu_only else self.device
+        tagger.to(device)
         names = frozenset(name for _, name in known(prepared.train))
         for subject in missing:
             corpus = subject.corpus

@@ -30,7 +30,7 @@ from dinku.files import written
 from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Work
 from dinku.model import predict
-from dinku.model.encode import Window
+from dinku.model.encode import SubwordWindow
 from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
@@ -72,7 +72,7 @@ def plan(lengths: Sequence[int], epochs: Sequence[Sequence[int]], *, batch: int,
 
 def fit(
     tagger: Tagger,
-    windows: Sequence[Window],
+    windows: Sequence[SubwordWindow],
     epochs: Sequence[Sequence[int]],
     targets: Callable[[Sequence[int]], dict[str, Any]],
     loss: Loss,
@@ -143,7 +143,7 @@ def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, fl
     return {max(1, round(p * last)): end + (start - end) * (1 - p) ** 3 for p in part}
 
 
-def _used(tagger: Tagger, windows: Sequence[Window]) -> torch.Tensor:
+def _used(tagger: Tagger, windows: Sequence[SubwordWindow]) -> torch.Tensor:
     """Rows of the word embeddings that training may touch where nothing moves all of them, sorted.
 
     Rows up to the padding id come along, so that it stays the same number: RoBERTa counts positions by it.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dinku import modeling
 from dinku.method import Work
-from dinku.model.encode import Window, first_position
+from dinku.model.encode import SubwordWindow, first_position
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
@@ -36,7 +36,7 @@ class Matching:
     ours: list[torch.Tensor]
     projections: torch.nn.ModuleList
 
-    def tensors(self, windows: Sequence[Window]) -> dict[str, torch.Tensor]:
+    def tensors(self, windows: Sequence[SubwordWindow]) -> dict[str, torch.Tensor]:
         """What the teacher reads, beside the tensors of `dinku.training.unpadded.row`."""
         return {"teachers_ids": torch.from_numpy(unpadded.ids(windows, self.pad))}
 

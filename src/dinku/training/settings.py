@@ -12,7 +12,7 @@ from dinku.method import INNER, LATER, Category, Data, Method, Planned, Reading,
 from dinku.model.shape import Shape
 
 if TYPE_CHECKING:
-    from dinku.model.encode import Encoder
+    from dinku.model.encode import SubwordEncoder
     from dinku.nn.tagger import Tagger
 
 # AfriBERTa's recipe but for its rate: the default for what isn't given beside a rate.
@@ -241,7 +241,7 @@ class StudentTraining(EpochTraining):
                 raise DinkuError(problem, where=type(self).__name__, remedy="choose a divisor of both hidden sizes")
         return layers, heads
 
-    def reader(self, student: Tagger, teacher: Tagger) -> Encoder:
+    def reader(self, student: Tagger, teacher: Tagger) -> SubwordEncoder:
         """The student's encoder. Its windows are short enough for the teacher if the two are compared."""
         return student.windows_of(min(self.window, teacher.encoder.length) if self.matches else self.window)
 

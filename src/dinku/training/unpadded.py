@@ -20,15 +20,15 @@ from transformers import (
 )
 from transformers.masking_utils import AttentionMaskInterface
 
-from dinku.model import engine
-from dinku.model.encode import Batch, Ids, Window, first_position
+from dinku.model.encode import SubwordWindow, first_position
+from dinku.model.windows import Ids, Logits
 from dinku.training.while_training import dropped
 
 GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them
 MULTIPLE = 64  # of subwords in a row: matrix products of few sizes are prepared once and for all
 
 
-def row(windows: Sequence[Window], *, family: str, pad: int, renumber: torch.Tensor) -> dict[str, Any]:
+def row(windows: Sequence[SubwordWindow], *, family: str, pad: int, renumber: torch.Tensor) -> dict[str, Any]:
     """What `read` takes: ``ids`` and ``positions`` [1, subwords], ``speaks`` [words] the subword of each scored word.
 
     ``renumber`` [vocabulary] is the row of the word embeddings where each subword stands. The end is padded to a
@@ -60,7 +60,7 @@ def row(windows: Sequence[Window], *, family: str, pad: int, renumber: torch.Ten
     }
 
 
-def ids(windows: Sequence[Window], pad: int) -> Ids:
+def ids(windows: Sequence[SubwordWindow], pad: int) -> Ids:
     """[1, subwords] of a row, with its padding at the end."""
     together = np.concatenate([w.ids for w in windows])
     return np.pad(together, (0, -len(together) % MULTIPLE), constant_values=pad)[None]
@@ -125,7 +125,7 @@ AttentionInterface.register(_NAME, _attention)
 AttentionMaskInterface.register(_NAME, lambda *_, **__: None)
 
 
-Read = Callable[[Sequence[Window]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
+Read = Callable[[Sequence[SubwordWindow]], dict[str, Any]]  # windows → the tensors of `unpadded.row`
 
 
 class UnpaddedEngine:
@@ -134,7 +134,7 @@ class UnpaddedEngine:
     def __init__(self, model: Any, read: Read) -> None:
         self.model, self.read = model, read
 
-    def logits(self, batch: Batch) -> engine.Logits:
+    def logits(self, batch: Any) -> Logits:
         self.model.eval()
         with torch.inference_mode():
             scored = logits(self.model, self.read(batch.windows))

@@ -1,0 +1,93 @@
+"""The kinds of models: how a folder of each is read without torch. `dinku.nn.loading` has their torch side.
+
+A new kind is an entry in `KINDS` here and one in `dinku.nn.loading`; nothing else asks which kind a model is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from dinku.errors import DinkuError, plural
+from dinku.model import encode
+from dinku.model.encode import LabelOn, SubwordEncoder
+from dinku.model.folder import BUNDLE_FILE, ModelFolder, is_masked_lm
+from dinku.model.onnx_file import AGAIN
+from dinku.model.shape import FAMILIES, Costs, Shape
+from dinku.model.windows import Encoder
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How dinku reads the folder of one kind of model.
+
+    ``model_types`` are the values of ``model_type`` in config.json. ``shape`` declares what a model costs from its folder.
+    ``encoder`` says how it reads words, and is ``None`` if only torch can tell; ``bundle_encoder`` does so for a bundle whose
+    manifest has this ``length`` and ``label_on``. ``holds`` tells the tensors of a weights file that belong to the model from
+    those that dinku leaves out. A bundle has ``bundle_files`` beside its config and its ONNX model, whose inputs are ``inputs``.
+    """
+
+    name: str
+    model_types: Collection[str]
+    shape: Callable[[ModelFolder], Costs]
+    encoder: Callable[[ModelFolder], Encoder[Any] | None]
+    bundle_encoder: Callable[[ModelFolder, int, LabelOn], Encoder[Any]]
+    holds: Callable[[str, Costs], bool]
+    bundle_files: Collection[str]
+    inputs: Collection[str]
+
+
+def _bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> SubwordEncoder:
+    encoder = encode.opened(folder, ["tokenizer_config.json"])
+    if encoder is None:
+        where = str(folder.path / "tokenizer_config.json")
+        raise DinkuError("names no padding token", where=where, remedy=AGAIN)
+    if length > encoder.length:
+        problem = f"its windows of {plural(length, 'subword')} are longer than its model's {encoder.length:,}"
+        raise DinkuError(problem, where=str(folder.path / BUNDLE_FILE), remedy=AGAIN)
+    return replace(encoder, length=length, label_on=label_on)
+
+
+# What a tagger leaves out of a checkpoint, and what holds the word embeddings once more.
+_LEFT_OUT = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale|SCB|weight_format)(\.|$)")
+_TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
+
+
+def _holds(name: str, shape: Costs) -> bool:
+    """A pooler doesn't count, nor a masked-LM head under a tag head."""
+    spare_head = is_masked_lm(name) and not cast(Shape, shape).masked_lm
+    return not (_LEFT_OUT.search(name) or _TIED.search(name) or spare_head)
+
+
+TRANSFORMER = Kind(
+    name="transformer",
+    model_types=FAMILIES,
+    shape=Shape.of_folder,
+    encoder=encode.opened,
+    bundle_encoder=_bundle_encoder,
+    holds=_holds,
+    bundle_files=("tokenizer.json", "tokenizer_config.json"),
+    inputs=encode.SUBWORD_INPUTS,
+)
+KINDS = (TRANSFORMER,)
+
+
+def kind_of(folder: ModelFolder) -> Kind:
+    """The kind of the model in a folder; raises `DinkuError` for a ``model_type`` that no kind has."""
+    model_type = folder.config.get("model_type")
+    for kind in KINDS:
+        if model_type in kind.model_types:
+            return kind
+    problem = f"the architecture {model_type!r} isn't one that dinku can measure"
+    known = ", ".join(name for kind in KINDS for name in kind.model_types)
+    raise DinkuError(problem, where=folder.config_file, remedy=f"use one of {known}")
+
+
+def subword_encoder(folder: ModelFolder) -> SubwordEncoder | None:
+    """How a model reads subwords, ``None`` if only torch can tell; raises `DinkuError` for a model that reads none."""
+    encoder = kind_of(folder).encoder(folder)
+    if encoder is None or isinstance(encoder, SubwordEncoder):
+        return encoder
+    raise DinkuError("reads whole words, and has no subwords to count", where=str(folder), remedy="name another model")

@@ -1,0 +1,166 @@
+"""`SentenceTagger`: whatever tags the words of sentences, of any kind of model and in any runtime.
+
+What studies, exports' cards, commands and servers do with a tagger they do through this protocol, so that none of them needs to
+know whether it reads subwords or words, or whether it runs in torch or as a bundle. `TagsByEngine` implements the half of the
+protocol that follows from an engine, an encoder and the tags; `dinku.nn.tagger.Tagger` and `dinku.model.bundle.Bundle` both
+build on it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from dinku.data.corpus import Corpus, Sentence
+from dinku.model import predict
+from dinku.model.engine import InspectableEngine
+from dinku.model.numerics import Numerics, measure_numerics
+from dinku.model.shape import Costs, Scheme
+from dinku.model.windows import Encoder, Logits, W
+from dinku.scoring.counts import Counts
+from dinku.scoring.tagging import Tagging
+
+
+class SentenceTagger(Protocol):
+    """Whatever tags the words of sentences."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it: the folder that it comes from, or its class."""
+        ...
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags that it gives, in the order of its logits; empty for an encoder that has yet to be fine-tuned."""
+        ...
+
+    @property
+    def encoder(self) -> Encoder[Any]:
+        """How it reads words."""
+        ...
+
+    @property
+    def shape(self) -> Costs:
+        """What it costs, as measured: parameters, bytes, multiply-adds."""
+        ...
+
+    @property
+    def scheme(self) -> Scheme:
+        """How its weights are stored; nothing can be done to a tagger whose scheme is ``terminal``."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, as tables show it: *fp32*, *bf16*, *int8*, or how it is quantized for torch."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256, as hex, over everything that its answers depend on."""
+        ...
+
+    @property
+    def learned(self) -> frozenset[int]:
+        """The fingerprints of the sentences that it was trained on, by `dinku.data.learned`, as far as they are known."""
+        ...
+
+    @property
+    def linear(self) -> tuple[int, int]:
+        """The weights of its linear layers, the tag head aside: how many there are, and how many aren't zero."""
+        ...
+
+    @property
+    def cpu_only(self) -> bool:
+        """Whether it can't run on a GPU."""
+        ...
+
+    def to(self, device: str) -> None:
+        """Move it to a device of torch, *cpu* or *cuda*. Whatever is ``cpu_only`` stays where it is."""
+        ...
+
+    def in_precision(self, precision: str) -> Self:
+        """The same tagger computing in *float32* or *bfloat16*; raises `DinkuError` if it can't."""
+        ...
+
+    def tag(
+        self,
+        sentences: Sequence[Sentence],
+        *,
+        tokens: int = 1024,
+        most: int = 16,
+        progress: predict.Progress | None = None,
+    ) -> list[Tagging]:
+        """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
+        ...
+
+    def answered(self, windows: Sequence[Any]) -> Iterator[tuple[Any, Logits]]:
+        """The logits of each window, for a caller that decides itself which windows are read next."""
+        ...
+
+    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+        """Counts of spans over a tagged corpus."""
+        ...
+
+    def numerics(self, sentences: Sequence[Sentence]) -> Numerics:
+        """How it computes, measured on these sentences."""
+        ...
+
+    def check_changeable(self) -> None:
+        """Raise `DinkuError` if no method can change it: it is quantized, or a bundle."""
+        ...
+
+    def copy(self) -> Self:
+        """The same tagger with weights, or an engine, of its own."""
+        ...
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write its folder, which `dinku.nn.loading.open_tagger` opens as an equal tagger.
+
+        Raises `DinkuError` if the folder is there already.
+        """
+        ...
+
+
+class _ByEngine(Protocol):
+    """What `TagsByEngine` needs of the class that it is mixed into."""
+
+    @property
+    def engine(self) -> InspectableEngine: ...
+    @property
+    def encoder(self) -> Encoder[Any]: ...
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+    @property
+    def arithmetic(self) -> str:
+        """How it computes, as a row's numerics name it."""
+        ...
+
+
+class TagsByEngine:
+    """Tagging with an ``engine``, an ``encoder`` and ``tags``, which the class that it is mixed into has."""
+
+    def tag(
+        self: _ByEngine,
+        sentences: Sequence[Sentence],
+        *,
+        tokens: int = 1024,
+        most: int = 16,
+        progress: predict.Progress | None = None,
+    ) -> list[Tagging]:
+        """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
+        asked = {"tokens": tokens, "most": most, "progress": progress}
+        return predict.tag(self.engine, self.encoder, self.tags, sentences, **asked)
+
+    def answered(self: _ByEngine, windows: Sequence[W]) -> Iterator[tuple[W, Logits]]:
+        """The logits of each window; see `dinku.model.predict.answered`."""
+        return predict.answered(self.engine, self.encoder, windows)
+
+    def evaluate(self: _ByEngine, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+        """Counts of spans over a tagged corpus."""
+        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, progress=progress)
+
+    def numerics(self: _ByEngine, sentences: Sequence[Sentence]) -> Numerics:
+        """How its engine computes on these sentences."""
+        return measure_numerics(self.engine, self.encoder, sentences, scheme=self.arithmetic)

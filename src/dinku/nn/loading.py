@@ -1,0 +1,44 @@
+"""The model in a folder, whatever its kind, as what tags: a bundle without torch, or a tagger in torch.
+
+`dinku.model.kinds` has the torch-free side of each kind; `_LOADERS` has what opens it in torch, imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from dinku.model.bundle import Bundle
+from dinku.model.encode import LabelOn
+from dinku.model.folder import ModelFolder
+from dinku.model.kinds import TRANSFORMER, kind_of
+from dinku.model.sentence_tagger import SentenceTagger
+
+Loader = Callable[[ModelFolder, LabelOn | None], SentenceTagger]
+
+
+def _transformer(folder: ModelFolder, label_on: LabelOn | None) -> SentenceTagger:
+    from dinku.nn.tagger import Tagger
+
+    return Tagger.load(folder, label_on=label_on)
+
+
+_LOADERS: dict[str, Loader] = {TRANSFORMER.name: _transformer}  # by the name of the kind
+
+
+def load(model: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | None = None) -> SentenceTagger:
+    """The model in a folder in torch, as methods change it: a `dinku.nn.tagger.Tagger`, or the class of another kind.
+
+    ``label_on`` says which subword speaks for a word, unless the folder says so itself. Raises `DinkuError` for a bundle, and
+    for what can't be read.
+    """
+    folder = ModelFolder.of(model)
+    return _LOADERS[kind_of(folder).name](folder, label_on)
+
+
+def open_tagger(
+    model: str | os.PathLike[str] | ModelFolder, *, threads: int | None = None, label_on: LabelOn | None = None
+) -> SentenceTagger:
+    """What is in a folder, to tag with: a bundle on ``threads`` threads without torch, or a tagger in torch."""
+    folder = ModelFolder.of(model)
+    return Bundle.open(folder, threads=threads) if folder.is_bundle else load(folder, label_on=label_on)
