@@ -24,7 +24,7 @@ from dinku.method import Category
 from dinku.methods.registry import category_of
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import Interval, paired
-from dinku.study.results import Results, in_order, source
+from dinku.study.results import Results, in_order
 from dinku.study.rows import Row, Size
 
 Order = Literal["dense", "before", "after", "after with recovery"]
@@ -155,7 +155,7 @@ def trained_on(row: Row) -> str:
 
 def evaluated_on(row: Row) -> str:
     """The corpus that a row's sentences come from, without the notes on which of them they are."""
-    return source(row.corpus, row.language)
+    return row.evaluated_on
 
 
 def scope(rows: Iterable[Row]) -> str:

@@ -370,4 +370,4 @@ def _alike(rows: Sequence[Row], home: Sequence[Row]) -> list[Row]:
 def _as_one(rows: Sequence[Row]) -> list[Row]:
     """The rows of several corpora as of one."""
     corpora = " + ".join(sorted({evaluated_on(row) for row in rows}))
-    return [row.model_copy(update={"corpus": corpora}) for row in rows]
+    return [row.model_copy(update={"corpus": corpora, "source": corpora}) for row in rows]

@@ -19,7 +19,7 @@ from dinku.digests import canonical, of_document
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
 from dinku.methods.registry import outdated
-from dinku.study.results import Results, in_order, source
+from dinku.study.results import Results, in_order
 from dinku.study.rows import Row
 
 _DIGITS = 24  # of a digest, as names of files have
@@ -123,7 +123,7 @@ class Current(BaseModel):
         return asked.differences(Asked.of_row(row)) or [outdated(row.versions) or "another recipe"]
 
     def _of_other_text(self, row: Row) -> list[str]:
-        name = text_name(row.kind, row.corpus, row.language, row.split, row.perturbation)
+        name = text_name(row.kind, row.evaluated_on, row.language, row.split, row.perturbation)
         return [f"other {row.split} sentences"] if self.texts.get(name, row.fingerprint) != row.fingerprint else []
 
 
@@ -132,9 +132,9 @@ def recipe_name(arm: str, values: Mapping[str, Any], recipe: Mapping[str, Any]) 
     return canonical([arm, values, recipe["seed"], recipe["base"], recipe["corpus"]])
 
 
-def text_name(kind: str, corpus: str, language: str, split: str, perturbation: str) -> str:
+def text_name(kind: str, source: str, language: str, split: str, perturbation: str) -> str:
     """What tells the sentences that rows are about from others of a study, however many are taken and whatever they hold."""
-    return canonical([kind, source(corpus, language), language, split, perturbation])
+    return canonical([kind, source, language, split, perturbation])
 
 
 def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:

@@ -102,7 +102,8 @@ class Subject:
         with located(self.corpus.name):
             after = Perturbation.named(name).apply(self.corpus, names=names)
         other = round(changed(self.corpus, after) * len(after))
-        return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
+        after = replace(after, name=self.corpus.name, part_of=self.corpus.part_of)
+        return Subject(after, self.whole, name, other)
 
 
 def prepare(entry: Entry, data: Data, base: Base, *, where: str, without_text: bool) -> Prepared:

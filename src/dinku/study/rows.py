@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -113,8 +114,9 @@ class Row(Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
 
     ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
-    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``versions`` are
-    those of the recipe's methods, by name; rows from before they were kept have none.
+    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``source`` is the
+    corpus's name as the study gives it, without which language and which sentences of it; older rows have it in ``corpus`` alone.
+    ``versions`` are those of the recipe's methods, by name; rows from before they were kept have none.
     """
 
     schema_version: Literal[1] = 1
@@ -127,6 +129,7 @@ class Row(Record):
     address: _Part
     seed: int
     corpus: str
+    source: str | None = None
     language: _Part
     split: _Part
     fingerprint: _Part
@@ -142,6 +145,13 @@ class Row(Record):
     numerics: Numerics | None = None
     environment: Environment
     versions: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def evaluated_on(self) -> str:
+        """The corpus that its sentences come from, by the name that the study gives."""
+        if self.source is not None:
+            return self.source
+        return re.sub(r"( \(\d+ of \d+\))+$", "", self.corpus).removesuffix(f" ({self.language})")
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -338,7 +338,7 @@ class Runner:
             if self.study.latency and not subject.perturbation:
                 tagged["latency"] = subject.corpus.sample(self.study.latency.sentences, seed=0)
             for kind, corpus in tagged.items():
-                name = text_name(kind, corpus.name, corpus.languages[0], corpus.split, subject.perturbation)
+                name = text_name(kind, corpus.source, corpus.languages[0], corpus.split, subject.perturbation)
                 texts[name] = corpus.fingerprint
         return Current(whole=not self.study.section, recipes=recipes, texts=texts)
 
@@ -470,6 +470,7 @@ class Runner:
             address=prepared.address,
             seed=prepared.recipe.seed,
             corpus=corpus.name,
+            source=corpus.source,
             language=corpus.languages[0],
             split=corpus.split,
             fingerprint=corpus.fingerprint,
