@@ -270,14 +270,14 @@ def test_a_kill_changes_nothing(options: dict[str, Any], tmp_path: Path, monkeyp
     expected = method.apply(tiny_tagger(), tiny_data(), ONE).digest
     monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
 
-    def stop(done: int, total: int, note: str) -> None:
-        if note.startswith("distilling") and done == 5:
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("distilling") and done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         method.apply(tiny_tagger(), tiny_data(), replace(ONE, folder=tmp_path / "work", progress=stop))
     reached: list[int] = []
-    work = replace(ONE, folder=tmp_path / "work", progress=lambda done, _total, note: reached.append(done))
+    work = replace(ONE, folder=tmp_path / "work", progress=lambda what, done, _total: reached.append(done))
     assert method.apply(tiny_tagger(), tiny_data(), work).digest == expected
     assert min(r for r in reached if r) == 5
 

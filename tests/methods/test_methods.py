@@ -481,7 +481,7 @@ def test_selection_on_dev_takes_the_best_epoch() -> None:
 
 def test_training_tells_its_loss_as_it_falls() -> None:
     told: list[str] = []
-    work = replace(ONE, progress=lambda _done, _total, note: told.append(note))
+    work = replace(ONE, progress=lambda what, _done, _total: told.append(what))
     replace(QUICK, epochs=8).apply(tiny_tagger(tags=()), tiny_data(), work)
     losses = [float(note.partition(", loss ")[2]) for note in told if "loss" in note]
     assert len(set(told)) >= 9
@@ -519,7 +519,7 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
     expected = method.apply(sparse, tiny_data(), ONE).digest
 
     def until(limit: int):  # type: ignore[no-untyped-def]
-        def progress(done: int, total: int, note: str) -> None:
+        def progress(what: str, done: int, total: int) -> None:
             reached.append(done)
             if done == limit:
                 raise Killed

@@ -24,6 +24,7 @@ from dinku.method import Category
 from dinku.methods.registry import category_of
 from dinku.scoring.counts import Counts
 from dinku.scoring.significance import Interval, paired
+from dinku.study.recipe import title_of
 from dinku.study.results import Results, in_order
 from dinku.study.rows import Row, Size
 
@@ -272,9 +273,7 @@ def is_dense(row: Row) -> bool:
 
 
 def title(row: Row) -> str:
-    """The arm, and the grid's values."""
-    values = " ".join(f"{key}={value}" for key, value in row.values.items())
-    return f"{row.arm} {values}".strip()
+    return title_of(row.arm, row.values)
 
 
 def ratio(row: Row) -> float:

@@ -17,11 +17,12 @@ from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Engine, Logits, Told
 from dinku.model.predict import tag
 from dinku.nn.torch_engine import TorchEngine
+from dinku.progress import Progress, silent
 from dinku.scoring.tagging import Tagging, counted
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
-from dinku.export.convert import TOLERANCE, Report, convertible
+from dinku.export.convert import TOLERANCE, convertible
 
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
 
@@ -82,12 +83,12 @@ class Reference:
     Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
     """
 
-    def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Report | None = None) -> None:
+    def __init__(self, tagger: Tagger, corpus: Corpus, *, progress: Progress = silent) -> None:
         convertible(tagger)
         if corpus.words < FEWEST:
             problem = f"has {plural(corpus.words, 'word')}, too few to compare tags on"
             raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
-        self.tagger, self.corpus, self.report = tagger, corpus, progress or (lambda what, done, total: None)
+        self.tagger, self.corpus, self.report = tagger, corpus, progress
         engine = TorchEngine(tagger.copy().model.cpu())
         engine.model.set_attn_implementation("eager")
         self.windows = _every_length(tagger.encoder, corpus)

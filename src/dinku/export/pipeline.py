@@ -24,12 +24,13 @@ from dinku.errors import DinkuError, plural
 from dinku.export import convert, gate, int8, javascript
 from dinku.files import written, written_folder
 from dinku.machine import available_threads, installed, interleaved
-from dinku.model import bundle, engine, predict
+from dinku.model import bundle, engine
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.model.encode import Batch
 from dinku.model.folder import model_config, model_folder
 from dinku.model.shape import scheme_of
 from dinku.nn import surgery
+from dinku.progress import Count, Progress, silent
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
 from dinku.training import importance
@@ -122,7 +123,7 @@ def export(
     calibration: Corpus | None = None,
     threads: int | None = None,
     about: About | None = None,
-    progress: convert.Report | None = None,
+    progress: Progress = silent,
     silent: bool = False,
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
@@ -334,7 +335,7 @@ def measure(
     about: About,
     *,
     known: frozenset[int] = frozenset(),
-    progress: predict.Progress | None = None,
+    progress: Count | None = None,
 ) -> Measured:
     """Evaluate a bundle on a corpus and write its card anew with what was found.
 

@@ -142,7 +142,7 @@ class StartFresh(Seeded, Validated):
             nonlocal total
             for total, line in enumerate(text.drawn(self.lines, text.languages, alpha=self.alpha), 1):
                 if total % 10_000 == 1:
-                    work.progress(total, self.lines, "reading for a vocabulary")
+                    work.progress("reading for a vocabulary", total, self.lines)
                 yield line
 
         model = io.BytesIO()

@@ -133,7 +133,7 @@ class Pretrain(TrainingSettings):
             lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
             while part := list(islice(lines, LINES)):
                 read += len(part)
-                work.progress(0, self.steps, f"{plural(read, 'line')} of {language} read")
+                work.progress(f"{plural(read, 'line')} of {language} read", 0, self.steps)
                 parts.append(encoder.stream(part))
             out.append(np.concatenate(parts))
         if not any(map(len, out)):

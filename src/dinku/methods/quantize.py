@@ -77,7 +77,7 @@ class Quantize(Validated):
                 tolerance=self.tolerance,
                 calibration=data.train,
                 threads=work.threads,
-                progress=lambda what, done, total: work.progress(done, total, what),
+                progress=work.progress,
                 silent=True,  # a study's row says so
             )
         except BaseException:

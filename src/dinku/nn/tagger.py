@@ -35,6 +35,7 @@ from dinku.nn import quantized, surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tokenizer import tokenizer_of
 from dinku.nn.torch_engine import TorchEngine
+from dinku.progress import Count
 from dinku.scoring import tagging
 from dinku.scoring.counts import Counts
 
@@ -118,7 +119,7 @@ class Tagger:
             raise DinkuError(problem, where=self.name, remedy="leave precision out")
         return TorchEngine(self._headed().model, precision=precision)
 
-    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+    def evaluate(self, corpus: Corpus, *, progress: Count | None = None) -> Counts:
         """Counts of spans over a tagged corpus, in float32 or as it is quantized."""
         return predict.evaluate(TorchEngine(self._headed().model), self.encoder, self.tags, corpus, progress=progress)
 

@@ -13,27 +13,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from dinku.digests import canonical, of_document
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
 from dinku.methods.registry import outdated
+from dinku.schema import Record
 from dinku.study.results import Results, in_order
 from dinku.study.rows import Row
 
 _DIGITS = 24  # of a digest, as names of files have
 
 
-class Asked(BaseModel):
+class Asked(Record):
     """One recipe: the address of what it makes, its base, a digest of its steps, and fingerprints of what they read, by part."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str
     base: str
     steps: str
-    read: dict[str, tuple[str, ...]] = {}
+    read: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of(
@@ -60,19 +59,17 @@ class Asked(BaseModel):
         return out + (["other steps"] if row.steps != self.steps else [])
 
 
-class Current(BaseModel):
+class Current(Record):
     """The recipes of a study by name (`recipe_name`), and the fingerprints of what they are evaluated on (`text_name`).
 
     ``whole`` says that it has all recipes of the study, and not those of some sections alone. Where no run has kept anything it
     is empty, and says nothing against any row.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_version: Literal[1] = 1
     whole: bool = False
-    recipes: dict[str, Asked] = {}
-    texts: dict[str, str] = {}
+    recipes: dict[str, Asked] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Current:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from dinku.data.perturb import Perturbation
@@ -19,7 +19,7 @@ from dinku.errors import DinkuError, plural
 from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
-from dinku.schema import of_validation
+from dinku.schema import Record, of_validation
 from dinku.study.recipe import Recipe
 
 Value = int | float | str | list[Any]
@@ -70,11 +70,7 @@ _FOLDER = Path(__file__).parent / "built_in"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Block(_Part):
+class Block(Record):
     """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value.
 
     They start from ``base`` and learn from ``corpus``, or else from the study's. Of a study ``s`` those of one ``section``
@@ -86,17 +82,17 @@ class Block(_Part):
     base: str | None = None
     corpus: str | None = None
     steps: list[Any]  # `from_json` says what is wrong with one
-    grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = Field({})
     seeds: list[Seed] = Field([0], min_length=1)
 
 
-class Timing(_Part):
+class Timing(Record):
     """Times every recipe of ``seeds`` against the arm ``reference``, on a few sentences of each language."""
 
     reference: str
     sentences: int = Field(24, ge=1, strict=True)
     rounds: int = Field(5, ge=2, strict=True)
-    seeds: list[Seed] = [0]
+    seeds: list[Seed] = Field([0])
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ class Entry:
     recipe: Recipe
 
 
-class Study(_Part):
+class Study(Record):
     """What `dinku run` carries out.
 
     Every recipe is evaluated on ``evaluate``, or else on what it learns from: as it is, and once more ``perturb``-ed in each of
@@ -120,8 +116,8 @@ class Study(_Part):
     base: str
     corpus: str
     text: str | None = None
-    evaluate: list[str] = []
-    perturb: Annotated[list[str], AfterValidator(_perturbations)] = []
+    evaluate: list[str] = Field([])
+    perturb: Annotated[list[str], AfterValidator(_perturbations)] = Field([])
     split: Literal["test", "dev"] = "test"
     sentences: int | None = Field(
         None, ge=1, strict=True, description="evaluate on that many of each language's, and say so"

@@ -18,7 +18,7 @@ from dinku.model import inspect
 from dinku.model.folder import model_digest, model_folder
 from dinku.model.shape import Shape
 from dinku.study.definition import Entry
-from dinku.study.recipe import Recipe
+from dinku.study.recipe import Recipe, title_of
 from dinku.training.settings import TrainingSettings
 
 # Encoders whose shape is known without their files.
@@ -76,8 +76,7 @@ class Prepared:
 
     @property
     def title(self) -> str:
-        values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
-        return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
+        return f"{title_of(self.entry.arm, self.entry.values)} seed {self.recipe.seed}"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +98,11 @@ class Recipe:
             out[-1].scheme.refuse(type(step).__name__)
             out.append(step.declare(out[-1]))
         return out
+
+
+def title_of(arm: str, values: Mapping[str, Any]) -> str:
+    """How people are told of a recipe, its seed aside: its arm and the grid's values."""
+    return " ".join([arm, *(f"{key}={value}" for key, value in values.items())])
 
 
 def _versions(step: Method) -> Any:

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -32,6 +32,7 @@ from dinku.model.bundle import Bundle, is_bundle
 from dinku.model.folder import HOUSE, model_folder
 from dinku.model.shape import Shape
 from dinku.model.store import Store
+from dinku.progress import Progress, silent
 from dinku.scoring import tagging
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
@@ -52,9 +53,6 @@ from dinku.study.prepare import (
 from dinku.study.results import Results, totals
 from dinku.study.rows import Failure, Row, Training
 from dinku.training.settings import TrainingSettings
-
-Report = Callable[[str, int, int], None]  # (what, done, of how many)
-
 
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
 
@@ -84,7 +82,7 @@ class Runner:
     study: Study
     store: Store
     results: Results
-    report: Report = lambda what, done, total: None
+    report: Progress = silent
     cores: int | None = None
     planning: bool = False
     device: str = "cpu"
@@ -386,9 +384,9 @@ class Runner:
                     folder.mkdir(parents=True, exist_ok=True)
                 clock = Clock(folder / "seconds")
 
-                def progress(done: int, total: int, note: str) -> None:
+                def progress(what: str, done: int, total: int) -> None:
                     clock.keep()
-                    self.report(f"{prepared.title}: {note}", done, total)
+                    self.report(f"{prepared.title}: {what}", done, total)
 
                 work = Work(
                     seed=prepared.recipe.seed,

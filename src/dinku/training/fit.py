@@ -271,8 +271,8 @@ class _Progress(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         losses = [told["loss"] for told in state.log_history if "loss" in told]  # a checkpoint's own among them
-        note = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
-        self.work.progress(state.global_step, self.total, note)
+        what = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
+        self.work.progress(what, state.global_step, self.total)
 
 
 class _Checkpoint(TrainerCallback):

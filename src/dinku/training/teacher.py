@@ -34,7 +34,7 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
     try:
         parts = []
         for start in range(0, len(corpus), PART):
-            work.progress(start, len(corpus), "the teacher reads")
+            work.progress("the teacher reads", start, len(corpus))
             sentences = corpus.sentences[start : start + PART]
             first = np.cumsum([0, *(len(s.words) for s in sentences)])
             file = folder / f"{start}.npy" if folder else None
