@@ -45,7 +45,7 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.training import fit, importance, teacher, while_training
+from dinku.training import fit, importance, teacher_answers, while_training
 from dinku.training.settings import TrainingSettings
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "methods.json").read_text())
@@ -612,7 +612,7 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr("dinku.model.predict.answers", stop)
         with pytest.raises(KeyboardInterrupt):
-            teacher.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
+            teacher_answers.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
     assert moved[-2:] == ["stopped", "cpu"]
 
 

@@ -100,8 +100,8 @@ class Distil(SupervisedTraining, StudentTraining):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku.training import fit, teacher, unpadded
-        from dinku.training.matching import matching
+        from dinku.training import fit, teacher_answers, unpadded
+        from dinku.training.teacher_states import state_loss
 
         if not tagger.tags:
             raise self._untagged()
@@ -121,9 +121,11 @@ class Distil(SupervisedTraining, StudentTraining):
         taught = None
         if self.soft:
             precision = fit.precision_of(self, work)
-            logits = np.concatenate([teacher.word_logits(tagger, c, work, precision=precision) for c in corpora])
+            logits = np.concatenate(
+                [teacher_answers.word_logits(tagger, c, work, precision=precision) for c in corpora]
+            )
             taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
-        with matching(self, tagger, student, work) as matched:
+        with state_loss(self, tagger, student, work) as matched:
 
             def targets(batch: Sequence[int]) -> dict[str, Any]:
                 chosen = [windows[i] for i in batch]
@@ -138,9 +140,9 @@ class Distil(SupervisedTraining, StudentTraining):
                 return whole + matched.loss(tensors) if matched else whole
 
             epochs = self.reading([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
-            extra = matched.projections if matched else None
-            note = "distilling"
-            return fit.fit(student, windows, epochs, targets, loss, method, work, dev=dev, extra=extra, note=note)
+            examples = fit.Examples(windows, epochs, targets)
+            objective = fit.Objective(loss, matched.projections if matched else None)
+            return fit.fit(student, examples, objective, method, work, dev=dev, note="distilling")
 
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")

@@ -63,7 +63,7 @@ class DistilText(StudentTraining):
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.training import fit, unpadded
-        from dinku.training.matching import matching
+        from dinku.training.teacher_states import state_loss
 
         unlabelled = data.text_for(self)
         student = self.cut(tagger, data, work)
@@ -72,7 +72,7 @@ class DistilText(StudentTraining):
         text = unlabelled.sample(self.sentences, unlabelled.languages)
         windows = self.reader(student, tagger).windows([s.words for s in text])
         encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
-        with matching(self, tagger, encoder, work) as matched:
+        with state_loss(self, tagger, encoder, work) as matched:
             assert matched is not None
 
             def targets(batch: Sequence[int]) -> dict[str, Any]:
@@ -82,8 +82,7 @@ class DistilText(StudentTraining):
                 unpadded.read(encoder.model, tensors)
                 return matched.loss(tensors)
 
-            epochs = [range(len(windows))] * self.epochs
-            note = "distilling on text"
-            extra = matched.projections
-            trained = fit.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note=note)
+            examples = fit.Examples(windows, [range(len(windows))] * self.epochs, targets)
+            objective = fit.Objective(loss, matched.projections)
+            trained = fit.fit(encoder, examples, objective, self, work, note="distilling on text")
         return replace(student, sparse=trained.sparse)

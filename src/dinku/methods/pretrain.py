@@ -111,19 +111,8 @@ class Pretrain(TrainingSettings):
         def targets(batch: Sequence[int]) -> dict[str, Any]:
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
 
-        epochs = [range(len(hidden))]
-        return fit.fit(
-            masked,
-            hidden,
-            epochs,
-            targets,
-            masked_loss,
-            self,
-            work,
-            lengths=hidden.lengths,
-            all_rows=True,
-            note="pretraining",
-        )
+        examples = fit.Examples(hidden, [range(len(hidden))], targets, hidden.lengths)
+        return fit.fit(masked, examples, fit.Objective(masked_loss, all_rows=True), self, work, note="pretraining")
 
     def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
         """The subwords of each language, end to end; raises `DinkuError` where there are none."""
