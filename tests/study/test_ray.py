@@ -100,7 +100,7 @@ def test_what_asks_for_more_than_any_node_has_is_refused(two_nodes: Any) -> None
     process = start("--engine", "ray", "--address", two_nodes.address, "--threads", "64")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert re.fullmatch(r"dinku: --engine ray: a step takes 64 CPUs, \S+ GB, where nodes have 1 CPU, .*\n", said)
+    assert re.fullmatch(r"dinku: Ray: a step takes 64 CPUs, \S+ GB, but nodes have 1 CPU, .*\n", said)
 
 
 def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nodes: Any) -> None:
