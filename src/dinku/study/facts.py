@@ -1,4 +1,4 @@
-"""What is measured of a tagger besides its answers: size, time, and what a text is to it."""
+"""What is measured of a tagger besides its answers: its size, its speed, and how a text looks to its tokenizer."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
 
 
-TYPES = 1000  # words among which different ones are counted
+TYPES = 1000  # the first words of a text, among which different ones are counted
 
 
 class Clock:
-    """Seconds of a step, those of attempts that were killed included: kept in a file every few seconds."""
+    """The seconds that a step takes, killed attempts included. It keeps them in a file every few seconds."""
 
     EVERY = 5.0
 
@@ -47,7 +47,7 @@ class Clock:
 
 
 def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
-    """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
+    """How sentences look to a tagger's tokenizer, and how they compare with the train split and the ``names`` in it."""
     words = [word for s in corpus for word in s.words]
     own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
     subwords, unknown = encoder.unknown([s.words for s in corpus])
@@ -66,7 +66,7 @@ def target(encoder: Encoder, corpus: Corpus, train: Corpus, names: frozenset[str
 
 
 def size_of(tagger: Tagger | Bundle, folder: Path) -> Size:
-    """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
+    """The size of a saved tagger: its weights counted, and the bytes of its folder, as it is and as a zstd download."""
     shape = tagger.shape
     if isinstance(tagger, Bundle):
         linear, nonzero = sum(shape.weights(embeddings=False)), tagger.manifest.linear_nonzero
@@ -94,7 +94,7 @@ def time_taggers(
     rounds: int,
     reference: str,
 ) -> Latency:
-    """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
+    """Seconds to tag the sentences one at a time, from words to tags, with the three taggers interleaved."""
 
     def whole_path(tagger: Tagger | Bundle) -> Callable[[], object]:
         return lambda: [tagger.tag([sentence]) for sentence in corpus]
