@@ -1,10 +1,10 @@
 """Pretrain: masked-LM training of an encoder on unlabelled text in several languages, from nothing or continued.
 
-What it does: hides subwords of the text and trains the encoder to tell them; a tag head gives way to a masked-LM head. When it
-helps: to adapt an encoder to languages it has read little of, or to make one after `StartFresh`. What it needs: text. What it
-cannot do: tag; fine-tune it afterwards.
-Source: Devlin et al. 2019 (arXiv 1810.04805) for the loss, Conneau et al. 2019 (arXiv 1911.02116) for one language a window and
-temperature sampling over languages, Ogueji et al. 2021 (AfriBERTa) for doing it on little text.
+What it does: hides subwords of the text and trains the encoder to predict them; a masked-LM head replaces a tag head. When it
+helps: to adapt an encoder to languages of which it has seen little, or to train a new one after `StartFresh`. What it needs:
+unlabelled text. What it cannot do: tag; fine-tune the encoder afterwards. Source: Devlin et al. 2019 (arXiv 1810.04805) for the
+loss, Conneau et al. 2019 (arXiv 1911.02116) for one language a window and temperature sampling over languages, Ogueji et al.
+2021 (AfriBERTa) for doing it on little text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from dinku.nn.tagger import Tagger
 
-HIDDEN, AS_MASK, AS_ANY = 0.15, 0.8, 0.1  # of a window's subwords; and of these shown as <mask>, as any other
+HIDDEN = 0.15  # the share of a window's subwords that is to be predicted
+AS_MASK, AS_ANY = 0.8, 0.1  # the shares of these that are shown as <mask>, and as any other subword
 LINES = 10_000  # read at a time
 
 
@@ -37,10 +38,10 @@ LINES = 10_000  # read at a time
 class Pretrain(TrainingSettings):
     """Train for ``steps`` of ``batch`` windows, each of ``window`` subwords of one language, packed end to end.
 
-    Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
-    ``alpha``; within a student's methods the text is that of the train split's languages. Of each window 15 % of the subwords
-    are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See
-    `dinku.training.settings.TrainingSettings` for the other fields.
+    Windows of a language are drawn in proportion to the number of its windows to the power of ``alpha``. ``languages`` are by
+    default all languages of the text; as a student's method it reads only the train split's languages. In each window 15 % of
+    the subwords are to be predicted: 80 % of these are masked, 10 % are replaced by any subword, and 10 % stay as they are. All
+    rows of the word embeddings are trained. `dinku.training.settings.TrainingSettings` describes the other fields.
     """
 
     rate: float = 1e-4
@@ -115,7 +116,7 @@ class Pretrain(TrainingSettings):
         return fit.fit(masked, examples, fit.Objective(masked_loss, all_rows=True), self, work, note="pretraining")
 
     def _streams(self, text: Text, encoder: Encoder, work: Work) -> list[NDArray[np.int32]]:
-        """The subwords of each language, end to end; raises `DinkuError` where there are none."""
+        """The subwords of each language, end to end; raises `DinkuError` if there are none at all."""
         self._check(text)
         out = []
         for language in self.languages or text.languages:
@@ -131,11 +132,11 @@ class Pretrain(TrainingSettings):
 
 
 class Hidden(Sequence[Window]):
-    """Every window that training reads, and what is hidden in it.
+    """The windows that training reads, each with some of its subwords hidden.
 
-    Their languages and their places in the text are drawn beforehand. A window is made when it is asked for: its ``ids`` as
-    they are shown, its ``at`` where something is to be told, `gold` what. What is hidden depends on the seed and the window's
-    number alone, so that a resumed run hides the same.
+    The languages of windows and their places in the text are drawn beforehand; a window is made when it is asked for. Its ``ids``
+    are the subwords as they are shown, ``at`` the places of the hidden ones, and `gold` gives the subwords that are hidden there.
+    What is hidden depends only on the seed and the window's number, so that a resumed run hides the same.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class Hidden(Sequence[Window]):
         return self._made(i)[0]
 
     def gold(self, i: int) -> Ids:
-        """[hidden] the subwords to be told in a window."""
+        """The hidden subwords [hidden] of a window."""
         return self._made(i)[1]
 
     def _made(self, i: int) -> tuple[Window, Ids]:
