@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "dinku"
-GROUND = ("errors", "settings", "schema", "digests", "files", "machine")
+GROUND = ("errors", "settings", "schema", "digests", "files", "machine", "progress")
 ROOMS = (
     *("data", "scoring", "model", "modeling", "nn", "serving", "method", "training", "export", "methods"),
     *("study", "claims", "report", "testing", "cli", "__main__"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from itertools import chain
@@ -15,6 +15,7 @@ from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.model.shape import Costs, Shape
+from dinku.progress import Progress, silent
 from dinku.schema import of_validation
 
 if TYPE_CHECKING:
@@ -82,16 +83,12 @@ class Data:
         return {name: part.fingerprint for name, part in parts.items() if part is not None}
 
 
-def _silent(done: int, total: int, note: str) -> None:
-    """Report progress to nobody."""
-
-
 @dataclass(frozen=True)
 class Work:
     """Where and how a method works.
 
     ``folder`` is a scratch folder for this step with this seed and data. It survives a kill, so that training resumes from it,
-    and the caller removes it. With ``None`` nothing is kept. ``progress`` is called with (steps done, of how many, a note).
+    and the caller removes it. With ``None`` nothing is kept.
     """
 
     seed: int = 0
@@ -99,7 +96,7 @@ class Work:
     device: str = "cpu"
     folder: Path | None = None
     cache: Path | None = None
-    progress: Callable[[int, int, str], None] = field(default=_silent, compare=False)
+    progress: Progress = field(default=silent, compare=False)
 
 
 @dataclass(frozen=True)

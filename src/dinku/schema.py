@@ -1,19 +1,20 @@
-"""The strict base of everything that is read from files, and what a validator found in dinku's words."""
+"""The strict base of everything that is read from files, and what a validator found, in dinku's words."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dinku.errors import DinkuError
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-from dinku.errors import brief
+from dinku.errors import DinkuError, brief
 
 
 class Record(BaseModel):
+    """Fields that are read from a file: unknown ones are refused, and none changes afterwards.
+
+    A class that is declared with ``strict=True`` converts no value to its field's type either.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -36,8 +37,10 @@ _WANTED = {
 
 
 def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
-    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted,
-    unless there is one ``remedy`` for all."""
+    """The first fault that a validator found, as an error in dinku's words: the field, what was given and what is wanted.
+
+    ``within`` is put before the field's name. A given ``remedy`` takes the place of what is wanted.
+    """
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], dict[str, Any](first.get("ctx") or {})
     field = ".".join([*filter(None, [within]), *(str(part) for part in first["loc"] if part != "[key]")])

@@ -14,6 +14,7 @@ from dinku.data import audit, conll, sources
 from dinku.data.corpus import Corpus, Findings, Sentence
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
+from dinku.testing import tiny_corpus
 
 # Characters that Python's own splitting would part at, invisible ones, and ones that NFC would change.
 ODD = "\xa0\u2028\x85\u3000\x0c\x1c\u200b\u200d\ufeff\u0301\u212b"
@@ -516,3 +517,10 @@ def test_an_audit_of_masakhaner_finds_what_is_known_to_be_in_it(shared: Path) ->
     chinese = sources.audited(sources.whole("masakhaner:zh"))
     assert list(chinese) == ["dev", "test"]
     assert set(chinese["test"]["zh"]["spans"]) == {"PER", "ORG", "LOC"}
+
+
+def test_a_part_of_a_part_knows_the_whole_corpus() -> None:
+    corpus = tiny_corpus()
+    part = corpus.only("one").sample(3, seed=0)
+    assert (part.name, part.source, corpus.source) == ("tiny (one) (3 of 12)", "tiny", "tiny")
+    assert part.without_tags().source == "tiny"

@@ -30,9 +30,9 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.training import fit, unpadded
-from dinku.training.matching import matching, relation_loss
 from dinku.training.settings import StudentTraining
-from dinku.training.teacher import word_logits
+from dinku.training.teacher_answers import word_logits
+from dinku.training.teacher_states import relation_loss, state_loss
 
 ONE = Work(seed=1, threads=1)
 FAST = Distil(epochs=1, batch=8, rate=1e-3, precision="float32", student=(KeepLayers((1,)),))
@@ -212,7 +212,7 @@ def test_a_teacher_answers_once(text: Text, tmp_path: Path) -> None:
     data, work = Data(tiny_corpus(20), None, text), replace(ONE, cache=tmp_path / "cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predict, "answers", counted)
-        patch.setattr("dinku.training.teacher.PART", 16)
+        patch.setattr("dinku.training.teacher_answers.PART", 16)
         first = replace(FAST, transfer=40).apply(tiny_tagger(), data, work)
         assert asked == [16, 4, 16, 16, 8]
         second = replace(FAST, transfer=40, temperature=6.0).apply(tiny_tagger(), data, work)
@@ -270,14 +270,14 @@ def test_a_kill_changes_nothing(options: dict[str, Any], tmp_path: Path, monkeyp
     expected = method.apply(tiny_tagger(), tiny_data(), ONE).digest
     monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0.0)
 
-    def stop(done: int, total: int, note: str) -> None:
-        if note.startswith("distilling") and done == 5:
+    def stop(what: str, done: int, total: int) -> None:
+        if what.startswith("distilling") and done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         method.apply(tiny_tagger(), tiny_data(), replace(ONE, folder=tmp_path / "work", progress=stop))
     reached: list[int] = []
-    work = replace(ONE, folder=tmp_path / "work", progress=lambda done, _total, note: reached.append(done))
+    work = replace(ONE, folder=tmp_path / "work", progress=lambda what, done, _total: reached.append(done))
     assert method.apply(tiny_tagger(), tiny_data(), work).digest == expected
     assert min(r for r in reached if r) == 5
 
@@ -291,7 +291,7 @@ def test_text_alone_brings_an_encoder_nearer_to_its_teacher(text: Text) -> None:
     windows = teacher.encoder.windows([s.words for s in tiny_corpus(20, seed=9)])
     values = []
     for student in (before, after):
-        with torch.no_grad(), matching(method, teacher, student, ONE) as matched, unpadded.reading(student.model):
+        with torch.no_grad(), state_loss(method, teacher, student, ONE) as matched, unpadded.reading(student.model):
             assert matched is not None
             whole = torch.arange(teacher.model.config.vocab_size)
             row = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=whole)
@@ -407,7 +407,7 @@ def test_a_teacher_of_another_family_reads_with_positions_of_its_own(swapped: bo
     windows = student.windows_of(64).windows([s.words for s in tiny_corpus()])[:4]
     whole = torch.arange(len(surgery.word_embeddings(student.model).weight))
     read = {"family": student.model.config.model_type, "pad": student.encoder.pad, "renumber": whole}
-    with torch.no_grad(), matching(how, teacher, student, ONE) as matched, unpadded.reading(student.model):
+    with torch.no_grad(), state_loss(how, teacher, student, ONE) as matched, unpadded.reading(student.model):
         assert matched is not None
         row = unpadded.row(windows, **read) | matched.tensors(windows)
         unpadded.read(student.model, row)

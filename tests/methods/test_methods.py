@@ -45,7 +45,7 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.training import fit, importance, teacher, while_training
+from dinku.training import fit, importance, teacher_answers, while_training
 from dinku.training.settings import TrainingSettings
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "methods.json").read_text())
@@ -481,7 +481,7 @@ def test_selection_on_dev_takes_the_best_epoch() -> None:
 
 def test_training_tells_its_loss_as_it_falls() -> None:
     told: list[str] = []
-    work = replace(ONE, progress=lambda _done, _total, note: told.append(note))
+    work = replace(ONE, progress=lambda what, _done, _total: told.append(what))
     replace(QUICK, epochs=8).apply(tiny_tagger(tags=()), tiny_data(), work)
     losses = [float(note.partition(", loss ")[2]) for note in told if "loss" in note]
     assert len(set(told)) >= 9
@@ -519,7 +519,7 @@ def test_training_that_is_killed_resumes_to_the_same_weights(
     expected = method.apply(sparse, tiny_data(), ONE).digest
 
     def until(limit: int):  # type: ignore[no-untyped-def]
-        def progress(done: int, total: int, note: str) -> None:
+        def progress(what: str, done: int, total: int) -> None:
             reached.append(done)
             if done == limit:
                 raise Killed
@@ -612,7 +612,7 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr("dinku.model.predict.answers", stop)
         with pytest.raises(KeyboardInterrupt):
-            teacher.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
+            teacher_answers.word_logits(tagger, tiny_corpus(), ONE, precision="float32")
     assert moved[-2:] == ["stopped", "cpu"]
 
 

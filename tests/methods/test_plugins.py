@@ -100,6 +100,7 @@ def test_a_method_of_another_package_runs_in_a_study_and_is_classified(
     rows, others = standing(Results(place / "results" / "zeroed"))
     assert (len(rows), others) == (2, {})
     assert rows[0].versions == {"FineTune": 3, "ZeroMatrix": 7}
+    assert {(row.source, row.corpus) for row in rows} == {("corpus", "corpus (one)"), ("corpus", "corpus (two)")}
     assert rows[0].size
     assert rows[0].size.linear > rows[0].size.linear_nonzero
     assert order(rows[0].recipe) == ("after", 0.5)

@@ -165,8 +165,8 @@ def test_a_run_that_is_killed_resumes_to_the_same_weights(
     expected = QUICK.apply(tiny_tagger(), Data(text=text), ONE).digest
     reached: list[int] = []
 
-    def progress(limit: int, done: int, total: int, note: str) -> None:
-        if note.startswith("pretraining"):
+    def progress(limit: int, what: str, done: int, total: int) -> None:
+        if what.startswith("pretraining"):
             reached.append(done)
             assert total == 12
             if done == limit:

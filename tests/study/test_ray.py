@@ -100,7 +100,7 @@ def test_what_asks_for_more_than_any_node_has_is_refused(two_nodes: Any) -> None
     process = start("--engine", "ray", "--address", two_nodes.address, "--threads", "64")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert re.fullmatch(r"dinku: --engine ray: a step takes 64 CPUs, \S+ GB, where nodes have 1 CPU, .*\n", said)
+    assert re.fullmatch(r"dinku: Ray: a step takes 64 CPUs, \S+ GB, but nodes have 1 CPU, .*\n", said)
 
 
 def test_a_node_that_is_killed_costs_its_running_steps_alone(home: Path, two_nodes: Any) -> None:
@@ -182,8 +182,8 @@ def test_steps_that_recipes_share_are_one_task(home: Path) -> None:
 
 def test_memory_that_no_node_has_is_asked_for_as_far_as_there_is_any(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"CPU": 1.0, "memory": 9e9}, {"CPU": 4.0, "memory": 5e9}]
-    assert ray._given({"CPU": 1, "memory": 2e9}, nodes) == {"CPU": 1, "memory": 2e9}
-    assert ray._given({"CPU": 1, "memory": 1e12}, nodes) == {"CPU": 1, "memory": 9e9}
-    assert ray._given({"CPU": 2, "memory": 1e12}, nodes) == {"CPU": 2, "memory": 5e9}
-    with pytest.raises(DinkuError, match=r"a step takes 8 CPUs, 1\.0 GB, where nodes have 1 CPU, 9\.0 GB; 4 CPUs"):
-        ray._given({"CPU": 8, "memory": 1e9}, nodes)
+    assert ray._available({"CPU": 1, "memory": 2e9}, nodes) == {"CPU": 1, "memory": 2e9}
+    assert ray._available({"CPU": 1, "memory": 1e12}, nodes) == {"CPU": 1, "memory": 9e9}
+    assert ray._available({"CPU": 2, "memory": 1e12}, nodes) == {"CPU": 2, "memory": 5e9}
+    with pytest.raises(DinkuError, match=r"a step takes 8 CPUs, 1\.0 GB, but nodes have 1 CPU, 9\.0 GB; 4 CPUs"):
+        ray._available({"CPU": 8, "memory": 1e9}, nodes)

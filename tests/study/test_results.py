@@ -235,3 +235,13 @@ def test_a_bit_that_flips_in_counts_is_told(results: Results) -> None:
             assert np.array_equal(found.default, expected.default)
             assert np.array_equal(found.strict, expected.strict)
             assert found.languages == expected.languages
+
+
+def test_the_corpus_is_a_field_of_its_own_and_read_from_the_name_of_older_rows() -> None:
+    name = "masakhaner:all (hau) (200 of 500)"
+    old = row(corpus=name)
+    assert old.evaluated_on == "masakhaner:all"
+    assert "source" not in documents([old])[0]
+    assert row(corpus=name, source="masakhaner:all").evaluated_on == "masakhaner:all"
+    assert row(corpus="mine (hau)").evaluated_on == "mine"  # which may have been the folder's own name
+    assert row(corpus="mine (hau)", source="mine (hau)").evaluated_on == "mine (hau)"

@@ -291,7 +291,7 @@ def test_a_step_may_tell_of_progress_before_it_trains(runner: Runner, monkeypatc
     before = FineTune.apply
 
     def slow(self: FineTune, tagger: Tagger, data: Data, work: Work) -> Tagger:
-        work.progress(0, 1, "the teacher reads")
+        work.progress("the teacher reads", 0, 1)
         return before(self, tagger, data, work)
 
     monkeypatch.setattr(FineTune, "apply", slow)

@@ -352,4 +352,4 @@ def _alike(measurements: Measurements, home: Measurements) -> Measurements:
 def _as_one(measurements: Measurements) -> Measurements:
     """The rows of several corpora as of one."""
     corpora = " + ".join(sorted({row.evaluated_on for row in measurements.rows}))
-    return measurements.of(row.model_copy(update={"corpus": corpora}) for row in measurements.rows)
+    return measurements.of(row.model_copy(update={"corpus": corpora, "source": corpora}) for row in measurements.rows)

@@ -14,6 +14,7 @@ from dinku.data.spans import spans
 from dinku.model import inspect
 from dinku.model.bundle import Bundle
 from dinku.model.store import Store
+from dinku.progress import Progress
 from dinku.report import build
 from dinku.report.writers import Example
 from dinku.scoring.tagging import Tagging
@@ -21,7 +22,7 @@ from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 from dinku.study.definition import Study
 from dinku.study.results import Results
-from dinku.study.run import Report, Runner
+from dinku.study.run import Runner
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
@@ -49,7 +50,7 @@ class Told:
     suggestion: str
 
 
-def run_demo(folder: Path, progress: Report) -> Told:
+def run_demo(folder: Path, progress: Progress) -> Told:
     """Run the study ``demo`` in a folder of its own, where a second run goes on from the first.
 
     Leaves ``report.html`` and its kin there, and in ``bundle-…`` the dense tagger in int8, which runs without torch.

@@ -9,11 +9,12 @@ import builtins
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from dinku.errors import CONTROLS, shown
+from dinku.progress import Progress
 
 
 def print(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
@@ -113,10 +114,11 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def watching() -> Iterator[Callable[[str, int, int], None]]:
+def watching() -> Iterator[Progress]:
     """One line on stderr: a bar on a terminal, and where there is none a line for each new thing."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -130,7 +132,7 @@ def watching() -> Iterator[Callable[[str, int, int], None]]:
         yield say
         return
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}")]
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def show(what: str, done: int, total: int) -> None:

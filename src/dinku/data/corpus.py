@@ -79,7 +79,8 @@ OF_SENTENCES = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tel
 class Corpus:
     """Sentences under the name by which they were asked for, and what their reader found.
 
-    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file.
+    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file. ``part_of`` is the
+    name of the corpus that some of its sentences or languages were taken from, empty for a whole one.
     """
 
     name: str
@@ -87,12 +88,18 @@ class Corpus:
     sentences: tuple[Sentence, ...]
     found: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
+    part_of: str = field(default="", compare=False)
 
     def __len__(self) -> int:
         return len(self.sentences)
 
     def __iter__(self) -> Iterator[Sentence]:
         return iter(self.sentences)
+
+    @property
+    def source(self) -> str:
+        """The name of the whole corpus."""
+        return self.part_of or self.name
 
     @cached_property
     def words(self) -> int:
@@ -176,4 +183,5 @@ class Corpus:
         return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
 
     def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
-        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), Findings.within(sentences), self.notes)
+        found = Findings.within(sentences)
+        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), found, self.notes, self.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ import httpx2
 from dinku.digests import of_file
 from dinku.errors import DinkuError, plural
 from dinku.files import locked, told
+from dinku.progress import Count
 
-Progress = Callable[[int, int], None]  # (bytes there, of how many)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _MAY_LEAD_TO = {"https": ("https",), "http": ("http", "https")}
 
@@ -51,7 +51,7 @@ def fetch(
     size: int,
     force: bool = False,
     limits: Limits = Limits(),
-    progress: Progress = lambda done, total: None,
+    progress: Count = lambda done, total: None,
 ) -> bool:
     """Have the file at ``path``; False where it was there already.
 
@@ -113,7 +113,7 @@ def there(path: Path, sha256: str, *, force: bool = False) -> bool:
     raise DinkuError(problem, where=str(path), remedy="delete it, or fetch with force=True")
 
 
-def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progress: Progress) -> None:
+def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progress: Count) -> None:
     """Complete the partial file, and check it; what is wrong with it is removed."""
     had = part.stat().st_size if part.exists() else 0
     if had < size or not size:
@@ -127,7 +127,7 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
         raise _other(url, "its sha256 differs")
 
 
-def _download(url: str, part: Path, had: int, size: int, limits: Limits, progress: Progress) -> int:
+def _download(url: str, part: Path, had: int, size: int, limits: Limits, progress: Count) -> int:
     """Append to the partial file what is missing; how many of its bytes were there before and were kept.
 
     A server that sends the whole file instead has to send all of it before what had come is given up.
@@ -236,7 +236,7 @@ def _other(url: str, how: str) -> DinkuError:
 
 
 def _receive(
-    response: httpx2.Response, part: Path, had: int, size: int, limits: Limits, progress: Progress, url: str
+    response: httpx2.Response, part: Path, had: int, size: int, limits: Limits, progress: Count, url: str
 ) -> None:
     """Write what comes, no more than there should be, as long as it comes fast enough."""
     done = seen = had
@@ -261,9 +261,7 @@ def _receive(
         os.fsync(file.fileno())
 
 
-def _receive_anew(
-    response: httpx2.Response, part: Path, size: int, limits: Limits, progress: Progress, url: str
-) -> None:
+def _receive_anew(response: httpx2.Response, part: Path, size: int, limits: Limits, progress: Count, url: str) -> None:
     """Write the whole file over the partial one, but only once it is there."""
     whole = part.with_name(f"{part.name}.whole")
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,6 +18,7 @@ from dinku.data.conll import read
 from dinku.data.corpus import Corpus
 from dinku.data.sample import LANGUAGES, sample
 from dinku.errors import DinkuError, nearest
+from dinku.progress import Progress, silent
 from dinku.settings import offline
 
 SPLITS = ("train", "dev", "test")
@@ -80,9 +81,7 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
     return [read(has[split], language=language, split=split) for language, has in files.items()]
 
 
-def fetch(
-    name: str, *, force: bool = False, progress: Callable[[str, int, int], None] = lambda what, done, total: None
-) -> list[Fetched]:
+def fetch(name: str, *, force: bool = False, progress: Progress = silent) -> list[Fetched]:
     """Bring every file of a known corpus into the cache, verified; what is there and right isn't fetched again.
 
     Raises `DinkuError` for a path and the sample, for what isn't there while `offline`, and as `dinku.data.download.fetch` does.

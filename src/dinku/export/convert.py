@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost unless told otherwise
 CALIBRATION = 100  # the fewest sentences that ranges are measured on
-Report = Callable[[str, int, int], None]  # (what, done, of how many)
 _OPSET = 20  # the first that knows Gelu
 _LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph
 

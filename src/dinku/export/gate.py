@@ -12,13 +12,14 @@ import numpy as np
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
-from dinku.export.convert import TOLERANCE, Report, convertible
+from dinku.export.convert import TOLERANCE, convertible
 from dinku.export.converters import converter_of
 from dinku.model.bundle import Precision
 from dinku.model.engine import Engine, InspectableEngine
 from dinku.model.predict import tag
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.windows import Encoder, Logits, Window
+from dinku.progress import Progress, silent
 from dinku.scoring.tagging import Tagging, counted
 
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
@@ -80,13 +81,13 @@ class Reference:
     Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
     """
 
-    def __init__(self, tagger: SentenceTagger, corpus: Corpus, *, progress: Report | None = None) -> None:
+    def __init__(self, tagger: SentenceTagger, corpus: Corpus, *, progress: Progress = silent) -> None:
         convertible(tagger)
         self.converter = converter_of(tagger)
         if corpus.words < FEWEST:
             problem = f"has {plural(corpus.words, 'word')}, too few to compare tags on"
             raise DinkuError(problem, where=corpus.name, remedy=f"name a corpus of {FEWEST} words or more")
-        self.tagger, self.corpus, self.report = tagger, corpus, progress or (lambda what, done, total: None)
+        self.tagger, self.corpus, self.report = tagger, corpus, progress
         engine = self.converter.reference_engine()
         self.windows = self.converter.probes(corpus)
         self.wanted = dict(_each(engine, tagger.encoder, [[window] for window in self.windows]))

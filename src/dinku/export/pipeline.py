@@ -21,13 +21,14 @@ from dinku.errors import DinkuError, plural
 from dinku.export import convert, gate, int8, javascript
 from dinku.files import written, written_folder
 from dinku.machine import available_threads, installed, interleaved
-from dinku.model import bundle, engine, predict
+from dinku.model import bundle, engine
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
 from dinku.model.folder import ModelFolder
 from dinku.model.kinds import kind_of
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.windows import Batch
 from dinku.nn.loading import load
+from dinku.progress import Count, Progress, silent
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE, Counts
 
@@ -115,7 +116,7 @@ def export(
     calibration: Corpus | None = None,
     threads: int | None = None,
     about: About | None = None,
-    progress: convert.Report | None = None,
+    progress: Progress = silent,
     silent: bool = False,
 ) -> Bundle:
     """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
@@ -328,7 +329,7 @@ def measure(
     about: About,
     *,
     known: frozenset[int] = frozenset(),
-    progress: predict.Progress | None = None,
+    progress: Count | None = None,
 ) -> Measured:
     """Evaluate a bundle on a corpus and write its card anew with what was found.
 

@@ -1,12 +1,11 @@
 """Distil: train a smaller student to answer as the tagger does.
 
-What it removes: whatever the student lacks, such as layers, heads or pieces. When it helps: wherever fine-tuning the small
-model alone loses F1, and most where unlabelled text in the languages is at hand: a teacher's answers on it teach what
-little tagged data can't. What it needs: tagged train sentences; with ``transfer`` unlabelled text. What it cannot do: know
-more than its teacher.
-Source: Hinton et al. 2015 (arXiv 1503.02531) for soft targets, XtremeDistil (arXiv 2004.05686) for the transfer set, TinyBERT
-(arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828, eq. 3) for relations; the paper (arXiv 2404.04759)
-calls it task-specific distillation, at T = 2, 3, 6.
+What it removes: whatever the student lacks, such as layers, heads or pieces. When it helps: if the small model loses F1 when it
+is fine-tuned alone, and most with unlabelled text in the languages, on which a teacher's answers teach what little tagged data
+can't. What it needs: tagged train sentences, and with ``transfer`` unlabelled text. What it cannot do: know more than its
+teacher. Source: Hinton et al. 2015 (arXiv 1503.02531) for soft targets, XtremeDistil (arXiv 2004.05686) for the transfer set,
+TinyBERT (arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828, eq. 3) for relations; the paper (arXiv
+2404.04759) calls it task-specific distillation, at T = 2, 3, 6.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Distil(SupervisedTraining, StudentTraining):
-    """Make a student of the tagger by the methods ``student``, and train it on the tagger's answers.
+    """Make a student from the tagger by the methods ``student``, and train it on the tagger's answers.
 
     The loss is the mean over words of ``soft``·T²·KL(teacher ‖ student), the divergence of the tags' probabilities at
     ``temperature`` T, plus ``gold`` times the cross-entropy of words that have a tag. `StudentTraining` says what ``hidden`` and
@@ -100,8 +99,8 @@ class Distil(SupervisedTraining, StudentTraining):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku.training import fit, teacher, unpadded
-        from dinku.training.matching import matching
+        from dinku.training import fit, teacher_answers, unpadded
+        from dinku.training.teacher_states import state_loss
 
         if not tagger.tags:
             raise self._untagged()
@@ -121,9 +120,11 @@ class Distil(SupervisedTraining, StudentTraining):
         taught = None
         if self.soft:
             precision = fit.precision_of(self, work)
-            logits = np.concatenate([teacher.word_logits(tagger, c, work, precision=precision) for c in corpora])
+            logits = np.concatenate(
+                [teacher_answers.word_logits(tagger, c, work, precision=precision) for c in corpora]
+            )
             taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
-        with matching(self, tagger, student, work) as matched:
+        with state_loss(self, tagger, student, work) as matched:
 
             def targets(batch: Sequence[int]) -> dict[str, Any]:
                 chosen = [windows[i] for i in batch]
@@ -138,9 +139,9 @@ class Distil(SupervisedTraining, StudentTraining):
                 return whole + matched.loss(tensors) if matched else whole
 
             epochs = self.reading([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
-            extra = matched.projections if matched else None
-            note = "distilling"
-            return fit.fit(student, windows, epochs, targets, loss, method, work, dev=dev, extra=extra, note=note)
+            examples = fit.Examples(windows, epochs, targets)
+            objective = fit.Objective(loss, matched.projections if matched else None)
+            return fit.fit(student, examples, objective, method, work, dev=dev, note="distilling")
 
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
@@ -158,20 +159,20 @@ class Distil(SupervisedTraining, StudentTraining):
 
     @staticmethod
     def reading(labelled: Sequence[bool], epochs: int, seed: int) -> list[list[int]]:
-        """The windows of each epoch: all that are labelled, and of the others an equal part."""
+        """The windows of each epoch: all labelled ones, and an equal part of the others."""
         always, once = np.flatnonzero(labelled), np.flatnonzero(~np.asarray(labelled))
         parts = np.array_split(np.random.default_rng(seed).permutation(once), epochs)
         return [[*always.tolist(), *part.tolist()] for part in parts]
 
     def word_loss(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-        """The loss of words, from the student's ``logits`` [words, tags]; all words of a batch weigh the same."""
+        """The loss from the student's ``logits`` [words, tags]; all words of a batch have the same weight."""
         from torch.nn import functional as F
 
         summed = logits.sum() * 0.0
         if self.gold:
             summed = summed + self.gold * F.cross_entropy(logits, batch["gold"], ignore_index=IGNORED, reduction="sum")
         if self.soft:
-            known = batch["taught"].isfinite().all(-1)  # a word that the teacher has no subword for teaches nothing
+            known = batch["taught"].isfinite().all(-1)  # not those of words without a subword
             student = F.log_softmax(logits[known] / self.temperature, -1)
             teacher = F.log_softmax(batch["taught"][known] / self.temperature, -1)
             divergence = F.kl_div(student, teacher, reduction="sum", log_target=True)
@@ -179,7 +180,7 @@ class Distil(SupervisedTraining, StudentTraining):
         return summed / len(logits)
 
 
-IGNORED = -100  # the tag of a word that has none
+IGNORED = -100  # stands for the tag of an untagged word
 
 
 def _unlabelled(sentences: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:

@@ -1,10 +1,9 @@
-"""DistilText: train a smaller encoder on unlabelled text to see it as the bigger one does.
+"""DistilText: train a smaller encoder on unlabelled text to compute the same states as a larger one.
 
-What it removes: whatever the student lacks, such as layers or heads. When it helps: before fine-tuning, where one small
-encoder is to serve many tasks, or there is more text than tagged data. What it needs: a folder of text; no tags. What it
-cannot do: teach what only tags tell; fine-tune the student afterwards, or distil with `Distil`.
-Source: MiniLMv2 (arXiv 2012.15828) for relations, TinyBERT (arXiv 1909.10351) for hidden states; the paper (arXiv 2404.04759)
-calls it task-agnostic distillation.
+What it removes: whatever the student lacks, such as layers or heads. When it helps: before fine-tuning, if one small encoder is
+to serve many tasks, or if there is more text than tagged data. What it needs: a folder of text, and no tags. What it cannot do:
+teach what only tags tell; fine-tune the student afterwards, or distil it with `Distil`. Source: MiniLMv2 (arXiv 2012.15828) for
+relations, TinyBERT (arXiv 1909.10351) for hidden states; the paper (arXiv 2404.04759) calls it task-agnostic distillation.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DistilText(StudentTraining):
-    """Make a student of the encoder by the methods ``student``, and train it on ``sentences`` of the study's text.
+    """Make a student from the encoder by the methods ``student``, and train it on ``sentences`` of the study's text.
 
     The sentences are spread evenly over the languages of the train split, and each epoch reads all of them. The loss is that of
     `dinku.training.settings.StudentTraining`, by default relations alone. A head of the encoder stays as it is.
@@ -63,7 +62,7 @@ class DistilText(StudentTraining):
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.training import fit, unpadded
-        from dinku.training.matching import matching
+        from dinku.training.teacher_states import state_loss
 
         unlabelled = data.text_for(self)
         student = self.cut(tagger, data, work)
@@ -72,7 +71,7 @@ class DistilText(StudentTraining):
         text = unlabelled.sample(self.sentences, unlabelled.languages)
         windows = self.reader(student, tagger).windows([s.words for s in text])
         encoder = replace(student, model=student.model.base_model, tags=())  # the weights are the student's own
-        with matching(self, tagger, encoder, work) as matched:
+        with state_loss(self, tagger, encoder, work) as matched:
             assert matched is not None
 
             def targets(batch: Sequence[int]) -> dict[str, Any]:
@@ -82,8 +81,7 @@ class DistilText(StudentTraining):
                 unpadded.read(encoder.model, tensors)
                 return matched.loss(tensors)
 
-            epochs = [range(len(windows))] * self.epochs
-            note = "distilling on text"
-            extra = matched.projections
-            trained = fit.fit(encoder, windows, epochs, targets, loss, self, work, extra=extra, note=note)
+            examples = fit.Examples(windows, [range(len(windows))] * self.epochs, targets)
+            objective = fit.Objective(loss, matched.projections)
+            trained = fit.fit(encoder, examples, objective, self, work, note="distilling on text")
         return replace(student, sparse=trained.sparse)

@@ -1,11 +1,10 @@
 """QuantizeDynamic: all linear layers in PyTorch's dynamic int8.
 
-What it removes: three quarters of the linear layers' bytes. When it helps: on a CPU, where int8 products are the fastest that
-PyTorch has. What it needs: a fine-tuned tagger, and nothing else; activations are scaled as they come, over all subwords
-of a batch at once, so that an answer depends on its batch. What it cannot do: keep F1 for sure (a weight matrix has one
-scale, which its greatest weight sets, and small multilingual encoders lose points by it: docs/log.md); make embeddings
-smaller, which stay float32: AfriBERTa-large is 287.8 MB, 42.5 % less than in float32; run on a GPU; or be trained or pruned
-after.
+What it removes: three quarters of the linear layers' bytes. When it helps: on a CPU, where PyTorch's int8 products are its
+fastest. What it needs: a fine-tuned tagger, and no data. Activations are scaled when they are computed, over all subwords of a
+batch, so that an answer depends on its batch. What it cannot do: guarantee F1, because a weight matrix has a single scale,
+which its largest weight sets, and small multilingual encoders lose points by that (docs/log.md); make embeddings smaller, which
+stay float32: AfriBERTa-large has 287.8 MB, 42.5 % less than in float32; run on a GPU; or be trained or pruned afterwards.
 Source: PyTorch's ``torch.ao.quantization.quantize_dynamic`` with its defaults; the paper's section on quantization (arXiv
 2404.04759).
 """
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QuantizeDynamic(Validated):
-    """Store and multiply linear layers, the tag head among them, in int8; the rest stays float32. No step can follow."""
+    """Store and multiply linear layers, including the tag head, in int8. The rest stays float32. No step can follow."""
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "quantization"

@@ -1,10 +1,10 @@
 """FactorizeEmbeddings: word embeddings as the product of two smaller matrices.
 
-What it removes: of the word embeddings, 43 to 82 % of a small multilingual model, all but ``rank`` numbers a piece. When it
-helps: for size, in memory too, with training after it. What it needs: nothing; weighed by *frequency* words. What it cannot
-do: save time; a product is added to every subword.
-Source: ALBERT (Lan et al. 2019, arXiv 1909.11942) for the form, Eckart and Young 1936 for the nearest product; GroupReduce
-(Chen et al. 2018, arXiv 1806.06950) for weighing pieces by their frequency.
+What it removes: all but ``rank`` numbers for each piece of the word embeddings, which are 43 to 82 % of a small multilingual
+model. When it helps: for size on disk and in memory, if the model is trained afterwards. What it needs: nothing, or words to
+weigh pieces by their *frequency*. What it cannot do: save time, since every subword takes another product. Source: ALBERT (Lan
+et al. 2019, arXiv 1909.11942) for the form, Eckart and Young 1936 for the nearest product; GroupReduce (Chen et al. 2018, arXiv
+1806.06950) for weighing pieces by their frequency.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FactorizeEmbeddings(Validated):
-    """Put in place of the word embeddings the nearest product of rank ``rank``.
+    """Replace the word embeddings by the nearest product of rank ``rank``.
 
-    As high a rank as there is changes nothing, and a higher one is refused.
-
-    Nearest in squares over all numbers of the table, those of a piece, with ``weigh="frequency"``, times one more than it
-    stands in the train split. Factorized word embeddings are no sparse ones: zeros that were meant in them are gone.
+    The nearest product has the smallest sum of squared differences. With ``weigh="frequency"`` the differences of a piece count
+    as often as it occurs in the train split, and once more. The rank of the word embeddings as they are changes nothing, and a
+    higher one is refused. The zeros of sparse word embeddings are lost.
     """
 
     rank: int

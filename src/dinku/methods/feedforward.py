@@ -1,8 +1,8 @@
 """NarrowFeedForward: take neurons of the feed-forward parts away.
 
-What it removes: the least important of the ``width`` numbers between a layer's two feed-forward matrices, which hold two thirds
-of its weights. When it helps: for size and work, which fall with the width, with fine-tuning or distillation after it. What it
-needs: nothing; by *activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller.
+What it removes: the least important neurons between a layer's two feed-forward matrices, which hold two thirds of its weights.
+When it helps: for size and time, which fall with the width, if fine-tuning or distillation follows. What it needs: nothing, or
+words for *activation* and tags for *taylor*. What it cannot do: make the word embeddings smaller.
 Source: Molchanov et al. 2019 (arXiv 1906.10771); CoFi (Xia et al. 2022, arXiv 2204.00408) for widths that differ by layer.
 """
 
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NarrowFeedForward(ByImportance):
-    """Keep ``width`` neurons of each layer, the most important ones; layers that have no more stay as they are.
+    """Keep the ``width`` most important neurons of each layer. Layers that have no more than that stay as they are.
 
-    As many as there are changes nothing, and more than the largest layer has is refused.
-
-    With ``spread="uneven"`` that is their mean over layers, and neurons of all layers compete for it, in blocks of ``multiple``,
-    of which a layer keeps one at least. ``width`` has to be such a multiple, which matrix products are quick at.
+    The present width changes nothing, and more than the widest layer has is refused. With ``spread="uneven"`` the width is a
+    mean over layers: neurons of all layers compete, in blocks of ``multiple``, and a layer keeps at least one block. ``width``
+    must be a multiple of ``multiple``, because matrix products of such sizes are fast.
     """
 
     width: int

@@ -84,8 +84,8 @@ class FineTune(SupervisedTraining):
             chosen = [windows[i] for i in batch]
             return {"gold": torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))}
 
-        epochs = [range(len(windows))] * method.epochs
-        return fit.fit(trained, windows, epochs, targets, word_loss, method, work, dev=dev, note="fine-tuning")
+        examples = fit.Examples(windows, [range(len(windows))] * method.epochs, targets)
+        return fit.fit(trained, examples, fit.Objective(word_loss), method, work, dev=dev, note="fine-tuning")
 
 
 def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:

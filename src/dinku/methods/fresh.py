@@ -1,10 +1,10 @@
-"""StartFresh: a new encoder with weights drawn at random, and if asked a vocabulary made from the study's text.
+"""StartFresh: a new encoder with random weights, and if asked a vocabulary that is made from the study's text.
 
-What it removes: everything that was learnt. When it helps: before `Pretrain`, to make an encoder for languages that others left
-out, and as a student of any shape. What it needs: text in the languages, where it makes a vocabulary. What it cannot do: tag
-anything well before it was trained.
-Source: AfriBERTa (Ogueji et al. 2021) for the shapes and the vocabulary: SentencePiece's Unigram with byte fallback, under
-XLM-R's table of special tokens; Conneau et al. 2019 (arXiv 1911.02116) for temperature sampling over languages.
+What it removes: everything that was learnt. When it helps: before `Pretrain`, to make an encoder for languages that others
+leave out, and as a student of any shape. What it needs: text in the languages, to make a vocabulary. What it cannot do: tag
+anything well before it is trained. Source: AfriBERTa (Ogueji et al. 2021) for the shapes and the vocabulary: SentencePiece's
+Unigram with byte fallback, under XLM-R's table of special tokens; Conneau et al. 2019 (arXiv 1911.02116) for temperature
+sampling over languages.
 """
 
 from __future__ import annotations
@@ -34,18 +34,24 @@ PRESETS: dict[str, dict[str, Any]] = {
     "afriberta_base": {"layers": 8, **_AFRIBERTA},
     "afriberta_large": {"layers": 10, **_AFRIBERTA},
 }
-_TYPES = {"bert": 2, "distilbert": 0, "roberta": 1, "xlm-roberta": 1}  # what the published models of a family have
-_BEYOND = 2  # XLM-R's table has <pad> and <mask> beside the pieces of SentencePiece
+_TYPES = {
+    "bert": 2,
+    "distilbert": 0,
+    "roberta": 1,
+    "xlm-roberta": 1,
+}  # types of tokens in the published models of a family
+_BEYOND = 2  # <pad> and <mask>, which XLM-R's table has beside SentencePiece's pieces
 
 
 @dataclass(frozen=True)
 class StartFresh(Seeded, Validated):
     """Start from an encoder of ``layers``, ``heads``, ``hidden`` size and feed-forward ``width``, drawn from the seed.
 
-    ``preset`` stands for numbers, which take its place at once: *afriberta_small*, *_base*, *_large*. ``positions`` and
-    ``family`` are the tagger's unless given. With ``vocabulary`` a tokenizer of exactly so many pieces is trained on at most
-    ``lines`` of the study's text, in the languages of the train split where it has any of them, drawn with temperature:
-    in proportion to their lines to the power of ``alpha``. It is the same for every seed. Without, the tokenizer stays.
+    ``preset`` is replaced at once by the numbers that it stands for: *afriberta_small*, *_base* or *_large*. ``positions`` and
+    ``family`` are by default the tagger's. ``vocabulary`` is the exact number of pieces of a new tokenizer, trained on at most
+    ``lines`` of the study's text, in the train split's languages if it has any of them. Lines of a language are drawn in
+    proportion to their number to the power of ``alpha``. The tokenizer is the same for every seed. With 0 the tagger's
+    tokenizer stays.
     """
 
     layers: int = 0
@@ -106,7 +112,7 @@ class StartFresh(Seeded, Validated):
             zeros=0,
             nonzero=(0, 0),
         )
-        # Biases start at zero, and so do rows for padding; norms at one; a drawn weight is hardly ever zero.
+        # Biases and padding rows start at zero, and norms at one. A random weight is hardly ever zero.
         drawn = sum(new.weights(embeddings=True)) + (new.positions + new.types - 1) * new.hidden
         ones = new.parts["layer norms"] // 2
         return replace(new, nonzero=(drawn + ones - new.parameters // 1000, new.parameters))
@@ -129,7 +135,7 @@ class StartFresh(Seeded, Validated):
         return replace(tagger, model=model, tokenizer=tokenizer, tags=(), sparse=())
 
     def _tokenizer(self, text: Text, work: Work) -> PreTrainedTokenizerFast:
-        """A tokenizer of exactly `vocabulary` pieces; raises `DinkuError` where the text is too little or too rich for that."""
+        """A tokenizer of exactly `vocabulary` pieces; raises `DinkuError` if the text has too little or too much for that."""
         import io
 
         import sentencepiece
@@ -138,29 +144,29 @@ class StartFresh(Seeded, Validated):
 
         total = 0
 
-        def told() -> Iterator[str]:
+        def lines() -> Iterator[str]:
             nonlocal total
             for total, line in enumerate(text.drawn(self.lines, text.languages, alpha=self.alpha), 1):
                 if total % 10_000 == 1:
-                    work.progress(total, self.lines, "reading for a vocabulary")
+                    work.progress("reading for a vocabulary", total, self.lines)
                 yield line
 
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=told(),
+                sentence_iterator=lines(),
                 model_writer=model,
                 model_type="unigram",
                 vocab_size=self.vocabulary - _BEYOND,
                 byte_fallback=True,
                 character_coverage=0.9995,
-                max_sentence_length=1 << 24,  # by default lines of more than 4,192 bytes are passed over
-                num_threads=16,  # sums are split by it, so that it isn't this machine's
+                max_sentence_length=1 << 24,  # by default it skips lines of more than 4,192 bytes
+                num_threads=16,  # not this machine's number, because sums depend on it
                 minloglevel=2,
             )
         except (RuntimeError, OSError) as error:
             reason = str(error).strip().splitlines()[-1].rsplit("] ", 1)[-1][:200]
-            if reason.startswith("Vocabulary size"):  # as it was asked for, and as it may be
+            if reason.startswith("Vocabulary size"):  # SentencePiece's numbers, turned into those that a user gives
                 reason = re.sub(r"\d+", lambda found: str(int(found[0]) + _BEYOND), reason)
             problem = f"can't make {self.vocabulary:,} pieces from {plural(total, 'line')} ({reason})"
             raise DinkuError(problem, where=text.name, remedy="choose another vocabulary, or add text") from None

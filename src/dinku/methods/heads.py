@@ -1,10 +1,10 @@
-"""PruneHeads: take whole attention heads away.
+"""PruneHeads: remove whole attention heads.
 
-What it removes: the least important heads of each layer, with what makes their queries, keys and values and reads their
-answers. When it helps: where fine-tuning follows, by which many heads were found to be spare. What it needs: nothing; by
-*activation* words, by *taylor* tags. What it cannot do: make the word embeddings smaller, most of a small multilingual model.
-Source: Michel et al. 2019 (arXiv 1905.10650), Voita et al. 2019 (arXiv 1905.09418); CoFi (Xia et al. 2022, arXiv 2204.00408) for
-sizes that differ by layer.
+What it removes: the least important heads of each layer, with the weights that make their queries, keys and values and that
+read their outputs. When it helps: if fine-tuning follows, after which many heads turn out to be dispensable. What it needs:
+nothing, or words for *activation* and tags for *taylor*. What it cannot do: make the word embeddings smaller, most of a small
+multilingual model. Source: Michel et al. 2019 (arXiv 1905.10650), Voita et al. 2019 (arXiv 1905.09418); CoFi (Xia et al. 2022,
+arXiv 2204.00408) for sizes that differ by layer.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PruneHeads(ByImportance):
-    """Keep ``heads`` of each layer, the most important ones; layers that have no more stay as they are.
+    """Keep the ``heads`` most important heads of each layer. Layers that have no more than that stay as they are.
 
-    As many as there are changes nothing, and more than the largest layer has is refused.
-
-    With ``spread="uneven"`` that is their mean over layers, and heads of all layers compete for it; a layer keeps one at least.
-    Heads keep their size, so that plain transformers opens the result only where hidden states are narrowed to fit.
+    The present number changes nothing, and more than the largest layer has is refused. With ``spread="uneven"`` the number is a
+    mean over layers: heads of all layers compete, and a layer keeps at least one. Heads keep their size, so that plain
+    transformers opens the result only if the hidden states are narrowed to fit.
     """
 
     heads: int

@@ -1,11 +1,11 @@
-"""NarrowHidden: take coordinates of the hidden states away, everywhere at once.
+"""NarrowHidden: remove coordinates of the hidden states, in all layers at once.
 
-What it removes: the least important coordinates of what all layers read and write, and so a part of every matrix, the word
-embeddings too. When it helps: where the model has to be much smaller and is trained afterwards, best by distillation; without
-that little is left. What it needs: nothing; by *activation* words, by *taylor* tags. What it cannot do: choose by layer, as all
-share the same states.
-Source: Minitron (Muralidharan et al. 2024, arXiv 2407.14679); CoFi (Xia et al. 2022, arXiv 2204.00408). SliceGPT (arXiv
-2401.15024) turns the states first, which norms with a weight for each coordinate between residuals, as here, don't allow.
+What it removes: the least important coordinates that all layers read and write, and so a part of every matrix, including the
+word embeddings. When it helps: if the model must become much smaller and is trained afterwards, best by distillation; without
+training little F1 is left. What it needs: nothing, or words for *activation* and tags for *taylor*. What it cannot do: choose
+by layer, since all layers share the same states. Source: Minitron (Muralidharan et al. 2024, arXiv 2407.14679); CoFi (Xia et
+al. 2022, arXiv 2204.00408). SliceGPT (arXiv 2401.15024) turns the states first, which norms with a weight for each coordinate
+between residuals, as here, don't allow.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NarrowHidden(ByImportance):
-    """Keep ``hidden`` coordinates, the most important ones. As many as there are changes nothing, and more is refused.
+    """Keep the ``hidden`` most important coordinates. The present number changes nothing, and a larger one is refused.
 
-    Heads keep their number and size: plain transformers opens the result where these multiply to ``hidden``.
+    Heads keep their number and size. Plain transformers opens the result if their product is ``hidden``.
     """
 
     hidden: int

@@ -1,12 +1,11 @@
 """KeepLayers: drop whole transformer layers.
 
-What it removes: every layer that isn't named; the others stay as they are, in their order. When it helps: always for
-size and time, which fall with the layers; F1 falls too, and fine-tuning or distillation after it wins most of it back.
-What it needs: nothing, or what `dinku.training.importance` looks at, where that chooses. What it cannot do: tell how layers do
-together: each is scored as if the others stayed. In a fine-tuned tagger choose by *taylor*: by *activation*, how far a layer
-turns the states, the first layers went, without which it did worst (docs/log.md).
-Source: Sajjad et al. 2020 (arXiv 2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing,
-`dinku.training.importance.layers`.
+What it removes: every layer that isn't to be kept; the others stay as they are, in their order. When it helps: always for size
+and time, which fall with the layers. F1 falls too, and fine-tuning or distillation afterwards recovers most of it. What it
+needs: nothing, or the data that `dinku.training.importance` needs to choose. What it cannot do: judge layers together, because
+each is scored as if the others stayed. In a fine-tuned tagger choose by *taylor*: *activation*, which scores how far a layer
+turns the states, removed the first layers, and F1 fell most without these (docs/log.md). Source: Sajjad et al. 2020 (arXiv
+2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing, `dinku.training.importance.layers`.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeepLayers(ByImportance):
-    """Keep the layers whose numbers, from 0 and rising, stand in ``keep``, or the ``layers`` that are most important.
+    """Keep the layers whose numbers, counted from 0 and rising, stand in ``keep``, or the ``layers`` most important ones.
 
-    All of them changes nothing, and more than there are is refused.
+    Keeping all of them changes nothing; keeping more than there are is refused.
     """
 
     keep: tuple[int, ...] = ()

@@ -1,15 +1,15 @@
 """QuantizeLLMInt8: the encoder's linear layers in int8 by LLM.int8(), everything else in float16.
 
-What it removes: three quarters of the linear layers' bytes, and half of all others. When it helps: for a model whose linear
-layers are most of it, on a GPU that has the memory for little more. What it needs: bitsandbytes (``dinku[quantize]``), and
-a fine-tuned tagger; no data, as weights are scaled by row, and activations by subword as they come: features in which one
-of a batch reaches ``threshold`` are multiplied in the precision of the rest, so that an answer depends on its batch.
+What it removes: three quarters of the linear layers' bytes, and half of all others. When it helps: for a model that consists
+mostly of linear layers, on a GPU with little memory to spare. What it needs: bitsandbytes (``dinku[quantize]``) and a
+fine-tuned tagger, but no data: weights are scaled by row, and activations by subword when they are computed. A feature that
+reaches ``threshold`` anywhere in a batch is multiplied in the precision of the rest, so that an answer depends on its batch.
 
-The paper's 64 % is arithmetic, and no finding about languages: AfriBERTa-large is 500.2 MB in float32, and so laid out
-179.6 MB, 64.1 % less (int8 70.8, float16 108.5, scales 0.3). What it isn't: small embeddings. They stay float16, and
-are 60 % of those 179.6 MB; with fewer layers it saves less (AfriBERTa-base 62.7 %). What it cannot do: make a plain CPU
-faster, where int8 and float16 products, rounding and outliers cost more than they save; or be trained or pruned after.
-Source: Dettmers et al. 2022 (arXiv 2208.07339); the paper's section on quantization (arXiv 2404.04759).
+The paper's 64 % is arithmetic and no finding about languages: AfriBERTa-large has 500.2 MB in float32 and 179.6 MB by this
+method, 64.1 % less (int8 70.8, float16 108.5, scales 0.3). Embeddings don't become small: they stay float16, and are 60 % of
+those 179.6 MB. Models with fewer layers save less (AfriBERTa-base 62.7 %). What it cannot do: make a plain CPU faster, where
+int8 and float16 products, rounding and outliers cost more than they save; or be trained or pruned afterwards. Source: Dettmers
+et al. 2022 (arXiv 2208.07339); the paper's section on quantization (arXiv 2404.04759).
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class QuantizeLLMInt8(Validated):
-    """Multiply in int8 but for features of magnitude ``threshold`` or more; 0 means all of them in int8.
+    """Multiply in int8 all features but those of magnitude ``threshold`` or more; with 0, all of them.
 
-    ``rest`` is the type of whatever isn't an int8 matrix: embeddings, norms, biases, the tag head, and what is computed
-    between the linear layers. No step can follow.
+    ``rest`` is the type of everything else: embeddings, norms, biases, the tag head, and all that is computed between the linear
+    layers. No step can follow.
     """
 
     threshold: float = 6.0

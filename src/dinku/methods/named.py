@@ -1,8 +1,8 @@
 """StartFrom: another model, known by its name, in the tagger's place.
 
-What it removes: the tagger. When it helps: as a student, such as AfriBERTa-small of AfriBERTa-large. What it needs: the model,
-in a folder or on the Hub. What it cannot do: be what was asked for when the model under that name has changed.
-Source: Turc et al. 2019 (arXiv 1908.08962) on students that were trained before they were taught.
+What it removes: the tagger. When it helps: to start a student, such as AfriBERTa-small for AfriBERTa-large. What it needs: the
+model, in a folder or on the Hub. What it cannot do: bring back a model after another took its name. Source: Turc et al. 2019
+(arXiv 1908.08962) on students that were trained before they were taught.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class StartFrom(Validated):
     """Start from the model ``base``: a Hub id, a folder, ``dinku:house``. It comes with its own tokenizer and head.
 
-    ``digest`` is that of its content, which `resolve` takes from what lies there, so that another model under the same name
-    is refused.
+    ``digest`` is the digest of the model's content. `resolve` takes it from the model that has the name now, so that another
+    model under this name is refused later.
     """
 
     base: str
@@ -51,7 +51,7 @@ class StartFrom(Validated):
         return Tagger.load(self._folder(), label_on=tagger.label_on)
 
     def _folder(self) -> ModelFolder:
-        """Where it lies; raises `DinkuError` where that isn't what ``digest`` says."""
+        """The model's folder; raises `DinkuError` if the model there has another digest."""
         folder = ModelFolder.of(self.base)
         if self.digest and folder.digest != self.digest:
             problem = f"holds another model ({folder.digest[:12]}) than was asked for ({self.digest[:12]})"

@@ -1,10 +1,10 @@
 """Pretrain: masked-LM training of an encoder on unlabelled text in several languages, from nothing or continued.
 
-What it does: hides subwords of the text and trains the encoder to tell them; a tag head gives way to a masked-LM head. When it
-helps: to adapt an encoder to languages it has read little of, or to make one after `StartFresh`. What it needs: text. What it
-cannot do: tag; fine-tune it afterwards.
-Source: Devlin et al. 2019 (arXiv 1810.04805) for the loss, Conneau et al. 2019 (arXiv 1911.02116) for one language a window and
-temperature sampling over languages, Ogueji et al. 2021 (AfriBERTa) for doing it on little text.
+What it does: hides subwords of the text and trains the encoder to predict them; a masked-LM head replaces a tag head. When it
+helps: to adapt an encoder to languages of which it has seen little, or to train a new one after `StartFresh`. What it needs:
+unlabelled text. What it cannot do: tag; fine-tune the encoder afterwards. Source: Devlin et al. 2019 (arXiv 1810.04805) for the
+loss, Conneau et al. 2019 (arXiv 1911.02116) for one language a window and temperature sampling over languages, Ogueji et al.
+2021 (AfriBERTa) for doing it on little text.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from dinku.nn.tagger import Tagger
 
-HIDDEN, AS_MASK, AS_ANY = 0.15, 0.8, 0.1  # of a window's subwords; and of these shown as <mask>, as any other
+HIDDEN = 0.15  # the share of a window's subwords that is to be predicted
+AS_MASK, AS_ANY = 0.8, 0.1  # the shares of these that are shown as <mask>, and as any other subword
 LINES = 10_000  # read at a time
 
 
@@ -38,10 +39,10 @@ LINES = 10_000  # read at a time
 class Pretrain(TrainingSettings):
     """Train for ``steps`` of ``batch`` windows, each of ``window`` subwords of one language, packed end to end.
 
-    Languages, all of the text's unless ``languages`` names some, are drawn in proportion to their windows to the power of
-    ``alpha``; within a student's methods the text is that of the train split's languages. Of each window 15 % of the subwords
-    are to be told: of these 80 % are masked, 10 % any subword, 10 % as they are. All rows of the word embeddings move. See
-    `dinku.training.settings.TrainingSettings` for the other fields.
+    Windows of a language are drawn in proportion to the number of its windows to the power of ``alpha``. ``languages`` are by
+    default all languages of the text; as a student's method it reads only the train split's languages. In each window 15 % of
+    the subwords are to be predicted: 80 % of these are masked, 10 % are replaced by any subword, and 10 % stay as they are. All
+    rows of the word embeddings are trained. `dinku.training.settings.TrainingSettings` describes the other fields.
     """
 
     rate: float = 1e-4
@@ -112,29 +113,18 @@ class Pretrain(TrainingSettings):
         def targets(batch: Sequence[int]) -> dict[str, Any]:
             return {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
 
-        epochs = [range(len(hidden))]
-        return fit.fit(
-            masked,
-            hidden,
-            epochs,
-            targets,
-            masked_loss,
-            self,
-            work,
-            lengths=hidden.lengths,
-            all_rows=True,
-            note="pretraining",
-        )
+        examples = fit.Examples(hidden, [range(len(hidden))], targets, hidden.lengths)
+        return fit.fit(masked, examples, fit.Objective(masked_loss, all_rows=True), self, work, note="pretraining")
 
     def _streams(self, text: Text, encoder: SubwordEncoder, work: Work) -> list[NDArray[np.int32]]:
-        """The subwords of each language, end to end; raises `DinkuError` where there are none."""
+        """The subwords of each language, end to end; raises `DinkuError` if there are none at all."""
         self._check(text)
         out = []
         for language in self.languages or text.languages:
             lines, read, parts = text.lines(language), 0, [np.zeros(0, np.int32)]
             while part := list(islice(lines, LINES)):
                 read += len(part)
-                work.progress(0, self.steps, f"{plural(read, 'line')} of {language} read")
+                work.progress(f"{plural(read, 'line')} of {language} read", 0, self.steps)
                 parts.append(encoder.stream(part))
             out.append(np.concatenate(parts))
         if not any(map(len, out)):
@@ -143,11 +133,11 @@ class Pretrain(TrainingSettings):
 
 
 class Hidden(Sequence[SubwordWindow]):
-    """Every window that training reads, and what is hidden in it.
+    """The windows that training reads, each with some of its subwords hidden.
 
-    Their languages and their places in the text are drawn beforehand. A window is made when it is asked for: its ``ids`` as
-    they are shown, its ``at`` where something is to be told, `gold` what. What is hidden depends on the seed and the window's
-    number alone, so that a resumed run hides the same.
+    The languages of windows and their places in the text are drawn beforehand; a window is made when it is asked for. Its ``ids``
+    are the subwords as they are shown, ``at`` the places of the hidden ones, and `gold` gives the subwords that are hidden there.
+    What is hidden depends only on the seed and the window's number, so that a resumed run hides the same.
     """
 
     def __init__(
@@ -177,7 +167,7 @@ class Hidden(Sequence[SubwordWindow]):
         return self._made(i)[0]
 
     def gold(self, i: int) -> Ids:
-        """[hidden] the subwords to be told in a window."""
+        """The hidden subwords [hidden] of a window."""
         return self._made(i)[1]
 
     def _made(self, i: int) -> tuple[SubwordWindow, Ids]:

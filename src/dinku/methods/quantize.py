@@ -1,11 +1,11 @@
 """Quantize: int8 for a CPU, run by onnxruntime or OpenVINO without torch.
 
-What it removes: three quarters of all matrices' bytes, word embeddings among them, and most of the time of a product. When it
-helps: as the last step of whatever shall run on a plain CPU. What it needs: a tagged corpus; its train sentences give
-ranges, balanced over languages, and its dev sentences say what was lost. With ``tolerance`` the linear layers whose rounding
-costs most stay in float32, the fewest that keep dev F1. What it cannot do: be trained or pruned after.
-Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8 embeddings with one scale a
-row as in Guan et al. 2019 (arXiv 1911.02079).
+What it removes: three quarters of the bytes of all matrices, including the word embeddings, and most of the time of products.
+When it helps: as the last step for a tagger that is to run on a plain CPU. What it needs: a tagged corpus. Its train sentences,
+balanced over languages, give the ranges of activations, and its dev sentences tell the loss of F1. By ``tolerance`` the linear
+layers whose rounding costs most stay in float32, as few as keep dev F1. What it cannot do: be trained or pruned afterwards.
+Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8 embeddings with one scale a row
+as in Guan et al. 2019 (arXiv 1911.02079).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 class Quantize(Validated):
     """Make a bundle in int8 for ``runtime``. No step can follow.
 
-    ``mode`` *static* scales what weights are multiplied with by ranges of train sentences, *dynamic* by those of the batch
-    that it comes in, so that what onnxruntime answers to a sentence depends a little on which others are beside it. F1 (of 1)
-    on dev may fall by ``tolerance``, else layers stay in float32, and the step fails where that isn't enough; with 1 all
-    layers are int8, whatever it costs.
+    ``mode`` *static* scales activations by their ranges over train sentences, *dynamic* by their range in the batch, so that
+    onnxruntime's answer to a sentence depends a little on the others in the batch. ``tolerance`` is the F1 (of 1) that may be
+    lost on dev: to keep it, layers stay in float32, and if that isn't enough the step fails. With 1 all layers are int8,
+    whatever they lose.
     """
 
     runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
@@ -77,8 +77,8 @@ class Quantize(Validated):
                 tolerance=self.tolerance,
                 calibration=data.train,
                 threads=work.threads,
-                progress=lambda what, done, total: work.progress(done, total, what),
-                silent=True,  # a study's row says so
+                progress=work.progress,
+                silent=True,  # a study's row says what was measured
             )
         except BaseException:
             shutil.rmtree(folder)

@@ -1,9 +1,9 @@
 """RegroupHeads: the same attention weights in fewer, wider heads, or in more and narrower ones.
 
-What it removes: nothing; a head's queries and keys are compared over more numbers at once. When it helps: to make students of
-fewer heads from a teacher without losing a parameter, which is most likely how the paper varied heads (arXiv 2404.04759): at
-a fixed width their number changes no size. What it needs: nothing, but training after it. What it cannot do: save time or
-bytes.
+What it removes: nothing; with fewer heads, each compares queries and keys over more numbers. When it helps: to make students
+with fewer heads from a teacher without losing a parameter. Most likely the paper varied heads in this way (arXiv 2404.04759),
+since at a fixed width their number changes no size. What it needs: no data, but training afterwards. What it cannot do: save
+time or bytes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RegroupHeads(Validated):
-    """Cut queries, keys and values of every layer into ``heads`` parts. As many as there are changes nothing."""
+    """Split queries, keys and values of every layer into ``heads`` heads. The present number changes nothing."""
 
     heads: int
 

@@ -1,12 +1,11 @@
 """Sparsify: unstructured pruning, by magnitude or another importance.
 
-What it removes: the least important weights, set to zero where they stand. When it helps: before fine-tuning, to
-ask how many of the weights a task needs; in a compressed download, where zeros cost almost nothing. What it needs:
-nothing. What it cannot do: make a dense file smaller, or a stock CPU faster; zero weights little by little while training
-goes on, for which training has a ``sparsity`` of its own.
-Source: Han et al. 2015 (arXiv 1506.02626); the paper's section on pruning (arXiv 2404.04759), 10 to 95 % before and
-after fine-tuning; Wanda (Sun et al. 2023, arXiv 2306.11695) is ``importance="activation"`` with ``granularity="row"``;
-`dinku.training.importance` for the others.
+What it removes: the least important weights, which become zero where they stand. When it helps: before fine-tuning, to find out
+how many weights a task needs; in a compressed download, where zeros cost almost nothing. What it needs: nothing, or words for
+*activation* and tags for *taylor*. What it cannot do: make a dense file smaller or a stock CPU faster; zero weights gradually
+during training, which has a ``sparsity`` of its own for that. Source: Han et al. 2015 (arXiv 1506.02626); the paper's section
+on pruning (arXiv 2404.04759), 10 to 95 % before and after fine-tuning; Wanda (Sun et al. 2023, arXiv 2306.11695) is
+``importance="activation"`` with ``granularity="row"``; `dinku.training.importance` for the others.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 class Sparsify(ByImportance):
     """Zero the fraction ``sparsity`` of the weights: those of least ``importance``, by default of smallest magnitude.
 
-    Weights are those of the encoder's linear layers, and with ``embeddings`` the word embeddings but for their padding
-    row; biases, norms, positions and the tag head are left alone. ``granularity`` says whether weights compete over
-    the whole model (*global*), within each weight matrix (*matrix*) or within each of its rows, which is what one output reads,
-    or one piece's embedding (*row*). The number of zeros is exact: among equal scores the first ones go; zeros that were there
-    already count, and where there are more of them than asked they all stay. ``sparsity=0`` changes nothing.
+    The weights are those of the encoder's linear layers, and with ``embeddings`` also the word embeddings except the padding
+    row. Biases, norms, positions and the tag head stay as they are. ``granularity`` says among which weights the fraction is
+    taken: all of the model's (*global*), those of a matrix (*matrix*), or those of a matrix's row (*row*), which are what one
+    output reads or the embedding of one piece. The number of zeros is exact: of equal scores the first become zero. Weights
+    that are zero already count, and if they are more than the fraction they all stay. ``sparsity=0`` changes nothing.
     """
 
     sparsity: float
@@ -57,7 +56,9 @@ class Sparsify(ByImportance):
             "row": [columns for rows, columns in matrices for _ in range(rows)],
         }[self.granularity]
         least = most = sum(map(self._count, groups))
-        if shape.spread and self.granularity != "global":  # data will tell the groups' sizes, each rounded by itself
+        if (
+            shape.spread and self.granularity != "global"
+        ):  # only data tells the groups' sizes, and each group is rounded
             least, most = max(0, least - len(groups)), most + len(groups)
         low, high = shape.nonzero
         zeros, nonzero = least, (max(0, low - most), min(high, shape.parameters - least))

@@ -1,16 +1,15 @@
-"""TrimVocabulary: keep the pieces that the text needs, and drop the rows of word embeddings of all others.
+"""TrimVocabulary: keep the pieces that the text needs, and remove the word embeddings of all others.
 
-What it removes: pieces of the tokenizer, and their word embeddings, which are 43 to 82 % of a small multilingual model.
-When it helps: whenever a model made for a hundred languages serves a few. What it needs: text in those languages, and
-better more than the train split, as other sentences have pieces that it hasn't; tags are never looked at. What it cannot do:
-read what it was not given: a script whose characters went is unknown.
+What it removes: pieces of the tokenizer and their word embeddings, which are 43 to 82 % of a small multilingual model. When it
+helps: whenever a model made for a hundred languages serves a few. What it needs: words in those languages, and better more text
+than the train split, because other sentences have other pieces. It never looks at tags. What it cannot do: keep what the text
+lacks: a script whose characters are removed becomes unknown.
 
-Segmentation stays what it was wherever all pieces of a word's segmentation stay: WordPiece takes the longest piece that
-fits, and Unigram the best path, which no other path overtakes by pieces being gone. Unigram scores an unknown character
-by the lowest score of all pieces, so the piece that has it stays too. BPE builds a piece from shorter ones, merge by merge,
-the same ones wherever the piece stands; those stay with it, and so do the merges among what stays. What is merged in a word
-is then the best merge of fewer, as it was of all. Where a piece is gone its words fall apart into shorter ones, at worst
-single characters, or bytes where the pieces are of bytes.
+A word is split as before if all pieces of its split are kept. WordPiece takes the longest piece that fits. Unigram takes the
+best path, and removing pieces makes no other path better; it scores an unknown character by the lowest score of all pieces, so
+the piece with that score is kept too. BPE builds a piece from shorter ones, merge by merge, always the same ones; they are kept
+with it, as are the merges between kept pieces, so that the best merge in a word stays the best. If a piece of a word is
+removed, the word is split into shorter pieces, at worst into single characters, or into bytes if pieces are made of bytes.
 Source: Abdaoui et al. 2020 (arXiv 2010.05609); Kudo 2018 (arXiv 1804.10959) for Unigram; Sennrich et al. 2016 (arXiv
 1508.07909) for BPE.
 """
@@ -37,22 +36,21 @@ if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
     from dinku.nn.tagger import Tagger
 
-_SHARE = 0.01  # of the text's letters: a script with fewer is that of a stray name, and not all of it is kept
+_SHARE = 0.01  # of the text's letters; a script with a smaller share occurs in stray names, and isn't kept whole
 
 
 @dataclass(frozen=True)
 class TrimVocabulary(Validated):
     """Keep ``size`` rows of the vocabulary.
 
-    Special tokens stay, all bytes where pieces are of bytes, and else of the chosen ``scripts`` (Unicode's names, such as
-    *Latin* or *Ethiopic*; none: those that have 1 % of the text's letters or more) all single characters; so do digits,
-    punctuation and marks, which belong to
-    no script, and of other scripts the letters that occur. Then come the pieces that the train text uses, the most
-    frequent first, and then, where there is room, the likeliest of the rest, those of the chosen scripts first. With
-    ``sentences`` so many lines of the study's text, as evenly from the languages of the train split as they go, are counted
-    along with it; a character that they alone have is a piece like any other, lest stray ones fill the vocabulary. Where
-    ``size`` is below what the text needs, its rarest pieces go: `segmentation` tells what that does to each language. A
-    ``size`` of the whole vocabulary changes nothing, and a larger one is refused.
+    These rows are always kept: special tokens; all bytes if pieces are made of bytes; otherwise all single characters of the
+    chosen ``scripts``, digits, punctuation and marks, which belong to no script, and the letters of other scripts that occur in
+    the train text. ``scripts`` are Unicode's names, such as *Latin* or *Ethiopic*; by default they are those with 1 % or more
+    of the text's letters. Next come the pieces that the train text uses, the most frequent first, and then the likeliest of the
+    rest, those of the chosen scripts first. ``sentences`` is the number of lines of the study's text to count as well, spread
+    evenly over the train split's languages; a character that only these have is a piece like any other, so that stray ones
+    don't fill the vocabulary. If ``size`` is below what the text needs, its rarest pieces are removed. A ``size`` of the whole
+    vocabulary changes nothing, and a larger one is refused.
     """
 
     size: int
@@ -105,7 +103,7 @@ class TrimVocabulary(Validated):
         unlabelled = data.text_for(self).sample(self.sentences, words.languages) if self.sentences else ()
         kept = self._kept(tagger, words, unlabelled)
         tokenizer = trimmed(tagger.tokenizer, kept)
-        # Rows that the tokenizer never names fill up what it has no pieces for.
+        # Rows without a piece fill up the size if the tokenizer has fewer pieces.
         named = _named(tagger.tokenizer)
         surplus = [i for i in range(tagger.model.config.vocab_size) if i not in named][: self.size - len(kept)]
         model = surgery.with_rows(tagger.model, [*kept, *surplus], pad=tokenizer.pad_token_id)
@@ -115,7 +113,7 @@ class TrimVocabulary(Validated):
         return replace(tagger, model=model, tokenizer=tokenizer)
 
     def _kept(self, tagger: Tagger, text: Corpus, unlabelled: Iterable[Sentence]) -> list[int]:
-        """The pieces that stay, by their old numbers, rising."""
+        """The old numbers of the pieces to keep, rising."""
         pieces, bare, scores, least, built = _pieces(tagger)
         named = _named(tagger.tokenizer)
         size = min(self.size, len(named))
@@ -150,9 +148,9 @@ class TrimVocabulary(Validated):
 
 
 def trimmed(tokenizer: Any, kept: list[int]) -> Any:
-    """A fast tokenizer with the pieces ``kept`` of another, renumbered in their order.
+    """A fast tokenizer with the pieces ``kept`` of another, numbered in this order.
 
-    Raises `DinkuError` where the tokenizers library, which numbers added tokens by itself, would number one otherwise.
+    Raises `DinkuError` if the tokenizers library, which numbers added tokens itself, would number one differently.
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -182,12 +180,12 @@ def trimmed(tokenizer: Any, kept: list[int]) -> Any:
 
 
 def _named(tokenizer: Any) -> set[int]:
-    """The ids that the tokenizer gives; there may be holes between them."""
+    """The ids that the tokenizer uses; there may be gaps between them."""
     return set(tokenizer.get_vocab().values()) | _special(tokenizer)
 
 
 def _special(tokenizer: Any) -> set[int]:
-    """The ids without which the tokenizer doesn't work: added tokens, those it has names for, unknown, sentence ends."""
+    """The ids that the tokenizer can't do without: added and special tokens, the unknown token, the ends of a sentence."""
     backend = tokenizer.backend_tokenizer
     document = json.loads(backend.to_str())
     model = document["model"]
@@ -197,7 +195,7 @@ def _special(tokenizer: Any) -> set[int]:
 
 
 def _ends(processor: dict[str, Any] | None) -> Iterator[tuple[Any, Any]]:
-    """Where ids stand in a post-processor: (what holds one, its key there)."""
+    """The places of ids in a post-processor: (the object that holds an id, the id's key in it)."""
     processor = processor or {}
     for part in processor.get("processors", ()):  # Sequence
         yield from _ends(part)
@@ -209,9 +207,9 @@ def _ends(processor: dict[str, Any] | None) -> Iterator[tuple[Any, Any]]:
 
 @dataclass(frozen=True)
 class _Built:
-    """What pieces are built of: the numbers of ``vocab``'s pieces, and the rank of each merge, if pieces are merged at all.
+    """How pieces are built: the numbers of the pieces in ``vocab``, and the rank of each merge, if pieces are merged at all.
 
-    With ``bytes`` they are of bytes, each written as a letter.
+    ``bytes`` says that pieces are made of bytes, each written as a letter.
     """
 
     vocab: Mapping[str, int]
@@ -220,7 +218,7 @@ class _Built:
     bytes: bool = False
 
     def of(self, number: int) -> set[int]:
-        """A piece and all that it is merged from; itself alone where no merges give it."""
+        """A piece and all pieces that it is merged from; the piece alone if no merges give it."""
         symbols, out = list(self.names[number]), {number}
         while len(symbols) > 1:
             ranked = [(self.ranks.get(pair, _NEVER), at) for at, pair in enumerate(pairwise(symbols))]
@@ -232,7 +230,7 @@ class _Built:
         return out
 
     def closed(self, numbers: set[int]) -> set[int]:
-        """Pieces and all that they are merged from."""
+        """These pieces and all that they are merged from."""
         return set().union(*map(self.of, numbers)) if self.ranks else numbers
 
 
@@ -243,15 +241,15 @@ _BYTES = {chr(b): b for b in _PLAIN} | {chr(256 + i): b for i, b in enumerate(so
 
 
 def _pair(merge: Any) -> tuple[str, str]:
-    """The two parts of a merge, which older files write with a blank between them."""
+    """The two parts of a merge; older files write them with a blank between them."""
     first, second = merge.split(" ") if isinstance(merge, str) else merge
     return first, second
 
 
 def _pieces(tagger: Tagger) -> tuple[list[str], list[str], NDArray[np.float64], list[int], _Built]:
-    """The pieces by their numbers, empty where there is none; the same as text, without the mark of a word's inside; how likely
-    each is (its log probability, or less for later ones); the one on which the score of an unknown character hangs; and
-    what they are built of."""
+    """A tokenizer's pieces: by number (empty for a number without a piece); the same as text, without the mark of a word's
+    inside; the likelihood of each (its log probability, or lower for later ones); the piece that the score of an unknown
+    character depends on; and how they are built."""
     document = json.loads(tagger.tokenizer.backend_tokenizer.to_str())
     model = document["model"]
     odd = [key for key in ("continuing_subword_prefix", "end_of_word_suffix", "dropout") if model.get(key)]
@@ -278,14 +276,14 @@ def _pieces(tagger: Tagger) -> tuple[list[str], list[str], NDArray[np.float64], 
 
 
 def _text(piece: str) -> str:
-    """What a piece of bytes stands for, without those that are no whole character, nor the blank before a word."""
+    """The text that a piece of bytes stands for, without incomplete characters and without the blank before a word."""
     if not {*piece} <= _BYTES.keys():
         return piece
     return bytes(_BYTES[letter] for letter in piece).decode(errors="ignore").strip(" ")
 
 
 def _letters(backend: Any, text: Corpus) -> Counter[str]:
-    """How often each character stands in the text, as the tokenizer normalizes it."""
+    """How often each character occurs in the text, after the tokenizer's normalization."""
     words = Counter(word for s in text for word in s.words)
     out: Counter[str] = Counter()
     for word, times in words.items():
@@ -295,7 +293,7 @@ def _letters(backend: Any, text: Corpus) -> Counter[str]:
 
 
 def _scripts(letters: Counter[str]) -> set[str]:
-    """The scripts that a text is written in, leaving out those of less than `_SHARE` of its letters."""
+    """The scripts that a text is written in, except those with less than `_SHARE` of its letters."""
     of: Counter[str] = Counter()
     for letter, times in letters.items():
         of[_script(letter)] += times
@@ -305,10 +303,11 @@ def _scripts(letters: Counter[str]) -> set[str]:
 
 @cache
 def _script(letter: str) -> str:
-    """The script of a letter: the first word of its Unicode name, such as *LATIN*, or of what it is a variant of.
+    """The script of a letter: the first word of its Unicode name, such as *LATIN*, or of the name of the letter it is a variant
+    of.
 
-    Empty for what belongs to none and stays with any: digits, marks, punctuation, currencies. Other symbols, of which
-    there are thousands, are told as *SYMBOL*.
+    It is empty for characters that occur with any script: digits, marks, punctuation, currencies. Other symbols, of which there
+    are thousands, are of the script *SYMBOL*.
     """
     kind = unicodedata.category(letter)
     if kind[0] == "L":  # a wide, narrow or raised letter (FULLWIDTH LATIN …) is known by its plain one

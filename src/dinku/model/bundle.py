@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal, NoReturn, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from dinku.digests import of_file
 from dinku.errors import DinkuError, check_count
@@ -33,7 +33,7 @@ from dinku.model.onnx_file import AGAIN, external
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Costs, Scheme
 from dinku.model.windows import Encoder
-from dinku.schema import of_validation
+from dinku.schema import Record, of_validation
 
 FILE = BUNDLE_FILE
 MODELS = {
@@ -49,18 +49,14 @@ SCHEMES = {"fp32": FLOAT32, "bf16": BFLOAT16, "int8": INT8}
 _MAKING = Lock()  # held while an engine is made, lest two threads make one each
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class File(_Part):
+class File(Record, strict=True):
     """What a file of a bundle must be."""
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Quantization(_Part):
+class Quantization(Record, strict=True):
     """How a bundle was made int8.
 
     Ranges are of ``sentences`` of a corpus. ``lost`` is F1 (of 1) and ``equal`` the share of equal tags on the gate's
@@ -96,7 +92,7 @@ class Quantization(_Part):
         return f"{out}. It has {self.speed or 0:.0%} of the speed of full int8{', less than the 80 % aimed at' if slow else ''}."
 
 
-class Manifest(_Part):
+class Manifest(Record, strict=True):
     """``bundle.json``. ``length`` is the most subwords of a window, ``gate`` what the comparison with torch measured; of the
     parameters ``nonzero`` aren't zero as they are stored, ``linear_nonzero`` of the linear layers', and ``zeros`` are meant."""
 

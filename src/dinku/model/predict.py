@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,11 +11,11 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, brief, check_count, plural
 from dinku.model.engine import Engine
 from dinku.model.windows import Encoder, Logits, W, Window, buckets
+from dinku.progress import Count
 from dinku.scoring.counts import Counts
 from dinku.scoring.tagging import Tagging, counted
 
 Thing = TypeVar("Thing")
-Progress = Callable[[int, int], None]  # (done, of how many)
 
 
 def each(given: Iterable[Thing], *kinds: type[Thing]) -> Iterator[Thing]:
@@ -48,7 +48,7 @@ def answers(
     *,
     tokens: int = 1024,
     most: int = 16,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window of the sentences; see `answered`."""
     windows = encoder.windows([s.words for s in sentences])
@@ -62,7 +62,7 @@ def answered(
     *,
     tokens: int = 1024,
     most: int = 16,
-    progress: Progress | None = None,
+    progress: Count | None = None,
 ) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window, the longest windows first.
 
@@ -124,7 +124,7 @@ def tag(
 
 
 def evaluate(
-    engine: Engine, encoder: Encoder[Any], tags: Sequence[str], corpus: Corpus, *, progress: Progress | None = None
+    engine: Engine, encoder: Encoder[Any], tags: Sequence[str], corpus: Corpus, *, progress: Count | None = None
 ) -> Counts:
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):

@@ -19,6 +19,7 @@ from dinku.model.engine import InspectableEngine
 from dinku.model.numerics import Numerics, measure_numerics
 from dinku.model.shape import Costs, Scheme
 from dinku.model.windows import Encoder, Logits, W
+from dinku.progress import Count
 from dinku.scoring.counts import Counts
 from dinku.scoring.tagging import Tagging
 
@@ -90,7 +91,7 @@ class SentenceTagger(Protocol):
         *,
         tokens: int = 1024,
         most: int = 16,
-        progress: predict.Progress | None = None,
+        progress: Count | None = None,
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
         ...
@@ -99,7 +100,7 @@ class SentenceTagger(Protocol):
         """The logits of each window, for a caller that decides itself which windows are read next."""
         ...
 
-    def evaluate(self, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+    def evaluate(self, corpus: Corpus, *, progress: Count | None = None) -> Counts:
         """Counts of spans over a tagged corpus."""
         ...
 
@@ -147,7 +148,7 @@ class TagsByEngine:
         *,
         tokens: int = 1024,
         most: int = 16,
-        progress: predict.Progress | None = None,
+        progress: Count | None = None,
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
         asked = {"tokens": tokens, "most": most, "progress": progress}
@@ -157,7 +158,7 @@ class TagsByEngine:
         """The logits of each window; see `dinku.model.predict.answered`."""
         return predict.answered(self.engine, self.encoder, windows)
 
-    def evaluate(self: _ByEngine, corpus: Corpus, *, progress: predict.Progress | None = None) -> Counts:
+    def evaluate(self: _ByEngine, corpus: Corpus, *, progress: Count | None = None) -> Counts:
         """Counts of spans over a tagged corpus."""
         return predict.evaluate(self.engine, self.encoder, self.tags, corpus, progress=progress)
 

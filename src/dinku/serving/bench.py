@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.machine import check_threads, environment, interleaved
+from dinku.progress import Count
 from dinku.serving.lines import Line
 
 BATCHES = (1, 8, 32)
@@ -122,7 +123,7 @@ def compare(
     *,
     batches: Sequence[int] = BATCHES,
     rounds: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Count | None = None,
 ) -> list[dict[str, Any]]:
     """What ``bench`` says of each: speed at its best batch, times a sentence at batch 1, memory, all with 95 % intervals.
 
@@ -179,7 +180,7 @@ def bench(
     batches: Sequence[int] = BATCHES,
     rounds: int = 5,
     precision: str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Count | None = None,
 ) -> dict[str, Any]:
     """`compare` of models by name, over texts, on ``threads`` threads each. Raises `DinkuError` where one can't be opened."""
     for name, value in (

@@ -13,27 +13,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from dinku.digests import canonical, of_document
 from dinku.errors import DinkuError
 from dinku.files import locked, told, written
 from dinku.methods.registry import outdated
+from dinku.schema import Record
 from dinku.study.results import Results, in_order
-from dinku.study.rows import Row, source
+from dinku.study.rows import Row
 
 _DIGITS = 24  # of a digest, as names of files have
 
 
-class Asked(BaseModel):
+class Asked(Record):
     """One recipe: the address of what it makes, its base, a digest of its steps, and fingerprints of what they read, by part."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str
     base: str
     steps: str
-    read: dict[str, tuple[str, ...]] = {}
+    read: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of(
@@ -60,19 +59,17 @@ class Asked(BaseModel):
         return out + (["other steps"] if row.steps != self.steps else [])
 
 
-class Current(BaseModel):
+class Current(Record):
     """The recipes of a study by name (`recipe_name`), and the fingerprints of what they are evaluated on (`text_name`).
 
     ``whole`` says that it has all recipes of the study, and not those of some sections alone. Where no run has kept anything it
     is empty, and says nothing against any row.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     schema_version: Literal[1] = 1
     whole: bool = False
-    recipes: dict[str, Asked] = {}
-    texts: dict[str, str] = {}
+    recipes: dict[str, Asked] = Field(default_factory=dict)
+    texts: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path) -> Current:
@@ -123,7 +120,7 @@ class Current(BaseModel):
         return asked.differences(Asked.of_row(row)) or [outdated(row.versions) or "another recipe"]
 
     def _of_other_text(self, row: Row) -> list[str]:
-        name = text_name(row.kind, row.corpus, row.language, row.split, row.perturbation)
+        name = text_name(row.kind, row.evaluated_on, row.language, row.split, row.perturbation)
         return [f"other {row.split} sentences"] if self.texts.get(name, row.fingerprint) != row.fingerprint else []
 
 
@@ -132,9 +129,9 @@ def recipe_name(arm: str, values: Mapping[str, Any], recipe: Mapping[str, Any]) 
     return canonical([arm, values, recipe["seed"], recipe["base"], recipe["corpus"]])
 
 
-def text_name(kind: str, corpus: str, language: str, split: str, perturbation: str) -> str:
+def text_name(kind: str, source: str, language: str, split: str, perturbation: str) -> str:
     """What tells the sentences that rows are about from others of a study, however many are taken and whatever they hold."""
-    return canonical([kind, source(corpus, language), language, split, perturbation])
+    return canonical([kind, source, language, split, perturbation])
 
 
 def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:

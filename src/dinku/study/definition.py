@@ -1,4 +1,4 @@
-"""Study: a set of recipes, and what each result is evaluated on. Read from YAML."""
+"""A study: a set of recipes and what each result is evaluated on, read from YAML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from dinku.data.perturb import Perturbation
@@ -19,14 +19,14 @@ from dinku.errors import DinkuError, plural
 from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
-from dinku.schema import of_validation
+from dinku.schema import Record, of_validation
 from dinku.study.recipe import Recipe
 
 Value = int | float | str | list[Any]
 
 
 def _value(value: Any) -> Any:
-    """A grid's value as it is: a number stays the kind it is, as 1 isn't 1.0 in an address, and true isn't 1."""
+    """Check a grid's value without converting it: 1 and 1.0 make different addresses, and true isn't 1."""
     for one in value if isinstance(value, list) else [value]:
         number = isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < 2**63
         if not number and not (isinstance(one, str) and one.isprintable()):
@@ -70,15 +70,11 @@ _FOLDER = Path(__file__).parent / "built_in"
 BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Block(Record):
+    """Recipes that differ in the grid's values and in seeds alone. ``$name`` in a step stands for a grid's value.
 
-
-class Block(_Part):
-    """Recipes that differ in their grid's values and seeds alone. ``$name`` in a step stands for a grid's value.
-
-    They start from ``base`` and learn from ``corpus``, or else from the study's. Of a study ``s`` those of one ``section``
-    alone are read as ``s:section``.
+    They start from ``base`` and learn from ``corpus``, by default the study's own. ``s:section`` is the name of the recipes of
+    one ``section`` of the study ``s``.
     """
 
     arm: Annotated[str, AfterValidator(_arm)]
@@ -86,33 +82,33 @@ class Block(_Part):
     base: str | None = None
     corpus: str | None = None
     steps: list[Any]  # `from_json` says what is wrong with one
-    grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = {}
+    grid: dict[str, Annotated[list[Annotated[Any, AfterValidator(_value)]], Field(min_length=1)]] = Field({})
     seeds: list[Seed] = Field([0], min_length=1)
 
 
-class Timing(_Part):
+class Timing(Record):
     """Times every recipe of ``seeds`` against the arm ``reference``, on a few sentences of each language."""
 
     reference: str
     sentences: int = Field(24, ge=1, strict=True)
     rounds: int = Field(5, ge=2, strict=True)
-    seeds: list[Seed] = [0]
+    seeds: list[Seed] = Field([0])
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One recipe of a study, and its place in the grid."""
+    """One recipe of a study, with its arm and its values of the grid."""
 
     arm: str
     values: dict[str, Value]
     recipe: Recipe
 
 
-class Study(_Part):
+class Study(Record):
     """What `dinku run` carries out.
 
-    Every recipe is evaluated on ``evaluate``, or else on what it learns from: as it is, and once more ``perturb``-ed in each of
-    these ways.
+    Every recipe is evaluated on the corpora ``evaluate``, by default on the one that it learns from: once as they are, and once
+    perturbed in each of the ways ``perturb``.
     """
 
     name: Annotated[str, AfterValidator(_name)]
@@ -120,11 +116,11 @@ class Study(_Part):
     base: str
     corpus: str
     text: str | None = None
-    evaluate: list[str] = []
-    perturb: Annotated[list[str], AfterValidator(_perturbations)] = []
+    evaluate: list[str] = Field([])
+    perturb: Annotated[list[str], AfterValidator(_perturbations)] = Field([])
     split: Literal["test", "dev"] = "test"
     sentences: int | None = Field(
-        None, ge=1, strict=True, description="evaluate on that many of each language's, and say so"
+        None, ge=1, strict=True, description="how many sentences of each language to evaluate on, by default all"
     )
     label_on: LabelOn = "first"
     threads: int | None = Field(None, ge=1, strict=True)
@@ -135,67 +131,47 @@ class Study(_Part):
     @model_validator(mode="before")
     @classmethod
     def _titled(cls, document: Any) -> Any:
-        """A study without a title goes by its name."""
+        """Title a study without a title by its name."""
         if isinstance(document, dict) and "title" not in document and "name" in document:
             return {**document, "title": document["name"]}
         return document
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
-        """The study in a YAML file, or the built-in one of that name, or ``:section`` of either; raises `DinkuError` naming the
-        wrong field of one."""
+        """The study in a YAML file, or the built-in one of that name; with ``:section`` after it, that section alone.
+
+        Raises `DinkuError` that names the field that is wrong.
+        """
         named, _, section = str(path).rpartition(":")
         if named and not Path(path).exists() and not _DRIVE.match(str(path)):
-            study = cls.read(named)
-            if section not in (known := list(dict.fromkeys(b.section for b in study.recipes if b.section))):
-                remedy = f"choose of {', '.join(known)}" if known else "leave it out"
-                raise DinkuError(f"there is no section {section!r}", where=named, remedy=remedy)
-            study._section = section
-            return study
+            return cls.read(named)._only(section, named)
         where = str(path)
-        if str(path) in BUILT_IN and not Path(path).is_file():
+        if where in BUILT_IN and not Path(path).is_file():
             path = _FOLDER / f"{path}.yaml"
-        try:
-            document = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
-            values, depth = _extent(document, {})
-            if depth > _DEPTH:
-                raise RecursionError
-        except FileNotFoundError:
-            remedy = f"name a YAML file, or one of the built-in {', '.join(BUILT_IN)}"
-            raise DinkuError("no such study", where=where, remedy=remedy) from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            raise DinkuError(f"can't be read ({reason})", where=where, remedy="name a YAML file") from None
-        except RecursionError:
-            raise DinkuError(
-                "is nested too deeply, or within itself",
-                where=where,
-                remedy="write name, base, corpus and recipes",
-            ) from None
-        except (yaml.YAMLError, ValueError) as error:  # such as a number of thousands of digits
-            mark = getattr(error, "problem_mark", None)
-            place = f"{where}:{mark.line + 1}" if mark else where
-            raise DinkuError(
-                f"isn't YAML ({getattr(error, 'problem', error)})", where=place, remedy="correct it"
-            ) from None
-        if values > _VALUES:
-            problem = f"holds {values:,} values, those that aliases repeat counted each time"
-            raise DinkuError(problem, where=where, remedy=f"write at most {_VALUES:,}")
-        if not isinstance(document, dict):
-            raise DinkuError("holds no study", where=where, remedy="write name, base, corpus and recipes")
-        document = {key: value for key, value in document.items() if not str(key).startswith("x-")}
+        document = {key: value for key, value in _yaml(Path(path), where).items() if not str(key).startswith("x-")}
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
             raise of_validation(error, where=where) from None
-        entries = list(study.entries(where=where))
-        measured = {(entry.arm, entry.recipe.seed) for entry in entries}
-        if timing := study.latency:
+        study._check(where)
+        return study
+
+    def _only(self, section: str, where: str) -> Study:
+        """This study, of which one section alone is read."""
+        if section not in (known := list(dict.fromkeys(b.section for b in self.recipes if b.section))):
+            remedy = f"choose of {', '.join(known)}" if known else "leave it out"
+            raise DinkuError(f"there is no section {section!r}", where=where, remedy=remedy)
+        self._section = section
+        return self
+
+    def _check(self, where: str) -> None:
+        """Raise `DinkuError` for a recipe that can't be, or if times are measured against an arm that there isn't."""
+        measured = {(entry.arm, entry.recipe.seed) for entry in self.entries(where=where)}
+        if timing := self.latency:
             for seed in timing.seeds:
                 if (timing.reference, seed) not in measured:
                     problem = f"latency.reference: there is no arm {timing.reference!r} with seed {seed}"
                     raise DinkuError(problem, where=where, remedy="name one of its arms, and seeds that it has")
-        return study
 
     def document(self) -> str:
         """JSON from which `Study.read` makes an equal study."""
@@ -203,23 +179,26 @@ class Study(_Part):
 
     @property
     def section(self) -> str:
-        """The section that was read alone; empty where all were."""
+        """The section that was read alone; empty if all were."""
         return self._section
 
     def whole(self, name: str | Path) -> str:
-        """The name that it was read by, without the section."""
+        """The name that the study was read by, without the section."""
         return str(name).removesuffix(f":{self.section}")
 
     def _has(self, block: Block) -> bool:
-        """Whether a block is of the section that was read."""
+        """Whether a block belongs to the section that was read."""
         if not self.section or block.section == self.section:
             return True
         own = {(each.base, each.corpus) for each in self.recipes if each.section == self.section}
         return self.latency is not None and block.arm == self.latency.reference and (block.base, block.corpus) in own
 
     def entries(self, *, where: str = "study") -> Iterator[Entry]:
-        """Every recipe, or those of the section that was read, blocks in order, the grid's last value fastest. A recipe met twice
-        is an error. What a section's encoders are timed against belongs to it, wherever it stands."""
+        """Every recipe, or those of the section that was read: blocks in order, and the grid's last value changing fastest.
+
+        The arm that a section's recipes are timed against belongs to the section, wherever it stands. Raises `DinkuError` for a
+        recipe that stands there twice.
+        """
         seen: dict[Recipe, str] = {}
         for number, block in enumerate(self.recipes):
             if not self._has(block):
@@ -248,13 +227,45 @@ class Study(_Part):
                 yield Entry(block.arm, values, recipe)
 
 
-_DRIVE = re.compile(r"[A-Za-z]:[\\/][^:]*\Z")  # of a path on Windows, whose colon parts no section
-_RECIPES = 10_000  # of a block
-_DEPTH, _VALUES = 30, 100_000  # of a study's YAML, whose aliases may stand for more than any memory holds
+_DRIVE = re.compile(r"[A-Za-z]:[\\/][^:]*\Z")  # a path on Windows, whose colon is followed by no section
+_RECIPES = 10_000  # the most in a block
+_DEPTH, _VALUES = 30, 100_000  # the most in a study's YAML, whose aliases can stand for more than any memory holds
+
+
+def _yaml(path: Path, where: str) -> dict[Any, Any]:
+    """The mapping in a YAML file; raises `DinkuError` if there is none, or if it is larger than any study."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values, depth = _extent(document, {})
+        if depth > _DEPTH:
+            raise RecursionError
+    except FileNotFoundError:
+        remedy = f"name a YAML file, or one of the built-in {', '.join(BUILT_IN)}"
+        raise DinkuError("no such study", where=where, remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise DinkuError(f"can't be read ({reason})", where=where, remedy="name a YAML file") from None
+    except RecursionError:
+        remedy = "write name, base, corpus and recipes"
+        raise DinkuError("is nested too deeply, or within itself", where=where, remedy=remedy) from None
+    except (yaml.YAMLError, ValueError) as error:  # such as a number of thousands of digits
+        mark = getattr(error, "problem_mark", None)
+        place = f"{where}:{mark.line + 1}" if mark else where
+        problem = f"isn't YAML ({getattr(error, 'problem', error)})"
+        raise DinkuError(problem, where=place, remedy="correct it") from None
+    if values > _VALUES:
+        problem = f"holds {values:,} values, those that aliases repeat counted each time"
+        raise DinkuError(problem, where=where, remedy=f"write at most {_VALUES:,}")
+    if not isinstance(document, dict):
+        raise DinkuError("holds no study", where=where, remedy="write name, base, corpus and recipes")
+    return document
 
 
 def _extent(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """How many values there are, an alias's as often as it stands, and how deep; `RecursionError` for one within itself."""
+    """The number of values, those of an alias counted wherever it stands, and their depth.
+
+    Raises `RecursionError` for a value within itself.
+    """
     if not isinstance(value, dict | list | tuple | set):
         return 1, 0
     if id(value) not in known:
@@ -264,7 +275,7 @@ def _extent(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which no key of a mapping stands twice: the last would silently be the one that counts."""
+    """Refuses a mapping that has a key twice, of which YAML would silently take the last."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -285,7 +296,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _names(value: Any) -> set[str]:
-    """The grid's values that are named in it."""
+    """The names of the grid's values that a step refers to, as ``$name``."""
     if isinstance(value, dict | list):
         return set().union(*map(_names, value.values() if isinstance(value, dict) else value))
     return {value[1:]} if isinstance(value, str) and value.startswith("$") else set()

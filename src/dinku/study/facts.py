@@ -1,4 +1,4 @@
-"""What is measured of a tagger besides its answers: size, time, and what a text is to it."""
+"""What is measured of a tagger besides its answers: its size, its speed, and how a text looks to its tokenizer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.windows import Encoder
 from dinku.study.rows import Latency, Size, Target
 
-TYPES = 1000  # words among which different ones are counted
+TYPES = 1000  # the first words of a text, among which different ones are counted
 
 
 class Clock:
-    """Seconds of a step, those of attempts that were killed included: kept in a file every few seconds."""
+    """The seconds that a step takes, killed attempts included. It keeps them in a file every few seconds."""
 
     EVERY = 5.0
 
@@ -43,7 +43,7 @@ class Clock:
 
 
 def target(encoder: Encoder[Any], corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
-    """What sentences are to a tagger's tokenizer, and to the train split and the ``names`` in it."""
+    """How sentences look to a tagger's tokenizer, and how they compare with the train split and the ``names`` in it."""
     words = [word for s in corpus for word in s.words]
     own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
     subwords, unknown = encoder.unknown([s.words for s in corpus])
@@ -62,7 +62,7 @@ def target(encoder: Encoder[Any], corpus: Corpus, train: Corpus, names: frozense
 
 
 def size_of(tagger: SentenceTagger, folder: Path) -> Size:
-    """What a saved tagger weighs: its weights counted, its folder's files as they are and as a zstd download."""
+    """The size of a saved tagger: its weights counted, and the bytes of its folder, as it is and as a zstd download."""
     shape, (linear, linear_nonzero) = tagger.shape, tagger.linear
     return Size(
         parameters=shape.parameters,
@@ -83,7 +83,7 @@ def time_taggers(
     rounds: int,
     reference: str,
 ) -> Latency:
-    """Seconds to tag the sentences one at a time, whole path, the three taggers interleaved."""
+    """Seconds to tag the sentences one at a time, from words to tags, with the three taggers interleaved."""
 
     def whole_path(tagger: SentenceTagger) -> Callable[[], object]:
         return lambda: [tagger.tag([sentence]) for sentence in corpus]

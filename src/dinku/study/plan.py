@@ -1,8 +1,9 @@
-"""Plan: what a study would do, with declared sizes, what recipes share and an estimate, before anything is trained."""
+"""What a study would do: its steps with declared sizes, what recipes share, and an estimate, before anything is trained."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
 from statistics import median
@@ -15,72 +16,31 @@ from dinku.errors import plural
 from dinku.method import Method
 from dinku.model.encode import SubwordEncoder
 from dinku.model.shape import Costs
-from dinku.study.prepare import LINE, foreign
+from dinku.study.prepare import LINE, Prepared, foreign
 from dinku.study.run import Runner
 from dinku.training.settings import TrainingSettings
 
 
 def plan(runner: Runner) -> dict[str, Any]:
-    """Every step of a study once, in the order it will be made, with declared sizes and an estimate; runs nothing.
+    """Every step of a study once, in the order of its making, with declared sizes and an estimate; runs nothing.
 
-    A training's estimate is three passes' multiply-adds over the subwords that it reads, and one of its teacher's, at the rate
-    that the trainings in the store ran at on whatever machine made them, or where there are none at `RATE`.
+    The estimate of a training is three passes' multiply-adds over the subwords that it reads, and one pass of its teacher's. They
+    are divided by the rate of the trainings in the store, on whatever machine these ran; if there are none, by `RATE`.
     """
-    users = Counter(address for p in runner.prepared for address in p.addresses[1:])
-    line = _subwords_a_line(runner)
     read = {corpus: _subwords(runner, corpus) for corpus in runner.data}
-    readings = {corpus: Workload(subwords, line, set()) for corpus, (subwords, _) in read.items()}
     subwords, counted = sum(n for n, _ in read.values()), " and ".join(dict.fromkeys(how for _, how in read.values()))
-    steps: dict[str, dict[str, Any]] = {}
-    rates, complete = [], 0
-    for prepared in runner.prepared:
-        shapes, reading = prepared.shapes, readings[prepared.recipe.corpus]
-        whole = not runner.missing(prepared)
-        complete += whole
-        for i, step in enumerate(prepared.recipe.steps, 1):
-            address = prepared.addresses[i]
-            name = type(step).__name__
-            before = prepared.addresses[i - 1]
-            work = 0.0 if address in steps else reading.work(step, shapes[i - 1], shapes[i], before)
-            stored = runner.store.has(address)
-            if stored and work and address not in steps:
-                rates.append(work / max(runner.store.step(address)["seconds"], 1e-9))
-            told = _told(prepared.entry.recipe.steps[i - 1], step)
-            told += [f"seed {prepared.recipe.seed}"] if isinstance(step, TrainingSettings) else []
-            known = steps.setdefault(
-                address,
-                {
-                    "address": address,
-                    "before": prepared.addresses[i - 1],
-                    "name": f"{name} ({', '.join(told)})" if told else name,
-                    "arm": prepared.entry.arm,
-                    "training": work > 0,
-                    "warning": foreign(step, prepared.data),
-                    "recipes": users[address],
-                    "parameters": shapes[i].parameters,
-                    "bytes": shapes[i].bytes,
-                    "nonzero": list(shapes[i].nonzero),
-                    "multiply_adds_to_do": work,
-                    "state": "done",
-                },
-            )
-            if not whole and not stored:
-                known["state"] = "to do"
-    todo = [s for s in steps.values() if s["state"] == "to do"]
-    rate = median(rates) if rates else RATE
+    line = _subwords_a_line(runner)
+    steps = _steps(runner, {corpus: Workload(train, line, set()) for corpus, (train, _) in read.items()})
+    todo = [s for s in steps if s["state"] == "to do"]
     undone = sum(s["multiply_adds_to_do"] for s in todo)
-    source = (
-        f"{plural(len(rates), 'training')} in the store"
-        if rates
-        else f"a guess of {RATE:.0e} multiply-adds a second, as the store holds no training of this study yet"
-    )
-    shared = [s["recipes"] for s in steps.values() if s["training"]]
+    rate, source = _rate(runner, steps)
+    shared = [s["recipes"] for s in steps if s["training"]]
     trainings, unshared = len(shared), sum(shared)
     return {
         "study": runner.study.name,
         "title": runner.study.title,
         "recipes": len(runner.prepared),
-        "recipes_done": complete,
+        "recipes_done": sum(not runner.missing(prepared) for prepared in runner.prepared),
         "trainings": trainings,
         "trainings_unshared": unshared,
         "sharing": unshared / max(1, trainings),
@@ -90,13 +50,59 @@ def plan(runner: Runner) -> dict[str, Any]:
         "seconds": undone / rate,
         "gpu_hours": undone / GPU_RATE / 3600,
         "estimate": f"training alone, by {source}; subwords {counted}",
-        "steps": list(steps.values()),
+        "steps": steps,
     }
 
 
-def _told(asked: Method, step: Method) -> list[str]:
-    """What tells a step from others of its kind: epochs, all fields that were given and aren't as they are by default, and those
-    that were left to `resolve` to choose."""
+def _steps(runner: Runner, workloads: Mapping[str, Workload]) -> list[dict[str, Any]]:
+    """Every step once, as `plan` tells it; what recipes share is to do as long as one of them lacks rows."""
+    users = Counter(address for prepared in runner.prepared for address in prepared.addresses[1:])
+    steps: dict[str, dict[str, Any]] = {}
+    for prepared in runner.prepared:
+        whole = not runner.missing(prepared)
+        for i, address in enumerate(prepared.addresses[1:], 1):
+            if address not in steps:
+                workload = workloads[prepared.recipe.corpus]
+                steps[address] = _step(prepared, i, workload) | {"recipes": users[address], "state": "done"}
+            if not whole and not runner.store.has(address):
+                steps[address]["state"] = "to do"
+    return list(steps.values())
+
+
+def _step(prepared: Prepared, i: int, workload: Workload) -> dict[str, Any]:
+    """What is known of the i-th step of a recipe before it is made."""
+    step, (before, after) = prepared.recipe.steps[i - 1], prepared.shapes[i - 1 : i + 1]
+    work = workload.work(step, before, after, prepared.addresses[i - 1])
+    details = _details(prepared.entry.recipe.steps[i - 1], step)
+    details += [f"seed {prepared.recipe.seed}"] if isinstance(step, TrainingSettings) else []
+    name = type(step).__name__
+    return {
+        "address": prepared.addresses[i],
+        "before": prepared.addresses[i - 1],
+        "name": f"{name} ({', '.join(details)})" if details else name,
+        "arm": prepared.entry.arm,
+        "training": work > 0,
+        "warning": foreign(step, prepared.data),
+        "parameters": after.parameters,
+        "bytes": after.bytes,
+        "nonzero": list(after.nonzero),
+        "multiply_adds_to_do": work,
+    }
+
+
+def _rate(runner: Runner, steps: Sequence[dict[str, Any]]) -> tuple[float, str]:
+    """Multiply-adds a second of a training, and where that comes from: the store's trainings, or a guess."""
+    stored = [step for step in steps if step["training"] and runner.store.has(step["address"])]
+    if not stored:
+        return RATE, f"a guess of {RATE:.0e} multiply-adds a second, as the store holds no training of this study yet"
+    seconds = [max(runner.store.step(step["address"])["seconds"], 1e-9) for step in stored]
+    rates = [step["multiply_adds_to_do"] / each for step, each in zip(stored, seconds, strict=True)]
+    return median(rates), f"{plural(len(rates), 'training')} in the store"
+
+
+def _details(asked: Method, step: Method) -> list[str]:
+    """The fields that distinguish a step from others of its kind: epochs, fields that aren't at their default, and those that
+    `resolve` chose."""
     out = []
     for field in fields(cast(Any, asked)):
         given, value = getattr(asked, field.name), getattr(step, field.name)
@@ -108,13 +114,13 @@ def _told(asked: Method, step: Method) -> list[str]:
 
 
 def _plain(asked: Any, value: Any) -> str:
-    """A field's value as it was asked for, with the numbers that its methods were resolved to."""
+    """A field's value as it was asked for; of methods in it, the numbers that they were resolved to as well."""
     if isinstance(asked, tuple):
         return " ".join(map(_plain, asked, value if len(value) == len(asked) else asked))
     if not isinstance(asked, Method):
         return str(asked)
-    told = ", ".join(_told(asked, value))
-    return f"{type(asked).__name__} ({told})" if told else type(asked).__name__
+    details = ", ".join(_details(asked, value))
+    return f"{type(asked).__name__} ({details})" if details else type(asked).__name__
 
 
 GPU_RATE = 1e13  # multiply-adds a second assumed of a GPU: 6 % of what an A100 claims in bfloat16, as batches are small
@@ -151,7 +157,7 @@ class Workload:
 
 
 def _encoder(runner: Runner) -> SubwordEncoder | None:
-    """The first base's, where it can be had without torch."""
+    """The encoder of the first base; ``None`` if it can't be read without torch."""
     base = next(iter(runner.bases.values()))
     file = base.folder.path / "tokenizer.json"
     return (
@@ -162,7 +168,7 @@ def _encoder(runner: Runner) -> SubwordEncoder | None:
 
 
 def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
-    """Subwords of one epoch over a corpus, and whether they were counted."""
+    """The subwords of one epoch over a corpus, and whether they were counted or guessed."""
     train, encoder = runner.data[corpus].train, _encoder(runner)
     assert train is not None
     if encoder is None:
@@ -171,7 +177,8 @@ def _subwords(runner: Runner, corpus: str) -> tuple[int, str]:
 
 
 def _subwords_a_line(runner: Runner) -> float:
-    """The mean of the first hundred lines of text in each language that can be meant, or a guess; 0 where no text is."""
+    """The mean number of subwords in the first hundred lines of each language's text; a guess if there is no encoder or the text
+    isn't here, and 0 if the study has none."""
     if runner.study.text and all(data.text is None for data in runner.data.values()):
         return LINE
     data = next(iter(runner.data.values()))

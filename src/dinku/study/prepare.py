@@ -1,4 +1,4 @@
-"""A study's recipes with their bases, shapes and addresses, and what each is evaluated on, before anything runs."""
+"""A study's recipes made ready to run: their bases, shapes and addresses, and what each recipe is evaluated on."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from dinku.model.folder import ModelFolder
 from dinku.model.kinds import kind_of
 from dinku.model.shape import Costs
 from dinku.study.definition import Entry
-from dinku.study.recipe import Recipe
+from dinku.study.recipe import Recipe, title_of
 from dinku.training.settings import TrainingSettings
 
-# Encoders whose shape is known without their files.
+# Encoders whose shape is known without having their files.
 PUBLISHED = {
     "castorini/afriberta_small": StartFresh(preset="afriberta_small"),
     "castorini/afriberta_base": StartFresh(preset="afriberta_base"),
@@ -30,12 +30,16 @@ PUBLISHED = {
 }
 
 
-LINE = 40  # subwords in a line of text, where a plan has no text to count
+LINE = 40  # subwords in a line of text, assumed by a plan that has no text to count
 
 
 @dataclass(frozen=True)
 class StartingModel:
-    """What recipes start from. ``special`` tokens are 0 where they can't be told without torch; a plan may know a shape alone."""
+    """The model that recipes start from.
+
+    ``special`` is the number of special tokens, 0 if it can't be read without torch. In a plan a model may not be ``here``; its
+    shape is then all that is known.
+    """
 
     folder: ModelFolder
     digest: str
@@ -45,7 +49,7 @@ class StartingModel:
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """Look at a model without torch: its weights are counted where they can be."""
+        """A model as it lies here, read without torch. Weights that aren't zero are counted if they can be read so."""
         folder = ModelFolder.of(name)
         shape = kind_of(folder).shape(folder)
         nonzero = inspect.count_nonzero(folder, shape)
@@ -57,7 +61,7 @@ class StartingModel:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe with absolute values, and the addresses and declared shapes of its prefixes."""
+    """A recipe with absolute values, and the addresses and declared shapes of the base and of every prefix."""
 
     entry: Entry
     recipe: Recipe
@@ -77,15 +81,14 @@ class Prepared:
 
     @property
     def title(self) -> str:
-        values = " ".join(f"{key}={value}" for key, value in self.entry.values.items())
-        return " ".join(part for part in (self.entry.arm, values, f"seed {self.recipe.seed}") if part)
+        return f"{title_of(self.entry.arm, self.entry.values)} seed {self.recipe.seed}"
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Sentences of one language to be tagged, of ``whole`` in its split, and how they were perturbed, if they were.
+    """Sentences of one language to be tagged: ``corpus``, taken from ``whole`` and possibly perturbed.
 
-    ``corpus`` keeps the name of what it was made of; ``changed`` sentences of it are other than they were there.
+    A perturbed ``corpus`` keeps its name, and ``changed`` counts the sentences that the perturbation changed.
     """
 
     corpus: Corpus
@@ -95,15 +98,16 @@ class Subject:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What tells it in the key of a row that isn't of one machine."""
+        """Its part of the key of a row, for rows that are the same on every machine."""
         return self.corpus.fingerprint, self.corpus.languages[0], self.corpus.split, self.perturbation, ""
 
     def perturbed(self, name: str, names: Names | None) -> Subject:
-        """It perturbed, by the seed 0."""
+        """The same sentences perturbed, by the seed 0."""
         with located(self.corpus.name):
             after = Perturbation.named(name).apply(self.corpus, names=names)
         other = round(changed(self.corpus, after) * len(after))
-        return Subject(replace(after, name=self.corpus.name), self.whole, name, other)
+        after = replace(after, name=self.corpus.name, part_of=self.corpus.part_of)
+        return Subject(after, self.whole, name, other)
 
 
 def prepare(entry: Entry, data: Data, base: StartingModel, *, where: str, without_text: bool) -> Prepared:
@@ -159,10 +163,10 @@ def foreign(step: Method, data: Data) -> str:
 
 
 def memory_needed(step: Method, before: Costs, after: Costs) -> int:
-    """The bytes that a step holds at least: both taggers, and where it learns gradients and Adam's two moments.
+    """The fewest bytes of memory that a step needs: both taggers, and for a training gradients and Adam's two moments.
 
-    Word embeddings have these only for the rows that are read, and activations come on top, so that what needs more than
-    there is can't be done.
+    Word embeddings have gradients and moments only for the rows that are read, and activations come on top. A step that needs
+    more than there is therefore can't be done.
     """
     learnt = after.parameters - after.parts.get("word embeddings", 0) if isinstance(step, TrainingSettings) else 0
     return before.bytes + after.bytes + 3 * 4 * learnt

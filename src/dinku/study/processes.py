@@ -1,4 +1,4 @@
-"""Several processes on one study. Each walks it as `dinku run` does alone, and they share the work by the store's locks."""
+"""Several processes on one study. Each runs it as `dinku run` alone does, and the store's locks divide the work among them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dinku.errors import DinkuError, plural
 from dinku.machine import available_threads, check_threads
 from dinku.study.run import Runner
 
-STOPPED = 20.0  # seconds in which a process that was told to stop has to
+STOPPED = 20.0  # seconds that a process has to stop in before it is killed
 
 
 def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence[str] = ()) -> None:
-    """Have ``processes`` run ``dinku run`` with these arguments, each with its part of the threads; SIGTERM stops them all.
+    """Run ``dinku run`` with these arguments in several processes, which share the threads; SIGTERM stops them all.
 
-    One that is killed loses nothing: what it held is taken by the others, or by the next run. Raises `DinkuError` as
-    `Runner.run` does, and where a process ended before all was done.
+    A process that is killed loses nothing: the others, or the next run, take over what it was doing. Raises `DinkuError` as
+    `Runner.run` does, and if processes ended before all was done.
     """
     chosen = runner.chosen(only)
     threads = runner.study.threads or runner.cores or max(1, available_threads() // processes)
@@ -45,7 +45,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # a terminal's Ctrl-C comes to the first process alone, which stops the others
+                start_new_session=True,  # so that Ctrl-C reaches the first process alone, which stops the others
             )
             started.append(process)
             assert process.stderr is not None
@@ -55,7 +55,7 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
             number, line = lines.get()
             if line:
                 last[number] = line
-                if not line.startswith("dinku: "):  # its last word, or a warning that was told before
+                if not line.startswith("dinku: "):  # its last error, or a warning that was printed before
                     runner.report(f"[{number + 1}] {line}", sum(not runner.missing(p) for p in chosen), len(chosen))
             else:
                 running -= 1
@@ -64,14 +64,14 @@ def run(runner: Runner, arguments: Sequence[str], processes: int, only: Sequence
     left = sum(bool(runner.missing(p)) for p in chosen)
     wrong = [n for n, status in enumerate(statuses) if status > 0 or (status and (left or all(statuses)))]
     if wrong or left:
-        told = "; ".join(f"process {n + 1} ended with status {statuses[n]}: {last[n]}" for n in wrong[:3])
+        ends = "; ".join(f"process {n + 1} ended with status {statuses[n]}: {last[n]}" for n in wrong[:3])
         recipes = plural(left, "recipe lacks", "recipes lack")
         remedy = "run the same command again to go on"
-        raise DinkuError(f"{recipes} rows ({told})", where=runner.study.name, remedy=remedy, status=1)
+        raise DinkuError(f"{recipes} rows ({ends})", where=runner.study.name, remedy=remedy, status=1)
 
 
 def _read(pipe: IO[str], number: int, put: Callable[[tuple[int, str]], None]) -> None:
-    """Pass on the lines that a process writes, and an empty one at its end."""
+    """Pass on each line that a process writes, and an empty one when it ends."""
     for line in pipe:
         if text := line.strip():
             put((number, text))
@@ -80,7 +80,7 @@ def _read(pipe: IO[str], number: int, put: Callable[[tuple[int, str]], None]) ->
 
 @contextmanager
 def _stopping() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that are told to stop, and waited for, however the block ends; SIGTERM ends it as Ctrl-C does."""
+    """A list of processes, which are stopped and waited for however the block ends. SIGTERM ends the block as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -93,7 +93,7 @@ def _stopping() -> Iterator[list[subprocess.Popen[str]]]:
             yield started
         finally:
             for process in started:
-                process.terminate()  # which does nothing to one that has ended
+                process.terminate()  # does nothing to a process that has ended
             for process in started:
                 try:
                     process.wait(STOPPED)

@@ -1,7 +1,7 @@
-"""A study on Ray: a task for every step of its tree, then one for the rows of every recipe, wherever there is room.
+"""A study on Ray: a task for every step of its tree and one for the rows of every recipe, on whichever node has room.
 
-Nodes share one POSIX file system with the driver, on which lie the store, the results, ``DINKU_HOME`` and the folder that the
-driver runs in. Locks hold as ever, so that runs of either engine may work on one store at once.
+All nodes share a POSIX file system with the driver: the store, the results, ``DINKU_HOME`` and the folder that the driver
+runs in lie there. The store's locks work across nodes, so that several runs, with Ray or without, may use one store at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -29,17 +29,17 @@ from dinku.study.results import Results
 from dinku.study.run import Failed, Runner, use_threads
 from dinku.training.settings import TrainingSettings
 
-RETRIES = 3  # of a task whose process or node was lost
-POLL = 0.5  # seconds between two looks at what is done
-PATIENCE = 10.0  # seconds in which a cluster has to answer
-LOOK = 10.0  # seconds between two looks at which nodes are left
-# What else lies in the environment of the driver and says where things are; the nodes may have been started without it.
+RETRIES = 3  # how often a task is done again after its process or node was lost
+POLL = 0.5  # seconds between two looks at which tasks are done
+PATIENCE = 10.0  # seconds within which a cluster has to answer
+LOOK = 10.0  # seconds between two looks at which nodes are alive
+# Variables of the driver's environment that workers get, too, because nodes may have been started without them.
 _CARRIED = ("DINKU_", "HF_")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What runs in a process of a node, for as long as the process lives: the study is read there once, not for every task."""
+    """Does tasks in a process of a node. It lives as long as the process, so that a study is read once and not for every task."""
 
     study: Study
     store: Path
@@ -52,7 +52,7 @@ class Worker:
 
     @cached_property
     def runner(self) -> Runner:
-        """The driver's, in this process. Raises `DinkuError` where its folder isn't here."""
+        """The driver's runner, made again in this process. Raises `DinkuError` if the driver's folder isn't on this node."""
         os.environ.update(self.environment)
         try:
             os.chdir(self.folder)  # a study's paths are relative to it
@@ -61,29 +61,29 @@ class Worker:
             remedy = "run where all nodes see the same folder"
             raise DinkuError(problem, where=self.folder, remedy=remedy, status=1) from None
         me = f"{socket.gethostname()} {os.getpid()}"
-        told: list[str] = []
+        last = [""]
 
-        def tell(what: str, done: int, total: int) -> None:
-            if [what] != told:
-                told[:] = [what]
-                self.board.tell.remote(f"[{me}] {what}")
+        def report(what: str, done: int, total: int) -> None:
+            if [what] != last:
+                last[:] = [what]
+                self.board.add.remote(f"[{me}] {what}")
 
         use_threads(self.cores)
-        runner = Runner(self.study, Store(self.store), Results(self.results), tell, self.cores)
+        runner = Runner(self.study, Store(self.store), Results(self.results), report, self.cores)
         runner.before.update(self.before)
         return runner
 
     @cached_property
     def gpu_runner(self) -> Runner:
-        """It again, where steps are made on this process's GPU."""
+        """The same runner, which makes steps on this process's GPU."""
         from dinku.nn.torch_engine import device
 
         return replace(self.runner, device=device("cuda"))
 
     def do(self, number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
-        """Make the i-th step of a recipe, or its rows where it has no such step; False where that or what it needs failed.
+        """Make the i-th step of a recipe, or its rows if ``i`` is beyond its steps; False if this or an earlier step failed.
 
-        Raises `DinkuError` where this node reads other files than the driver, and what the system refuses.
+        Raises `DinkuError` if this node reads other files than the driver, and passes on what the operating system refuses.
         """
         if not ready:
             return False
@@ -101,24 +101,24 @@ class Worker:
             return False
 
 
-class Board:
-    """Where the workers write what they do, for the driver to read."""
+class ProgressBoard:
+    """Collects what workers report, for the driver to read."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def tell(self, line: str) -> None:
+    def add(self, line: str) -> None:
         self.lines.append(line)
 
-    def told(self) -> list[str]:
-        """The lines since this was asked last."""
+    def take(self) -> list[str]:
+        """The lines that were added since the last call."""
         lines, self.lines = self.lines, []
         return lines
 
 
 @dataclass(frozen=True)
 class Task:
-    """The i-th step of a recipe, or its rows where it has no such step, and what of a node it takes, were there GPUs for all."""
+    """The i-th step of a recipe, or its rows if ``i`` is beyond its steps. ``takes`` is what it needs of a node, with a GPU."""
 
     prepared: Prepared
     number: int
@@ -139,7 +139,7 @@ class Task:
 
 
 def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
-    """What is to be done for recipes, what comes before first, and no step twice."""
+    """The tasks for these recipes, each step once and after the steps before it."""
     wanted, begun = {id(p) for p in chosen}, set[str]()
     for place, prepared in enumerate(runner.prepared):
         if id(prepared) not in wanted or not runner.missing(prepared):
@@ -157,11 +157,12 @@ def tasks(runner: Runner, chosen: Sequence[Prepared]) -> Iterator[Task]:
 
 
 def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device: str = "cpu") -> None:
-    """Carry out a study on the Ray cluster at ``address``, or on one of this machine's own that nothing outside it can reach.
+    """Carry out a study on the Ray cluster at ``address``, or without one on a cluster of this machine alone.
 
-    With ``device="cuda"``, or *auto* where a node has a GPU, what trains or tags in floating point gets one to itself. What is
-    lost with a process or a node is made again elsewhere, and goes on from its last checkpoint. Raises `DinkuError` as
-    `Runner.run` does, and where no node has room for a step. SIGTERM stops it as Ctrl-C does.
+    Nothing outside this machine can reach a cluster of its own. With ``device="cuda"``, or *auto* if a node has a GPU, each task
+    that trains or tags in floating point gets a GPU to itself. A task whose process or node is lost is done again elsewhere, from
+    its last checkpoint. Raises `DinkuError` as `Runner.run` does, and if no node has room for a step. SIGTERM stops it as Ctrl-C
+    does.
     """
     chosen = runner.chosen(only)
     runner.results.check_writable()
@@ -173,16 +174,46 @@ def run(runner: Runner, address: str | None, only: Sequence[str] = (), *, device
             gpus = device == "cuda" or (device == "auto" and any(node.get("GPU") for node in _nodes()))
             _carry_out(runner, todo if gpus else [replace(t, takes={**t.takes, "GPU": 0}) for t in todo])
     use_threads(runner.threads)
-    runner.conclude(chosen)  # time is told by one machine's clock: the driver's
+    runner.conclude(chosen)  # all times are taken by the driver, on one machine
 
 
 def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
+    """Submit all tasks, and wait for them while reporting what workers do."""
     import ray
-    from ray.exceptions import RayError, RayTaskError
+
+    board = _board()
+    running = _submitted(runner, todo, board)
+    recipes = left = sum(task.rows for task in todo)
+    looked = time.monotonic()
+    runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", 0, recipes)
+    while running:
+        done, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL, fetch_local=False)
+        for line in ray.get(board.take.remote()):
+            runner.report(line, recipes - left, recipes)
+        ended = [(ref, running.pop(ref)) for ref in done]
+        for ref, task in ended:
+            _settle(runner, ref, task)
+        if rows := sum(task.rows for _, task in ended):
+            left -= rows
+            runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", recipes - left, recipes)
+        if time.monotonic() - looked > LOOK:
+            looked = time.monotonic()
+            _check_room(running.values())
+
+
+def _board() -> Any:
+    """A `ProgressBoard` on the driver's node."""
+    import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(ProgressBoard).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _submitted(runner: Runner, todo: Sequence[Task], board: Any) -> dict[Any, Task]:
+    """The tasks by Ray's references to their results. Each waits for the step before it."""
+    import ray
+
     carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
     store, results = runner.store.root.absolute(), runner.results.folder.absolute()
     worker = Worker(runner.study, store, results, runner.threads, dict(runner.before), os.getcwd(), carried, board)
@@ -192,58 +223,58 @@ def _carry_out(runner: Runner, todo: Sequence[Task]) -> None:
 
     remote, nodes = ray.remote(do), _nodes()
     running: dict[Any, Task] = {}
-    made: dict[str, Any] = {}  # what is being made at an address, for what comes after it to wait for
+    made: dict[str, Any] = {}  # by address, the reference to the step that makes it
     for task in todo:
-        given = _given(task.takes, nodes)
-        asked = remote.options(
-            num_cpus=given["CPU"],
-            num_gpus=given["GPU"],
-            memory=int(given["memory"]),
+        takes = _available(task.takes, nodes)
+        options = remote.options(
+            num_cpus=takes["CPU"],
+            num_gpus=takes["GPU"],
+            memory=int(takes["memory"]),
             max_retries=RETRIES,
             name=task.prepared.title,
         )
-        needed = next((made[a] for a in reversed(task.prepared.addresses[: task.i]) if a in made), True)
-        ref = asked.remote(task.number, task.i, task.address, bool(given["GPU"]), needed)
-        running[ref] = replace(task, takes=given)
+        ready = next((made[a] for a in reversed(task.prepared.addresses[: task.i]) if a in made), True)
+        ref = options.remote(task.number, task.i, task.address, bool(takes["GPU"]), ready)
+        running[ref] = replace(task, takes=takes)
         if not task.rows:
             made[task.address] = ref
-    recipes = left = sum(task.rows for task in todo)
-    looked = time.monotonic()
-    runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", 0, recipes)
-    while running:
-        done, _ = ray.wait(list(running), num_returns=len(running), timeout=POLL, fetch_local=False)
-        for line in ray.get(board.told.remote()):
-            runner.report(line, recipes - left, recipes)
-        before = left
-        for ref in done:
-            task = running.pop(ref)
-            left -= task.rows
-            try:
-                ray.get(ref)
-            except RayTaskError as error:
-                if not isinstance(error.cause, RayError):  # else what it needs was lost, which is told of that
-                    raise _told(error.cause) from None
-            except RayError as error:
-                runner.fail(task.prepared, task.address, task.step, _reason(error))
-        if left < before:
-            runner.report(f"{runner.study.name}: {plural(left, 'recipe')} to go", recipes - left, recipes)
-        if time.monotonic() - looked > LOOK:
-            looked = time.monotonic()
-            nodes = _nodes()
-            for task in running.values():
-                if not any(_fits(task.takes, node) for node in nodes):
-                    raise _too_much(task.takes, nodes)
+    return running
+
+
+def _settle(runner: Runner, ref: Any, task: Task) -> None:
+    """Keep the failure of a task that was lost; raise the error that stopped a task, as it would stop a local run."""
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        ray.get(ref)
+    except RayTaskError as error:
+        if not isinstance(error.cause, RayError):  # otherwise the step before it was lost, and that is kept already
+            raise _own_error(error.cause) from None
+    except RayError as error:
+        runner.fail(task.prepared, task.address, task.step, _reason(error))
+
+
+def _check_room(running: Iterable[Task]) -> None:
+    """Raise `DinkuError` if no node that is still alive has room for a task: Ray would wait forever without a word."""
+    nodes = _nodes()
+    for task in running:
+        if not any(_fits(task.takes, node) for node in nodes):
+            raise _too_much(task.takes, nodes)
 
 
 def _nodes() -> list[dict[str, float]]:
-    """What each node that is up has."""
+    """The resources of each node that is alive."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _given(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """What Ray shall keep for a task: what it takes, but no more memory than a node has, which refuses it with its reason."""
+def _available(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The resources to ask Ray for: what a task takes, but no more memory than the largest node has.
+
+    A task that needs more than that is refused by the node, with its reason.
+    """
     rest = {**takes, "memory": 0.0}
     there = [node.get("memory", 0.0) for node in nodes if _fits(rest, node)]
     if not there:
@@ -252,53 +283,52 @@ def _given(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> 
 
 
 def _fits(takes: Mapping[str, float], node: Mapping[str, float]) -> bool:
-    """Whether a node, when it is idle, has room for a task."""
+    """Whether an idle node has room for a task."""
     return all(node.get(name, 0) >= number for name, number in takes.items())
 
 
 def _too_much(takes: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> DinkuError:
-    """What is said where no node has room, as Ray would wait for one without a word."""
     there = "; ".join(dict.fromkeys(map(_resources, nodes)))
-    problem = f"a step takes {_resources(takes)}, where nodes have {there}"
-    remedy = "let it take less, by --threads or --device, or add a node that has more"
-    return DinkuError(problem, where="--engine ray", remedy=remedy)
+    problem = f"a step takes {_resources(takes)}, but nodes have {there}"
+    remedy = "give it fewer threads, train on the CPU, or add a node that has more"
+    return DinkuError(problem, where="Ray", remedy=remedy)
 
 
-def _resources(of: Mapping[str, float]) -> str:
-    cpus, gpus = round(of.get("CPU", 0)), round(of.get("GPU", 0))
-    told = [f"{cpus} CPU{'s' * (cpus != 1)}", *([f"{gpus} GPU{'s' * (gpus != 1)}"] if gpus else [])]
-    return ", ".join([*told, f"{of.get('memory', 0) / 1e9:.1f} GB"])
+def _resources(amounts: Mapping[str, float]) -> str:
+    cpus, gpus = round(amounts.get("CPU", 0)), round(amounts.get("GPU", 0))
+    parts = [plural(cpus, "CPU"), *([plural(gpus, "GPU")] if gpus else []), f"{amounts.get('memory', 0) / 1e9:.1f} GB"]
+    return ", ".join(parts)
 
 
 def _reason(error: Exception) -> str:
-    """Why Ray gave a task up, in a line."""
+    """Why Ray gave up a task, in one line."""
     first = next(iter(str(error).strip().splitlines()), "")
     return f"its process or node was lost {plural(RETRIES + 1, 'time')} ({type(error).__name__}: {first})"
 
 
-def _told(error: BaseException) -> Exception:
-    """What stopped a task, as it would stop a local run."""
+def _own_error(error: BaseException) -> Exception:
+    """The error that stopped a task: as it is if dinku or the system raised it, and otherwise in one line."""
     if isinstance(error, DinkuError | OSError):
         return error
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return DinkuError(reason, where="a Ray worker", remedy="install dinku alike on all nodes", status=1)
+    return DinkuError(reason, where="a Ray worker", remedy="install the same dinku on all nodes", status=1)
 
 
 @cache
 def _token() -> str:
-    """What this process shows to its own Ray: for as long as it lives Ray keeps the first one that it was given."""
+    """The secret that this process shows to its own Ray, the same one each time: Ray keeps the first that it is given."""
     return secrets.token_hex(32)
 
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    """Within the block this process is a driver of a Ray cluster; what it began ends with it."""
-    # Ray reads these as it is imported.
+    """Make this process the driver of a Ray cluster within the block. A cluster that it starts ends with the block."""
+    # Ray reads these when it is imported.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES)}
     if address is None:
-        # So named, it makes a node's address 127.0.0.1 on any system: Ray would listen on all of the machine's otherwise.
+        # Despite its name, this makes a node's address 127.0.0.1 on any system; otherwise Ray would listen on all addresses.
         os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}  # and others may log in here
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}  # against other users of this machine
     import ray
 
     def interrupt(*_: object) -> None:
@@ -314,17 +344,17 @@ def _connected(address: str | None) -> Iterator[None]:
                 ray.init("local", **quiet, **own)
             else:
                 host, _, port = address.rpartition(":")
-                if host and port.isdecimal():  # Ray would try again for minutes
+                if host and port.isdecimal():  # fails at once, while Ray would retry for minutes
                     socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
                 ray.init(address, log_to_driver=False, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError, OverflowError) as error:
             reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-            remedy = "start a node of the cluster on this machine, or leave --address out"
+            remedy = "start a node of the cluster on this machine, or give no address"
             raise DinkuError(
                 f"no Ray cluster can be joined ({reason})", where=address or "ray", remedy=remedy
             ) from None
         stack.callback(ray.shutdown)
-        # Ray tells there of every process that it loses, in many lines.
+        # Ray prints many lines there about every process that it loses.
         stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
-        signal.signal(signal.SIGTERM, interrupt)  # Ray has put its own there
+        signal.signal(signal.SIGTERM, interrupt)  # in place of the handler that Ray sets
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -110,6 +110,11 @@ def changeable_by(step: Method, shape: Costs) -> Shape:
         )
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
     return cast(Shape, shape)
+
+
+def title_of(arm: str, values: Mapping[str, Any]) -> str:
+    """How people are told of a recipe, its seed aside: its arm and the grid's values."""
+    return " ".join([arm, *(f"{key}={value}" for key, value in values.items())])
 
 
 def _versions(step: Method) -> Any:

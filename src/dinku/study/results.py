@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -258,11 +257,6 @@ class Results:
         if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or remove it")
         return answers
-
-
-def source(corpus: str, language: str) -> str:
-    """The name of a corpus, without the notes on which of its sentences a row is about."""
-    return re.sub(r"( \(\d+ of \d+\))+$", "", corpus).removesuffix(f" ({language})")
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -115,8 +115,9 @@ class Row(Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
 
     ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
-    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``versions`` are
-    those of the recipe's methods, by name; rows from before they were kept have none.
+    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``source`` is the
+    corpus's name as the study gives it, without which language and which sentences of it; older rows have it in ``corpus`` alone.
+    ``versions`` are those of the recipe's methods, by name; rows from before they were kept have none.
     """
 
     schema_version: Literal[1] = 1
@@ -129,6 +130,7 @@ class Row(Record):
     address: _Part
     seed: int
     corpus: str
+    source: str | None = None
     language: _Part
     split: _Part
     fingerprint: _Part
@@ -146,6 +148,13 @@ class Row(Record):
     versions: dict[str, int] = Field(default_factory=dict)
 
     @property
+    def evaluated_on(self) -> str:
+        """The corpus that its sentences come from, by the name that the study gives."""
+        if self.source is not None:
+            return self.source
+        return source(self.corpus, self.language)
+
+    @property
     def key(self) -> tuple[str, ...]:
         """Two rows of one key are the same fact; a time is a fact of one machine."""
         at = self.environment.machine if self.kind == "latency" else ""
@@ -160,11 +169,6 @@ class Row(Record):
     @property
     def trained_on(self) -> str:
         return str(self.recipe["corpus"])
-
-    @property
-    def evaluated_on(self) -> str:
-        """The corpus that its sentences come from, without the notes on which of them they are."""
-        return source(self.corpus, self.language)
 
     @property
     def seen(self) -> bool:

@@ -11,7 +11,7 @@ import errno
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -33,6 +33,7 @@ from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.shape import Shape
 from dinku.model.store import Store
 from dinku.nn.loading import open_tagger
+from dinku.progress import Progress, silent
 from dinku.scoring import tagging
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE, Counts
@@ -54,9 +55,6 @@ from dinku.study.recipe import changeable_by
 from dinku.study.results import Results, totals
 from dinku.study.rows import Failure, Row, Training
 from dinku.training.settings import TrainingSettings
-
-Report = Callable[[str, int, int], None]  # (what, done, of how many)
-
 
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
 
@@ -86,7 +84,7 @@ class Runner:
     study: Study
     store: Store
     results: Results
-    report: Report = lambda what, done, total: None
+    report: Progress = silent
     cores: int | None = None
     planning: bool = False
     device: str = "cpu"
@@ -340,7 +338,7 @@ class Runner:
             if self.study.latency and not subject.perturbation:
                 tagged["latency"] = subject.corpus.sample(self.study.latency.sentences, seed=0)
             for kind, corpus in tagged.items():
-                name = text_name(kind, corpus.name, corpus.languages[0], corpus.split, subject.perturbation)
+                name = text_name(kind, corpus.source, corpus.languages[0], corpus.split, subject.perturbation)
                 texts[name] = corpus.fingerprint
         return Current(whole=not self.study.section, recipes=recipes, texts=texts)
 
@@ -388,9 +386,9 @@ class Runner:
                     folder.mkdir(parents=True, exist_ok=True)
                 clock = Clock(folder / "seconds")
 
-                def progress(done: int, total: int, note: str) -> None:
+                def progress(what: str, done: int, total: int) -> None:
                     clock.keep()
-                    self.report(f"{prepared.title}: {note}", done, total)
+                    self.report(f"{prepared.title}: {what}", done, total)
 
                 work = Work(
                     seed=prepared.recipe.seed,
@@ -467,6 +465,7 @@ class Runner:
             address=prepared.address,
             seed=prepared.recipe.seed,
             corpus=corpus.name,
+            source=corpus.source,
             language=corpus.languages[0],
             split=corpus.split,
             fingerprint=corpus.fingerprint,

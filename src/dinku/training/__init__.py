@@ -1,1 +1,1 @@
-"""How weights learn, and which of them matter."""
+"""How weights are trained, and which of them matter."""

@@ -1,7 +1,7 @@
-"""One resumable training entry on `transformers.Trainer`; the loss is an argument.
+"""Resumable training on `transformers.Trainer`, for any loss.
 
-The order of all batches is planned before the first step, so a run that is killed anywhere goes on from its last whole
-checkpoint to the same weights, bit for bit on the same machine with the same threads.
+The order of all batches is planned before the first step. A run that is killed therefore continues from its last whole
+checkpoint to the same weights, bit for bit on the same machine with the same number of threads.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -38,17 +39,17 @@ from dinku.training import importance, unpadded, while_training
 from dinku.training.settings import TrainingSettings
 from dinku.training.unpadded import Read, UnpaddedEngine
 
-DONE = "done"  # the marker of a whole checkpoint: transformers itself takes the highest number, complete or not
-TOLD = 10  # times that training tells how large its loss is
+DONE = "done"  # marks a whole checkpoint; transformers itself takes the highest number, complete or not
+LOSSES = 10  # how often a training reports its loss
 CHECKPOINT_SECONDS = 60.0
-RAISES = 32  # times that sparsity rises, at most
+RAISES = 32  # the most steps in which sparsity rises
 
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is a gain there: on a GPU that has it, and on a CPU with instructions for it."""
+    """Whether bfloat16 is faster on a device: on a GPU that has it, and on a CPU with instructions for it."""
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu":
@@ -57,9 +58,9 @@ def has_bfloat16(device: str) -> bool:
 
 
 def plan(lengths: Sequence[int], epochs: Sequence[Sequence[int]], *, batch: int, seed: int) -> list[list[list[int]]]:
-    """Batches of every epoch, each at random from what that epoch reads; within a batch the shortest come first.
+    """The batches of every epoch, each chosen at random from the items that the epoch reads; in a batch the shortest come first.
 
-    ``epochs`` says what that is, as indices into ``lengths``. Known as a whole before training begins.
+    ``epochs`` holds, for each epoch, indices into ``lengths``.
     """
     sizes = np.asarray(lengths)
     out: list[list[list[int]]] = []
@@ -70,37 +71,59 @@ def plan(lengths: Sequence[int], epochs: Sequence[Sequence[int]], *, batch: int,
     return out
 
 
+@dataclass(frozen=True)
+class Examples:
+    """The windows of a training: which of them each epoch reads, and ``targets(batch)``, the tensors that a loss compares to.
+
+    ``lengths`` are those of the windows; give them if it takes long to make a window.
+    """
+
+    windows: Sequence[Any]  # `Window` of the tagger's encoder
+    epochs: Sequence[Sequence[int]]
+    targets: Callable[[Sequence[int]], dict[str, Any]]
+    lengths: Sequence[int] | None = None
+
+    def batches(self, batch: int, seed: int) -> list[list[list[int]]]:
+        """The batches of every epoch, by `plan`."""
+        return plan(self.lengths or [w.size for w in self.windows], self.epochs, batch=batch, seed=seed)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training minimizes: ``loss(model, tensors)`` of the tensors of `dinku.training.unpadded.row` and the targets.
+
+    ``extra`` is a module that is trained along, for the loss alone. ``all_rows`` says that the loss moves rows of the word
+    embeddings that no window uses.
+    """
+
+    loss: Loss
+    extra: torch.nn.Module | None = None
+    all_rows: bool = False
+
+
 def fit(
     tagger: Tagger,
-    windows: Sequence[SubwordWindow],
-    epochs: Sequence[Sequence[int]],
-    targets: Callable[[Sequence[int]], dict[str, Any]],
-    loss: Loss,
+    examples: Examples,
+    objective: Objective,
     how: TrainingSettings,
     work: Work,
     *,
     dev: Corpus | None = None,
-    extra: torch.nn.Module | None = None,
-    lengths: Sequence[int] | None = None,
-    all_rows: bool = False,
     note: str,
 ) -> Tagger:
-    """Train a tagger in place on windows of sentences, as unpadded rows. What is returned says which parts were sparsified.
+    """Train a tagger in place, on unpadded rows. The tagger that is returned names the parts that are sparse by now.
 
-    ``epochs`` says which windows each epoch reads. ``loss(model, tensors)`` gets the tensors of `dinku.training.unpadded.row` and
-    of ``targets`` for the windows of a batch. With ``dev`` the weights of the epoch with the best F1 on it are kept.
-    ``extra`` is what is trained along, for the loss alone. ``lengths`` are the windows' where making them takes long.
-    ``all_rows`` says that the loss moves rows of the word embeddings that no window uses.
+    With ``dev`` the weights of the epoch with the best F1 on it are kept. ``note`` says in reports what is being done.
     """
     surgery.changeable(tagger.model)
+    windows = examples.windows
     if not len(windows):
         problem = "nothing that it would read yields a subword"
         raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
-    batch = how.pace[1]
-    steps = plan(lengths or [len(w.ids) for w in windows], epochs, batch=batch, seed=work.seed)
+    steps = examples.batches(how.pace[1], work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
     used = None
-    if not (all_rows or how.weight_decay > 0):
+    if not (objective.all_rows or how.weight_decay > 0):
         used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
     model = tagger.model.to(work.device)
     sparse = tuple(sorted({*tagger.sparse, "linear"})) if how.sparsity else tagger.sparse
@@ -116,7 +139,7 @@ def fit(
             best = _Best(tagger, dev, read, work.folder) if dev else None
 
             def collate(step: Sequence[int]) -> dict[str, Any]:
-                return {**read([windows[i] for i in step]), **targets(step)}
+                return {**read([windows[i] for i in step]), **examples.targets(step)}
 
             def after_step(n: int) -> None:
                 zeros.hold()
@@ -125,8 +148,8 @@ def fit(
                 if best and n in ends and n >= max(levels, default=0):  # the best of those that are sparse enough
                     best.offer()
 
-            whole = torch.nn.ModuleList([model, extra]) if extra else model
-            _train(whole, list(chain(*steps)), collate, loss, how, work, after_step=after_step, note=note)
+            whole = torch.nn.ModuleList([model, objective.extra]) if objective.extra else model
+            _train(whole, list(chain(*steps)), collate, objective.loss, how, work, after_step=after_step, note=note)
             if best:
                 best.take()
     finally:
@@ -135,7 +158,7 @@ def fit(
 
 
 def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, float]:
-    """The sparsity to reach by some of the steps, from 1: ``end`` after the fraction ``over`` of them, by a cubic curve.
+    """The sparsity to reach at some of the steps, numbered from 1: a cubic curve that ends after the fraction ``over`` of them.
 
     Zhu and Gupta 2017 (arXiv 1710.01878), equation 1.
     """
@@ -144,23 +167,23 @@ def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, fl
 
 
 def _used(tagger: Tagger, windows: Sequence[SubwordWindow]) -> torch.Tensor:
-    """Rows of the word embeddings that training may touch where nothing moves all of them, sorted.
+    """The rows of the word embeddings that these windows use, sorted.
 
-    Rows up to the padding id come along, so that it stays the same number: RoBERTa counts positions by it.
+    Rows up to the padding id are among them, so that its number stays: RoBERTa counts positions from it.
     """
     rows = np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
     return torch.from_numpy(rows)
 
 
 def precision_of(how: TrainingSettings, work: Work) -> str:
-    """*float32* or *bfloat16*: what a method asks for, or what is a gain where it works."""
+    """*float32* or *bfloat16*: what a method asks for, or by *auto* the faster one on the device."""
     if how.precision != "auto":
         return how.precision
     return "bfloat16" if has_bfloat16(work.device) else "float32"
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The latest checkpoint whose marker was written, which is the last thing that a checkpoint gets."""
+    """The latest whole checkpoint. Its marker is the last of its files to be written."""
     whole = [c for c in folder.glob("checkpoint-*") if (c / DONE).is_file()]
     return max(whole, key=lambda c: int(c.name.rsplit("-", 1)[1]), default=None)
 
@@ -178,17 +201,44 @@ def _train(
 ) -> None:
     """Train ``model`` in place through the planned ``steps``, each a batch of indices that ``collate`` makes tensors of.
 
-    ``loss(model, tensors)`` is a scalar. ``after_step(n)`` runs after the n-th step of the optimizer, from 1. Resumes
-    from ``work.folder``, whose checkpoints stay: whoever owns it removes it once the trained model is safe.
+    ``loss(model, tensors)`` is a scalar. ``after_step(n)`` runs after the n-th step of the optimizer, numbered from 1. Training
+    resumes from the checkpoints in ``work.folder`` and leaves them there; the folder's owner removes it.
     """
     if work.threads:
         torch.set_num_threads(work.threads)
-    on_cpu, (rate, _, warmup) = work.device == "cpu", how.pace
-    scratch = work.folder or Path(tempfile.mkdtemp(prefix="dinku-train-"))
-    scratch.mkdir(parents=True, exist_ok=True)
-    arguments = TrainingArguments(
+    with _scratch(work) as scratch:
+        callbacks: list[TrainerCallback] = [_AfterStep(after_step), _Progress(work, len(steps), note)]
+        if work.folder is not None:
+            callbacks.append(_Checkpoint())
+        _discard_partial(scratch)
+        resume = last_checkpoint(scratch)
+        with quietly(), torch.random.fork_rng(devices=[] if work.device == "cpu" else None):
+            arguments = _arguments(scratch, len(steps), how, work)
+            trainer = _Planned(model=model, args=arguments, train_dataset=list(steps), callbacks=callbacks)
+            trainer.remove_callback(PrinterCallback)
+            trainer.collate, trainer.planned_loss = collate, loss
+            trainer.bfloat16 = precision_of(how, work) == "bfloat16"
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if not all(map(surgery.is_finite, model.parameters())):
+        raise DinkuError("the weights are no longer finite", where=note, remedy="lower the learning rate", status=1)
+
+
+@contextmanager
+def _scratch(work: Work) -> Iterator[Path]:
+    """The folder for checkpoints: the caller's own, which stays, or a temporary one."""
+    if work.folder is not None:
+        work.folder.mkdir(parents=True, exist_ok=True)
+        yield work.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="dinku-train-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _arguments(scratch: Path, steps: int, how: TrainingSettings, work: Work) -> TrainingArguments:
+    rate, _, warmup = how.pace
+    return TrainingArguments(
         output_dir=str(scratch),
-        max_steps=len(steps),
+        max_steps=steps,
         per_device_train_batch_size=1,  # an item of the data set is a planned batch
         learning_rate=rate,
         warmup_steps=warmup,
@@ -196,34 +246,17 @@ def _train(
         max_grad_norm=how.clip,
         lr_scheduler_type="linear",
         optim="adamw_torch_fused",
-        use_cpu=on_cpu,
+        use_cpu=work.device == "cpu",
         seed=work.seed,
         save_strategy="no",
         save_total_limit=2,
         logging_strategy="steps",
-        logging_steps=max(1, len(steps) // TOLD),
+        logging_steps=max(1, steps // LOSSES),
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    callbacks: list[TrainerCallback] = [_AfterStep(after_step), _Progress(work, len(steps), note)]
-    if work.folder is not None:
-        callbacks.append(_Checkpoint())
-    _discard_partial(scratch)
-    resume = last_checkpoint(scratch)
-    try:
-        with quietly(), torch.random.fork_rng(devices=[] if on_cpu else None):
-            trainer = _Planned(model=model, args=arguments, train_dataset=list(steps), callbacks=callbacks)
-            trainer.remove_callback(PrinterCallback)
-            trainer.collate, trainer.planned_loss = collate, loss
-            trainer.bfloat16 = precision_of(how, work) == "bfloat16"
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    finally:
-        if work.folder is None:
-            shutil.rmtree(scratch, ignore_errors=True)
-    if not all(map(surgery.is_finite, model.parameters())):
-        raise DinkuError("the weights are no longer finite", where=note, remedy="lower the learning rate", status=1)
 
 
 def _discard_partial(folder: Path) -> None:
@@ -233,7 +266,7 @@ def _discard_partial(folder: Path) -> None:
 
 
 class _Planned(Trainer):
-    """A Trainer that walks a plan of batches and asks a given function for the loss."""
+    """A Trainer that walks a plan of batches and takes the loss of a given function."""
 
     collate: Collate
     planned_loss: Loss
@@ -244,7 +277,7 @@ class _Planned(Trainer):
         return DataLoader(dataset, sampler=SequentialSampler(dataset), collate_fn=lambda items: self.collate(items[0]))
 
     def compute_loss(self, model: Any, inputs: Any, *_: Any, **__: Any) -> torch.Tensor:
-        # Not `TrainingArguments.bf16`, which wraps one model's forward, and leaves it wrapped.
+        # Not `TrainingArguments.bf16`, which wraps the model's forward and leaves it wrapped.
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.bfloat16):
             return self.planned_loss(model, inputs)
 
@@ -264,19 +297,19 @@ class _AfterStep(TrainerCallback):
 
 
 class _Progress(TrainerCallback):
-    """Tells of every step, with the mean loss of the last `TOLD`-th of them that is whole."""
+    """Reports every step, with the mean loss over the last whole one of the `LOSSES` parts of training."""
 
     def __init__(self, work: Work, total: int, note: str) -> None:
         self.work, self.total, self.note = work, total, note
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        losses = [told["loss"] for told in state.log_history if "loss" in told]  # a checkpoint's own among them
-        note = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
-        self.work.progress(state.global_step, self.total, note)
+        losses = [entry["loss"] for entry in state.log_history if "loss" in entry]  # a checkpoint restores earlier ones
+        what = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
+        self.work.progress(what, state.global_step, self.total)
 
 
 class _Checkpoint(TrainerCallback):
-    """Saves by the clock, since a step takes from milliseconds to seconds, and marks what was saved whole."""
+    """Saves by the clock, because a step takes from milliseconds to seconds, and marks each checkpoint that is whole."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
@@ -293,7 +326,7 @@ class _Checkpoint(TrainerCallback):
 
 
 class _Best:
-    """The weights of the best epoch on dev, kept in memory and, where training may be resumed, in its folder."""
+    """The weights of the best epoch on dev, kept in memory and, if training can be resumed, in its folder."""
 
     def __init__(self, tagger: Tagger, dev: Corpus, read: Read, folder: Path | None) -> None:
         self.tagger, self.dev, self.engine = tagger, dev, UnpaddedEngine(tagger.model, read)

@@ -1,10 +1,10 @@
-"""What to keep: scores of weights, of heads, neurons, hidden coordinates and layers, and the choice among them.
+"""Scores of weights, heads, neurons, hidden coordinates and layers, and the choice of those to keep.
 
-A unit's score is the sum of its weights'; by *activation* of those alone that read what it answers, since what it reads itself is
-alike for all units of a layer. *magnitude* is |w| (Han et al. 2015, arXiv 1506.02626) and looks at no data;
-*activation* is |w|·‖x‖, x what the weight reads of text (Wanda: Sun et al. 2023, arXiv 2306.11695); *taylor* is |w·∂L/∂w|, the
-change of the loss, to first order, were the weight gone, summed over batches of tagged words (Molchanov et al. 2019, arXiv
-1906.10771; Michel et al. 2019, arXiv 1905.10650, for heads).
+*magnitude* is |w| and needs no data (Han et al. 2015, arXiv 1506.02626). *activation* is |w|·‖x‖, where x is the input that the
+weight reads of text (Wanda: Sun et al. 2023, arXiv 2306.11695). *taylor* is |w·∂L/∂w|, to first order the change of the loss if
+the weight were removed, summed over batches of tagged words (Molchanov et al. 2019, arXiv 1906.10771; for heads Michel et al.
+2019, arXiv 1905.10650). The score of a unit is the sum over its weights; by *activation* over those alone that read the unit's
+output, because all units of a layer read the same input.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Scores = dict[torch.Tensor, torch.Tensor]  # by weight matrix, in its shape
 
 
 def scores(tagger: Tagger, data: Data, how: ByImportance, *, embeddings: bool = False) -> Scores:
-    """Scores of the weights of all `surgery.matrices`, and if asked of the word embeddings.
+    """Scores of the weights of all `surgery.matrices`, and with ``embeddings`` of the word embeddings.
 
-    Raises `DinkuError` where there is nothing to read, or for *taylor* no tag head.
+    Raises `DinkuError` if there is no text to read, or by *taylor* if the tagger has no tags.
     """
     surgery.changeable(tagger.model)
     weights = list(surgery.matrices(tagger.model).values())
@@ -61,7 +61,7 @@ def sample(data: Data, how: ByImportance) -> Corpus:
 
 
 def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Windows of like length, and the row that the model reads of them, its attention set for that."""
+    """Batches of windows of similar length, each with the tensors of its row; the model can read rows while these are drawn."""
     windows = sorted(tagger.encoder.windows([s.words for s in corpus]), key=lambda w: len(w.ids))
     family, pad = tagger.model.config.model_type, tagger.encoder.pad
     every = torch.arange(tagger.model.config.vocab_size)
@@ -72,7 +72,7 @@ def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str,
 
 
 def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
-    """‖x‖ [inputs] of what each weight matrix reads in a corpus, over all its subwords; of the word embeddings by row."""
+    """‖x‖ [inputs] of the inputs x of each weight matrix over all subwords of a corpus; for the word embeddings by row."""
     table = surgery.word_embeddings(tagger.model)
     linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear)]
     squares = {m.weight: torch.zeros(m.in_features) for m in linears}
@@ -91,7 +91,7 @@ def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
 
 @contextmanager
 def _reading(modules: Sequence[nn.Module], then: Callable[[Any, torch.Tensor], None]) -> Iterator[None]:
-    """Tell what each module is given."""
+    """Call ``then`` with each module and its input, whenever one is used within the block."""
     hooks = [m.register_forward_pre_hook(lambda module, given: then(module, given[0])) for m in modules]
     try:
         yield
@@ -101,11 +101,12 @@ def _reading(modules: Sequence[nn.Module], then: Callable[[Any, torch.Tensor], N
 
 
 def rounding(tagger: Tagger, corpus: Corpus, *, strength: float) -> dict[str, float]:
-    """By how much answers change when one linear layer alone computes in int8, smoothed by ``strength``, by its name.
+    """How much the answers change if one linear layer alone computes in int8, smoothed by ``strength``; by the layer's name.
 
-    The divergence of the tags' probabilities from those in float32, in nats over all words, to second order: the mean of
-    (g·Δ)², Δ what rounding changes of the layer's output and g the gradient there of the log-likelihood of tags drawn from
-    the tagger's own (the Fisher information: Theis et al. 2018, arXiv 1801.05787, eq. 5), halved.
+    The change is the divergence of the tags' probabilities from those in float32, in nats over all words, to second order: half
+    the mean of (g·Δ)². Δ is the change of the layer's output by rounding, and g is the gradient at that output of the
+    log-likelihood of tags that are drawn from the tagger's own probabilities (the Fisher information: Theis et al. 2018, arXiv
+    1801.05787, eq. 5).
     """
     linears = {name: m for name, m in tagger.model.named_modules() if isinstance(m, nn.Linear)}
     largest = {m: torch.full((m.in_features,), 1e-5) for m in linears.values()}
@@ -140,7 +141,7 @@ def rounding(tagger: Tagger, corpus: Corpus, *, strength: float) -> dict[str, fl
 
 
 def _rounded(linear: nn.Linear, states: torch.Tensor, largest: torch.Tensor, strength: float) -> torch.Tensor:
-    """What a linear layer answers in int8: states with one scale for all, weights of 7 bits with one scale an output."""
+    """A linear layer's output in int8: one scale for all states, and for weights of 7 bits one scale for each output."""
     factor = largest**strength / linear.weight.abs().amax(0).clamp(1e-5) ** (1 - strength)
     weight, states = linear.weight * factor, states / factor
     step = weight.abs().amax(1, keepdim=True).clamp(1e-12) / 64
@@ -152,7 +153,7 @@ def _rounded(linear: nn.Linear, states: torch.Tensor, largest: torch.Tensor, str
 
 
 def heads(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
-    """[heads] of each layer."""
+    """The scores [heads] of each layer."""
     found, out = scores(tagger, data, how), []
     for layer in modeling.layers(tagger.model):
         own, size = modeling.linears(layer), modeling.attention(layer).attention_head_size
@@ -161,19 +162,19 @@ def heads(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
 
 
 def neurons(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
-    """[width] of the feed-forward part of each layer."""
+    """The scores [width] of the feed-forward part of each layer."""
     found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in modeling.layers(tagger.model)]
     return [_units(found, how, [own.widen], own.narrow) for own in both]
 
 
 def _units(found: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear) -> torch.Tensor:
-    """[units] of what lies between some linear layers and the one that reads their answers."""
+    """The scores [units] of the units between some linear layers and the one that reads their outputs."""
     own = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
     return torch.stack([*own, found[out.weight].sum(0)]).sum(0)
 
 
 def coordinates(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
-    """[hidden], over all layers' weights that read or write a coordinate; by *activation* those that read it."""
+    """The scores [hidden], over the weights of all layers that read or write a coordinate; by *activation* those that read it."""
     found, out = scores(tagger, data, how), torch.zeros(tagger.shape.hidden)
     for layer in modeling.layers(tagger.model):
         own = modeling.linears(layer)
@@ -184,7 +185,7 @@ def coordinates(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
 
 
 def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
-    """[layers]; by *activation* how far a layer turns the states, 1 − their cosine (ShortGPT: arXiv 2403.03853)."""
+    """The scores [layers]; by *activation* 1 − the cosine of a layer's input and output (ShortGPT: arXiv 2403.03853)."""
     surgery.changeable(tagger.model)
     own = list(modeling.layers(tagger.model))
     if how.importance != "activation":
@@ -210,14 +211,14 @@ def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
 
 
 def strongest(found: torch.Tensor, count: int) -> tuple[int, ...]:
-    """The numbers of the ``count`` highest of ``found`` [n], rising. Among equals the first stay."""
+    """The numbers of the ``count`` highest scores of ``found`` [n], rising. Of equal scores the first are taken."""
     return tuple(sorted(found.argsort(descending=True, stable=True)[:count].tolist()))
 
 
 def spread(found: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> list[tuple[int, ...]]:
-    """`strongest` of each layer, ``count`` over all of them: those that score most, but a ``multiple`` of them in each.
+    """The units that each layer keeps: the ``count`` highest scores over all layers, in each layer a multiple of ``multiple``.
 
-    A layer keeps one multiple at least. ``count`` is a multiple, and layers have as many in whole multiples.
+    A layer keeps at least one multiple. ``count`` must be a multiple, and no more than layers have in whole multiples.
     """
     order = [f.sort(descending=True, stable=True).values for f in found]
     blocks = [o[: len(o) // multiple * multiple].view(-1, multiple).sum(1) for o in order]
@@ -232,7 +233,7 @@ def spread(found: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> l
 def least(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
     """Boolean masks, shaped like ``scores``, of exactly the ``count`` smallest scores over all of them.
 
-    Among equal scores the first go first.
+    Of equal scores the first are taken.
     """
     if count == 0:
         return [torch.zeros_like(s, dtype=torch.bool) for s in scores]
@@ -246,5 +247,5 @@ def least(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
 
 
 def least_of_rows(scores: torch.Tensor, count: int) -> torch.Tensor:
-    """A boolean mask, shaped like ``scores`` [rows, columns], of the ``count`` smallest of each row; the first among equals."""
+    """A boolean mask, shaped like ``scores`` [rows, columns], of the ``count`` smallest of each row, the first of equal ones."""
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.argsort(dim=1, stable=True)[:, :count], True)

@@ -1,7 +1,7 @@
 """Windows laid end to end in one row, so that training computes nothing for padding.
 
-Embeddings, linear layers, norms and dropout read [1, subwords] of a whole batch; attention alone sets windows apart, in
-groups of like length. It computes what padded windows would, for about two thirds of the work where lengths vary.
+Embeddings, linear layers, norms and dropout read a whole batch as [1, subwords]; attention alone separates windows, in groups of
+similar length. The results are those of padded windows, for about two thirds of the work if lengths vary.
 """
 
 from __future__ import annotations
@@ -24,17 +24,19 @@ from dinku.model.encode import SubwordWindow, first_position
 from dinku.model.windows import Ids, Logits
 from dinku.training.while_training import dropped
 
-GROUPS = 4  # for attention, windows of a batch are padded to the longest of a quarter of them
-MULTIPLE = 64  # of subwords in a row: matrix products of few sizes are prepared once and for all
+GROUPS = 4  # for attention, each of so many groups of a batch's windows is padded to its longest
+MULTIPLE = (
+    64  # a row's subwords are padded to a multiple of it, since each new size of a matrix product takes time to prepare
+)
 
 
 def row(windows: Sequence[SubwordWindow], *, family: str, pad: int, renumber: torch.Tensor) -> dict[str, Any]:
-    """What `read` takes: ``ids`` and ``positions`` [1, subwords], ``speaks`` [words] the subword of each scored word.
+    """The tensors that `read` takes, for windows of which neighbours should be of similar length.
 
-    ``renumber`` [vocabulary] is the row of the word embeddings where each subword stands. The end is padded to a
-    `MULTIPLE`. For attention, ``spread`` [slots] is the subword in every slot of the padded groups, ``slots`` [subwords]
-    the slot of every subword, and ``masks`` what is added to a group's scores, [windows, 1, 1, longest]; ``tail`` is how
-    many subwords are padding at the end. Few slots are padding where neighbours are of like length.
+    ``ids`` and ``positions`` [1, subwords] are the row, padded to a `MULTIPLE`, with ``tail`` subwords of padding at its end.
+    ``speaks`` [words] is the subword of each scored word. For attention, ``spread`` [slots] is the subword in every slot of the
+    padded groups, ``slots`` [subwords] the slot of every subword, and ``masks`` [windows, 1, 1, longest] what is added to the
+    scores of a group. ``renumber`` [vocabulary] gives the row of the word embeddings at which each subword stands.
     """
     lengths = np.array([len(w.ids) for w in windows])
     starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -61,13 +63,13 @@ def row(windows: Sequence[SubwordWindow], *, family: str, pad: int, renumber: to
 
 
 def ids(windows: Sequence[SubwordWindow], pad: int) -> Ids:
-    """[1, subwords] of a row, with its padding at the end."""
+    """The subwords [1, subwords] of a row, with padding at its end."""
     together = np.concatenate([w.ids for w in windows])
     return np.pad(together, (0, -len(together) % MULTIPLE), constant_values=pad)[None]
 
 
 def read(model: Any, tensors: dict[str, Any]) -> Any:
-    """What a model answers within `reading` to the tensors of `row`."""
+    """A model's output for the tensors of `row`, within `reading`."""
     device = model.device
     on = {name: tensors[name].to(device) for name in ("ids", "positions", "spread", "slots")}
     masks = [mask.to(device) for mask in tensors["masks"]]
@@ -76,13 +78,13 @@ def read(model: Any, tensors: dict[str, Any]) -> Any:
 
 
 def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
-    """[scored words, tags] of a tagger's model, as `read`."""
+    """The logits [scored words, tags] of a tagger's model, within `reading`."""
     return read(model, tensors).logits[0].index_select(0, tensors["speaks"].to(model.device))
 
 
 @contextmanager
 def reading(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model read rows: its attention is replaced, and put back afterwards."""
+    """Let a model read rows within the block: its attention is replaced, and put back afterwards."""
     before = model.config._attn_implementation
     model.set_attn_implementation(_NAME)
     try:
@@ -129,7 +131,7 @@ Read = Callable[[Sequence[SubwordWindow]], dict[str, Any]]  # windows → the te
 
 
 class UnpaddedEngine:
-    """An engine for a model while it trains."""
+    """An engine for a model while it is trained."""
 
     def __init__(self, model: Any, read: Read) -> None:
         self.model, self.read = model, read

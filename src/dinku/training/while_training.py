@@ -1,4 +1,4 @@
-"""What holds of a model while it is trained: zeros kept, embeddings compact, dropout quick."""
+"""Changes to a model for as long as it is trained: zeros are held, word embeddings compact, and dropout quick."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from dinku.nn.surgery import matrices, meant_zeros, prunable_views, word_embeddi
 
 
 class Zeros:
-    """Weights of a model that are held at zero, as views of `prunable` beside boolean masks shaped like them."""
+    """Weights that are held at zero: views of the model's weights, each with a boolean mask of its shape."""
 
     def __init__(self, parts: Sequence[tuple[torch.Tensor, torch.Tensor]], linear: int) -> None:
         self.parts, self.linear = list(parts), list(parts[:linear])
 
     @property
     def sparsity(self) -> float:
-        """The fraction of the linear layers' weights that are held."""
+        """The fraction of the linear layers' weights that are held at zero."""
         return sum(int(mask.sum()) for _, mask in self.linear) / sum(mask.numel() for _, mask in self.linear)
 
     @torch.no_grad()
     def hold(self) -> None:
-        """Make them zero again."""
+        """Set the held weights to zero again."""
         for view, mask in self.parts:
             view.masked_fill_(mask, 0.0)
 
     @torch.no_grad()
     def grow(self, sparsity: float, least: Callable[[list[torch.Tensor], int], list[torch.Tensor]]) -> None:
-        """Zero that fraction of the linear layers' weights by their magnitude, and hold all their zeros from now on."""
+        """Zero this fraction of the linear layers' weights, the smallest ones, and hold all zeros of these layers from now on."""
         magnitudes = [view.abs() for view, _ in self.linear]
         chosen = least(magnitudes, round(sparsity * sum(m.numel() for m in magnitudes)))
         for (view, mask), gone in zip(self.linear, chosen, strict=True):
@@ -40,7 +40,7 @@ class Zeros:
 
 @contextmanager
 def zeros(model: PreTrainedModel, sparse: Sequence[str], *, growing: bool) -> Iterator[Zeros]:
-    """Hold the zeros of parts that were sparsified (`meant_zeros`); ``growing`` ones are part of what a checkpoint saves."""
+    """Hold the zeros of sparsified parts (`meant_zeros`). If their number is ``growing``, checkpoints save the masks, too."""
     masks = meant_zeros(model, sparse)
     views = prunable_views(model, embeddings="word embeddings" in masks) if masks or growing else {}
     pairs = [
@@ -66,12 +66,12 @@ _HELD = "held_zeros"
 
 @contextmanager
 def compact_embeddings(model: PreTrainedModel, used: torch.Tensor | None) -> Iterator[torch.Tensor]:
-    """Train on the rows of the word embeddings that the data uses, and put them back afterwards.
+    """Train only the rows of the word embeddings that the data uses, and put them back afterwards.
 
-    Exact wherever an unused row would not move: its gradient is zero, so under Adam without weight decay it stays as it
-    is. ``used`` holds row numbers, sorted, all up to the padding row among them, which so keeps its number. Yields
-    [vocabulary] → row of the compact table (-1 where it has none). Most of a step over a table of 250,000 rows goes to
-    rows that the corpus never touches. With ``None`` the table stays as it is, and what is tied to it stays tied.
+    The result is exact if unused rows don't move, as under Adam without weight decay, where their gradient is zero. It saves
+    most of a step: of a table of 250,000 rows a corpus uses few. ``used`` holds the row numbers, sorted; all rows up to the
+    padding row are among them, so that its number stays. Yields [vocabulary] → row of the compact table (-1 for rows that
+    aren't in it). With ``None`` the table stays whole, and weights that are tied to it stay tied.
     """
     table = word_embeddings(model)
     whole = table.weight
@@ -111,10 +111,10 @@ class _Dropout:
 
 
 def dropped(x: torch.Tensor, p: float) -> torch.Tensor:
-    """Dropout: ``x`` with a fraction ``p`` of it zeroed and the rest scaled up, from the default generator.
+    """Dropout by the default generator: a fraction ``p`` of ``x`` is zeroed, and the rest scaled up.
 
-    torch draws its masks on one core of a CPU, ten nanoseconds a value: a fifth of a step on two cores. Here sixteen
-    random bits decide on a value: the rate is kept to 1/65,536 and the expectation exactly. On a GPU it is torch's own.
+    On a CPU torch draws masks on one core, ten nanoseconds a value, which is a fifth of a step on two cores. Here sixteen random
+    bits decide on a value: the rate is exact to 1/65,536, and the expectation exact. On a GPU this is torch's own dropout.
     """
     levels = round(p * 65536)
     if not levels:

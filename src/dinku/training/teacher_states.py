@@ -1,4 +1,4 @@
-"""What distillation compares beside answers: hidden states and attention's relations of a teacher and a student.
+"""A teacher's and a student's hidden states and attention relations, compared while the student trains.
 
 Source: TinyBERT (arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828, eq. 3 to 5) for relations.
 """
@@ -23,9 +23,12 @@ from dinku.training.settings import StudentTraining
 
 
 @dataclass(frozen=True)
-class Matching:
-    """A teacher and a student that read the same rows. ``projections`` [student's hidden → teacher's] are trained along; the
-    teacher's positions are the student's and ``shift``."""
+class StateLoss:
+    """What a student's loss gains by its states: a teacher and a student that read the same rows.
+
+    ``projections`` [student's hidden size → teacher's] are trained along with the student. ``shift`` is added to the student's
+    positions to get the teacher's. ``theirs`` and ``ours`` hold what the teacher and the student computed of the last row.
+    """
 
     how: StudentTraining
     teacher: Any
@@ -37,11 +40,11 @@ class Matching:
     projections: torch.nn.ModuleList
 
     def tensors(self, windows: Sequence[SubwordWindow]) -> dict[str, torch.Tensor]:
-        """What the teacher reads, beside the tensors of `dinku.training.unpadded.row`."""
+        """The teacher's input, to be added to the tensors of `dinku.training.unpadded.row`."""
         return {"teachers_ids": torch.from_numpy(unpadded.ids(windows, self.pad))}
 
     def loss(self, tensors: dict[str, Any]) -> torch.Tensor:
-        """What is added to the loss, once the student has read the row."""
+        """The part of the loss for the row that the student has just read."""
         with torch.no_grad():
             positions = tensors["positions"] + self.shift
             unpadded.read(self.teacher, {**tensors, "ids": tensors["teachers_ids"], "positions": positions})
@@ -62,10 +65,10 @@ class Matching:
 
 
 @contextmanager
-def matching(how: StudentTraining, teacher: Tagger, student: Tagger, work: Work) -> Iterator[Matching | None]:
-    """Listen to teacher and student while the student trains; ``None`` where nothing but answers is compared.
+def state_loss(how: StudentTraining, teacher: Tagger, student: Tagger, work: Work) -> Iterator[StateLoss | None]:
+    """Record the states of teacher and student while the student trains; ``None`` if only answers are compared.
 
-    Raises `DinkuError` where they read different subwords, or their layers or heads don't fit.
+    Raises `DinkuError` if they read different subwords, or if their layers or heads don't fit.
     """
     layers, heads = how.fitted(student.shape, teacher.shape)
     if not how.matches:
@@ -84,11 +87,11 @@ def matching(how: StudentTraining, teacher: Tagger, student: Tagger, work: Work)
         ours = stack.enter_context(surgery.listening(_parts(how, student, range(len(layers)))))
         first, students = (first_position(t.model.config.model_type, t.encoder.pad) for t in (teacher, student))
         projections = torch.nn.ModuleList(linear)
-        yield Matching(how, model, teacher.encoder.pad, first - students, heads, theirs, ours, projections)
+        yield StateLoss(how, model, teacher.encoder.pad, first - students, heads, theirs, ours, projections)
 
 
 def _parts(how: StudentTraining, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
-    """The layers whose states are compared, then what makes the last one's queries, keys and values."""
+    """The layers whose states are compared, then the modules that make the last one's queries, keys and values."""
     own = modeling.layers(tagger.model)
     states: list[torch.nn.Module] = [own[i] for i in layers] if how.hidden else []
     return states + (list(modeling.linears(own[-1])[:3]) if how.relations else [])
@@ -111,10 +114,10 @@ def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[st
 
 
 class _Divergence(torch.autograd.Function):
-    """The sum over heads and subwords of a group of windows, from vectors [slots, width], the teacher's and the student's.
+    """The divergence of a group of windows, summed over heads and subwords, from both models' vectors [slots, width].
 
-    Its gradient is taken along, as it is little beside the relations, which then needn't be kept or made again: that of scores
-    z = c·x·xᵀ is the student's relation minus the teacher's, G, and that of x is c·(G + Gᵀ)·x.
+    `forward` computes the gradient as well. It is small beside the relations, which then needn't be kept or computed again: the
+    gradient of the scores z = c·x·xᵀ is the student's relation minus the teacher's, G, and that of x is c·(G + Gᵀ)·x.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a teacher answers to a corpus, kept for every student."""
+"""A teacher's answers to a corpus, computed once before its students train and kept for all of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dinku.model import predict
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
 
-PART = 2000  # sentences
+PART = 2000  # sentences in a file
 
 
 def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) -> NDArray[np.float16]:
-    """[words, tags] of all words of a corpus in their order, NaN where a word yields no subword.
+    """Logits [words, tags] of all words of a corpus in order, NaN for a word that yields no subword.
 
-    In float16 a logit is off by at most 1/2048 of itself; one beyond ±65,504 is taken for that. Computed once for a tagger and
-    a corpus: kept in ``work.cache``, `PART` sentences a file, so that a kill loses one. What can't be read is made again.
+    float16 rounds a logit by at most 1/2048 of itself; one beyond ±65,504 is clipped. They are computed once for a tagger and a
+    corpus, and kept in ``work.cache`` in files of `PART` sentences, so that a kill loses one of them. A broken one is made again.
     """
     known = (teacher.digest, teacher.encoder.length, corpus.fingerprint, precision, PART)
     key = hashlib.sha256(repr(known).encode()).hexdigest()
@@ -34,11 +34,11 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
     try:
         parts = []
         for start in range(0, len(corpus), PART):
-            work.progress(start, len(corpus), "the teacher reads")
+            work.progress("the teacher reads", start, len(corpus))
             sentences = corpus.sentences[start : start + PART]
             first = np.cumsum([0, *(len(s.words) for s in sentences)])
             file = folder / f"{start}.npy" if folder else None
-            part = _kept(file, (first[-1], len(teacher.tags))) if file else None
+            part = _saved(file, (first[-1], len(teacher.tags))) if file else None
             if part is None:
                 part = np.full((first[-1], len(teacher.tags)), np.nan, np.float16)
                 for window, logits in predict.answers(engine, teacher.encoder, sentences):
@@ -55,8 +55,8 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
 _MOST = float(np.finfo(np.float16).max)
 
 
-def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
-    """An array of float16 that was saved; none where the file isn't there, is broken or holds another."""
+def _saved(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+    """The float16 array of this shape in a file; ``None`` if the file is missing or broken, or holds anything else."""
     try:
         with open(file, "rb") as stored:
             part = np.lib.format.read_array(stored, allow_pickle=False)
