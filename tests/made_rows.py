@@ -16,6 +16,7 @@ from dinku.claims.verdict import Verdict
 from dinku.digests import canonical
 from dinku.machine import Environment
 from dinku.scoring.counts import Counts
+from dinku.study.archive import Archive
 from dinku.study.results import Results, totals
 from dinku.study.rows import Latency, Row, Size, Target
 
@@ -60,6 +61,14 @@ def counts_of(language: str, f1: int, strict: int) -> Counts:
         table[np.arange(SENTENCES), np.arange(SENTENCES) % 2, 2] = ranks < right
         tables.append(table)
     return Counts(("LOC", "PER"), (language,) * SENTENCES, np.ones(SENTENCES, np.int64), tables[0], tables[1])
+
+
+def lose_counts(results: Results, row: Row) -> None:
+    """Make a row's counts missing, and no other's."""
+    archive = Archive(results.folder / "counts.archive")
+    others = {name: archive.get(name) or b"" for name in archive.names if name != row.counts_file}
+    archive.path.unlink()
+    archive.append(others)
 
 
 @dataclass

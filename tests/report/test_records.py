@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_rows import Made, counts_of
+from made_rows import Made, counts_of, lose_counts
 
 from dinku.errors import DinkuError
 from dinku.machine import environment
@@ -86,13 +86,13 @@ def test_rows_of_several_machines_are_one_set_of_facts(made: Made, tmp_path: Pat
 def test_what_lost_its_counts_is_left_out_and_said_or_brought_again(made: Made, tmp_path: Path) -> None:
     target = Results(tmp_path / "both" / "made")
     lost = next(row for row in made.results.rows() if row.kind == "quality")
-    file = made.folder / "counts" / lost.counts_file
-    counts = file.read_bytes()
-    file.unlink()
+    file = made.folder / "counts.archive"
+    whole = file.read_bytes()
+    lose_counts(made.results, lost)
     assert records.merge([made.results], target) == (11, 1)
-    file.write_bytes(counts)
+    file.write_bytes(whole)
     kept = next(row for row in target.rows() if row.kind == "quality")
-    (target.folder / "counts" / kept.counts_file).unlink()
+    lose_counts(target, kept)
     assert records.merge([made.results], target) == (2, 0)
     assert target.rows() == made.results.rows()
     assert all(target.has_counts(row) for row in target.rows())

@@ -48,6 +48,15 @@ def results(tmp_path: Path) -> Results:
     return Results(tmp_path / "s")
 
 
+def make_old(results: Results) -> Path:
+    """Keep the counts as dinku did before there was an archive: a file a row. Returns the first row's."""
+    (results.folder / "counts").mkdir()
+    for row in results.rows():
+        results.counts(row).save(results.folder / "counts" / row.counts_file)
+    (results.folder / "counts.archive").unlink()
+    return results.folder / "counts" / results.rows()[0].counts_file
+
+
 def test_rows_come_back_as_they_were_whatever_their_order(results: Results) -> None:
     rows = [row(c * 64) for c in "cab"]
     for one in rows:
@@ -80,12 +89,13 @@ def test_a_time_is_a_fact_of_one_machine() -> None:
 def test_counts_that_are_lost_or_another_rows_are_told(results: Results, tmp_path: Path) -> None:
     results.add(row(), COUNTS)
     assert results.has_counts(row())
-    file = results.folder / "counts" / row().counts_file
+    file = make_old(results)
     changed = Counts(COUNTS.labels, COUNTS.languages, COUNTS.words, COUNTS.default * 2, COUNTS.strict)
     changed.save(file)
     with pytest.raises(DinkuError, match="doesn't add up to its row"):
-        results.counts(row())
+        Results(results.folder).counts(row())
     file.unlink()
+    results = Results(results.folder)
     assert not results.has_counts(row())
     with pytest.raises(DinkuError, match="isn't there"):
         results.counts(row())
@@ -118,9 +128,52 @@ def test_rows_are_complete_as_long_as_their_counts_are_there(results: Results) -
     assert results.complete() == frozenset()
     results.add(row(), COUNTS)
     assert results.complete() == {row().key}
+    file = make_old(results)
+    assert results.complete() == {row().key}
     time.sleep(0.02)  # a file system may tell times apart by milliseconds alone
-    (results.folder / "counts" / row().counts_file).unlink()
+    file.unlink()
     assert results.complete() == frozenset()
+    results.add(row(), COUNTS)
+    assert results.complete() == {row().key}
+    (results.folder / "counts.archive").unlink()
+    assert results.complete() == frozenset()
+    with pytest.raises(
+        DinkuError, match=r"counts\.archive/a+-hau-test-f+\.npz: isn't there; restore it, or remove it and run"
+    ):
+        Results(results.folder).counts(row())
+
+
+def test_a_folder_with_a_file_a_row_is_continued_and_merged(results: Results, tmp_path: Path) -> None:
+    results.add(row(), COUNTS)
+    old = make_old(results)
+    results.add(row(), COUNTS)
+    assert not (results.folder / "counts.archive").exists()
+    results.add(row("b" * 64), COUNTS)
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+    assert results.complete() == {row().key, row("b" * 64).key}
+    again, target = Results(results.folder), Results(tmp_path / "merged" / "s")
+    assert target.extend(again) == 2
+    for each in again.rows():
+        assert np.array_equal(again.counts(each).strict, COUNTS.strict)
+        assert np.array_equal(target.counts(each).strict, COUNTS.strict)
+    assert not (target.folder / "counts").exists()
+
+
+def test_a_kill_while_a_row_is_added_leaves_the_others_and_the_row_is_added_again(results: Results) -> None:
+    results.add(row(), COUNTS)
+    archive, rows = results.folder / "counts.archive", results.folder / "rows.jsonl"
+    before, line = archive.read_bytes(), rows.read_bytes()
+    results.add(row("b" * 64), COUNTS)
+    whole = archive.read_bytes()
+    for length in (*range(len(before), len(whole), 29), len(whole)):
+        archive.write_bytes(whole[:length])
+        rows.write_bytes(line)
+        killed = Results(results.folder)
+        assert killed.complete() == {row().key}
+        assert np.array_equal(killed.counts(row()).default, COUNTS.default)
+        killed.add(row("b" * 64), COUNTS)
+        assert killed.complete() == {row().key, row("b" * 64).key}
+        assert np.array_equal(killed.counts(row("b" * 64)).default, COUNTS.default)
 
 
 @pytest.mark.parametrize("field", ["address", "language", "split", "fingerprint", "perturbation"])
@@ -178,6 +231,7 @@ def test_a_row_of_another_schema_or_damaged_is_told_and_left(
 
 def test_counts_that_are_no_file_are_measured_again_and_a_file_put_back_is_read_again(results: Results) -> None:
     results.add(row(), COUNTS)
+    make_old(results)
     assert len(results.complete()) == 1
     (counts,) = (results.folder / "counts").iterdir()
     counts.unlink()
@@ -220,7 +274,7 @@ def test_times_that_no_ratio_can_be_made_of_are_refused(times: dict[str, list[fl
 
 def test_a_bit_that_flips_in_counts_is_told(results: Results) -> None:
     results.add(row(), COUNTS)
-    file = results.folder / "counts" / row().counts_file
+    file = make_old(results)
     whole = file.read_bytes()
     expected = Counts.load(file)
     for at in range(0, len(whole), 3):

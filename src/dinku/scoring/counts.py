@@ -6,6 +6,8 @@ same sentences can be compared later.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -163,30 +165,42 @@ class Counts:
         Raises `DinkuError`, of status 1, where the system refuses to write.
         """
         with written(path) as file:
-            np.savez_compressed(
-                file,
-                labels=np.array(self.labels, dtype=np.str_),
-                languages=np.array(self.languages, dtype=np.str_),
-                words=narrowed(self.words),
-                default=narrowed(self.default),
-                strict=narrowed(self.strict),
-            )
+            np.savez_compressed(file, **self._arrays)
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes, not compressed."""
+        file = io.BytesIO()
+        np.savez(file, **self._arrays)
+        return file.getvalue()
+
+    @property
+    def _arrays(self) -> dict[str, Any]:
+        names = {name: np.array(getattr(self, name), dtype=np.str_) for name in ("labels", "languages")}
+        return names | {name: narrowed(getattr(self, name)) for name in ("words", "default", "strict")}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises `DinkuError` for anything else."""
         try:
-            stored = arrays(content(path))
-            labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
-            words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
+            return cls.from_bytes(content(path), where=str(path))
         except FileNotFoundError:
             raise DinkuError("isn't there", where=str(path), remedy=AGAIN) from None
+        except OSError as error:
+            raise DinkuError(f"holds no counts ({error})", where=str(path), remedy=AGAIN) from None
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str) -> Self:
+        """Read what `save` or `to_bytes` wrote; raises `DinkuError`, naming ``where`` it was, for anything else."""
+        try:
+            stored = arrays(data)
+            labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
+            words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no counts ({str(error) or type(error).__name__})"
-            raise DinkuError(problem, where=str(path), remedy=AGAIN) from None
+            raise DinkuError(problem, where=where, remedy=AGAIN) from None
         shape = (len(languages), len(labels), 3)
         if words.shape != shape[:1] or default.shape != shape or strict.shape != shape:
-            raise DinkuError("holds counts that don't fit together", where=str(path), remedy=AGAIN)
+            raise DinkuError("holds counts that don't fit together", where=where, remedy=AGAIN)
         return cls(labels, languages, words, default, strict)
 
 

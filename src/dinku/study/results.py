@@ -1,9 +1,15 @@
-"""Row: one measured fact with its provenance. Rows are appended to a file as they come, and read back from it.
+"""The rows of a study: appended to a file as they come, and read back from it.
 
-``results/<study>/rows.jsonl`` holds a row a line; ``results/<study>/counts/`` the counts a sentence of each, so that any
-paired test can be made later; ``results/<study>/answers/`` what was found in each word, which may be left out;
-``results/<study>/failures.jsonl`` the steps that failed and weren't made since; ``results/<study>/study.json`` the study;
-``results/<study>/current.json`` what it said when it was last run (`dinku.study.current`).
+A study's folder ``results/<study>/`` holds
+
+- ``rows.jsonl``: a row a line;
+- ``counts.archive``: the counts a sentence of each row, so that any paired test can be made later (`dinku.study.archive`); in
+  older folders there is a file a row in ``counts/``, which is read as well;
+- ``answers/``: the tag of each word, which may be left out;
+- ``failures.jsonl``: the steps that failed and weren't made since;
+- ``study.json``: the study;
+- ``current.json``: what the study said when it was last run (`dinku.study.current`).
+
 Counts are stored, ratios derived.
 """
 
@@ -25,6 +31,7 @@ from dinku.errors import DinkuError
 from dinku.files import content, locked, told, written
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import AGAIN, Counts, count
+from dinku.study.archive import Archive
 from dinku.study.rows import Failure, Row
 
 _Kind = TypeVar("_Kind", Row, Failure)
@@ -58,11 +65,12 @@ class Results:
 
     def complete(self) -> frozenset[tuple[str, ...]]:
         """The keys of the rows that have their counts, where they are rows of quality."""
-        rows, counts = self.rows(), self.folder / "counts"
-        version = (self._known.get("version"), counts.stat().st_mtime_ns if counts.exists() else None)
+        rows, archived = self.rows(), self._archive.names
+        old = self._old_counts.stat().st_mtime_ns if self._old_counts.exists() else None
+        version = (self._known.get("version"), self._archive.version, old)
         if self._known.get("complete_version") != version or version[0] is None:
-            entries = os.scandir(counts) if counts.exists() else ()
-            there = {entry.name for entry in entries if entry.is_file()}
+            entries = os.scandir(self._old_counts) if old else ()
+            there = {*archived, *(entry.name for entry in entries if entry.is_file())}
             keys = frozenset(row.key for row in rows if row.kind != "quality" or row.counts_file in there)
             self._known.update(complete_version=version, complete=keys)
         found: frozenset[tuple[str, ...]] = self._known["complete"]
@@ -149,9 +157,10 @@ class Results:
         with locked(self.folder / ".lock"):
             if not self._missing([row]):
                 return
-            for kind, beside in (("answers", answers), ("counts", counts)):
-                if beside is not None:
-                    self._beside(kind, row, beside)
+            if answers is not None:
+                self._keep_answers(row, answers)
+            if counts is not None:
+                self._archive.append({row.counts_file: counts.to_bytes()})
             self._append([row])
 
     def extend(self, other: Results) -> int:
@@ -159,12 +168,11 @@ class Results:
         behind them first; and the failures of steps that didn't fail here. Says how many rows that were."""
         with locked(self.folder / ".lock"):
             new = self._missing([row for row in other.rows() if other.has_counts(row)])
-            for row in new:
-                if row.kind == "quality":
-                    beside = {"counts": other.counts(row), "answers": other.answers(row)}
-                    for kind, measured in beside.items():
-                        if measured is not None:
-                            self._beside(kind, row, measured)
+            quality = [row for row in new if row.kind == "quality"]
+            for row in quality:
+                if (answers := other.answers(row)) is not None:
+                    self._keep_answers(row, answers)
+            self._archive.append({row.counts_file: other.counts(row).to_bytes() for row in quality})
             self._append(new)
             if failures := other.failures():
                 self._keep({failure.address: failure for failure in (*failures, *self.failures())}.values())
@@ -179,10 +187,20 @@ class Results:
                 file.writelines(_line(row) for row in here.values() if row.key not in lost)
         return missing
 
-    def _beside(self, kind: str, row: Row, measured: Counts | Answers) -> None:
+    @cached_property
+    def _archive(self) -> Archive:
+        """The counts, by the name of their row."""
+        return Archive(self.folder / "counts.archive")
+
+    @property
+    def _old_counts(self) -> Path:
+        """Where dinku kept counts before there was an archive, a file a row; they are read, and not written any more."""
+        return self.folder / "counts"
+
+    def _keep_answers(self, row: Row, answers: Answers) -> None:
         with told(self.folder):
-            (self.folder / kind).mkdir(exist_ok=True)
-        measured.save(self.folder / kind / row.counts_file)
+            (self.folder / "answers").mkdir(exist_ok=True)
+        answers.save(self.folder / "answers" / row.counts_file)
 
     def _append(self, rows: Sequence[Row]) -> None:
         with told(self._file), open(self._file, "ab+") as file:
@@ -216,7 +234,8 @@ class Results:
 
     def has_counts(self, row: Row) -> bool:
         """Whether the counts behind a row are there; without them a quality row isn't complete."""
-        return row.kind != "quality" or (self.folder / "counts" / row.counts_file).is_file()
+        name = row.counts_file
+        return row.kind != "quality" or name in self._archive.names or (self._old_counts / name).is_file()
 
     def counts(self, row: Row) -> Counts:
         """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""
@@ -224,28 +243,22 @@ class Results:
         kept = self._counted.get(name)
         if kept and kept[0] == row.spans:
             return kept[1]
-        path = self.folder / "counts" / name
-        counts = Counts.load(path)
+        data, path = self._archive.get(name), self._archive.path / name
+        if data is None and (self._old_counts / name).exists():
+            path = self._old_counts / name
+            counts = Counts.load(path)
+        elif data is None:
+            raise DinkuError("isn't there", where=str(path), remedy=AGAIN)
+        else:
+            counts = Counts.from_bytes(data, where=str(path))
         if totals(counts) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy=AGAIN)
         self._counted[name] = row.spans, counts
         return counts
 
-    def total(self, rows: Sequence[Row]) -> Counts:
-        """The counts behind several quality rows as one, in their order; the same object for the same rows."""
-        key = tuple(map(id, rows))
-        if key not in self._added:
-            self._added[key] = tuple(rows), Counts.total([self.counts(row) for row in rows])
-        return self._added[key][1]
-
     @cached_property
     def _counted(self) -> dict[str, tuple[Any, Counts]]:
         """The counts that were read, which a report asks for time and again, with the totals of their rows."""
-        return {}
-
-    @cached_property
-    def _added(self) -> dict[tuple[int, ...], tuple[tuple[Row, ...], Counts]]:
-        """What `total` added up, and of which rows: as long as these are held no others can have their place in memory."""
         return {}
 
     def answers(self, row: Row) -> Answers | None:
