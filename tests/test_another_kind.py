@@ -172,6 +172,9 @@ class WordTagger(TagsByEngine):
     def check_changeable(self) -> None:
         pass
 
+    def as_reopened(self, folder: Path, label_on: object) -> WordTagger:
+        return self
+
     def copy(self) -> WordTagger:
         return replace(self)
 

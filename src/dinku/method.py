@@ -31,7 +31,12 @@ _LOOKS_AT: dict[str, frozenset[Need]] = {
 
 @dataclass(frozen=True)
 class Data:
-    """The train and dev splits, and unlabelled text. Never the test split: no method gets to see it."""
+    """The train and dev splits, and unlabelled text. Never the test split: no method gets to see it.
+
+    >>> import dinku
+    >>> dinku.Data(dinku.load("sample:hau", "train"), dinku.load("sample:hau", "dev")).dev.split
+    'dev'
+    """
 
     train: Corpus | None = None
     dev: Corpus | None = None
@@ -88,6 +93,10 @@ class Work:
     ``folder`` is scratch of this very step, seed and data; it survives a kill, so that training resumes from it, and is
     the caller's to remove. ``None`` means that nothing is kept.
     ``progress`` is called with (steps done, of how many, a note).
+
+    >>> from dinku import Work
+    >>> Work(seed=3, threads=2).device
+    'cpu'
     """
 
     seed: int = 0
@@ -112,6 +121,13 @@ class Method(Protocol):
     The law: measuring after `apply` equals `declare` after measuring, exactly for parameters and tensor bytes and within
     an interval for non-zero counts. ``dinku.testing.check_method`` holds a method to this and to the rest of its
     contract. ``version`` rises whenever the same fields would give another result.
+
+    >>> from dinku import Data, Work
+    >>> from dinku.methods.sparsity import Sparsify
+    >>> from dinku.testing import tiny_tagger
+    >>> tagger = tiny_tagger()
+    >>> round(Sparsify(0.5).apply(tagger, Data(), Work()).shape.zeros / tagger.shape.linear, 2)
+    0.5
     """
 
     version: ClassVar[int]

@@ -24,7 +24,12 @@ from dinku.errors import DinkuError, plural
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known."""
+    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known.
+
+    >>> from dinku import Sentence
+    >>> Sentence(("Ade", "lives", "in", "Kano"), ("B-PER", "O", "O", "B-LOC")).words[3]
+    'Kano'
+    """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
@@ -80,6 +85,10 @@ class Corpus:
     """Sentences under the name by which they were asked for, and what their reader found.
 
     ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file.
+
+    >>> from dinku import Corpus, Sentence
+    >>> Corpus("mine", "train", (Sentence(("Kano",), ("B-LOC",), "hau"),))
+    Corpus(mine train: 1 sentence, hau)
     """
 
     name: str
@@ -87,6 +96,10 @@ class Corpus:
     sentences: tuple[Sentence, ...]
     found: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        languages = ", ".join(filter(None, self.languages)) or "language unknown"
+        return f"Corpus({self.name} {self.split}: {plural(len(self), 'sentence')}, {languages})"
 
     def __len__(self) -> int:
         return len(self.sentences)

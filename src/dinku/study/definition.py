@@ -112,6 +112,10 @@ class Entry:
 class Study(_Part):
     """What `dinku run` carries out.
 
+    >>> import dinku
+    >>> dinku.Study.read("demo").name
+    'demo'
+
     Every recipe is evaluated on ``evaluate``, or else on what it learns from: as it is, and once more ``perturb``-ed in each of
     these ways.
     """

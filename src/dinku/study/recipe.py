@@ -15,7 +15,13 @@ from dinku.model.shape import Costs, Shape
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is done to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``."""
+    """What is done to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``.
+
+    >>> import dinku
+    >>> from dinku.methods.sparsity import Sparsify
+    >>> dinku.Recipe("dinku:house", "sample:hau", (Sparsify(0.5),)).versions
+    {'Sparsify': 1}
+    """
 
     base: str
     corpus: str
