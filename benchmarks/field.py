@@ -62,7 +62,7 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
     from dinku.serving.reader import Reader
 
     method = QuantizeLLMInt8() if kind == "LLM.int8()" else QuantizeDynamic()
-    reader = Reader(method.apply(Tagger.load(folder), Data(), Work()), {"precision": "float32"})
+    reader = Reader(method.apply(Tagger.load(folder), Data(), Work()))
 
     def tag(texts: Sequence[str]) -> object:
         lines = [Line.typed(text) for text in texts]
@@ -161,13 +161,13 @@ def main() -> None:
         given = {"texts": texts, "threads": asked.threads, "folder": folder, "precision": None}
         own = [sys.executable, __file__, "--child"]
         running = [
-            stack.enter_context(bench.contestant(name, own, given)) for name in OTHERS if name not in asked.without
+            stack.enter_context(bench.bench_process(name, own, given)) for name in OTHERS if name not in asked.without
         ]
         if asked.optimum:
             command = [asked.optimum, __file__, "--child"]
-            running.append(stack.enter_context(bench.contestant(OPTIMUM, command, given)))
+            running.append(stack.enter_context(bench.bench_process(OPTIMUM, command, given)))
         for bundle in bundles:
-            running.append(stack.enter_context(bench.contestant(bundle, bench.COMMAND, given)))
+            running.append(stack.enter_context(bench.bench_process(bundle, bench.COMMAND, given)))
         batches = asked.batch or bench.BATCHES
         told = bench.compare(
             running,

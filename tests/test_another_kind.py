@@ -28,7 +28,7 @@ from dinku.model.shape import FLOAT32, Component, Costs, Scheme
 from dinku.model.windows import Batch, Ids, Logits
 from dinku.nn import loading
 from dinku.scoring.error_analysis import robustness
-from dinku.serving.batcher import Desk, Limits
+from dinku.serving.batcher import Batcher, Limits
 from dinku.study.facts import size_of, target
 from dinku.study.recipe import Recipe
 from dinku.testing import TAGS, tiny_corpus
@@ -172,6 +172,9 @@ class WordTagger(TagsByEngine):
     def check_changeable(self) -> None:
         pass
 
+    def as_reopened(self, folder: Path, label_on: object) -> WordTagger:
+        return self
+
     def copy(self) -> WordTagger:
         return replace(self)
 
@@ -230,9 +233,9 @@ def test_it_is_opened_and_finds_entities_as_any_model(tagger: WordTagger, tmp_pa
     assert opened.find(text) == next(opened.stream([text]))["entities"]
     assert [t.tags for t in opened.tagger.tag(corpus.sentences)] == [t.tags for t in tagger.tag(corpus.sentences)]
     assert opened.tagger.evaluate(corpus).scores().f1 > 0.5
-    desk = Desk(opened, Limits())
-    assert desk.ask([text, ""]).result()[0]["entities"] == opened.find(text)
-    desk.close()
+    batcher = Batcher(opened, Limits())
+    assert batcher.ask([text, ""]).result()[0]["entities"] == opened.find(text)
+    batcher.close()
 
 
 def test_it_is_inspected_weighed_and_measured(

@@ -15,6 +15,10 @@ class DinkuError(Exception):
 
     ``status`` is the exit status of the command that meets it: 2 where the request or the input was wrong (the
     default), 1 where the work itself failed.
+
+    >>> from dinku import DinkuError
+    >>> print(DinkuError("is no folder", where="my-tagger", remedy="name the folder that holds config.json"))
+    my-tagger: is no folder; name the folder that holds config.json
     """
 
     def __init__(self, problem: str, *, where: str = "", remedy: str = "", status: int = 2) -> None:

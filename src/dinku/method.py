@@ -34,7 +34,12 @@ _LOOKS_AT: dict[str, frozenset[Need]] = {
 
 @dataclass(frozen=True)
 class Data:
-    """The train and dev splits and unlabelled text. Never the test split: no method gets to see it."""
+    """The train and dev splits and unlabelled text. Never the test split: no method gets to see it.
+
+    >>> import dinku
+    >>> dinku.Data(dinku.load("sample:hau", "train"), dinku.load("sample:hau", "dev")).dev.split
+    'dev'
+    """
 
     train: Corpus | None = None
     dev: Corpus | None = None
@@ -89,6 +94,10 @@ class Work:
 
     ``folder`` is a scratch folder for this step with this seed and data. It survives a kill, so that training resumes from it,
     and the caller removes it. With ``None`` nothing is kept.
+
+    >>> from dinku import Work
+    >>> Work(seed=3, threads=2).device
+    'cpu'
     """
 
     seed: int = 0
@@ -130,6 +139,13 @@ class Method(Protocol):
     and tensor bytes and within an interval for non-zero counts. ``dinku.testing.check_method`` holds a method to this and to
     the rest of its contract. ``version`` rises whenever the same fields would give another result. ``category`` says how
     claims classify the method. A field whose metadata is `INNER` holds methods that this one applies itself.
+
+    >>> from dinku import Data, Work
+    >>> from dinku.methods.sparsity import Sparsify
+    >>> from dinku.testing import tiny_tagger
+    >>> tagger = tiny_tagger()
+    >>> round(Sparsify(0.5).apply(tagger, Data(), Work()).shape.zeros / tagger.shape.linear, 2)
+    0.5
     """
 
     version: ClassVar[int]

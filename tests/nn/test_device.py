@@ -51,7 +51,7 @@ def test_one_gpu_is_left_in_sight(visible: str | None, asked: str, left: str, mo
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:x", "CPU", ""])
 def test_a_device_that_there_is_not_is_refused(asked: str) -> None:
-    with pytest.raises(DinkuError, match=r"--device: there is no device .*; choose cpu, cuda, cuda:N or auto"):
+    with pytest.raises(DinkuError, match=r"device: there is no device .*; choose cpu, cuda, cuda:N or auto"):
         device(asked)
 
 
@@ -61,7 +61,7 @@ def test_a_gpu_that_there_is_not_is_one_line(command: list[str], place: Path) ->
     run = [sys.executable, "-P", "-c", "from dinku.cli.app import main; main()", *command, "--device", "cuda"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == f"dinku: --device: torch {torch.__version__} finds no GPU; {done.stderr.partition('; ')[2]}"
+    assert done.stderr == f"dinku: device: torch {torch.__version__} finds no GPU; {done.stderr.partition('; ')[2]}"
     assert not Path("results").exists()
 
 

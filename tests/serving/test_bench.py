@@ -45,7 +45,7 @@ attend(opened)
 def test_models_take_turns_over_all_texts(tmp_path: Path) -> None:
     log = tmp_path / "log"
     asked = {"texts": TEXTS, "threads": 1}
-    with bench.contestant("a", noted(log), asked) as a, bench.contestant("b", noted(log), asked) as b:
+    with bench.bench_process("a", noted(log), asked) as a, bench.bench_process("b", noted(log), asked) as b:
         said: list[tuple[int, int]] = []
         told = bench.compare([a, b], batches=(2, 5), rounds=2, progress=lambda *n: said.append(n))
     calls = [line.split() for line in log.read_text().splitlines()]
@@ -139,7 +139,7 @@ def test_memory_is_told_to_be_unknown_where_the_system_does_not_say(
     monkeypatch.setitem(sys.modules, "resource", None)  # as on Windows
     assert bench._memory(absent) == bench.Memory(None, None)
     write(tiny_corpus(2), tmp_path / "corpus.txt")
-    monkeypatch.setattr(bench.Contestant, "memory", bench.Memory(None, None))
+    monkeypatch.setattr(bench.BenchProcess, "memory", bench.Memory(None, None))
     asked = ["--corpus", str(tmp_path / "corpus.txt"), "--rounds", "1", "--threads", "1", "--batch", "1"]
     for form in ([], ["--json"]):
         monkeypatch.setattr(sys, "argv", ["dinku", "bench", str(bundle), *asked, *form])
@@ -160,10 +160,13 @@ def failing(code: str) -> Sequence[str]:
 def test_a_process_that_ends_is_told() -> None:
     asked = {"texts": ["a"], "threads": 1}
     dying = failing("import os\nattend(lambda asked: ('x', lambda texts: os._exit(3)))")
-    with bench.contestant("m", dying, asked) as each, pytest.raises(DinkuError, match="m: its process ended") as raised:
+    with (
+        bench.bench_process("m", dying, asked) as each,
+        pytest.raises(DinkuError, match="m: its process ended") as raised,
+    ):
         each.run(1)
     assert raised.value.status == 1
     missing = failing("def opened(asked): import there_is_none\nattend(opened)")
-    with pytest.raises(ModuleNotFoundError) as absent, bench.contestant("m", missing, asked):
+    with pytest.raises(ModuleNotFoundError) as absent, bench.bench_process("m", missing, asked):
         pass
     assert absent.value.name == "there_is_none"

@@ -31,7 +31,7 @@ from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import SubwordEncoder, SubwordWindow
 from dinku.model.engine import Logits
 from dinku.serving import reader
-from dinku.serving.batcher import TOGETHER, Busy, Desk, Limits
+from dinku.serving.batcher import TOGETHER, Batcher, Busy, Limits
 from dinku.serving.connections import OncePerKind, Server
 from dinku.serving.http import application, openapi, serve
 from dinku.serving.lines import Line
@@ -76,21 +76,21 @@ def ask(
 @contextmanager
 def served(
     tagger: Any, limits: Limits = USUAL, *, most: int = 100, listening: socket.socket | None = None
-) -> Iterator[tuple[int, Desk]]:
+) -> Iterator[tuple[int, Batcher]]:
     """A server in a thread of this process."""
-    desk = Desk(tagger, limits)
+    batcher = Batcher(tagger, limits)
     listening = listening or socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    app = application(desk, model="tiny", hosts={"known.example"})
-    server = Server(app, listening, limits, most=most, alive=lambda: desk.alive)
+    app = application(batcher, model="tiny", hosts={"known.example"})
+    server = Server(app, listening, limits, most=most, alive=lambda: batcher.alive)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield port, desk
+        yield port, batcher
     finally:
         server.should_exit = True
         thread.join()
-        desk.close()
+        batcher.close()
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +233,8 @@ class Held:
     precision = "fp32"
 
     def __init__(self, inner: Reader) -> None:
-        self.inner, self.sizes = inner, list[int]()
-        self.tags, self.encoder = inner.tags, inner.encoder
+        self.inner, self.sizes, self.tagger = inner.tagger, list[int](), self
+        self.tags, self.encoder = inner.tagger.tags, inner.tagger.encoder
         self.begun, self.go = threading.Event(), threading.Event()
         self.poison = {int(i) for i in self.encoder.windows([["poison"]])[0].ids} - {
             int(i) for i in self.encoder.windows([["a"]])[0].ids
@@ -258,11 +258,11 @@ def until(true: Callable[[], bool]) -> None:
 
 def test_clients_are_batched_and_too_many_are_sent_away(bundle: Path) -> None:
     held = Held(reader.open(str(bundle), threads=1))
-    with served(held, Limits(waiting=60)) as (port, desk), ThreadPoolExecutor(12) as pool:
+    with served(held, Limits(waiting=60)) as (port, batcher), ThreadPoolExecutor(12) as pool:
         first = pool.submit(ask, port, body={"text": "Ade"})
         assert held.begun.wait(60)
         others = [pool.submit(ask, port, body={"text": f"Badeo {n} ki"}) for n in range(5)]
-        until(lambda: desk.waiting == 4 + 5 * 11)
+        until(lambda: batcher.waiting == 4 + 5 * 11)
         status, headers, body = ask(port, body={"text": "one more"})
         assert (status, headers["retry-after"]) == (503, "1")
         assert json.loads(body) == {"error": "too much is waiting; try again in a moment"}
@@ -298,17 +298,17 @@ LONG = "Badeo Adeba lo ba Kiland muna ki " * 300  # hundreds of windows of a tin
 def test_long_texts_take_turns_with_short_ones(bundle: Path) -> None:
     opened = reader.open(str(bundle), threads=1)
     held = Held(opened)
-    desk = Desk(held, Limits())  # type: ignore[arg-type]
+    batcher = Batcher(held, Limits())  # type: ignore[arg-type]
     ends: list[tuple[str, int]] = []
     answers: dict[str, Any] = {}
     asked = {"long": [LONG], "another": [LONG + "Badeo"], "many": ["Ade lo"] * 250, "short": ["Badeo"], "last": ["ki"]}
     for name, texts in asked.items():
-        answers[name] = desk.ask(texts)
+        answers[name] = batcher.ask(texts)
         answers[name].add_done_callback(lambda _, name=name: ends.append((name, len(held.sizes))))
         assert held.begun.wait(60)  # in the first turn there is the first alone
-    assert desk.waiting == sum(len(text) + 1 for texts in asked.values() for text in texts)
+    assert batcher.waiting == sum(len(text) + 1 for texts in asked.values() for text in texts)
     held.go.set()
-    desk.close()
+    batcher.close()
     assert {name for name, _ in ends[:2]} == {"short", "last"}
     assert max(turn for _, turn in ends[:2]) <= 3
     assert [name for name, _ in ends[2:]] == ["many", "long", "another"]
@@ -318,58 +318,58 @@ def test_long_texts_take_turns_with_short_ones(bundle: Path) -> None:
         wanted = opened.find(asked[name][0])
         assert len(wanted) > 300
         assert [e | {"score": 0} for e in answer["entities"]] == [e | {"score": 0} for e in wanted]
-    assert desk.waiting == 0
+    assert batcher.waiting == 0
     with pytest.raises(Busy):
-        desk.ask(["a"])
+        batcher.ask(["a"])
 
 
 def test_a_long_text_ends_while_short_ones_never_do(bundle: Path) -> None:
     held = Held(reader.open(str(bundle), threads=1))
-    desk = Desk(held, Limits())  # type: ignore[arg-type]
-    long = desk.ask([LONG])
+    batcher = Batcher(held, Limits())  # type: ignore[arg-type]
+    long = batcher.ask([LONG])
     short = 0
 
     def again(_: object = None) -> None:
         nonlocal short
         short += 1
         if not long.done() and short < 100_000:
-            desk.ask(["Ade lo ba " * 4] * 60).add_done_callback(again)  # which would fill every turn
+            batcher.ask(["Ade lo ba " * 4] * 60).add_done_callback(again)  # which would fill every turn
 
     again()
     again()
     held.go.set()
     assert long.result(timeout=60)
     assert short < 100_000
-    desk.close()
+    batcher.close()
 
 
 def test_requests_for_long_texts_leave_room_for_short_ones(bundle: Path) -> None:
     held = Held(reader.open(str(bundle), threads=1))
-    desk = Desk(held, Limits(waiting=100, long=20, waiting_long=60))  # type: ignore[arg-type]
-    first = desk.ask(["ba " * 10])
+    batcher = Batcher(held, Limits(waiting=100, long=20, waiting_long=60))  # type: ignore[arg-type]
+    first = batcher.ask(["ba " * 10])
     with pytest.raises(Busy):
-        desk.ask(["ba " * 10])
-    others = [desk.ask(["Badeo"]) for _ in range(11)]
+        batcher.ask(["ba " * 10])
+    others = [batcher.ask(["Badeo"]) for _ in range(11)]
     with pytest.raises(Busy):
-        desk.ask(["Badeo"])
+        batcher.ask(["Badeo"])
     held.go.set()
     assert all(each.result(timeout=60) for each in (first, *others))
-    desk.close()
+    batcher.close()
 
 
 def test_what_nobody_waits_for_is_not_computed(bundle: Path) -> None:
     held = Held(reader.open(str(bundle), threads=1))
-    with served(held) as (port, desk), ThreadPoolExecutor(1) as pool:
+    with served(held) as (port, batcher), ThreadPoolExecutor(1) as pool:
         body = json.dumps({"text": LONG}).encode()
         head = "POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         head += f"content-length: {len(body)}\r\n\r\n"
         for _ in range(5):
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(head.encode() + body)
-                until(lambda: desk.waiting == len(LONG) + 1)
-            until(lambda: desk.waiting == 0)
+                until(lambda: batcher.waiting == len(LONG) + 1)
+            until(lambda: batcher.waiting == 0)
         short = pool.submit(ask, port, body={"text": "Badeo"})
-        until(lambda: desk.waiting == 6)
+        until(lambda: batcher.waiting == 6)
         held.go.set()
         assert short.result()[0] == 200
     assert len(held.sizes) == 2  # the turn in which the first was when it hung up, and that of the short text
@@ -393,16 +393,16 @@ def test_eight_clients_get_their_own_answers_from_either_engine(both: Path) -> N
 
 def test_one_text_that_fails_costs_no_other(bundle: Path) -> None:
     held = Held(reader.open(str(bundle), threads=1))
-    with served(held) as (port, desk), ThreadPoolExecutor(4) as pool:
+    with served(held) as (port, batcher), ThreadPoolExecutor(4) as pool:
         good = [pool.submit(ask, port, body={"text": f"Ade {n}"}) for n in range(3)]
         bad = pool.submit(ask, port, body=[{"text": "Ade"}, {"text": "poison"}, {"text": "lo"}])
-        until(lambda: desk.texts == 0 and b"open_requests 4" in ask(port, "GET", "/metrics")[2])
+        until(lambda: batcher.texts == 0 and b"open_requests 4" in ask(port, "GET", "/metrics")[2])
         held.go.set()
         assert {f.result()[0] for f in good} == {200}
         status, _, body = bad.result()
         assert (status, list(json.loads(body))) == (500, ["error"])
         assert ask(port, "GET", "/health")[0] == 200
-        assert desk.waiting == 0
+        assert batcher.waiting == 0
 
 
 def test_health_metrics_and_the_document(port: int) -> None:
@@ -640,7 +640,7 @@ def panicking(bundle: Path, tmp_path: Path) -> Path:
 
 
 def test_a_tokenizer_that_panics_costs_one_answer(panicking: Path) -> None:
-    with served(reader.open(str(panicking), threads=1)) as (port, desk):
+    with served(reader.open(str(panicking), threads=1)) as (port, batcher):
         for _ in range(3):
             status, _, body = ask(port, body=["Ade", "Ẹ̀kọ́"])
             assert (status, json.loads(body)) == (
@@ -649,7 +649,7 @@ def test_a_tokenizer_that_panics_costs_one_answer(panicking: Path) -> None:
             )
             assert ask(port, body=["Ade", "lo"])[0] == 200
         assert ask(port, "GET", "/health")[0] == 200
-        assert desk.waiting == 0
+        assert batcher.waiting == 0
 
 
 def test_a_tokenizer_that_panics_ends_a_command_in_one_line_of_its_own(panicking: Path) -> None:
@@ -674,7 +674,7 @@ def test_a_dead_worker_is_answered_for_and_ends_the_server(bundle: Path, monkeyp
     def dies(*_: object) -> None:
         raise SystemExit(3)
 
-    monkeypatch.setattr(Desk, "_turn", dies)
+    monkeypatch.setattr(Batcher, "_turn", dies)
     got: list[Answered] = []
     thread: list[threading.Thread] = []
 
@@ -845,7 +845,7 @@ class Certain:
     tags = ("O", "B-PER")
 
     def __init__(self, encoder: SubwordEncoder) -> None:
-        self.encoder = encoder
+        self.encoder, self.tagger = encoder, self
 
     def answered(self, windows: Sequence[SubwordWindow]) -> Iterator[tuple[SubwordWindow, Logits]]:
         for window in windows:

@@ -43,7 +43,7 @@ def wait_for(what: str, process: subprocess.Popen[str]) -> None:
 def test_a_device_that_there_isnt_is_refused_before_any_starts(home: Path) -> None:
     process = start("--processes", "2", "--device", "foo")
     _, said = process.communicate(timeout=120)
-    assert (process.returncode, said.count("\n"), "--device" in said) == (2, 1, True), said
+    assert (process.returncode, said.count("\n"), "device: there is no device 'foo'" in said) == (2, 1, True), said
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find processes")

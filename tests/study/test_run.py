@@ -31,6 +31,7 @@ from dinku.report.build import write as write_report
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
+from dinku.study import run as run_module
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.facts import Clock, size_of
@@ -38,7 +39,7 @@ from dinku.study.plan import plan
 from dinku.study.prepare import memory_needed
 from dinku.study.results import Results
 from dinku.study.run import Runner
-from dinku.testing import tiny_corpus, tiny_tagger, tiny_text
+from dinku.testing import facts, tiny_corpus, tiny_tagger, tiny_text
 
 STUDY = """
 name: small
@@ -753,3 +754,52 @@ def test_recipes_that_find_nothing_are_named(runner: Runner, home: Path) -> None
     both.run()
     assert both.silent(both.prepared) == f"1 recipe finds nothing, not one entity (mute seed 0); {LEARN_MORE}"
     assert both.silent(both.chosen(["talking"])) == ""
+
+
+IN_MEMORY = """
+name: small
+title: T
+base: encoder
+corpus: corpus
+recipes:
+  - arm: all
+    steps:
+      - TrimVocabulary: {size: 40}
+      - FineTune: {epochs: 1, batch: 8}
+      - Sparsify: {sparsity: 0.5}
+      - FineTune: {epochs: 1, batch: 8}
+      - KeepLayers: {layers: 1}
+  - {arm: half, steps: [FineTune: {epochs: 1, batch: 8}, QuantizeLLMInt8: {rest: float16}]}
+  - {arm: dynamic, steps: [FineTune: {epochs: 1, batch: 8}, QuantizeDynamic: {}]}
+"""
+
+
+def test_a_tagger_in_memory_is_the_one_that_would_be_read_back(
+    runner: Runner, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("s.yaml").write_text(IN_MEMORY, encoding="utf-8")
+    read_back = Counter[str]()
+    opened = run_module.open_tagger
+
+    def noted(folder: Any, **how: Any) -> Any:
+        read_back[folder.path.name] += 1
+        return opened(folder, **how)
+
+    monkeypatch.setattr(run_module, "open_tagger", noted)
+    found = []
+    for name in ("in memory", "read back"):
+        if name == "read back":
+            monkeypatch.setattr(Runner, "_keep_in_memory", lambda self, taggers: None)
+        one = Runner(Study.read("s.yaml"), Store(home / name), Results(Path("results", name, "small")))
+        one.run()
+        digests = [Tagger.load(one.store.tagger(a)).digest for p in one.prepared for a in p.addresses[1:]]
+        files = {
+            p.relative_to(home / name): p.read_bytes() for p in (home / name).glob("*/*/tagger/**/*") if p.is_file()
+        }
+        found.append((facts(one.results), digests, read_back.copy(), files))
+        read_back.clear()
+    assert found[0][1] == found[1][1]
+    assert found[0][0] == found[1][0]
+    assert found[0][3] == found[1][3]
+    assert len(found[0][0]) == 3
+    assert (found[0][2]["tagger"], found[1][2]["tagger"]) == (0, 9)

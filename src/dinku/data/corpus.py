@@ -24,7 +24,12 @@ from dinku.errors import DinkuError, plural
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known."""
+    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known.
+
+    >>> from dinku import Sentence
+    >>> Sentence(("Ade", "lives", "in", "Kano"), ("B-PER", "O", "O", "B-LOC")).words[3]
+    'Kano'
+    """
 
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
@@ -81,6 +86,10 @@ class Corpus:
 
     ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file. ``part_of`` is the
     name of the corpus that some of its sentences or languages were taken from, empty for a whole one.
+
+    >>> from dinku import Corpus, Sentence
+    >>> Corpus("mine", "train", (Sentence(("Kano",), ("B-LOC",), "hau"),))
+    Corpus(mine train: 1 sentence, hau)
     """
 
     name: str
@@ -89,6 +98,10 @@ class Corpus:
     found: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
     part_of: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        languages = ", ".join(filter(None, self.languages)) or "language unknown"
+        return f"Corpus({self.name} {self.split}: {plural(len(self), 'sentence')}, {languages})"
 
     def __len__(self) -> int:
         return len(self.sentences)

@@ -48,6 +48,10 @@ def load(name: Name | Sequence[Name], split: str) -> Corpus:
     split's.
 
     What isn't known, isn't there or can't be read raises ``DinkuError``.
+
+    >>> import dinku
+    >>> dinku.load("sample:hau", "dev")
+    Corpus(sample:hau dev: 80 sentences, hau)
     """
     return Corpus.joined(parts(name, split), _title(name))
 

@@ -14,7 +14,12 @@ from dinku.errors import DinkuError, plural, shown
 
 
 class Span(NamedTuple):
-    """The words from ``start`` up to, but not including, ``end``, counted from 0, under one label."""
+    """The words from ``start`` up to, but not including, ``end``, counted from 0, under one label.
+
+    >>> from dinku import Span
+    >>> Span(0, 2, "PER").label
+    'PER'
+    """
 
     start: int
     end: int

@@ -127,6 +127,11 @@ def export(
     in float32, the fewest that do. Nothing is written where the gate refuses or the process is killed: the folder takes its
     place last. Raises `DinkuError` where it is there already, the runtime doesn't know the precision, or the gate refuses; of
     status 1 where the tagger finds nothing in ``corpus``, unless ``silent`` taggers are wanted as well.
+
+    >>> import dinku, tempfile
+    >>> from dinku.testing import tiny_corpus, tiny_tagger
+    >>> dinku.export(tiny_tagger(), f"{tempfile.mkdtemp()}/bundle", tiny_corpus(160))
+    Bundle(fp32 for onnxruntime, 0.0 M, LOC PER)
     """
     about, target, threads = about or About(), Path(folder), threads or available_threads()
     _check_asked(runtime, precision, mode, tolerance)

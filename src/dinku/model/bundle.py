@@ -117,7 +117,15 @@ class Manifest(Record, strict=True):
 
 @dataclass(frozen=True)
 class Bundle(TagsByEngine):
-    """An opened bundle, a `dinku.model.sentence_tagger.SentenceTagger` with an engine on ``threads`` threads."""
+    """An opened bundle, a `dinku.model.sentence_tagger.SentenceTagger` with an engine on ``threads`` threads.
+
+    >>> import dinku, tempfile
+    >>> from dinku.testing import tiny_corpus, tiny_tagger
+    >>> folder = f"{tempfile.mkdtemp()}/bundle"
+    >>> made = dinku.export(tiny_tagger(), folder, tiny_corpus(160))
+    >>> dinku.Bundle.open(folder)
+    Bundle(fp32 for onnxruntime, 0.0 M, LOC PER)
+    """
 
     model_folder: ModelFolder
     manifest: Manifest
@@ -142,6 +150,10 @@ class Bundle(TagsByEngine):
             raise DinkuError("names no tags", where=folder.config_file, remedy=AGAIN)
         encoder = kind_of(folder).bundle_encoder(folder, manifest.length, manifest.label_on)
         return cls(folder, manifest, encoder, threads or available_threads())
+
+    def __repr__(self) -> str:
+        manifest, labels = self.manifest, " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"}))
+        return f"Bundle({manifest.precision} for {manifest.runtime}, {self.shape.parameters / 1e6:.1f} M, {labels})"
 
     @property
     def folder(self) -> Path:
@@ -219,6 +231,9 @@ class Bundle(TagsByEngine):
         self.scheme.refuse(self.name)
         remedy = "name the tagger that it was made from"
         raise DinkuError("is a bundle, which can be run and no more", where=self.name, remedy=remedy)
+
+    def as_reopened(self, folder: Path, label_on: LabelOn) -> None:
+        """It lives in its files."""
 
     def copy(self) -> Self:
         """The same bundle with an engine of its own."""

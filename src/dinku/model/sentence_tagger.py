@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.model import predict
+from dinku.model.encode import LabelOn
 from dinku.model.engine import InspectableEngine
 from dinku.model.numerics import Numerics, measure_numerics
 from dinku.model.shape import Costs, Scheme
@@ -110,6 +111,10 @@ class SentenceTagger(Protocol):
 
     def check_changeable(self) -> None:
         """Raise `DinkuError` if no method can change it: it is quantized, or a bundle."""
+        ...
+
+    def as_reopened(self, folder: Path, label_on: LabelOn) -> Self | None:
+        """What opening the folder that it was saved to would give, its weights from memory; ``None`` if it lives in its files."""
         ...
 
     def copy(self) -> Self:

@@ -19,6 +19,7 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
+from dinku import modeling
 from dinku.data import learned
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
@@ -42,6 +43,15 @@ class Tagger(TagsByEngine):
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
     *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
     the fingerprints of the sentences that it was trained on by `dinku.data.learned`, as far as they are known.
+    ``computes_in`` is what `tag` and `evaluate` compute in.
+
+    >>> import dinku, tempfile
+    >>> from dinku.testing import tiny_tagger
+    >>> tagger = dinku.Tagger.load(tiny_tagger().save(f"{tempfile.mkdtemp()}/tagger"))
+    >>> tagger
+    Tagger(2 layers, 0.0 M, LOC PER)
+    >>> [tagging.tags for tagging in tagger.tag([dinku.Sentence(("Ade", "Kiland"))])]
+    [('B-LOC', 'B-LOC')]
     """
 
     model: Any
@@ -51,6 +61,11 @@ class Tagger(TagsByEngine):
     sparse: tuple[str, ...] = ()
     learned: frozenset[int] = frozenset()
     computes_in: Literal["float32", "bfloat16"] = "float32"
+
+    def __repr__(self) -> str:
+        labels = " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"})) or "no tags"
+        layers, parameters = modeling.layers(self.model), sum(p.numel() for p in self.model.parameters())
+        return f"Tagger({plural(len(layers), 'layer')}, {parameters / 1e6:.1f} M, {labels})"
 
     @cached_property
     def encoder(self) -> SubwordEncoder:
@@ -136,6 +151,17 @@ class Tagger(TagsByEngine):
         """Move it to *cpu* or *cuda*; a quantized tagger stays on the CPU."""
         if not self.cpu_only:
             self.model.to(device)
+
+    def as_reopened(self, folder: Path, label_on: LabelOn) -> Self:
+        """The same tagger as `load` gives it from the folder that it was saved to; of its files only the tokenizer's are read.
+
+        A tokenizer that was read from a folder writes more into tokenizer_config.json than one that was made.
+        """
+        model = self.model.eval()
+        model.zero_grad(set_to_none=True)
+        if not self.scheme.terminal:
+            model.requires_grad_(True)
+        return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
     def check_changeable(self) -> None:
         self.scheme.refuse(self.name)

@@ -27,7 +27,7 @@ def device(asked: str) -> str:
         return asked
     found = re.fullmatch(r"auto|cuda(?::(\d+))?", asked)
     if not found:
-        raise DinkuError(f"there is no device {asked!r}", where="--device", remedy="choose cpu, cuda, cuda:N or auto")
+        raise DinkuError(f"there is no device {asked!r}", where="device", remedy="choose cpu, cuda, cuda:N or auto")
     number, visible = int(found[1] or 0), os.environ.get("CUDA_VISIBLE_DEVICES")
     there = [str(number)] if visible is None else visible.split(",")[number : number + 1]
     os.environ["CUDA_VISIBLE_DEVICES"] = "".join(there)
@@ -37,7 +37,7 @@ def device(asked: str) -> str:
         return "cpu"
     problem = f"torch {torch.__version__} finds no GPU" + (f" {number}" if found[1] else "")
     raise DinkuError(
-        problem, where="--device", remedy="leave it out, or install torch with CUDA on a machine that has one"
+        problem, where="device", remedy="leave it out, or install torch with CUDA on a machine that has one"
     )
 
 

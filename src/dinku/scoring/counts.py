@@ -6,7 +6,6 @@ same sentences can be compared later.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Hashable, Iterable, Sequence
@@ -47,6 +46,10 @@ class Counts:
 
     ``languages`` and ``words`` hold one value a sentence. Counts of two corpora add up. Those that were read are in the
     narrowest signed integers that hold them, so that a report may hold thousands: sums are wide, products need not be.
+
+    >>> from dinku.scoring.counts import count
+    >>> count([("B-PER", "I-PER", "O", "B-LOC")], [("B-PER", "I-PER", "O", "O")])
+    Counts(F1 66.7, 2 spans)
     """
 
     labels: tuple[str, ...]
@@ -54,6 +57,10 @@ class Counts:
     words: Ints
     default: Ints
     strict: Ints
+
+    def __repr__(self) -> str:
+        scores = self.scores()
+        return f"Counts(F1 {100 * scores.f1:.1f}, {plural(scores.support, 'span')})"
 
     def __len__(self) -> int:
         return len(self.languages)

@@ -92,7 +92,7 @@ class _Job:
 _Asked = tuple[_Job, int, _Text, Window]  # whose, which of its texts, and a window of that
 
 
-class Desk:
+class Batcher:
     """Takes texts from many and has one thread tag them together."""
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
@@ -108,7 +108,7 @@ class Desk:
     def ask(self, texts: Sequence[str]) -> Future[list[Answer]]:
         """Their answers, in order; who cancels the future is not worked for any more.
 
-        Raises `Busy` where too many characters wait, or the desk is closed. The future raises `Failed`.
+        Raises `Busy` where too many characters wait, or the batcher is closed. The future raises `Failed`.
         """
         cost = sum(len(text) + 1 for text in texts)
         job = _Job(texts, cost, cost > self.limits.long)
@@ -158,7 +158,7 @@ class Desk:
                 _settle(job, Failed("the server can't tag any more, and stops"))
 
     def _wanted(self) -> list[_Job]:
-        """All that wait; none when the desk is closed and all is done."""
+        """All that wait; none when the batcher is closed and all is done."""
         with self._some:
             self._some.wait_for(lambda: self._jobs or self._closed)
             return list(self._jobs)

@@ -40,19 +40,19 @@ class Memory(NamedTuple):
 
 
 @contextmanager
-def contestant(model: str, command: Sequence[str], asked: Mapping[str, Any]) -> Iterator[Contestant]:
+def bench_process(model: str, command: Sequence[str], asked: Mapping[str, Any]) -> Iterator[BenchProcess]:
     """A process that runs `attend`, with its model open. Raises `DinkuError` as opening it does there."""
     environment = os.environ | {"RAYON_NUM_THREADS": str(asked["threads"])}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
         try:
-            yield Contestant(model, process, asked)
+            yield BenchProcess(model, process, asked)
         finally:
             process.kill()  # between two batches it only waits
 
 
-class Contestant:
+class BenchProcess:
     """The parent's end of such a process."""
 
     def __init__(self, model: str, process: subprocess.Popen[str], asked: Mapping[str, Any]) -> None:
@@ -119,7 +119,7 @@ def attend(opened: Callable[[dict[str, Any]], Opened]) -> None:
 
 
 def compare(
-    contestants: Sequence[Contestant],
+    processes: Sequence[BenchProcess],
     *,
     batches: Sequence[int] = BATCHES,
     rounds: int,
@@ -127,12 +127,12 @@ def compare(
 ) -> list[dict[str, Any]]:
     """What ``bench`` says of each: speed at its best batch, times a sentence at batch 1, memory, all with 95 % intervals.
 
-    The ratio is that of its speed to the first contestant's, each at its best batch, within a round.
+    The ratio is that of its speed to the first model's, each at its best batch, within a round.
     """
-    turns = [(each, batch) for batch in sorted({1, *batches}) for each in contestants]
+    turns = [(each, batch) for batch in sorted({1, *batches}) for each in processes]
     done, total = 0, len(turns) * (rounds + WARMUP)
 
-    def run(each: Contestant, batch: int) -> None:
+    def run(each: BenchProcess, batch: int) -> None:
         nonlocal done
         each.run(batch)
         done += 1
@@ -140,19 +140,19 @@ def compare(
             progress(done, total)
 
     interleaved({str(n): partial(run, *turn) for n, turn in enumerate(turns)}, rounds=rounds, warmup=WARMUP)
-    return [_told(each, batches, contestants[0]) for each in contestants]
+    return [_told(each, batches, processes[0]) for each in processes]
 
 
-def _speeds(each: Contestant, batch: int) -> NDArray[np.float64]:
+def _speeds(each: BenchProcess, batch: int) -> NDArray[np.float64]:
     """[rounds] sentences a second."""
     return np.array([len(each.seconds[1][0]) / sum(r) for r in each.seconds[batch][WARMUP:]])
 
 
-def _best(each: Contestant, batches: Sequence[int]) -> int:
+def _best(each: BenchProcess, batches: Sequence[int]) -> int:
     return max(batches, key=lambda batch: float(np.median(_speeds(each, batch))))
 
 
-def _told(each: Contestant, batches: Sequence[int], first: Contestant) -> dict[str, Any]:
+def _told(each: BenchProcess, batches: Sequence[int], first: BenchProcess) -> dict[str, Any]:
     best, memory = _best(each, batches), each.memory
     speed = _speeds(each, best)
     told: dict[str, Any] = {"model": each.model, "precision": each.precision}
@@ -193,7 +193,7 @@ def bench(
     check_threads(threads, where="threads")
     asked = {"texts": list(texts), "threads": threads, "precision": precision}
     with ExitStack() as stack:
-        running = [stack.enter_context(contestant(model, COMMAND, asked)) for model in models]
+        running = [stack.enter_context(bench_process(model, COMMAND, asked)) for model in models]
         told = compare(running, batches=batches, rounds=rounds, progress=progress)
     about: dict[str, Any] = {"sentences": len(texts), "threads": threads, "rounds": rounds}
     about["environment"] = environment(threads).model_dump()

@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinku import __version__
 from dinku.errors import DinkuError, brief
-from dinku.serving.batcher import Answer, Busy, Desk, Failed, Limits
+from dinku.serving.batcher import Answer, Batcher, Busy, Failed, Limits
 from dinku.serving.connections import OncePerKind, Server, most_connections
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
@@ -155,7 +155,7 @@ class _Bodies:
 
 
 async def _answers(request: Request, future: Future[list[Answer]]) -> list[Answer]:
-    """What the desk says, for as long as somebody waits for it."""
+    """What the batcher says, for as long as somebody waits for it."""
     answering, gone = asyncio.wrap_future(future), asyncio.ensure_future(_hung_up(request))
     try:
         await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -215,9 +215,9 @@ def _loopback(name: str) -> bool:
         return name.endswith(".localhost")
 
 
-def application(desk: Desk, *, model: str, hosts: Collection[str] | None = ()) -> ASGIApp:
-    """The ASGI application over a desk, for clients that call it by a name of this machine or one of ``hosts``, or by any."""
-    limits = desk.limits
+def application(batcher: Batcher, *, model: str, hosts: Collection[str] | None = ()) -> ASGIApp:
+    """The ASGI application over a batcher, for clients that call it by a name of this machine or one of ``hosts``, or by any."""
+    limits = batcher.limits
     document = openapi(limits)
     page, policy = _page()
     bodies, reading = _Bodies(limits), 0
@@ -229,7 +229,7 @@ def application(desk: Desk, *, model: str, hosts: Collection[str] | None = ()) -
         reading += 1
         try:
             texts, keys, many = _asked(await bodies.read(request), limits)
-            answers = await _answers(request, desk.ask(texts))
+            answers = await _answers(request, batcher.ask(texts))
         except Busy:
             raise _busy() from None
         except Failed as error:
@@ -240,13 +240,13 @@ def application(desk: Desk, *, model: str, hosts: Collection[str] | None = ()) -
         return Response(to_json(told if many else told[0]), media_type="application/json")
 
     async def health(_: Request) -> Response:
-        told = {"status": "ok" if desk.alive else "failed", "model": model, "precision": desk.reader.precision}
-        return JSONResponse({**told, "version": __version__}, 200 if desk.alive else 503)
+        told = {"status": "ok" if batcher.alive else "failed", "model": model, "precision": batcher.reader.precision}
+        return JSONResponse({**told, "version": __version__}, 200 if batcher.alive else 503)
 
     async def metrics(_: Request) -> Response:
-        counted = {name: getattr(desk, name) for name in ("batches", "texts", "words", "entities")}
+        counted = {name: getattr(batcher, name) for name in ("batches", "texts", "words", "entities")}
         out = [line for k, v in counted.items() for line in (f"# TYPE dinku_{k}_total counter", f"dinku_{k}_total {v}")]
-        out += ["# TYPE dinku_waiting_characters gauge", f"dinku_waiting_characters {desk.waiting}"]
+        out += ["# TYPE dinku_waiting_characters gauge", f"dinku_waiting_characters {batcher.waiting}"]
         out += ["# TYPE dinku_open_requests gauge", f"dinku_open_requests {reading}", *metered.lines()]
         return PlainTextResponse("\n".join(out) + "\n", media_type="text/plain; version=0.0.4")
 
@@ -390,9 +390,9 @@ def serve(
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
         problem = f"can't be listened at ({reason})"
         raise DinkuError(problem, where=f"{host}:{port}", remedy="name another --host or --port") from None
-    desk = Desk(reader, limits)
-    app = application(desk, model=model, hosts=_names(host, listening, allowed_hosts))
-    server = Server(app, listening, limits, most=most, alive=lambda: desk.alive)
+    batcher = Batcher(reader, limits)
+    app = application(batcher, model=model, hosts=_names(host, listening, allowed_hosts))
+    server = Server(app, listening, limits, most=most, alive=lambda: batcher.alive)
     once = OncePerKind()
     logs = [logging.getLogger(name) for name in ("dinku.serving.http", "uvicorn.error", "asyncio")]
     for log in logs:
@@ -408,8 +408,8 @@ def serve(
     try:
         server.run()
     finally:
-        died = not desk.alive
-        desk.close()
+        died = not batcher.alive
+        batcher.close()
         for number, handler in before.items():
             signal.signal(number, handler)
         for log in logs:

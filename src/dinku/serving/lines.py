@@ -86,12 +86,12 @@ def _check_typed(first: Sequence[str], name: str) -> None:
     """Refuse what would have its markup tagged: JSON, and three lines or more of a word and its tag."""
     if first and re.match(r"\s*(\{\s*(\"|$)|\[\s*(\{|$))", first[0]):
         problem = "holds JSON, whose braces would be tagged as words"
-        raise DinkuError(problem, where=name, remedy='add --jsonl, with a line {"text": "…"} for each sentence')
+        raise DinkuError(problem, where=name, remedy='read it as JSON lines, with {"text": "…"} for each sentence')
     columns = [line.split("\t" if "\t" in line else None) for line in first]
     widths = {len(row) for row in columns}
     if len(first) > 2 and len(widths) == 1 and min(widths) > 1 and all(is_tag(row[-1].strip()) for row in columns):
         problem = "holds CoNLL, whose tags would be tagged as words"
-        raise DinkuError(problem, where=name, remedy="add --conll")
+        raise DinkuError(problem, where=name, remedy="read it as CoNLL")
 
 
 def jsonl(source: Source) -> Iterator[Line]:

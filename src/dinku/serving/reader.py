@@ -67,6 +67,12 @@ def open(
     ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, is an encoder
     without tags, or can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Any number of threads may share what
     is opened. How many threads torch uses is set for the whole process.
+
+    >>> import dinku, tempfile
+    >>> from dinku.testing import tiny_tagger
+    >>> reader = dinku.open(tiny_tagger().save(f"{tempfile.mkdtemp()}/tagger"))
+    >>> [(entity["label"], entity["text"]) for entity in reader.find("Ade ba Kiland")]
+    [('LOC', 'Ade'), ('LOC', 'ba')]
     """
     if threads is not None and type(threads) is not int:
         raise DinkuError(f"threads is {brief(threads)}", where="dinku.open", remedy="give a whole number")

@@ -109,6 +109,10 @@ class Study(Record):
 
     Every recipe is evaluated on the corpora ``evaluate``, by default on the one that it learns from: once as they are, and once
     perturbed in each of the ways ``perturb``.
+
+    >>> import dinku
+    >>> dinku.Study.read("demo").name
+    'demo'
     """
 
     name: Annotated[str, AfterValidator(_name)]

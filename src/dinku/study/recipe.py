@@ -16,7 +16,13 @@ from dinku.model.shape import Costs, Shape
 
 @dataclass(frozen=True)
 class Recipe:
-    """The methods applied to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``."""
+    """The methods applied to ``base``, in order, with the train and dev splits of ``corpus`` and the unlabelled ``text``.
+
+    >>> import dinku
+    >>> from dinku.methods.sparsity import Sparsify
+    >>> dinku.Recipe("dinku:house", "sample:hau", (Sparsify(0.5),)).versions
+    {'Sparsify': 1}
+    """
 
     base: str
     corpus: str

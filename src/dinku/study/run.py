@@ -53,7 +53,7 @@ from dinku.study.prepare import (
 )
 from dinku.study.recipe import changeable_by
 from dinku.study.results import Results, totals
-from dinku.study.rows import Failure, Row, Training
+from dinku.study.rows import Failure, Row, Size, Training
 from dinku.training.settings import TrainingSettings
 
 NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
@@ -89,6 +89,7 @@ class Runner:
     planning: bool = False
     device: str = "cpu"
     before: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    _in_memory: dict[str, SentenceTagger] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def data(self) -> dict[str, Data]:
@@ -380,46 +381,58 @@ class Runner:
                 raise Failed
             with self._kept(prepared, address, step):
                 self._check_memory(prepared, i)
-                tagger = self._tagger(prepared, i - 1)
-                folder = self.store.work(address)
-                with told(folder):
-                    folder.mkdir(parents=True, exist_ok=True)
-                clock = Clock(folder / "seconds")
-
-                def progress(what: str, done: int, total: int) -> None:
-                    clock.keep()
-                    self.report(f"{prepared.title}: {what}", done, total)
-
-                work = Work(
-                    seed=prepared.recipe.seed,
-                    threads=self.threads,
-                    device=self.device if isinstance(step, TrainingSettings) else "cpu",
-                    folder=folder,
-                    cache=self.store.answers,
-                    progress=progress,
-                )
-                data = prepared.data.seen_by(step)
-                tagger.check_changeable()
-                after = step.apply(cast(Any, tagger), data, work)  # each method says what kind of tagger it takes
-                if broken := step.declare(changeable_by(step, tagger.shape)).broken_by(after.shape):
-                    raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
-                after.save(self.store.begin(address))
-                made = {
-                    "before": prepared.addresses[i - 1],
-                    "step": to_json(step),
-                    "version": step.version,
-                    "seed": prepared.recipe.seed,
-                    "consumes": data.fingerprints(),
-                    "warning": foreign(step, prepared.data),
-                    "seconds": round(clock.seconds, 3),
-                    "environment": environment(self.threads, work.device).model_dump(mode="json"),
-                }
-                if isinstance(step, TrainingSettings):
-                    from dinku.training.fit import precision_of
-
-                    made["precision"] = precision_of(step, work)
-                self.store.finish(address, made)
+                self._carry_out(prepared, i)
         return True
+
+    def _carry_out(self, prepared: Prepared, i: int) -> None:
+        """Make the tagger after the i-th step, save it, and keep it for whoever asks for it next."""
+        address, before, step = prepared.addresses[i], prepared.addresses[i - 1], prepared.recipe.steps[i - 1]
+        tagger = self._tagger(prepared, i - 1)
+        tagger.check_changeable()
+        self._keep_in_memory({before: tagger})
+        folder = self.store.work(address)
+        with told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        clock = Clock(folder / "seconds")
+
+        def progress(what: str, done: int, total: int) -> None:
+            clock.keep()
+            self.report(f"{prepared.title}: {what}", done, total)
+
+        device = self.device if isinstance(step, TrainingSettings) else "cpu"
+        work = Work(prepared.recipe.seed, self.threads, device, folder, self.store.answers, progress)
+        data = prepared.data.seen_by(step)
+        after = step.apply(cast(Any, tagger), data, work)  # `declared` has refused taggers of kinds that it can't take
+        if broken := step.declare(changeable_by(step, tagger.shape)).broken_by(after.shape):
+            raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
+        after.save(self.store.begin(address))
+        self.store.finish(address, self._record(prepared, i, work, clock.seconds))
+        if reopened := after.as_reopened(self.store.tagger(address), prepared.recipe.label_on):
+            self._keep_in_memory({before: tagger, address: reopened})
+
+    def _record(self, prepared: Prepared, i: int, work: Work, seconds: float) -> dict[str, Any]:
+        """How the tagger after the i-th step was made, as the store keeps it."""
+        step = prepared.recipe.steps[i - 1]
+        made = {
+            "before": prepared.addresses[i - 1],
+            "step": to_json(step),
+            "version": step.version,
+            "seed": prepared.recipe.seed,
+            "consumes": prepared.data.seen_by(step).fingerprints(),
+            "warning": foreign(step, prepared.data),
+            "seconds": round(seconds, 3),
+            "environment": environment(self.threads, work.device).model_dump(mode="json"),
+        }
+        if isinstance(step, TrainingSettings):
+            from dinku.training.fit import precision_of
+
+            made["precision"] = precision_of(step, work)
+        return made
+
+    def _keep_in_memory(self, taggers: dict[str, SentenceTagger]) -> None:
+        """Have these taggers in memory, by address, and no others."""
+        self._in_memory.clear()
+        self._in_memory.update(taggers)
 
     def _check_memory(self, prepared: Prepared, i: int) -> None:
         """Refuse a step that can't fit into this machine's memory, before it starts."""
@@ -429,7 +442,9 @@ class Runner:
             raise DinkuError(problem, remedy="run it on a machine that has more", status=1)
 
     def _tagger(self, prepared: Prepared, i: int) -> SentenceTagger:
-        """The tagger after the i-th step: a bundle where that is one, and then the last."""
+        """The tagger after the i-th step, in memory if it is there, else from the store, its files checked."""
+        if (known := self._in_memory.get(prepared.addresses[i])) is not None:
+            return known
         folder = ModelFolder(self.store.checked(prepared.addresses[i])) if i else prepared.base.folder
         return open_tagger(folder, threads=self.threads, label_on=prepared.recipe.label_on)
 
@@ -438,6 +453,15 @@ class Runner:
         folder = self.store.tagger(prepared.address) if prepared.recipe.steps else prepared.base.folder.path
         size, device = size_of(tagger, folder), "cpu" if tagger.cpu_only else self.device
         tagger.to(device)
+        try:
+            self._tag(prepared, missing, tagger, size, device)
+        finally:
+            tagger.to("cpu")
+
+    def _tag(
+        self, prepared: Prepared, missing: Sequence[Subject], tagger: SentenceTagger, size: Size, device: str
+    ) -> None:
+        """Write a quality row for each of the subjects."""
         names = frozenset(name for _, name in known(prepared.train))
         for subject in missing:
             corpus = subject.corpus
@@ -532,6 +556,7 @@ class Runner:
                     todo = self._untimed(prepared, reference, samples)  # another process may have made some
                     if not todo:
                         continue
+                    self._keep_in_memory({})  # each of them is timed as it is opened
                     subject = self._tagger(prepared, len(prepared.recipe.steps))
                     first = self._tagger(reference, len(reference.recipe.steps))
                     second = first.copy()
