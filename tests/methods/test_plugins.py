@@ -15,7 +15,7 @@ import pytest
 
 from dinku.claims.compare import order, shaping
 from dinku.errors import DinkuError
-from dinku.method import INNER, Category, Data, Need, Validated, needs_of, with_inner
+from dinku.method import INNER, Category, Data, Need, Validated, Work, needs_of, with_inner
 from dinku.methods import registry
 from dinku.methods.distil import Distil
 from dinku.methods.layers import KeepLayers
