@@ -1,4 +1,4 @@
-"""What a method has to keep, as a public battery: ``check_method(MyMethod(…))`` on tiny taggers made on the spot."""
+"""A public battery of tests for methods: ``check_method(MyMethod(…))``, on tiny taggers that it makes itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import is_iob2_tag
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Method, Seeded, Work
+from dinku.method import Category, Data, Method, Seeded, Work
 from dinku.methods.registry import from_json, to_json
 from dinku.model.shape import Costs, Shape
 from dinku.nn import surgery
@@ -69,7 +69,7 @@ _CONFIGS: dict[str, Callable[[int], Any]] = {
 
 
 def tiny_corpus(sentences: int = 24, *, seed: int = 0, split: str = "train") -> Corpus:
-    """Made-up sentences of two languages in which names can be told by their endings."""
+    """Made-up sentences in two languages, in which endings tell names from other words."""
     random = np.random.default_rng(seed)
     out = []
     for number in range(sentences):
@@ -86,7 +86,7 @@ def tiny_corpus(sentences: int = 24, *, seed: int = 0, split: str = "train") -> 
 
 
 def tiny_text(folder: Path) -> Text:
-    """Two languages of unlabelled text, written to a folder that isn't there yet."""
+    """Unlabelled text in two languages, written to a folder that doesn't exist yet."""
     folder.mkdir()
     for seed, language in enumerate(("one", "two"), 3):
         lines = [" ".join(sentence.words) for sentence in tiny_corpus(60, seed=seed)]
@@ -115,9 +115,9 @@ recipes:
 
 
 def tiny_study(folder: Path, home: Path, *, epochs: int = 4) -> Path:
-    """``small.yaml`` in a folder, to be run from there, with its corpus beside it and its encoder in a DINKU_HOME.
+    """Write ``small.yaml`` and its corpus to a folder, from which it is to be run, and its encoder to a DINKU_HOME.
 
-    Five recipes and two languages: ten rows.
+    It has five recipes and two languages, which make ten rows.
     """
     tiny_tagger(tags=()).save(home / "models" / "encoder")
     for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
@@ -131,7 +131,7 @@ def tiny_study(folder: Path, home: Path, *, epochs: int = 4) -> Path:
 
 
 def facts(results: Results) -> list[tuple[object, ...]]:
-    """What must be equal however rows came about: everything but where and when they were measured."""
+    """What doesn't depend on how rows came about: everything but where and when they were measured."""
 
     def counts(row: Row) -> list[Any]:
         return results.counts(row).default.tolist() if row.kind == "quality" else []
@@ -140,8 +140,8 @@ def facts(results: Results) -> list[tuple[object, ...]]:
 
 
 def detokenized(given_words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """Words as one would type them, and where each is: no blank before closing punctuation, after opening, around hyphens,
-    within numbers and initials."""
+    """Words as one would type them, and the place of each: without blanks before closing and after opening punctuation, around
+    hyphens, and within numbers and initials."""
     text, spans, glue, quoted = "", [], True, False
     for before, word, after in zip(("", *given_words), given_words, (*given_words[1:], ""), strict=False):
         closes = re.fullmatch(r"[.,;:!?)\]%…”»።፣፤፥፦፡/–-]+", word) or (word == '""""' and quoted)
@@ -160,7 +160,7 @@ def tiny_data() -> Data:
 
 
 def tiny_tokenizer(kind: str, corpus: Corpus) -> PreTrainedTokenizerFast:
-    """A tokenizer for `tiny_corpus`: *unigram*, the same everywhere, or *wordpiece* or *bytes* (BPE), trained on it."""
+    """A tokenizer for `tiny_corpus`: *unigram*, which is the same everywhere, or *wordpiece* or *bytes* (BPE), trained on it."""
     trainer: Any = None
     if kind == "unigram":
         stems = [*SYLLABLES, *(s.title() for s in SYLLABLES), "o", "Ade", "land", *sorted(set("".join(SYLLABLES)))]
@@ -198,7 +198,7 @@ def tiny_tagger(
     tags: Sequence[str] = TAGS,
     masked_lm: bool = False,
 ) -> Tagger:
-    """Two layers, four heads, hidden 16, under a tag head, a masked-LM head instead, or none.
+    """A tagger of two layers with four heads and hidden size 16, under a tag head, a masked-LM head or none.
 
     Its weights come from numpy, so that they are the same everywhere.
     """
@@ -214,7 +214,7 @@ def tiny_tagger(
     random = np.random.default_rng(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.dim() == 2 or name == "classifier.bias":  # norms as they are: words then get different tags
+            if parameter.dim() == 2 or name == "classifier.bias":  # norms stay, so that words get different tags
                 parameter.copy_(torch.from_numpy(random.random(tuple(parameter.shape)) - 0.5))
         table = surgery.word_embeddings(model)
         table.weight[table.padding_idx] = 0
@@ -230,12 +230,13 @@ def check_method(
     data: Data | None = None,
     bare: bool = False,
 ) -> None:
-    """Hold a method to its contract; raises `AssertionError` that says what it broke.
+    """Hold a method to its contract; raises `AssertionError` that says what it breaks.
 
-    ``nothing`` is the method at the setting that changes nothing, ``others`` are examples it must compose with (and must not
-    come after it where it quantizes), and ``golden`` the digest of what deterministic surgery makes of ``tiny_tagger()``.
-    ``bare`` methods start from an encoder.
+    ``nothing`` is the method at the setting that changes nothing. ``others`` are methods that must work before and after it, or
+    before it alone if it quantizes. ``golden`` is the digest of what deterministic surgery makes of ``tiny_tagger()``. A ``bare``
+    method starts from an encoder without tags.
     """
+    _check_traits(method)
     data = data or tiny_data()
     given = data.seen_by(method)
     for family, pieces in (("xlm-roberta", "unigram"), ("bert", "wordpiece")):
@@ -246,7 +247,7 @@ def check_method(
         at = f"{method} on {family}"
         check_law(resolved, tagger.shape, after.shape)
         assert tagger.digest == before, f"{at} changed the tagger it was given"
-        seed = 3 if isinstance(method, Seeded) else 4  # which enters the address of no other method
+        seed = 3 if isinstance(method, Seeded) else 4  # a seed that isn't in the address must not matter
         again: Any = resolved.apply(tagger, given, Work(seed=seed, threads=1))
         assert again.digest == after.digest, f"{at} gave another result at the same seed, or at one not in its address"
         if after.tags:
@@ -273,8 +274,21 @@ def check_method(
         assert found == golden, f"{method} version {method.version} gives {found}, not the golden {golden}"
 
 
+<<<<<<< HEAD
 def check_law(method: Method, before: Shape, after: Costs) -> None:
     """Measuring after `apply` equals `declare` after measuring."""
+=======
+def _check_traits(method: Method) -> None:
+    kind = type(method)
+    assert isinstance(method, Method), f"{kind.__name__} lacks members of dinku.method.Method"
+    assert method.category in get_args(Category), f"{kind.__name__} has no category that claims know"
+    pruned = hasattr(method, "sparsity") or method.category != "sparsity"
+    assert pruned, f"{kind.__name__} has no field sparsity, by which claims compare methods of its category"
+
+
+def check_law(method: Method, before: Shape, after: Shape) -> None:
+    """Check that the shape after `apply` is the one that `declare` gives for the shape before."""
+>>>>>>> contract
     broken = method.declare(before).broken_by(after)
     assert not broken, f"{method}: {broken}"
 
@@ -288,7 +302,7 @@ def _check_refused(recipe: Recipe, shape: Shape) -> None:
 
 
 def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
-    """A quantized tagger is refused by what would change it; what takes its place doesn't look at it."""
+    """A method refuses to change a quantized tagger, unless it puts another in the tagger's place."""
     before = quantized.digest
     try:
         quantized.check_changeable()
@@ -299,8 +313,13 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     assert quantized.digest == before, f"{method} spoilt a quantized tagger"
 
 
+<<<<<<< HEAD
 def _logits(tagger: Any) -> np.ndarray[Any, Any]:
     """What a tagger scores, or an encoder's last states."""
+=======
+def _logits(tagger: Tagger | Bundle) -> np.ndarray[Any, Any]:
+    """The logits of a tagger, or the last states of an encoder."""
+>>>>>>> contract
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
     if tagger.tags:
         return tagger.engine.logits(batch)

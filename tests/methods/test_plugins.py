@@ -15,7 +15,7 @@ import pytest
 
 from dinku.claims.compare import order, shaping
 from dinku.errors import DinkuError
-from dinku.method import INNER, Category, Data, Need, Validated, needs_of, with_inner
+from dinku.method import INNER, Category, Data, Need, Validated, Work, needs_of, with_inner
 from dinku.methods import registry
 from dinku.methods.distil import Distil
 from dinku.methods.layers import KeepLayers
@@ -23,6 +23,7 @@ from dinku.methods.registry import category_of, find_method, from_json, method_o
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.shape import Shape
+from dinku.nn.tagger import Tagger
 from dinku.study.current import standing
 from dinku.study.recipe import Recipe
 from dinku.study.results import Results
@@ -163,19 +164,37 @@ class Both(Validated):
     def declare(self, shape: Shape) -> Shape:
         return shape
 
+    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+        return tagger
+
 
 def addresses(method: Any) -> list[str]:
     return Recipe("base", "corpus", (method,)).addresses("0" * 64, tiny_data())
 
 
+def test_the_battery_asks_for_the_traits_of_a_method() -> None:
+    @dataclass(frozen=True)
+    class Uncategorized(Sparsify):
+        category: ClassVar[Any] = "pruning"
+
+    @dataclass(frozen=True)
+    class Fraction(Both):
+        category: ClassVar[Any] = "sparsity"
+
+    with pytest.raises(AssertionError, match="Uncategorized has no category that claims know"):
+        check_method(Uncategorized(0.5))
+    with pytest.raises(AssertionError, match="Fraction has no field sparsity, by which claims compare"):
+        check_method(Fraction())
+
+
 def test_inner_methods_are_found_in_any_field_and_at_any_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     deep = Both((Distil(rate=1e-3, student=(KeepLayers((0,)), TrimVocabulary(60))), Sparsify(0.5)))
-    assert [type(each).__name__ for each in with_inner(deep)] == [  # type: ignore[arg-type]
+    assert [type(each).__name__ for each in with_inner(deep)] == [
         *("KeepLayers", "TrimVocabulary", "Distil", "Sparsify", "Both")
     ]
-    assert needs_of(deep) == {"words", "labels"}  # type: ignore[arg-type]
-    assert Data.seen_by(tiny_data(), deep).dev is not None  # type: ignore[arg-type]
-    recipe = Recipe("base", "corpus", (deep,))  # type: ignore[arg-type]
+    assert needs_of(deep) == {"words", "labels"}
+    assert Data.seen_by(tiny_data(), deep).dev is not None
+    recipe = Recipe("base", "corpus", (deep,))
     assert recipe.versions == {"Both": 1, "Distil": 2, "KeepLayers": 1, "Sparsify": 1, "TrimVocabulary": 2}
     before = addresses(deep)
     monkeypatch.setattr(KeepLayers, "version", 99)
