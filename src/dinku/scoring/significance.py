@@ -273,7 +273,9 @@ def _weights_from(
 
 def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
     """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
-    whole = _f1([np.stack(of) for of in zip(*(run._totals[strict].values() for run in runs), strict=True)], average)
+    whole = _f1(
+        [np.stack(of) for of in zip(*(run._totals(strict=strict).values() for run in runs), strict=True)], average
+    )
     key = (drawn.key, strict, average)
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
     if new:

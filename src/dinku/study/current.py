@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +117,7 @@ class Current(BaseModel):
     def _of_another_recipe(self, row: Row) -> list[str]:
         if row.address[:_DIGITS] in self._addresses:
             return []
-        asked = self.recipes.get(recipe_name(row.arm, row.values, row.recipe))
+        asked = self.recipes.get(recipe_name(row.arm, row.values, row.recipe)) if self.recipes else None
         if asked is None:
             return ["no recipe of the study"] if self.whole else []
         return asked.differences(Asked.of_row(row)) or [outdated(row.versions) or "another recipe"]
@@ -132,6 +132,7 @@ def recipe_name(arm: str, values: Mapping[str, Any], recipe: Mapping[str, Any]) 
     return canonical([arm, values, recipe["seed"], recipe["base"], recipe["corpus"]])
 
 
+@cache
 def text_name(kind: str, corpus: str, language: str, split: str, perturbation: str) -> str:
     """What tells the sentences that rows are about from others of a study, however many are taken and whatever they hold."""
     return canonical([kind, source(corpus, language), language, split, perturbation])
