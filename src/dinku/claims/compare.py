@@ -60,7 +60,7 @@ class Difference:
         return cls(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
 
     def __str__(self) -> str:
-        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({plural(self.seeds, 'seed')})"
+        return f"{self.difference:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}] ({plural(self.seeds, 'seed')})"
 
 
 def contrast(first: Sequence[Run], second: Sequence[Run]) -> Difference:

@@ -120,8 +120,8 @@ def judge_c7(measurements: Measurements) -> Verdict | None:
         verdict = "holds"
     told = [f"The dense tagger against itself: {low:.3f} to {high:.3f}."]
     if interval:
-        ends = f"[{interval[0]:+.3f}, {interval[1]:+.3f}]"
-        told.insert(0, f"Slope of time over dense time against sparsity: {slope:+.3f} {ends}.")
+        ends = f"[{interval[0]:+z.3f}, {interval[1]:+z.3f}]"
+        told.insert(0, f"Slope of time over dense time against sparsity: {slope:+z.3f} {ends}.")
     if top is None:
         told.append("No recipe of at least 90 % has been timed.")
     else:

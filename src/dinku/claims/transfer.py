@@ -183,7 +183,7 @@ def judge_q2(measurements: Measurements) -> Verdict | None:
     highest = "; ".join(f"{language} {percent(level)}" for language, level in sorted(best.items()))
     told = [f"Highest sparsity at which {which} is non-inferior to dense at {100 * TOLERATED:g} F1: {highest}."]
     told += [
-        f"Rank correlation with {name}: {c.rho:+.2f} [{c.low:+.2f}, {c.high:+.2f}], p {adjusted[name]:.2f}."
+        f"Rank correlation with {name}: {c.rho:+z.2f} [{c.low:+z.2f}, {c.high:+z.2f}], p {adjusted[name]:.2f}."
         for name, c in found.items()
     ]
     if not found:

@@ -297,7 +297,7 @@ def _by_language(line: Mapping[float, Cell], table: Table) -> Grid:
     rows = []
     for name in sorted(loss, key=lambda name: (-loss[name], name)):
         f1 = [f"{line[level].by_language[name]:.1f}" for level in sorted(line)]
-        rows.append([name, *f1, *([f"{loss[name]:.1f}"] if dense else [])])
+        rows.append([name, *f1, *([f"{loss[name]:z.1f}"] if dense else [])])
     return Grid(head, rows, True)
 
 

@@ -118,7 +118,7 @@ def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
     for (source, target), value in matrix.f1.items():
         dark = value > 60 if not differences else abs(value) > 0.7 * most
         place = matrix.targets.index(target), matrix.sources.index(source)
-        number = f"{value:+.0f}" if differences else f"{value:.0f}"
+        number = f"{value:+z.0f}" if differences else f"{value:.0f}"
         axes.text(*place, number, ha="center", va="center", fontsize=9, color="white" if dark else "black")
     axes.set_xticks(range(len(matrix.targets)), matrix.targets, rotation=45, ha="right", fontsize=10)
     axes.set_yticks(range(len(matrix.sources)), matrix.sources, fontsize=10)
