@@ -71,7 +71,7 @@ def undrawn(texts: Iterable[str]) -> str:
 def heat(
     matrices: Sequence[Matrix], title: str, *, name: str = "transfer", axes: tuple[str, str] = ("trained on", "tagged")
 ) -> dict[str, bytes]:
-    """Matrices side by side, and below each but the first what it is more than that; beside the second, where there are two."""
+    """Matrices side by side. Below each but the first (or, of two, at the right) stands its difference from the first."""
     import matplotlib
     from matplotlib.figure import Figure
 
