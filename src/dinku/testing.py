@@ -274,10 +274,6 @@ def check_method(
         assert found == golden, f"{method} version {method.version} gives {found}, not the golden {golden}"
 
 
-<<<<<<< HEAD
-def check_law(method: Method, before: Shape, after: Costs) -> None:
-    """Measuring after `apply` equals `declare` after measuring."""
-=======
 def _check_traits(method: Method) -> None:
     kind = type(method)
     assert isinstance(method, Method), f"{kind.__name__} lacks members of dinku.method.Method"
@@ -286,9 +282,8 @@ def _check_traits(method: Method) -> None:
     assert pruned, f"{kind.__name__} has no field sparsity, by which claims compare methods of its category"
 
 
-def check_law(method: Method, before: Shape, after: Shape) -> None:
+def check_law(method: Method, before: Shape, after: Costs) -> None:
     """Check that the shape after `apply` is the one that `declare` gives for the shape before."""
->>>>>>> contract
     broken = method.declare(before).broken_by(after)
     assert not broken, f"{method}: {broken}"
 
@@ -313,13 +308,8 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     assert quantized.digest == before, f"{method} spoilt a quantized tagger"
 
 
-<<<<<<< HEAD
 def _logits(tagger: Any) -> np.ndarray[Any, Any]:
-    """What a tagger scores, or an encoder's last states."""
-=======
-def _logits(tagger: Tagger | Bundle) -> np.ndarray[Any, Any]:
     """The logits of a tagger, or the last states of an encoder."""
->>>>>>> contract
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
     if tagger.tags:
         return tagger.engine.logits(batch)

@@ -19,7 +19,7 @@ from dinku.data.conll import read
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.scoring.counts import Counts, align, count, document, without_absent, worst
-from dinku.scoring.significance import Average, bootstrap, holm, kept, non_inferior, paired, rank_correlation
+from dinku.scoring.significance import Average, holm, interval, kept, non_inferior, paired, rank_correlation
 
 LABELS = ("DATE", "LOC", "ORG", "PER")
 TAGS = np.array(["O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI")], dtype=object)
@@ -287,21 +287,21 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(average: Average) -> 
     truth = {"micro": 2 * 1.2 * 1.5 / (2 * 1.2 + 1.2 * 1.5 + 0.6), "languages": (easy + hard) / 2}[average]
     covered = 0
     for seed in range(400):
-        drawn = bootstrap(simulated(random, random.poisson(1.2, 300), skill, 2), draws=300, seed=seed, average=average)
+        drawn = interval([simulated(random, random.poisson(1.2, 300), skill, 2)], draws=300, seed=seed, average=average)
         assert drawn.low <= drawn.value <= drawn.high
         covered += drawn.low <= truth <= drawn.high
     assert 0.91 <= covered / 400 <= 0.985
 
 
-def test_bootstrap_is_reproducible_and_its_value_is_the_score() -> None:
+def test_an_interval_is_reproducible_and_its_value_is_the_score() -> None:
     gold = generated(16, 500)
     counts = count(gold, corrupted(gold, 17), ["hau"] * 200 + ["yor"] * 300)
-    assert bootstrap(counts, seed=1) == bootstrap(counts, seed=1) != bootstrap(counts, seed=2)
+    assert interval([counts], seed=1) == interval([counts], seed=1) != interval([counts], seed=2)
     for strict in (False, True):
-        assert bootstrap(counts, strict=strict).value == counts.scores(strict=strict).f1
+        assert interval([counts], strict=strict).value == counts.scores(strict=strict).f1
         mean = np.mean([s.f1 for s in counts.by_language(strict=strict).values()])
-        assert bootstrap(counts, strict=strict, average="languages").value == mean
-    wide, narrow = bootstrap(counts, level=0.99), bootstrap(counts, level=0.5)
+        assert interval([counts], strict=strict, average="languages").value == mean
+    wide, narrow = interval([counts], level=0.99), interval([counts], level=0.5)
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
@@ -365,10 +365,10 @@ def test_a_label_that_only_one_run_predicts_does_not_part_the_runs() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c: bootstrap(c, draws=0), "can't draw 0 times"),
-        (lambda c: bootstrap(c, level=95), "level 95"),
-        (lambda c: bootstrap(c, average="macro"), "no average 'macro'"),
-        (lambda c: bootstrap(c.only("none")), "no sentence"),
+        (lambda c: interval([c], draws=0), "can't draw 0 times"),
+        (lambda c: interval([c], level=95), "level 95"),
+        (lambda c: interval([c], average="macro"), "no average 'macro'"),
+        (lambda c: interval([c.only("none")]), "no sentence"),
         (lambda c: paired([c], [c], draws=0), "can't draw 0 times"),
         (lambda c: paired([c], [c], level=0.0), "level 0.0"),
         (lambda c: paired([c], [c], average="macro"), "no average 'macro'"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
@@ -13,30 +13,26 @@ from dinku.claims.measurements import Measurements, Run, by_seed, grouped, most
 from dinku.claims.recipes import Order, Place
 from dinku.errors import plural
 from dinku.scoring.counts import Counts
-from dinku.scoring.significance import Interval, paired
+from dinku.scoring.significance import Interval, interval, paired
 from dinku.study.rows import Row
 
 FLOOR = 20.0  # F1 points: what has a lower dense F1 has little to lose, and isn't judged
 
 
 def mean_f1(runs: Sequence[Run]) -> Interval:
-    """Mean over languages and seeds, in points; its interval, over seeds and sentences, is that of the difference from finding
-    nothing."""
-    counts = [run.counts for run in by_seed(runs)]
-    gold = np.array([1, 0, 0])
-    nothing = replace(counts[0], default=counts[0].default * gold, strict=counts[0].strict * gold)
-    found = paired([nothing], counts, average="languages")
-    return Interval(*(100 * value for value in found[:3]))
+    """Mean F1 over languages and seeds, in points, with its interval over seeds and sentences."""
+    found = interval([run.counts for run in by_seed(runs)], average="languages")
+    return Interval(*(100 * value for value in found))
 
 
 def scope(rows: Iterable[Row]) -> str:
-    """Sentences, never hiding that they are n of N, nor that they are the embedded sample's."""
-    told = {(r.language, r.fingerprint): r for r in rows}.values()
-    some, all_ = sum(r.sentences for r in told), sum(r.sentences_in_split for r in told)
-    of = "" if some == all_ else f"{some:,} of "
-    sample = " (the embedded sample, no real corpus)" if is_sample(told) else ""
-    splits = " and ".join(sorted({r.split for r in told}))
-    return f"{of}{plural(all_, f'{splits} sentence')}{sample}"
+    """How many sentences rows are about, out of how many in the split, and whether they are the embedded sample's."""
+    texts = {(r.language, r.fingerprint): r for r in rows}.values()
+    some, all_ = sum(r.sentences for r in texts), sum(r.sentences_in_split for r in texts)
+    part = "" if some == all_ else f"{some:,} of "
+    sample = " (the embedded sample, no real corpus)" if is_sample(texts) else ""
+    splits = " and ".join(sorted({r.split for r in texts}))
+    return f"{part}{plural(all_, f'{splits} sentence')}{sample}"
 
 
 def is_sample(rows: Iterable[Row]) -> bool:
@@ -60,7 +56,7 @@ class Difference:
         return cls(len(first), *(100 * value for value in (found.difference, found.low, found.high)))
 
     def __str__(self) -> str:
-        return f"{self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}] ({plural(self.seeds, 'seed')})"
+        return f"{self.difference:+z.2f} [{self.low:+z.2f}, {self.high:+z.2f}] ({plural(self.seeds, 'seed')})"
 
 
 def contrast(first: Sequence[Run], second: Sequence[Run]) -> Difference:
@@ -71,7 +67,7 @@ def contrast(first: Sequence[Run], second: Sequence[Run]) -> Difference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The runs that may be compared, by when they prune, to what sparsity, and seed; and how many rows that leaves out."""
+    """Runs that may be compared, by when they prune and to what sparsity, and by seed; and the number of rows left out."""
 
     runs: dict[Place, dict[int, Run]]
     left_out: int

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dinku.claims.compare import Difference
 from dinku.claims.measurements import Measurements
 from dinku.claims.students import Distillation, Exclusions, TeacherPair, teacher_pairs
-from dinku.claims.verdict import ASKED, MARGIN, SAID, SEEDS, Judgement, Verdict, spread_told, stated
+from dinku.claims.verdict import ASKED, MARGIN, SAID, SEEDS, Judgement, Verdict, interval_note, stated
 from dinku.scoring.significance import holm
 
 
-def unmeasured_because(claim: str, left: Exclusions) -> Verdict | None:
+def unmeasured_because(claim: str, excluded: Exclusions) -> Verdict | None:
     """Not measured, though there are rows that one might have taken for it."""
-    if not left.reasons:
+    if not excluded.reasons:
         return None
-    return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {left}")
+    return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {excluded}")
 
 
-def judge_c3(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | None:
+def judge_c3(distillations: Sequence[Distillation], excluded: Exclusions) -> Verdict | None:
     """C3: students at least 22 % smaller than their teacher (parameters), minus it, mean over languages of F1.
 
     Students are the teacher with less in its layers: none with another vocabulary, and none of a teacher that does worse than
@@ -27,34 +27,36 @@ def judge_c3(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | Non
     such students and each has the upper end of its interval below −2; else it is undecided. What is reported is the best of
     them, or where there is none the best of those that are smaller still.
     """
-    left = left.copy()
+    excluded = excluded.copy()
     small = []
-    for lesson in lessons:
-        if reason := lesson.other or lesson.weak:
-            left.add(reason, lesson.title)
-        elif lesson.smaller < 0.22:
-            left.add("less than 22 % smaller than its teacher", lesson.title)
+    for distillation in distillations:
+        if reason := distillation.other or distillation.weak:
+            excluded.add(reason, distillation.title)
+        elif distillation.smaller < 0.22:
+            excluded.add("less than 22 % smaller than its teacher", distillation.title)
         else:
-            small.append((lesson, lesson.loss()))
+            small.append((distillation, distillation.loss()))
     if not small:
-        return unmeasured_because("C3", left)
-    meant = [(lesson, c) for lesson, c in small if lesson.smaller <= 0.33]
-    enough = [(lesson, c) for lesson, c in meant if c.seeds >= SEEDS]
+        return unmeasured_because("C3", excluded)
+    meant = [(distillation, c) for distillation, c in small if distillation.smaller <= 0.33]
+    enough = [(distillation, c) for distillation, c in meant if c.seeds >= SEEDS]
     at = max((c for _, c in enough or meant or small), key=lambda c: c.difference)
     verdict: Judgement = "undecided"
-    chances = holm([lesson.chance_of_losing(MARGIN) for lesson, _ in enough])
+    chances = holm([distillation.chance_of_losing(MARGIN) for distillation, _ in enough])
     if any(chance < 0.025 for chance in chances):
         verdict = "holds"
     elif enough and len(enough) == len(meant) and all(c.high < -MARGIN for _, c in enough):
         verdict = "fails"
-    each = "; ".join(f"{100 * lesson.smaller:.0f} % smaller ({lesson.title}) {c}" for lesson, c in small)
-    told = [f"Students minus their teachers, F1 points: {each}.", spread_told(c for _, c in small)]
+    each = "; ".join(
+        f"{100 * distillation.smaller:.0f} % smaller ({distillation.title}) {c}" for distillation, c in small
+    )
+    notes = [f"Students minus their teachers, F1 points: {each}.", interval_note(c for _, c in small)]
     if not enough:
-        told.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
-    return of_lessons("C3", verdict, at, told, [lesson for lesson, _ in small], left)
+        notes.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
+    return distillation_verdict("C3", verdict, at, notes, [distillation for distillation, _ in small], excluded)
 
 
-def judge_c4(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | None:
+def judge_c4(distillations: Sequence[Distillation], excluded: Exclusions) -> Verdict | None:
     """C4: students built alike and distilled alike, of the largest teacher minus those of the smallest, mean F1.
 
     Two students make a pair where they have the same layers, heads and weights, the same distillation but for which layers they
@@ -63,22 +65,27 @@ def judge_c4(lessons: Sequence[Distillation], left: Exclusions) -> Verdict | Non
     the interval lies below 0, or that part is smaller. The claim holds or fails where all pairs of most seeds do, else it is
     undecided; what is reported is the first of these.
     """
-    left = left.copy()
-    found = teacher_pairs(lessons, left)
+    excluded = excluded.copy()
+    found = teacher_pairs(distillations, excluded)
     if not found:
-        return unmeasured_because("C4", left)
+        return unmeasured_because("C4", excluded)
     judged = [pair for pair in found if pair.at.seeds == found[0].at.seeds]
-    verdicts = {_of_rivals(pair) for pair in judged}
-    told = [" ".join(map(str, found)), spread_told(pair.at for pair in found)]
+    verdicts = {_judge_pair(pair) for pair in judged}
+    notes = [" ".join(map(str, found)), interval_note(pair.at for pair in found)]
     if found[0].at.seeds < SEEDS:
-        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+        notes.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
     verdict: Judgement = verdicts.pop() if len(verdicts) == 1 else "undecided"
-    return of_lessons(
-        "C4", verdict, found[0].at, told, [lesson for pair in found for lesson in (pair.large, pair.base)], left
+    return distillation_verdict(
+        "C4",
+        verdict,
+        found[0].at,
+        notes,
+        [distillation for pair in found for distillation in (pair.large, pair.base)],
+        excluded,
     )
 
 
-def _of_rivals(pair: TeacherPair) -> Judgement:
+def _judge_pair(pair: TeacherPair) -> Judgement:
     more = pair.base.kept > pair.large.kept
     if pair.at.seeds < SEEDS:
         return "undecided"
@@ -87,16 +94,16 @@ def _of_rivals(pair: TeacherPair) -> Judgement:
     return "fails" if pair.at.high < 0 or (pair.at.low > 0 and not more) else "undecided"
 
 
-def of_lessons(
+def distillation_verdict(
     claim: str,
     verdict: Judgement,
     at: Difference,
-    told: Sequence[str],
-    lessons: Sequence[Distillation],
-    left: Exclusions,
+    notes: Sequence[str],
+    distillations: Sequence[Distillation],
+    excluded: Exclusions,
 ) -> Verdict:
-    runs = [run for lesson in lessons for run in (*lesson.student, *lesson.teacher)]
-    return stated(claim, SAID[claim], verdict, at, told, runs, after=str(left))
+    runs = [run for distillation in distillations for run in (*distillation.student, *distillation.teacher)]
+    return stated(claim, SAID[claim], verdict, at, notes, runs, after=str(excluded))
 
 
 def judge_q3(measurements: Measurements) -> Verdict | None:
@@ -107,17 +114,22 @@ def judge_q3(measurements: Measurements) -> Verdict | None:
     interval lies below 0, so that the smaller teacher teaches better; else it is undecided. Two sizes are compared, so that
     nothing is said of a trend over sizes.
     """
-    lessons, left = Distillation.all(measurements)
-    more = [pair for pair in teacher_pairs(lessons, Exclusions()) if pair.base.kept > pair.large.kept]
+    distillations, excluded = Distillation.all(measurements)
+    more = [pair for pair in teacher_pairs(distillations, Exclusions()) if pair.base.kept > pair.large.kept]
     if not more:
         return None
     at = more[0].at
     verdict: Judgement = "undecided"
     if at.seeds >= SEEDS:
         verdict = "fails" if at.high < 0 else "holds" if at.difference > 0 and at.low > -MARGIN else "undecided"
-    told = [" ".join(map(str, more)), spread_told(pair.at for pair in more)]
+    notes = [" ".join(map(str, more)), interval_note(pair.at for pair in more)]
     if at.seeds < SEEDS:
-        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
-    told.append(str(left))
-    runs = [run for pair in more for lesson in (pair.large, pair.base) for run in (*lesson.student, *lesson.teacher)]
-    return stated("Q3", ASKED["Q3"], verdict, at, told, runs)
+        notes.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    notes.append(str(excluded))
+    runs = [
+        run
+        for pair in more
+        for distillation in (pair.large, pair.base)
+        for run in (*distillation.student, *distillation.teacher)
+    ]
+    return stated("Q3", ASKED["Q3"], verdict, at, notes, runs)

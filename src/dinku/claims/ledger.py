@@ -22,12 +22,12 @@ def judged(measurements: Measurements) -> list[Verdict]:
     """A verdict on each of these claims, in the paper's order, by the rows of clean text in languages that were trained on."""
     home = measurements.clean.seen
     evidence = Evidence.of(home)
-    lessons, left = Distillation.all(home)
+    distillations, excluded = Distillation.all(home)
     found = {
         "C1": judge_c1(evidence),
         "C2": judge_c2(evidence),
-        "C3": judge_c3(lessons, left),
-        "C4": judge_c4(lessons, left),
+        "C3": judge_c3(distillations, excluded),
+        "C4": judge_c4(distillations, excluded),
         "C5": judge_c5(Quantized.all(home, "QuantizeLLMInt8", None), home.rows),
         "C6": judge_c6(Quantized.all(home, "QuantizeLLMInt8", "QuantizeDynamic")),
         "C7": judge_c7(home),
@@ -52,11 +52,11 @@ def ledger(measurements: Measurements) -> list[Verdict]:
 
 
 def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:
-    """By claim the verdicts of several studies, each with its study: those that decide first, and none of studies that measure
-    nothing of it. Where no study does, there is one, of no study, with the longest account of why."""
+    """The verdicts of several studies by claim, each with its study: decided ones first, and studies that don't measure the claim
+    left out. Where no study measures it there is one entry without a study, with the longest explanation."""
     out = {}
-    for claim in {verdict.claim: None for told in ledgers.values() for verdict in told}:
-        own = [(study, verdict) for study, told in ledgers.items() for verdict in told if verdict.claim == claim]
+    for claim in {verdict.claim: None for notes in ledgers.values() for verdict in notes}:
+        own = [(study, verdict) for study, notes in ledgers.items() for verdict in notes if verdict.claim == claim]
         measured = [(study, verdict) for study, verdict in own if verdict.verdict != "not measured"]
         without = [("", max((verdict for _, verdict in own), key=lambda v: len(v.found)))]
         out[claim] = sorted(measured, key=lambda of: ("holds", "fails", "undecided").index(of[1].verdict)) or without
@@ -90,7 +90,7 @@ def judge_n1(measurements: Measurements) -> Verdict | None:
     verdict: Judgement = "undecided"
     if decided:
         verdict = "holds" if all(a == b for a, b in decided) else "fails"
-    told = "; ".join(f"{claim} {a}, {b}" for claim, (a, b) in pairs.items())
-    found = f"On {names[both[0]]} and on {names[both[1]]}: {told}."
+    notes = "; ".join(f"{claim} {a}, {b}" for claim, (a, b) in pairs.items())
+    found = f"On {names[both[0]]} and on {names[both[1]]}: {notes}."
     addresses = {address for claim in claims for each in (small, large) for address in each[claim].rows}
     return Verdict("N1", ASKED["N1"], verdict, None, None, tuple(sorted(addresses)), found)

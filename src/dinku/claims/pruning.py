@@ -10,7 +10,7 @@ import numpy as np
 from dinku.claims.compare import FLOOR, Difference, Evidence, noise, percent, ratio
 from dinku.claims.measurements import Measurements, most
 from dinku.claims.recipes import DENSE, Place
-from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, levels_told, provenance, spread_told, stated
+from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, interval_note, list_levels, provenance, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Floats
 
@@ -35,21 +35,21 @@ def judge_c1(evidence: Evidence) -> Verdict | None:
         verdict = "holds"
     elif judged and any(c.high < -MARGIN and c.seeds >= SEEDS for c in compared.values()):
         verdict = "fails"
-    told = [
-        f"Before minus dense, F1 points of {dense:.2f}, margin {MARGIN:g}: {levels_told(compared)}.",
-        spread_told(compared.values()),
+    notes = [
+        f"Before minus dense, F1 points of {dense:.2f}, margin {MARGIN:g}: {list_levels(compared)}.",
+        interval_note(compared.values()),
     ]
     if not enough:
-        told.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
+        notes.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
     if dense < FLOOR:
-        told.append(f"Less than {FLOOR:g} F1 is too little to lose from to judge by.")
-    return of_pruning("C1", verdict, at, told, evidence, [pairs[s] for s in compared])
+        notes.append(f"Less than {FLOOR:g} F1 is too little to lose from to judge by.")
+    return pruning_verdict("C1", verdict, at, notes, evidence, [pairs[s] for s in compared])
 
 
 def judge_c2(evidence: Evidence) -> Verdict | None:
     """C2: *before* minus *after*, mean over languages of F1, at each measured s of at least 0.7.
 
-    Mean F1 stands in for "stable and predictable"; the spread over languages and seeds is told beside it.
+    Mean F1 stands in for "stable and predictable"; the spread over languages and seeds is reported beside it.
 
     Judged at the highest of them that has three seeds in both: it holds where the interval's lower end is above 0,
     fails where the upper end is below 0, else it is undecided. Where none has three seeds it is undecided, and the
@@ -69,20 +69,20 @@ def judge_c2(evidence: Evidence) -> Verdict | None:
         verdict = "holds"
     elif enough and at.high < 0:
         verdict = "fails"
-    told = [f"Before minus after, F1 points: {levels_told(compared)}.", spread_told(compared.values())]
+    notes = [f"Before minus after, F1 points: {list_levels(compared)}.", interval_note(compared.values())]
     if not enough:
-        told.append(f"No level has {SEEDS} seeds in both, too few to judge by.")
+        notes.append(f"No level has {SEEDS} seeds in both, too few to judge by.")
     before, after = _spread(evidence, ("before", level)), _spread(evidence, ("after", level))
     if before is not None and after is not None:
         what = f"Standard deviation of the loss against dense at {percent(level)}, over languages and seeds"
-        told.append(f"{what}: before {before:.2f}, after {after:.2f}.")
+        notes.append(f"{what}: before {before:.2f}, after {after:.2f}.")
     recovered: Place = ("after with recovery", level)
     used = [pairs[s] for s in compared]
     if gain := evidence.compare(("before", level), recovered):
-        told.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
+        notes.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
         used.append((("before", level), recovered))
     used += [(DENSE, ("before", level)), (DENSE, ("after", level))]
-    return of_pruning("C2", verdict, at, told, evidence, used)
+    return pruning_verdict("C2", verdict, at, notes, evidence, used)
 
 
 def _spread(evidence: Evidence, place: Place) -> float | None:
@@ -118,24 +118,24 @@ def judge_c7(measurements: Measurements) -> Verdict | None:
         verdict = "fails"
     elif top is not None and interval and interval[1] < 0:
         verdict = "holds"
-    told = [f"The dense tagger against itself: {low:.3f} to {high:.3f}."]
+    notes = [f"The dense tagger against itself: {low:.3f} to {high:.3f}."]
     if interval:
-        ends = f"[{interval[0]:+.3f}, {interval[1]:+.3f}]"
-        told.insert(0, f"Slope of time over dense time against sparsity: {slope:+.3f} {ends}.")
+        ends = f"[{interval[0]:+z.3f}, {interval[1]:+z.3f}]"
+        notes.insert(0, f"Slope of time over dense time against sparsity: {slope:+z.3f} {ends}.")
     if top is None:
-        told.append("No recipe of at least 90 % has been timed.")
+        notes.append("No recipe of at least 90 % has been timed.")
     else:
         by = {
             name: float(np.median([v for v, at, r in zip(y, sparse, here, strict=True) if at and r.language == name]))
             for name in sorted({r.language for r, at in zip(here, sparse, strict=True) if at})
         }
         least, highest = min(by, key=by.__getitem__), max(by, key=by.__getitem__)
-        told.append(
+        notes.append(
             f"Median ratio at 90 % and more: {top:.3f}, from {by[least]:.3f} ({least}) to {by[highest]:.3f} ({highest})."
         )
     environment = here[0].environment
-    told.append(f"{len(here)} points on one machine ({environment.cpu}, {plural(environment.threads, 'thread')}).")
-    found = " ".join([*told, provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
+    notes.append(f"{len(here)} points on one machine ({environment.cpu}, {plural(environment.threads, 'thread')}).")
+    found = " ".join([*notes, provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
     return Verdict("C7", SAID["C7"], verdict, slope, interval, tuple(sorted({r.address for r in here})), found)
 
 
@@ -152,13 +152,13 @@ def _slope(x: Floats, y: Floats) -> tuple[float | None, tuple[float, float] | No
     return float(slopes[0]), (float(low), float(high))
 
 
-def of_pruning(
+def pruning_verdict(
     claim: str,
     verdict: Judgement,
     at: Difference | None,
-    told: Sequence[str],
+    notes: Sequence[str],
     evidence: Evidence,
     pairs: Sequence[tuple[Place, Place]],
 ) -> Verdict:
     runs = [run for a, b in pairs for pair in evidence.both(a, b) for run in pair]
-    return stated(claim, SAID[claim], verdict, at, told, runs, left_out=evidence.left_out)
+    return stated(claim, SAID[claim], verdict, at, notes, runs, left_out=evidence.left_out)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dinku.claims.compare import FLOOR, Difference, contrast, ratio
 from dinku.claims.measurements import Measurements, Run, most
-from dinku.claims.verdict import SAID, SEEDS, Judgement, Verdict, spread_told, stated
+from dinku.claims.verdict import SAID, SEEDS, Judgement, Verdict, interval_note, stated
 from dinku.digests import canonical
 from dinku.errors import plural
 from dinku.scoring.counts import Floats
@@ -21,8 +21,8 @@ SAVED, FASTER, LOST = 0.62, 0.5, 0.047  # of size, time and F1: what C5 asks; th
 
 @dataclass(frozen=True)
 class Quantized:
-    """Taggers quantized by one recipe, and what they are held against, run by run with the same seed: what they were made
-    from, or the same quantized otherwise."""
+    """Taggers quantized by one recipe (``second``), and those they are compared with, run by run with the same seed (``first``):
+    the taggers they were made from, or the same taggers quantized by another method."""
 
     first: tuple[Run, ...]
     second: tuple[Run, ...]
@@ -49,8 +49,8 @@ class Quantized:
     def difference(self) -> Difference:
         return contrast(self.first, self.second)
 
-    def verdict(self, claim: str, verdict: Judgement, told: Sequence[str]) -> Verdict:
-        return stated(claim, SAID[claim], verdict, self.difference(), told, (*self.first, *self.second))
+    def verdict(self, claim: str, verdict: Judgement, notes: Sequence[str]) -> Verdict:
+        return stated(claim, SAID[claim], verdict, self.difference(), notes, (*self.first, *self.second))
 
 
 def _last(run: Run) -> str:
@@ -83,21 +83,21 @@ def judge_c5(quantized: Sequence[Quantized], rows: Sequence[Row]) -> Verdict | N
         enough and at.low > limit and dense >= FLOOR,
     )
     verdict: Judgement = "fails" if any(bad) else "holds" if all(good) else "undecided"
-    told = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", spread_told([at])]
+    notes = [f"LLM.int8() minus the same tagger before it, F1 points: {at}, of {dense:.2f}.", interval_note([at])]
     if saved is not None:
         a, b = next((a, b) for a, b in sizes if a and b)
-        told.insert(0, f"{100 * saved:.1f} % smaller on disk, {a / 1e6:.1f} to {b / 1e6:.1f} MB.")
+        notes.insert(0, f"{100 * saved:.1f} % smaller on disk, {a / 1e6:.1f} to {b / 1e6:.1f} MB.")
     if time is None:
-        told.append("Its time hasn't been measured.")
+        notes.append("Its time hasn't been measured.")
     else:
         where = timed[0].environment
-        told.append(
+        notes.append(
             f"Time over the time before it: {time:.3f} [{low:.3f}, {high:.3f}], {plural(len(timed), 'point')} on one "
             f"machine ({where.cpu}, {plural(where.threads, 'thread')})."
         )
     if not enough:
-        told.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
-    return pair.verdict("C5", verdict, told)
+        notes.append(f"It has fewer than {SEEDS} seeds, too few to judge F1 by.")
+    return pair.verdict("C5", verdict, notes)
 
 
 def _median(points: Floats) -> tuple[float, tuple[float, float]]:
@@ -128,11 +128,11 @@ def judge_c6(quantized: Sequence[Quantized]) -> Verdict | None:
         verdict = "fails"
     least = min(by, key=lambda language: by[language].difference)
     ahead = sum(c.difference > 0 for c in by.values())
-    told = [
+    notes = [
         f"LLM.int8() minus dynamic, F1 points: {at}; ahead in {ahead} of {plural(len(by), 'language')}, least in {least}: "
         f"{by[least]}.",
-        spread_told([at]),
+        interval_note([at]),
     ]
     if not enough:
-        told.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
-    return pair.verdict("C6", verdict, told)
+        notes.append(f"They have fewer than {SEEDS} seeds, too few to judge by.")
+    return pair.verdict("C6", verdict, notes)

@@ -1,4 +1,4 @@
-"""Which student learned of which teacher, by what recipes did; and students of two teachers that can be held side by side."""
+"""Students and the teachers they were distilled from, found by their recipes; pairs of students of two teachers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dinku.scoring.significance import non_inferior
 
 @dataclass(frozen=True)
 class Distillation:
-    """A student and what it was distilled from, run by run with the same seed.
+    """A student and its teacher, run by run with the same seed.
 
     The teacher of a recipe is the recipe up to its distillation: what was fine-tuned before, or where the student was
     distilled on text and then fine-tuned, the whole encoder fine-tuned.
@@ -34,45 +34,45 @@ class Distillation:
 
     @classmethod
     def all(cls, measurements: Measurements) -> tuple[list[Distillation], Exclusions]:
-        """Every distillation whose teacher has been measured, too, in the order of their addresses; and what is left out."""
-        found, left = [], Exclusions()
+        """Every distillation whose teacher has been measured as well, in the order of their addresses; and what is left out."""
+        found, excluded = [], Exclusions()
         quality = measurements.quality
         compared = {id(row) for comparable in quality.comparable for row in comparable.rows}
         taught = {row.address for row in quality.rows if quality.steps(row).of_category("distillation")}
         for row in quality.rows:
             if row.address in taught and id(row) not in compared:
-                left.add("another recipe goes by its name, or it was measured on other sentences", row.title)
+                excluded.add("another recipe goes by its name, or it was measured on other sentences", row.title)
         for comparable in quality.comparable:
             runs = comparable.runs
             whole = {run.address for run in runs}
             for row in comparable.rows:
                 if row.address in taught and row.address not in whole:
-                    left.add("not measured on every language", row.title, [row.seed])
+                    excluded.add("not measured on every language", row.title, [row.seed])
             untaught = [r for r in runs if not _distillations(r)]
             for same in _by_steps([r for r in runs if _distillations(r)]):
                 name = same[0].title
                 if len(_distillations(same[0])) > 1:
-                    left.add("distilled more than once", name)
+                    excluded.add("distilled more than once", name)
                     continue
                 ((at, method, fields),) = _distillations(same[0])
                 own = {run.seed: run for run in same}
                 if len(own) < len(same):
-                    left.add("several runs of one seed, of which one is judged", name)
+                    excluded.add("several runs of one seed, of which one is judged", name)
                 # Of task-agnostic distillation the teacher has yet to be fine-tuned, as its student is.
                 rest = same[0].steps[at + 1 :] if method == "DistilText" else []
                 teachers = _teachers(own, same[0].steps[:at] + rest, untaught)
                 if lone := own.keys() - teachers.keys():
-                    left.add("no teacher measured with the same seed, data and text", name, sorted(lone))
+                    excluded.add("no teacher measured with the same seed, data and text", name, sorted(lone))
                 if seeds := sorted(own.keys() & teachers.keys()):
                     how = {k: v for k, v in fields.items() if k not in ("student", "layers")}
                     student, teacher = (tuple(of[seed] for seed in seeds) for of in (own, teachers))
                     alike = canonical([how, same[0].steps[at + 1 :]])
                     found.append(cls(method, alike, student, teacher, tuple(untaught)))
-        return sorted(found, key=lambda lesson: lesson.student[0].address), left
+        return sorted(found, key=lambda distillation: distillation.student[0].address), excluded
 
     @property
     def parameters(self) -> tuple[int, int]:
-        """Of the student and of the teacher."""
+        """The parameters of the student and those of the teacher."""
         return self.student[0].parameters, self.teacher[0].parameters
 
     @property
@@ -95,13 +95,13 @@ class Distillation:
         return contrast(self.teacher, self.student)
 
     def chance_of_losing(self, points: float) -> float:
-        """The p-value of the student's losing so many F1 points or more, by which less of a loss is shown."""
+        """The p-value of the hypothesis that the student loses so many F1 points or more."""
         teacher, student = ([run.counts for run in of] for of in (self.teacher, self.student))
         return non_inferior(teacher, student, points / 100, draws=4000, average="languages").p_value
 
     @property
     def weak(self) -> str:
-        """Why the teacher is none to be measured by; empty where it is one."""
+        """Why the teacher is too weak to measure a student by; empty where it isn't."""
         teacher = _average(self.teacher)
         if teacher < FLOOR:
             return f"its teacher has less than {FLOOR:g} F1"
@@ -115,7 +115,7 @@ class Distillation:
 
     @property
     def other(self) -> str:
-        """Why the student isn't the teacher with less in its layers; empty where it is."""
+        """Why the student isn't its teacher with smaller layers; empty where it is."""
         methods = map(method_of, _inner(self.student[0]))
         if any(method.own_vocabulary for method in methods if method):
             return "it has another vocabulary than its teacher"
@@ -124,21 +124,21 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Exclusions:
-    """What isn't judged, by the reason why: titles, and where it is but some of its seeds, which."""
+    """The recipes that aren't judged, by the reason; where only some seeds of a recipe aren't, these seeds too."""
 
     reasons: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, reason: str, name: str, seeds: Sequence[int] = ()) -> None:
-        told = f"{name}, seed {' '.join(map(str, seeds))}" if seeds else name
-        if told not in self.reasons[reason]:
-            self.reasons[reason].append(told)
+        entry = f"{name}, seed {' '.join(map(str, seeds))}" if seeds else name
+        if entry not in self.reasons[reason]:
+            self.reasons[reason].append(entry)
 
     def copy(self) -> Exclusions:
         return Exclusions(defaultdict(list, {reason: [*names] for reason, names in self.reasons.items()}))
 
     def __str__(self) -> str:
-        told = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
-        return f"Left out: {'; '.join(told)}." if self.reasons else ""
+        entries = (f"{'; '.join(sorted(names))} ({reason})" for reason, names in sorted(self.reasons.items()))
+        return f"Left out: {'; '.join(entries)}." if self.reasons else ""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class TeacherPair:
     @classmethod
     def of(cls, large: Distillation, base: Distillation) -> TeacherPair | None:
         """None where no seed is common to both, or they are known to have read other content."""
-        ours, theirs = ({run.seed: i for i, run in enumerate(lesson.student)} for lesson in (large, base))
+        ours, theirs = ({run.seed: i for i, run in enumerate(distillation.student)} for distillation in (large, base))
         seeds = [
             seed
             for seed in sorted(ours.keys() & theirs.keys())
@@ -161,8 +161,12 @@ class TeacherPair:
         if not seeds:
             return None
         one, other = (
-            replace(lesson, student=tuple(lesson.student[i] for i in at), teacher=tuple(lesson.teacher[i] for i in at))
-            for lesson, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
+            replace(
+                distillation,
+                student=tuple(distillation.student[i] for i in at),
+                teacher=tuple(distillation.teacher[i] for i in at),
+            )
+            for distillation, at in ((large, [ours[s] for s in seeds]), (base, [theirs[s] for s in seeds]))
         )
         return cls(one, other, contrast(other.student, one.student))
 
@@ -174,25 +178,29 @@ class TeacherPair:
         )
 
 
-def teacher_pairs(lessons: Sequence[Distillation], left: Exclusions) -> list[TeacherPair]:
+def teacher_pairs(distillations: Sequence[Distillation], excluded: Exclusions) -> list[TeacherPair]:
     """Every pair of students built alike, of the largest teacher and of the smallest, those with most seeds first; what makes
     no pair is added to ``left``."""
     groups: dict[Hashable, list[Distillation]] = defaultdict(list)
-    for lesson in lessons:
-        groups[(lesson.method, lesson.how, _build(lesson.student[0]), *_sight(lesson))].append(lesson)
+    for distillation in distillations:
+        groups[
+            (distillation.method, distillation.how, _construction(distillation.student[0]), *_data_of(distillation))
+        ].append(distillation)
     found = []
     for group in groups.values():
         # Of several students of one teacher the one with most seeds, whatever its F1.
-        group.sort(key=lambda lesson: (-len(lesson.student), lesson.title, lesson.student[0].address))
-        large, base = (pick(group, key=lambda lesson: lesson.parameters[1]) for pick in (max, min))
+        group.sort(
+            key=lambda distillation: (-len(distillation.student), distillation.title, distillation.student[0].address)
+        )
+        large, base = (pick(group, key=lambda distillation: distillation.parameters[1]) for pick in (max, min))
         pair = TeacherPair.of(large, base) if large.parameters[1] > base.parameters[1] else None
         if pair:
             found.append(pair)
-        for lesson in group:
+        for distillation in group:
             if pair is None:
-                left.add("no such student of another teacher with the same seed, data and text", lesson.title)
-            elif lesson not in (large, base):
-                left.add("another such student is judged", lesson.title)
+                excluded.add("no such student of another teacher with the same seed, data and text", distillation.title)
+            elif distillation not in (large, base):
+                excluded.add("another such student is judged", distillation.title)
     return sorted(found, key=lambda pair: (-pair.at.seeds, pair.large.title, pair.base.title))
 
 
@@ -258,7 +266,7 @@ def _surgery(steps: Iterable[dict[str, Any]]) -> str:
     )
 
 
-def _build(run: Run) -> str:
+def _construction(run: Run) -> str:
     """How a student is built, as far as its recipe and size tell: layers, heads, what else was done, and its weights."""
     layers, heads, other = 0, 0, list[Any]()
     steps = run.steps
@@ -277,9 +285,9 @@ def _build(run: Run) -> str:
     return canonical([layers, heads, other, run.parameters, run.linear])
 
 
-def _sight(lesson: Distillation) -> tuple[Hashable, ...]:
+def _data_of(distillation: Distillation) -> tuple[Hashable, ...]:
     """What a student was trained and evaluated on, whatever its base."""
-    run = lesson.student[0]
+    run = distillation.student[0]
     text = run.text if _reads_text(run.steps) else None
     return (*setting(run.rows[0])[1:], text, tuple((row.language, row.fingerprint) for row in run.rows))
 

@@ -16,7 +16,7 @@ from typing import get_args
 from dinku.claims.compare import FLOOR, Difference, Evidence, mean_f1, percent
 from dinku.claims.measurements import Measurements, Run, most
 from dinku.claims.recipes import DENSE, Order
-from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, levels_told, spread_told, stated
+from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, interval_note, list_levels, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
@@ -81,16 +81,16 @@ def judge_c8(measurements: Measurements) -> Verdict | None:
         good, bad = good and far.high < -DROP, bad or far.low > -DROP
     whole = all(c is not None and c.seeds >= SEEDS for c in (at, far))
     verdict: Judgement = "fails" if bad else "holds" if good and whole else "undecided"
-    told = [f"Dense: {f1.value:.1f} [{f1.low:.1f}, {f1.high:.1f}]."]
-    told += [f"{name.capitalize()} minus dense, F1 points: {levels_told(of)}." for name, of in by.items()]
-    told.append(spread_told([c for of in by.values() for c in of.values()] or [Difference(len(dense), *f1)]))
+    notes = [f"Dense: {f1.value:.1f} [{f1.low:.1f}, {f1.high:.1f}]."]
+    notes += [f"{name.capitalize()} minus dense, F1 points: {list_levels(of)}." for name, of in by.items()]
+    notes.append(interval_note([c for of in by.values() for c in of.values()] or [Difference(len(dense), *f1)]))
     if not (enough and whole):
-        told.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
-    return stated("C8", ASKED["C8"], verdict, at, told, _all_runs(evidence))
+        notes.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
+    return stated("C8", ASKED["C8"], verdict, at, notes, _all_runs(evidence))
 
 
 def _differences(evidence: Evidence, which: Order) -> dict[float, Difference]:
-    """Against the dense tagger, by sparsity."""
+    """Differences from the dense tagger, by sparsity."""
     return {s: c for s in evidence.levels(which) if (c := evidence.compare(DENSE, (which, s)))}
 
 
@@ -106,7 +106,7 @@ def judge_q1(measurements: Measurements) -> Verdict | None:
     measured; it fails where in a region all levels have their upper end below −2, and the lowest of each order three seeds;
     else it is undecided. What is reported is the best difference in the region where that is worse.
     """
-    measurements, few = _with_something_to_lose(measurements)
+    measurements, low_note = _with_something_to_lose(measurements)
     tests: list[tuple[str, str, Difference, float]] = []
     lowest: dict[str, list[Difference]] = defaultdict(list)
     runs: list[Run] = []
@@ -136,16 +136,16 @@ def judge_q1(measurements: Measurements) -> Verdict | None:
     elif len(by) == 2 and all(any(holds for *_, holds in of) for of in by.values()):
         verdict = "holds"
     best = {region: max((c for _, c, _ in of), key=lambda c: c.difference) for region, of in by.items()}
-    told = []
+    notes = []
     for region, of in by.items():
         each = "; ".join(f"{name} {c}{', non-inferior' if holds else ''}" for name, c, holds in of)
-        told.append(f"Minus dense, F1 points, {region}: {each}.")
-    told += [few, spread_told(c for _, _, c, _ in tests)]
+        notes.append(f"Minus dense, F1 points, {region}: {each}.")
+    notes += [low_note, interval_note(c for _, _, c, _ in tests)]
     if len(by) < 2:
-        told.append(f"Nothing was measured {'elsewhere' if 'Africa' in by else 'in Africa'}.")
+        notes.append(f"Nothing was measured {'elsewhere' if 'Africa' in by else 'in Africa'}.")
     if not any(c.seeds >= SEEDS for _, _, c, _ in tests):
-        told.append(f"No level has {SEEDS} seeds, too few to judge by.")
-    return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), told, runs)
+        notes.append(f"No level has {SEEDS} seeds, too few to judge by.")
+    return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), notes, runs)
 
 
 def judge_q2(measurements: Measurements) -> Verdict | None:
@@ -157,7 +157,7 @@ def judge_q2(measurements: Measurements) -> Verdict | None:
     many all intervals lie within −0.5 and 0.5; else it is undecided. What is reported is the strongest correlation.
     """
     unseen = measurements.where(lambda row: not row.seen)
-    measured, few = _with_something_to_lose(measurements.of([*_home(measurements).rows, *unseen.rows]))
+    measured, low_note = _with_something_to_lose(measurements.of([*_home(measurements).rows, *unseen.rows]))
     evidence = _together(measured.where(lambda row: row.target is not None))
     by = {which: c for which in _PRUNED if (c := _differences(evidence, which))}
     if not by:
@@ -181,28 +181,28 @@ def judge_q2(measurements: Measurements) -> Verdict | None:
         elif all(c.low > -0.5 and c.high < 0.5 for c in found.values()):
             verdict = "fails"
     highest = "; ".join(f"{language} {percent(level)}" for language, level in sorted(best.items()))
-    told = [f"Highest sparsity at which {which} is non-inferior to dense at {100 * TOLERATED:g} F1: {highest}."]
-    told += [
-        f"Rank correlation with {name}: {c.rho:+.2f} [{c.low:+.2f}, {c.high:+.2f}], p {adjusted[name]:.2f}."
+    notes = [f"Highest sparsity at which {which} is non-inferior to dense at {100 * TOLERATED:g} F1: {highest}."]
+    notes += [
+        f"Rank correlation with {name}: {c.rho:+z.2f} [{c.low:+z.2f}, {c.high:+z.2f}], p {adjusted[name]:.2f}."
         for name, c in found.items()
     ]
     if not found:
-        told.append(
+        notes.append(
             f"There are fewer than {CORRELATED} languages, or all tolerate as much, so that nothing is correlated."
         )
-    told.append(few)
-    told.append(f"{plural(len(best), 'language')} are few, and those of one family aren't independent.")
+    notes.append(low_note)
+    notes.append(f"{plural(len(best), 'language')} are few, and those of one family aren't independent.")
     if seeds < SEEDS:
-        told.append(
+        notes.append(
             f"Some levels have fewer than {SEEDS} seeds, so that best sparsities are those of these very taggers."
         )
     strongest = max(found.values(), key=lambda c: abs(c.rho), default=None)
     at = Difference(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
-    return stated("Q2", ASKED["Q2"], verdict, at, told, [run for of in pairs.values() for pair in of for run in pair])
+    return stated("Q2", ASKED["Q2"], verdict, at, notes, [run for of in pairs.values() for pair in of for run in pair])
 
 
 def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
-    """The highest level up to which all are non-inferior; a fixed sequence, so that nothing is to be adjusted."""
+    """The highest level up to which all are non-inferior. Levels are tested in a fixed sequence, which needs no adjustment."""
     best = 0.0
     for level in sorted(pairs):
         sides = [[pair[i].counts.only(language) for pair in pairs[level]] for i in (0, 1)]
@@ -221,10 +221,10 @@ class Versions:
 
     @classmethod
     def of(cls, measurements: Measurements) -> Versions | None:
-        """The rows of one setting; ``None`` where nothing was done to no tagger but training.
+        """The versions in one setting; ``None`` where no tagger was only trained.
 
-        Of several such taggers the one with most seeds is the dense one, and the larger of two that have as many; those
-        that aren't smaller than it are no versions of it.
+        Of several taggers that were only trained the one with most seeds is the dense one, or the largest of those with as many
+        seeds; of these, taggers as large or larger aren't versions of it.
         """
         by: dict[str, dict[int, Run]] = defaultdict(dict)
         for run in measurements.runs:
@@ -237,7 +237,7 @@ class Versions:
         return cls(by[name], {k: of for k, of in by.items() if k not in larger})
 
     def alive(self) -> list[str]:
-        """Those that keep half of the dense tagger's F1, so that there is something to lose."""
+        """The versions that keep at least half of the dense tagger's F1, so that they have something to lose."""
         out = []
         for name, of in self.small.items():
             shared = sorted(of.keys() & self.dense.keys())
@@ -262,7 +262,7 @@ def _bytes(of: Mapping[int, Run]) -> int:
     return max(row.size.bytes_disk if row.size else 0 for run in of.values() for row in run.rows)
 
 
-def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str = "") -> Verdict | None:
+def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], low_note: str = "") -> Verdict | None:
     """Every version on each text, beside the text at home, by intervals that hold all together (Bonferroni).
 
     It holds where all of them have three seeds and their lower end above −5 points, and fails where one with three seeds has its
@@ -278,21 +278,21 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], few: str 
         verdict = "fails"
     elif all(c.seeds >= SEEDS and c.low > -FRAGILE for c in found.values()):
         verdict = "holds"
-    told = ["Percentage of the dense tagger's F1 that a version keeps there, minus that at home, in points."]
+    notes = ["Percentage of the dense tagger's F1 that a version keeps there, minus that at home, in points."]
     for text in texts:
         each = sorted((c.difference, name, c) for (of, name), c in found.items() if of == text)
-        told += [f"{text}: {'; '.join(f'{name} {c}' for _, name, c in each)}."] if each else []
-    told.append(
-        f"Intervals hold together ({plural(len(found), 'comparison')}, Bonferroni). {spread_told(found.values())}"
+        notes += [f"{text}: {'; '.join(f'{name} {c}' for _, name, c in each)}."] if each else []
+    notes.append(
+        f"Intervals hold together ({plural(len(found), 'comparison')}, Bonferroni). {interval_note(found.values())}"
     )
     home = next(iter(texts.values()))[0]
     if left := sorted(home.small.keys() - {*home.alive()}):
-        told.append(f"Left out, with less than half of the dense tagger's F1: {', '.join(left)}.")
-    told.append(few)
+        notes.append(f"Left out, with less than half of the dense tagger's F1: {', '.join(left)}.")
+    notes.append(low_note)
     if not any(c.seeds >= SEEDS for c in found.values()):
-        told.append(f"None has {SEEDS} seeds, too few to judge by.")
+        notes.append(f"None has {SEEDS} seeds, too few to judge by.")
     runs = [run for of in (home.dense, *home.small.values()) for run in of.values()]
-    return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), told, runs)
+    return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), notes, runs)
 
 
 def judge_n2(measurements: Measurements) -> Verdict | None:
@@ -301,12 +301,12 @@ def judge_n2(measurements: Measurements) -> Verdict | None:
     home = _home(measurements)
     families = {FAMILY.get(language) for row in home.rows for language in (row.target.trained if row.target else ())}
     away = _alike(measurements, home).where(lambda r: r.language in FAMILY and FAMILY[r.language] not in families)
-    far, few = _with_something_to_lose(away)
+    far, low_note = _with_something_to_lose(away)
     if None in families or not families or not far.rows:
         return None
     name = ", ".join(sorted({row.language for row in far.rows}))
     at_home, elsewhere = Versions.of(home), Versions.of(_as_one(far))
-    return _compared("N2", {name: (at_home, elsewhere)}, few) if at_home and elsewhere else None
+    return _compared("N2", {name: (at_home, elsewhere)}, low_note) if at_home and elsewhere else None
 
 
 def judge_n3(measurements: Measurements) -> Verdict | None:
@@ -328,7 +328,7 @@ def judge_n3(measurements: Measurements) -> Verdict | None:
 
 
 def _with_something_to_lose(measurements: Measurements) -> tuple[Measurements, str]:
-    """The rows without the languages in which the dense tagger finds next to nothing, and which those are."""
+    """The rows in languages in which the dense tagger has an F1 of at least `FLOOR`, and a note that names the others."""
     f1: dict[str, list[float]] = defaultdict(list)
     dense = [row for row in measurements.rows if measurements.steps(row).is_dense]
     for row in most(dense, lambda r: (r.base_digest, r.trained_on, measurements.steps(r).training)):
@@ -344,12 +344,12 @@ def _home(measurements: Measurements) -> Measurements:
 
 
 def _alike(measurements: Measurements, home: Measurements) -> Measurements:
-    """The rows of the very taggers that other rows are of."""
+    """The rows of the same taggers as those at home."""
     taggers = {row.address for row in home.rows}
     return measurements.where(lambda row: row.address in taggers)
 
 
 def _as_one(measurements: Measurements) -> Measurements:
-    """The rows of several corpora as of one."""
+    """The rows of several corpora, renamed as if they were of one."""
     corpora = " + ".join(sorted({row.evaluated_on for row in measurements.rows}))
     return measurements.of(row.model_copy(update={"corpus": corpora, "source": corpora}) for row in measurements.rows)

@@ -1,4 +1,4 @@
-"""What rows say of a claim, and how it is told."""
+"""A verdict on a claim, and the sentences that explain it."""
 
 from __future__ import annotations
 
@@ -66,26 +66,26 @@ def stated(
     said: str,
     verdict: Judgement,
     at: Difference | None,
-    told: Sequence[str],
+    notes: Sequence[str],
     runs: Iterable[Run],
     *,
     left_out: int = 0,
     after: str = "",
 ) -> Verdict:
-    """A verdict with the rows that it stands on, and on what they were measured."""
+    """A verdict with the addresses of its rows, and a sentence on what they were measured on."""
     used = {(run.address, run.rows[0].corpus): run for run in runs}
     rows = [row for key in sorted(used) for row in used[key].rows]
-    found = " ".join(filter(None, [*told, provenance(rows, left_out), after]))
+    found = " ".join(filter(None, [*notes, provenance(rows, left_out), after]))
     interval, addresses = (at.low, at.high) if at else None, tuple(sorted({row.address for row in rows}))
     return Verdict(claim, said, verdict, at.difference if at else None, interval, addresses, found)
 
 
-def levels_told(compared: dict[float, Difference]) -> str:
+def list_levels(compared: dict[float, Difference]) -> str:
     return "; ".join(f"{percent(s)} {c}" for s, c in sorted(compared.items(), reverse=True))
 
 
-def spread_told(compared: Iterable[Difference]) -> str:
-    """How the intervals were made, said of what there is."""
+def interval_note(compared: Iterable[Difference]) -> str:
+    """How the intervals were made, and how far they can be trusted with so few seeds."""
     said = "Intervals of 95 % are over seeds and over sentences within languages"
     if all(c.seeds >= SEEDS for c in compared):
         return f"{said}."
@@ -93,7 +93,7 @@ def spread_told(compared: Iterable[Difference]) -> str:
 
 
 def provenance(rows: Sequence[Row], left_out: int) -> str:
-    """On what encoder, corpus, languages and seeds."""
+    """Which encoder, corpus, languages and seeds a verdict stands on, and how many rows it leaves out."""
     first = min(rows, key=lambda r: r.address)
     languages, seeds = sorted({r.language for r in rows}), len({r.seed for r in rows})
     shapes = [Steps(steps).shaping for steps in {row.address: row.recipe["steps"] for row in rows}.values()]

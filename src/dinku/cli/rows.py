@@ -204,7 +204,7 @@ def _figure(name: str, number: Any) -> str:
     if name.startswith("bytes") and number is not None:
         return f"{number / 1e6:.1f} MB"
     if isinstance(number, float):
-        return f"{100 * number:.1f}" if name.startswith("f1") else f"{number:.4g}"
+        return f"{100 * number:.1f}" if name.startswith("f1") else f"{number:z.4g}"
     return plain(number)
 
 

@@ -21,7 +21,7 @@ from dinku.methods.registry import outdated
 from dinku.report import records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.report.sections import damage, kept, matrices, perturbed, targets, transfer
-from dinku.report.tables import Cell, Table, level_told
+from dinku.report.tables import Cell, Table, level_label
 from dinku.report.writers import Example, Grid, Part, html, latex, markdown
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
@@ -37,7 +37,7 @@ class Unfinished(DinkuError):
 
 @dataclass(frozen=True)
 class Report:
-    """What there is to say on a study, before it is written down: its verdicts, and then the parts that they stand on."""
+    """The report of a study before it is written to files: its verdicts, and the parts that they stand on."""
 
     name: str
     title: str
@@ -125,7 +125,7 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
 
 
 def _part(rows: Sequence[Row]) -> str:
-    """What is to be said wherever a study is named: that it is about the embedded sample, or about some sentences alone."""
+    """The note after a study's name: that it is about the embedded sample, or about some of the sentences."""
     if is_sample(rows):
         return " (sample)"
     some = any(row.kind == "quality" and row.sentences < row.sentences_in_split for row in rows)
@@ -133,7 +133,7 @@ def _part(rows: Sequence[Row]) -> str:
 
 
 def _agreed(told: Iterable[tuple[str, Verdict]], notes: Mapping[str, str]) -> str:
-    """Which studies come to which verdict; ``notes`` say of a study what its verdicts are of, if not of a whole corpus."""
+    """Which studies come to which verdict; ``notes`` holds the note after each study's name (`_part`)."""
     studies: dict[str, list[str]] = {}
     for study, verdict in told:
         studies.setdefault(verdict.verdict, []).append(study + notes.get(study, ""))
@@ -170,7 +170,7 @@ def _tables(study: Study, measurements: Measurements) -> list[Table]:
 
 
 def _about(table: Table, *, split: bool = False) -> str:
-    """What a table's rows are of; ``split`` tells which train split, where several go by one name."""
+    """The base, corpora, languages and sentences of a table; with ``split`` the train split too, where several share a name."""
     here = table.rows[0]
     which = f" (train split sha256 {learnt[:12]})" if split and (learnt := learnt_from(here)) else ""
     return (
@@ -180,7 +180,7 @@ def _about(table: Table, *, split: bool = False) -> str:
 
 
 def _split_names(tables: Iterable[Table]) -> list[str]:
-    """The corpora that tables learnt from several train splits of, though nothing says which of them the study means."""
+    """The corpora whose name several train splits share, though nothing says which of them the study means."""
     found: dict[tuple[str, ...], set[str]] = {}
     for table in tables:
         found.setdefault(setting(table.rows[0]), set()).add(learnt_from(table.rows[0]))
@@ -188,7 +188,7 @@ def _split_names(tables: Iterable[Table]) -> list[str]:
 
 
 def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence[Row]]) -> list[Part]:
-    """F1 in rows that are of anything else than what the study now says, by what that is."""
+    """F1 of rows that aren't of what the study now says, by how they differ."""
     if not rows:
         return []
     note = "These rows are of what the study, or a file that it names, said before it was last run. No table or verdict above is "
@@ -209,7 +209,7 @@ def _content(
     *,
     aside: int,
 ) -> list[Part]:
-    """What verdicts stand on, in order, whatever it is written as."""
+    """The parts that verdicts stand on, in order, for any format."""
     out: list[Part] = ["## What was measured"]
     if aside:
         note = "This is about what the study said when it was last run. At the end, under Outdated, there is more: "
@@ -251,7 +251,7 @@ def _title(study: Study, rows: Iterable[Row]) -> str:
 
 
 def _origin(rows: Collection[Row]) -> str:
-    """Where and from what code rows were measured."""
+    """Where rows were measured, and by which version of the code."""
     places = sorted({f"{r.environment.cpu}, {plural(r.environment.threads, 'thread')}" for r in rows})
     commits = sorted(
         {(r.environment.commit or "unknown")[:12] + (" with changes" if r.environment.dirty else "") for r in rows}
@@ -276,7 +276,7 @@ def _f1(table: Table) -> list[Part]:
     rows = []
     for level in levels:
         at = [line.get(level) for line in table.arms.values()]
-        rows.append([level_told(level), *(t for c in at for t in ((str(c), f"{c.strict:.1f}") if c else ("", "")))])
+        rows.append([level_label(level), *(t for c in at for t in ((str(c), f"{c.strict:.1f}") if c else ("", "")))])
     zero = " 0 is the dense tagger, one and the same for every arm." if table.dense else ""
     out: list[Part] = ["## F1", means + zero, Grid(head, rows, True)]
     for arm, line in table.arms.items():
@@ -287,7 +287,7 @@ def _f1(table: Table) -> list[Part]:
 def _by_language(line: Mapping[float, Cell], table: Table) -> Grid:
     """Default F1 of one arm, a language a row: the one that loses most, on average over sparsities, first."""
     dense = table.dense
-    head = ["", *(level_told(level) for level in sorted(line)), *(["mean loss"] if dense else [])]
+    head = ["", *(level_label(level) for level in sorted(line)), *(["mean loss"] if dense else [])]
     loss = {
         name: fmean(dense.by_language[name] - c.by_language[name] for c in line.values() if c is not dense)
         if dense
@@ -297,7 +297,7 @@ def _by_language(line: Mapping[float, Cell], table: Table) -> Grid:
     rows = []
     for name in sorted(loss, key=lambda name: (-loss[name], name)):
         f1 = [f"{line[level].by_language[name]:.1f}" for level in sorted(line)]
-        rows.append([name, *f1, *([f"{loss[name]:.1f}"] if dense else [])])
+        rows.append([name, *f1, *([f"{loss[name]:z.1f}"] if dense else [])])
     return Grid(head, rows, True)
 
 

@@ -71,7 +71,7 @@ def undrawn(texts: Iterable[str]) -> str:
 def heat(
     matrices: Sequence[Matrix], title: str, *, name: str = "transfer", axes: tuple[str, str] = ("trained on", "tagged")
 ) -> dict[str, bytes]:
-    """Matrices side by side, and below each but the first what it is more than that; beside the second, where there are two."""
+    """Matrices side by side. Below each but the first (or, of two, at the right) stands its difference from the first."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -118,7 +118,7 @@ def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
     for (source, target), value in matrix.f1.items():
         dark = value > 60 if not differences else abs(value) > 0.7 * most
         place = matrix.targets.index(target), matrix.sources.index(source)
-        number = f"{value:+.0f}" if differences else f"{value:.0f}"
+        number = f"{value:+z.0f}" if differences else f"{value:.0f}"
         axes.text(*place, number, ha="center", va="center", fontsize=9, color="white" if dark else "black")
     axes.set_xticks(range(len(matrix.targets)), matrix.targets, rotation=45, ha="right", fontsize=10)
     axes.set_yticks(range(len(matrix.sources)), matrix.sources, fontsize=10)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from dinku.claims.compare import ratio
@@ -221,14 +221,12 @@ def as_csv(found: Sequence[Record]) -> str:
     back drops one ``'`` where nothing but ``'`` stands before such a character.
     """
     heads = columns(found)
-    rows: list[list[Any]] = [heads, *([record.get(name) for name in heads] for record in found)]
-    return "".join(map(_csv_line, rows))
-
-
-def _csv_line(cells: Sequence[Any]) -> str:
-    file = io.StringIO(newline="")
-    csv.writer(file, lineterminator="\r\n").writerow(map(_no_formula, cells))  # with which a CR in a cell is quoted
-    return file.getvalue().removesuffix("\r\n") + "\n"
+    lines: list[str] = []
+    file = SimpleNamespace(write=lambda line: lines.append(line.removesuffix("\r\n")))
+    writer = csv.writer(file, lineterminator="\r\n")  # with which a CR in a cell is quoted
+    writer.writerow(map(_no_formula, heads))
+    writer.writerows(map(_no_formula, map(record.get, heads)) for record in found)
+    return "\n".join([*lines, ""])
 
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")

@@ -69,7 +69,7 @@ def damage(table: Table) -> list[Part]:
             [
                 cell.label,
                 str(contrast([a for a, _ in pairs], [b for _, b in pairs])),
-                *(", ".join(f"{loss.where} {100 * loss.relative:.1f} %" for loss in of) for of in (lost, by_label)),
+                *(", ".join(f"{loss.where} {100 * loss.relative:z.1f} %" for loss in of) for of in (lost, by_label)),
                 f"{100 * pstdev(loss.relative for loss in lost):.1f}",
             ]
         )

@@ -43,8 +43,8 @@ class Cell:
 
     @cached_property
     def strict(self) -> float:
-        languages = [s.f1 for run in self.runs for s in run.counts.by_language(strict=True).values()]
-        return 100 * fmean(languages)
+        """Mean strict F1 over languages and seeds, in points."""
+        return 100 * fmean(s.f1 for run in self.runs for s in run.counts.by_language(strict=True).values())
 
     @cached_property
     def by_language(self) -> dict[str, float]:
@@ -65,7 +65,7 @@ class ParetoFront(NamedTuple):
 
     @property
     def best(self) -> list[tuple[Cell, float]]:
-        """Those on the Pareto front, the cheapest first: no other has as much F1 for less, or more F1 for no more."""
+        """The cells on the Pareto front, the cheapest first: no other has as much F1 for less, or more F1 for as much."""
         out: list[tuple[Cell, float]] = []
         for cell, cost in sorted(self.points, key=lambda point: (point[1], -point[0].f1.value)):
             if not out or cell.f1.value > out[-1][0].f1.value:
@@ -98,7 +98,7 @@ class Table:
 
     @cached_property
     def dense(self) -> Cell | None:
-        """What others are measured against: the study's own reference, or what nothing was done to but training."""
+        """The cell that others are compared with: the study's own reference, or the recipe that only trains."""
         plain = [cell for cell in self.cells if not cell.values]
         named = (cell for cell in plain if cell.arm == self.reference)
         return next(named, next((cell for cell in plain if cell.runs[0].recipe.is_dense), None))
@@ -171,10 +171,10 @@ def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:
     return out
 
 
-def level_told(sparsity: float) -> str:
+def level_label(sparsity: float) -> str:
     return percent(sparsity) if sparsity else "0"
 
 
 def label_of(arm: str, values: Mapping[str, Value]) -> str:
-    told = (percent(v) if k == "sparsity" and isinstance(v, int | float) else f"{k} {v}" for k, v in values.items())
-    return " ".join([arm, *told])
+    words = (percent(v) if k == "sparsity" and isinstance(v, int | float) else f"{k} {v}" for k, v in values.items())
+    return " ".join([arm, *words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -52,8 +53,8 @@ class Correlation(NamedTuple):
     languages: int
 
 
-def bootstrap(
-    counts: Counts,
+def interval(
+    runs: Sequence[Counts],
     *,
     draws: int = 1000,
     level: float = 0.95,
@@ -61,16 +62,16 @@ def bootstrap(
     strict: bool = False,
     average: Average = "micro",
 ) -> Interval:
-    """Percentile bootstrap over sentences, drawn within each language (Efron & Tibshirani 1993, chapter 13).
+    """The mean F1 of runs, one a seed over the same sentences, with its percentile bootstrap interval.
 
-    ``average`` is *micro* over all sentences, or *languages*: the mean of the languages' F1. Raises `DinkuError` where
-    there is no sentence, no draw, or no such level or average.
+    Seeds are drawn, and sentences within each language (Efron & Tibshirani 1993, chapter 13): the draws are those of `paired`,
+    and the difference is that from a run that finds nothing. ``average`` is *micro* over all sentences, or *languages*: the mean
+    of the languages' F1. Raises `DinkuError` as `paired` does.
     """
-    _check_draws(counts, draws, level, average)
-    random = np.random.default_rng(seed)
-    totals = [counts.table(strict=strict).sum(1)[rows] for rows in counts._by_language.values()]
-    drawn = [_weights(random, len(t), draws) @ t for t in totals]
-    return _interval(float(_f1([t.sum(0) for t in totals], average)), _f1(drawn, average), level)
+    only_gold = np.array([1, 0, 0])
+    nothing = [replace(run, default=run.default * only_gold, strict=run.strict * only_gold) for run in runs[:1]]
+    found = paired(nothing, runs, draws=draws, level=level, seed=seed, strict=strict, average=average)
+    return Interval(found.difference, found.low, found.high)
 
 
 def paired(
@@ -273,7 +274,9 @@ def _weights_from(
 
 def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
     """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
-    whole = _f1([np.stack(of) for of in zip(*(run._totals[strict].values() for run in runs), strict=True)], average)
+    whole = _f1(
+        [np.stack(of) for of in zip(*(run._totals(strict=strict).values() for run in runs), strict=True)], average
+    )
     key = (drawn.key, strict, average)
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
     if new:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ class Asked(Record):
         return cls.of(row.address, row.base_digest, row.recipe, (each.consumes for each in row.trainings))
 
     def differences(self, row: Asked) -> list[str]:
-        """What a row is of that this recipe isn't."""
+        """How a row's recipe differs from this one, such as ``another base``."""
         out = ["another base"] if row.base != self.base else []
         names = {"train": "another train split", "dev": "another dev split", "text": "other text"}
         out += [names[part] for part, found in row.read.items() if not {*found} <= {*self.read.get(part, found)}]
@@ -86,7 +86,7 @@ class Current(Record):
             raise DinkuError(problem, where=str(file), remedy="restore it, or remove it and run the study") from None
 
     def keep(self, folder: Path) -> None:
-        """Write it beside rows; what is there and it says nothing about stays, unless it is about the whole study."""
+        """Write it beside the rows. Unless it is about the whole study, what is there of other recipes and texts stays."""
         there = Current.read(folder)
         new = self if self.whole else Current.together([self, there])
         if new != there:
@@ -95,7 +95,7 @@ class Current(Record):
 
     @classmethod
     def together(cls, several: Sequence[Current]) -> Current:
-        """Several as one; what two say otherwise is as the first says it."""
+        """Several as one; where two contradict each other the first one counts."""
         recipes, texts = dict[str, Asked](), dict[str, str]()
         known = [each for each in several if each.recipes]
         for each in reversed(known):
@@ -108,13 +108,13 @@ class Current(Record):
         return frozenset(each.address for each in self.recipes.values())
 
     def otherwise(self, row: Row) -> str:
-        """What a row is of that the study isn't now, such as ``another train split``; empty where it is what the study says."""
+        """How a row differs from what the study now says, such as ``another train split``; empty where it doesn't."""
         return ", ".join(self._of_another_recipe(row) + self._of_other_text(row))
 
     def _of_another_recipe(self, row: Row) -> list[str]:
         if row.address[:_DIGITS] in self._addresses:
             return []
-        asked = self.recipes.get(recipe_name(row.arm, row.values, row.recipe))
+        asked = self.recipes.get(recipe_name(row.arm, row.values, row.recipe)) if self.recipes else None
         if asked is None:
             return ["no recipe of the study"] if self.whole else []
         return asked.differences(Asked.of_row(row)) or [outdated(row.versions) or "another recipe"]
@@ -125,17 +125,18 @@ class Current(Record):
 
 
 def recipe_name(arm: str, values: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    """What tells a recipe from the others of its study, whatever it does and whatever its base and corpus hold."""
+    """The name of a recipe, unique in its study: it doesn't depend on steps, nor on the content of base and corpus."""
     return canonical([arm, values, recipe["seed"], recipe["base"], recipe["corpus"]])
 
 
+@cache
 def text_name(kind: str, source: str, language: str, split: str, perturbation: str) -> str:
-    """What tells the sentences that rows are about from others of a study, however many are taken and whatever they hold."""
+    """The name of the sentences that rows are about, unique in a study: it doesn't depend on their number or content."""
     return canonical([kind, source, language, split, perturbation])
 
 
 def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:
-    """The rows of what a study now says, in order; and those of anything else, by what they are of."""
+    """The rows of what a study now says, in order; and all others, by how they differ (`Current.otherwise`)."""
     current = Current.read(results.folder)
     now, others = list[Row](), defaultdict[str, list[Row]](list)
     for row in in_order(results.rows()):

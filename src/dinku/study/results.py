@@ -48,7 +48,7 @@ class Results:
         return self.folder / "rows.jsonl"
 
     def rows(self) -> list[Row]:
-        """All rows in the order of their keys, a row that stands there twice once. A last line that a kill cut short is no row.
+        """All rows in the order of their keys, each key once. A last line that a kill cut short is ignored.
 
         Raises `DinkuError` for a line that is no row, or one that says something else of the same fact than another.
         """
@@ -124,11 +124,11 @@ class Results:
         return self.folder / "failures.jsonl"
 
     def failures(self) -> list[Failure]:
-        """Steps that failed and weren't made since, in the order of their addresses."""
+        """The steps that failed and haven't succeeded since, in the order of their addresses."""
         return sorted((f for _, f in self._records(self._failed, Failure, {})), key=lambda failure: failure.address)
 
     def fail(self, failure: Failure) -> Failure:
-        """Keep a failure in the place of an earlier one at its address, with the attempts counted."""
+        """Record a failure; it replaces an earlier one at its address and counts its attempts on."""
         with locked(self.folder / ".lock"):
             known = {other.address: other for other in self.failures()}
             attempts = known[failure.address].attempts if failure.address in known else 0
@@ -137,7 +137,7 @@ class Results:
         return failure
 
     def mend(self, addresses: Collection[str]) -> None:
-        """Drop the failures at addresses that are made by now."""
+        """Drop the failures at addresses whose step has succeeded."""
         if any(failure.address in addresses for failure in self.failures()):
             with locked(self.folder / ".lock"):
                 self._keep([failure for failure in self.failures() if failure.address not in addresses])
@@ -150,9 +150,9 @@ class Results:
             self._failed.unlink(missing_ok=True)
 
     def add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
-        """Append a row, its answers and counts first; one whose key is there with its counts is left as it is.
+        """Append a row, after its answers and counts. A row whose key is there with its counts is left as it is.
 
-        Where its counts were lost the row goes with them: measured again elsewhere, they may come out otherwise.
+        If the counts of the row that is there are missing, that row is replaced: measured again elsewhere, it may differ.
         """
         with locked(self.folder / ".lock"):
             if not self._missing([row]):
@@ -179,7 +179,7 @@ class Results:
         return len(new)
 
     def _missing(self, rows: Sequence[Row]) -> list[Row]:
-        """Those that aren't here with their counts; what is here without goes, to be measured or brought again."""
+        """The rows that aren't here with their counts. Rows that are here without counts are removed."""
         here = {row.key: row for row in self.rows()}
         missing = [row for row in rows if row.key not in here or not self.has_counts(here[row.key])]
         if lost := {row.key for row in missing} & here.keys():
