@@ -137,6 +137,10 @@ class Tagger(TagsByEngine):
         if not self.cpu_only:
             self.model.to(device)
 
+    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
+        """The same encoder, its weights copied, under a fresh head for ``tags``, drawn from ``seed``."""
+        return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
+
     def check_changeable(self) -> None:
         self.scheme.refuse(self.name)
 
