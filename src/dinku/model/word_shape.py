@@ -22,7 +22,8 @@ class WordShape:
 
     A word's ``features`` are hashed by ``hashes`` functions to a table [``rows`` + 1, ``embedding``], whose first row stays zero.
     The sums of their rows, one sum a feature, are mixed to a vector of ``width`` numbers by a maxout layer of ``pieces``. Then
-    ``depth`` residual convolutions over ``window`` words on either side follow, each again a maxout layer of ``pieces``.
+    ``depth`` residual convolutions over ``window`` words on either side follow, each again a maxout layer of ``pieces``. ``kept``
+    and *precision* in ``spread`` are those of `dinku.model.shape.Shape`.
     """
 
     features: tuple[str, ...]
@@ -38,6 +39,7 @@ class WordShape:
     nonzero: tuple[int, int] = (0, 0)
     scheme: Scheme = FLOAT32
     kept: int = 0
+    spread: frozenset[str] = frozenset()
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], *, where: str = "config.json") -> Self:
@@ -155,6 +157,17 @@ class WordShape:
         low, high = self.nonzero
         return replace(headed, nonzero=(max(0, low - old) + max(0, more - tags - 1), min(high, bare.parameters) + more))
 
+    def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Self:
+        """The same tagger stored by a scheme; with ``chosen`` data decide which layers stay in float32.
+
+        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
+        """
+        self.scheme.refuse(where)
+        if not self.tags:
+            raise DinkuError("there are no tags", where=where, remedy="fine-tune the network first")
+        spread = self.spread | {"precision"} if chosen else self.spread
+        return replace(self, scheme=scheme, spread=spread, nonzero=(0, self.nonzero[1]))
+
     def counted(self, nonzero: int) -> Self:
         """The same shape, once its parameters that aren't zero are counted."""
         return replace(self, nonzero=(nonzero, nonzero))
@@ -167,7 +180,10 @@ class WordShape:
         """How a measured shape differs from this, the declared one; empty if it keeps the law."""
         if not isinstance(measured, WordShape):
             return f"declared a word network, measured {measured}"
-        if replace(measured, zeros=self.zeros, nonzero=self.nonzero) != self:
+        alike = replace(measured, zeros=self.zeros, nonzero=self.nonzero, spread=self.spread)
+        if "precision" in self.spread:
+            alike = replace(alike, kept=self.kept)
+        if alike != self:
             return f"declared {self}, measured {measured}"
         low, high = self.nonzero
         if not low <= measured.nonzero[0] <= measured.nonzero[1] <= high:
