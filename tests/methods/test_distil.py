@@ -194,7 +194,7 @@ def test_a_student_agrees_with_its_teacher_by_its_answers_alone(text: Text) -> N
 
 def test_every_epoch_reads_what_is_tagged_and_an_equal_part_of_the_rest() -> None:
     labelled = [True] * 10 + [False] * 11
-    epochs = FAST.reading(labelled, epochs=3, seed=0)
+    epochs = FAST.windows_read(labelled, epochs=3, seed=0)
     assert [epoch[:10] for epoch in epochs] == [list(range(10))] * 3
     rest = [epoch[10:] for epoch in epochs]
     assert sorted(len(part) for part in rest) == [3, 4, 4]

@@ -46,13 +46,22 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
     ids = torch.full((2, 5), int(tagger.tokenizer.pad_token_id) + 1)
     mask = torch.ones_like(ids)
     mask[1, 3:] = 0
+    inputs, shapes = {"input_ids": ids, "attention_mask": mask}, {"input_ids": sizes, "attention_mask": sizes}
+    return write_onnx(model, inputs, shapes, path)
+
+
+def write_onnx(model: Any, inputs: dict[str, torch.Tensor], shapes: dict[str, Any], path: Path) -> Path:
+    """Write a model that answers with ``logits`` as ONNX, its weights inside.
+
+    ``inputs`` are examples of what it reads, by the names of its arguments; ``shapes`` say which of their axes vary.
+    """
     with _quietly(), torch.inference_mode():
         program = torch.onnx.export(
             model,
-            kwargs={"input_ids": ids, "attention_mask": mask},
-            input_names=["input_ids", "attention_mask"],
+            kwargs=inputs,
+            input_names=list(inputs),
             output_names=["logits"],
-            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
+            dynamic_shapes=shapes,
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,

@@ -8,10 +8,12 @@ from typing import Any
 from dinku.errors import DinkuError
 from dinku.export.converter import Converter
 from dinku.export.transformer import TransformerConverter
+from dinku.export.words import WordConverter
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.nn.tagger import Tagger
+from dinku.nn.word_tagger import WordTagger
 
-_CONVERTERS: dict[type, Callable[[Any], Converter]] = {Tagger: TransformerConverter}
+_CONVERTERS: dict[type, Callable[[Any], Converter]] = {Tagger: TransformerConverter, WordTagger: WordConverter}
 
 
 def converter_of(tagger: SentenceTagger) -> Converter:

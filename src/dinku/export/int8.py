@@ -151,20 +151,28 @@ def _reader(batches: Sequence[Batch]) -> Any:
     return Reader()
 
 
+def _picks(model: Any) -> Any:
+    """The node that picks rows of word embeddings: the table is stored, and what is picked is an input."""
+    weights, inputs = {t.name for t in model.graph.initializer}, {i.name for i in model.graph.input}
+    (node,) = [n for n in model.graph.node if n.op_type == "Gather" and n.input[0] in weights and n.input[1] in inputs]
+    return node
+
+
 def _by_rows(model: Any) -> Any:
-    """A copy that has the table that ``input_ids`` picks from as int8 with one scale a row: both are picked, and multiplied."""
+    """A copy whose word embeddings are int8 with one scale a row: both are picked, and multiplied."""
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     graph = copied.graph
-    (node,) = [n for n in graph.node if n.op_type == "Gather" and n.input[1] == "input_ids"]
+    node = _picks(copied)
+    picked = node.input[1]
     (table,) = [t for t in graph.initializer if t.name == node.input[0]]
     steps, scale = table.name + "_quantized", table.name + "_scale"  # as the tool calls those of other weights
     made = int8_rows.packed({"": numpy_helper.to_array(table)}).values()
     graph.initializer.remove(table)
     graph.initializer.extend(numpy_helper.from_array(a, n) for a, n in zip(made, (steps, scale), strict=True))
     picking = [
-        helper.make_node("Gather", [steps, "input_ids"], [steps + ".picked"]),
-        helper.make_node("Gather", [scale, "input_ids"], [scale + ".picked"]),
+        helper.make_node("Gather", [steps, picked], [steps + ".picked"]),
+        helper.make_node("Gather", [scale, picked], [scale + ".picked"]),
         helper.make_node("Unsqueeze", [scale + ".picked", "dinku.last"], [scale + ".column"]),
         helper.make_node("Cast", [steps + ".picked"], [steps + ".float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [steps + ".float", scale + ".column"], list(node.output)),
@@ -194,7 +202,7 @@ def to_openvino(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], ke
 
     nncf.set_log_level(logging.ERROR)
     own = {node.name for name, node in linear(model).items() if name in kept}
-    own |= {node.name for node in model.graph.node if node.op_type == "Gather" and node.input[1] != "input_ids"}
+    own |= {node.name for node in model.graph.node if node.op_type == "Gather" and node != _picks(model)}
     with contextlib.redirect_stdout(io.StringIO()):  # on which it draws bars
         float32 = openvino.Core().read_model(model.SerializeToString())
         known = {operator.get_friendly_name() for operator in float32.get_ops()}
@@ -218,7 +226,7 @@ def _stored_narrow(model: Any, kept: Collection[str]) -> Any:
     copied.CopyFrom(model)
     graph, tensors = copied.graph, {t.name: t for t in copied.graph.initializer}
     used = [(node, 1) for name, node in linear(copied).items() if name not in kept]
-    used += [(node, 0) for node in graph.node if node.op_type == "Gather" and node.input[1] == "input_ids"]
+    used.append((_picks(copied), 0))
     for node, port in used:
         weight = tensors[node.input[port]]
         values = numpy_helper.to_array(weight)

@@ -21,6 +21,7 @@ from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
 from dinku.method import Data, Need, Planned, Reading, Work
 from dinku.model.shape import Shape
+from dinku.model.word_shape import WordShape
 from dinku.training.settings import HEAVIEST, WEIGHT, StudentTraining, SupervisedTraining
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Distil(SupervisedTraining, StudentTraining):
     transfer: int = 0
 
     version: ClassVar[int] = 2  # relations are compared in float32
+    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,15 +83,15 @@ class Distil(SupervisedTraining, StudentTraining):
         method = super().resolve(tagger, data)
         if tagger is None:
             return method.settled(None, data.train)
-        student = tagger.shape
+        student: Any = tagger.shape
         for each in method.student:
             student = each.declare(student)
         return method.settled(student, data.train)
 
-    def declare(self, shape: Shape) -> Shape:
+    def declare(self, shape: Shape | WordShape) -> Shape | WordShape:
         if not shape.tags:
             raise self._untagged()
-        student = super().declare(shape)
+        student = self.student_shape(shape)
         if student.tags not in (0, shape.tags):
             problem = f"the student has {plural(student.tags, 'tag')}, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
@@ -99,7 +101,7 @@ class Distil(SupervisedTraining, StudentTraining):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
 
-        from dinku.training import fit, teacher_answers, unpadded
+        from dinku.training import fit, reading, teacher_answers
         from dinku.training.teacher_states import state_loss
 
         if not tagger.tags:
@@ -135,10 +137,10 @@ class Distil(SupervisedTraining, StudentTraining):
                 return out | (matched.tensors(chosen) if matched else {})
 
             def loss(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
-                whole = self.word_loss(unpadded.logits(student.model, tensors).float(), tensors)
+                whole = self.word_loss(reading.logits(student.model, tensors).float(), tensors)
                 return whole + matched.loss(tensors) if matched else whole
 
-            epochs = self.reading([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
+            epochs = self.windows_read([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
             examples = fit.Examples(windows, epochs, targets)
             objective = fit.Objective(loss, matched.projections if matched else None)
             return fit.fit(student, examples, objective, method, work, dev=dev, note="distilling")
@@ -147,10 +149,8 @@ class Distil(SupervisedTraining, StudentTraining):
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
 
     def _headed(self, student: Tagger, tags: tuple[str, ...], seed: int) -> Tagger:
-        from dinku.nn import surgery
-
         if not student.tags:
-            return replace(student, model=surgery.with_head(student.model, tags, seed=seed), tags=tags)
+            return student.headed(tags, seed=seed)
         if student.tags != tags:
             problem = f"the student's tags {', '.join(student.tags[:3])} … aren't the teacher's"
             remedy = "start from an encoder, or from a tagger with the same tags"
@@ -158,7 +158,7 @@ class Distil(SupervisedTraining, StudentTraining):
         return student
 
     @staticmethod
-    def reading(labelled: Sequence[bool], epochs: int, seed: int) -> list[list[int]]:
+    def windows_read(labelled: Sequence[bool], epochs: int, seed: int) -> list[list[int]]:
         """The windows of each epoch: all labelled ones, and an equal part of the others."""
         always, once = np.flatnonzero(labelled), np.flatnonzero(~np.asarray(labelled))
         parts = np.array_split(np.random.default_rng(seed).permutation(once), epochs)

@@ -57,7 +57,7 @@ class DistilText(StudentTraining):
         )
 
     def declare(self, shape: Shape) -> Shape:
-        student = super().declare(shape)
+        student = self.student_shape(shape)
         return self.trained(student, student.tags) if self.epochs else student
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:

@@ -21,12 +21,15 @@ from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Planned, Work
 from dinku.model.shape import Shape
-from dinku.training.settings import SupervisedTraining
+from dinku.model.word_shape import WordShape
+from dinku.training.settings import S, SupervisedTraining
 
 if TYPE_CHECKING:
     import torch
 
     from dinku.nn.tagger import Tagger
+    from dinku.nn.word_tagger import WordTagger
+    from dinku.training.fit import T
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,14 @@ class FineTune(SupervisedTraining):
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     category: ClassVar[Category] = "training"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(set(self.tags)) < len(self.tags) or not all(map(is_iob2_tag, self.tags)):
             raise DinkuError(f"tags is {self.tags}", where="FineTune", remedy="name each IOB2 tag once")
 
-    def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
+    def resolve(self, tagger: Tagger | WordTagger | Planned | None, data: Data) -> Self:
         method = self.settled(tagger.shape if tagger else None, data.train)
         return method if self.tags or data.train is None else replace(method, tags=data.train.tags)
 
@@ -58,22 +62,19 @@ class FineTune(SupervisedTraining):
         if self.tags and self.epochs and data.train:
             data.train.check_tags(self.tags, where="FineTune")
 
-    def declare(self, shape: Shape) -> Shape:
+    def declare(self, shape: S) -> S:
         return shape if self.epochs == 0 and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
 
-    def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
+    def apply(self, tagger: T, data: Data, work: Work) -> T:
         import torch
 
-        from dinku.nn import surgery
         from dinku.training import fit
 
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)
         trained = tagger.copy()
         if trained.tags != method.tags:
-            trained = replace(
-                trained, model=surgery.with_head(tagger.model, method.tags, seed=work.seed), tags=method.tags
-            )
+            trained = tagger.headed(method.tags, seed=work.seed)
         if not method.epochs:
             return trained
         trained = replace(trained, learned=trained.learned | fingerprints(s.words for s in corpus))
@@ -92,6 +93,6 @@ def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
     """Cross-entropy, the mean over the scored words, of logits at the subwords that speak for them."""
     import torch
 
-    from dinku.training import unpadded
+    from dinku.training import reading
 
-    return torch.nn.functional.cross_entropy(unpadded.logits(model, batch).float(), batch["gold"])
+    return torch.nn.functional.cross_entropy(reading.logits(model, batch).float(), batch["gold"])

@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Validated, Work
 from dinku.model.shape import INT8, Shape
+from dinku.model.word_shape import WordShape
+from dinku.training.settings import S
 
 if TYPE_CHECKING:
     from dinku.model.bundle import Bundle
     from dinku.nn.tagger import Tagger
+    from dinku.nn.word_tagger import WordTagger
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Quantize(Validated):
     version: ClassVar[int] = 2
     category: ClassVar[Category] = "quantization"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
+    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +54,7 @@ class Quantize(Validated):
             problem, remedy = f"tolerance is {self.tolerance}", "give the F1 (of 1) that may be lost, such as 0.005"
             raise DinkuError(problem, where="Quantize", remedy=remedy)
 
-    def declare(self, shape: Shape) -> Shape:
+    def declare(self, shape: S) -> S:
         return shape.quantized(INT8, where="Quantize", chosen=self.tolerance < 1)
 
     def can_use(self, data: Data) -> None:
@@ -58,10 +62,10 @@ class Quantize(Validated):
             if corpus is None or not len(corpus):
                 raise DinkuError(f"there is no {split} split", where="Quantize", remedy="name a corpus that has one")
 
-    def apply(self, tagger: Tagger, data: Data, work: Work) -> Bundle:
+    def apply(self, tagger: Tagger | WordTagger, data: Data, work: Work) -> Bundle:
         from dinku.export.pipeline import export
 
-        self.declare(tagger.shape)
+        tagger.shape.quantized(INT8, where="Quantize")
         self.can_use(data)
         assert data.train
         assert data.dev

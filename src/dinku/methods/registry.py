@@ -39,6 +39,7 @@ MODULES = {
     "Sparsify": "sparsity",
     "StartFresh": "fresh",
     "StartFrom": "named",
+    "StartWords": "words",
     "TrimVocabulary": "vocabulary",
 }
 _MEMBERS = ("version", "category", "needs", "text_languages", "reads", "own_vocabulary")

@@ -194,6 +194,10 @@ class Bundle(TagsByEngine):
     def precision(self) -> Precision:
         return self.manifest.precision
 
+    @cached_property
+    def legal_tags(self) -> bool:  # type: ignore[override]
+        return kind_of(self.model_folder).legal_tags
+
     @property
     def arithmetic(self) -> str:
         manifest = self.manifest

@@ -17,6 +17,8 @@ from dinku.model.folder import BUNDLE_FILE, ModelFolder, is_masked_lm
 from dinku.model.onnx_file import AGAIN
 from dinku.model.shape import FAMILIES, Costs, Shape
 from dinku.model.windows import Encoder
+from dinku.model.word_encoder import WORD_INPUTS, WordEncoder
+from dinku.model.word_shape import MODEL_TYPE, WordShape
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Kind:
 
     ``model_types`` are the values of ``model_type`` in config.json. ``shape`` declares what a model costs from its folder.
     ``encoder`` says how it reads words, and is ``None`` if only torch can tell; ``bundle_encoder`` does so for a bundle whose
-    manifest has this ``length`` and ``label_on``. ``holds`` tells the tensors of a weights file that belong to the model from
+    manifest has this ``length`` and ``label_on``. With ``legal_tags`` its tags are the most probable ones that are legal
+    together, not the most probable one of each word. ``holds`` tells the tensors of a weights file that belong to the model from
     those that dinku leaves out. A bundle has ``bundle_files`` beside its config and its ONNX model, whose inputs are ``inputs``.
     """
 
@@ -37,6 +40,7 @@ class Kind:
     holds: Callable[[str, Costs], bool]
     bundle_files: Collection[str]
     inputs: Collection[str]
+    legal_tags: bool = False
 
 
 def _bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> SubwordEncoder:
@@ -71,7 +75,29 @@ TRANSFORMER = Kind(
     bundle_files=("tokenizer.json", "tokenizer_config.json"),
     inputs=encode.SUBWORD_INPUTS,
 )
-KINDS = (TRANSFORMER,)
+
+
+def _word_encoder(folder: ModelFolder) -> WordEncoder:
+    shape = WordShape.of_folder(folder)
+    return WordEncoder(shape.word_features, shape.reach)
+
+
+def _word_bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> WordEncoder:
+    return replace(_word_encoder(folder), length=length)
+
+
+WORDS = Kind(
+    name="words",
+    model_types=(MODEL_TYPE,),
+    shape=WordShape.of_folder,
+    encoder=_word_encoder,
+    bundle_encoder=_word_bundle_encoder,
+    holds=lambda name, shape: True,
+    bundle_files=(),
+    inputs=WORD_INPUTS,
+    legal_tags=True,
+)
+KINDS = (TRANSFORMER, WORDS)
 
 
 def kind_of(folder: ModelFolder) -> Kind:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError, brief, check_count, plural
+from dinku.model.decoding import legal_tags
 from dinku.model.engine import Engine
 from dinku.model.windows import Encoder, Logits, W, Window, buckets
 from dinku.progress import Count
@@ -78,16 +79,20 @@ def answered(
             progress(done, len(windows))
 
 
+_NEVER = np.float32(-1e4)  # a logit whose probability is 0
+
+
 class Draft:
     """The tags of one sentence while its windows are answered one by one, in any order.
 
-    A word that no window scores is ``O`` with probability 1.
+    A word that no window scores is ``O`` with probability 1. With ``legal`` the tags are the most probable ones that are legal
+    one after another, else the most probable one of each word.
     """
 
-    def __init__(self, tags: Sequence[str], words: int) -> None:
-        self._tags = tags
-        self._best = np.full(words, tags.index("O"), np.int64)
-        self._scores = np.ones(words, np.float32)
+    def __init__(self, tags: Sequence[str], words: int, *, legal: bool = False) -> None:
+        self._tags, self._legal = tuple(tags), legal
+        self._logits = np.full((words, len(tags)), _NEVER, np.float32)
+        self._logits[:, self._tags.index("O")] = 0.0
 
     def take(self, window: Window, logits: Logits) -> None:
         """Note what a window's words are. Raises `DinkuError` where the logits are of other tags."""
@@ -96,12 +101,15 @@ class Draft:
                 f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
             )
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
-        self._best[window.words] = logits.argmax(-1)
-        self._scores[window.words] = 1 / np.exp(logits - logits.max(-1, keepdims=True)).sum(-1)
+        self._logits[window.words] = logits
 
     def tagging(self) -> Tagging:
         """What is known so far."""
-        return Tagging(tuple(self._tags[i] for i in self._best.tolist()), self._scores)
+        logits = self._logits
+        best = legal_tags(logits, self._tags) if self._legal and len(logits) else logits.argmax(-1)
+        chosen = np.take_along_axis(logits, best[:, None], -1)
+        scores = 1 / np.exp(logits - chosen).sum(-1)
+        return Tagging(tuple(self._tags[i] for i in best.tolist()), scores)
 
 
 def tag(
@@ -109,26 +117,34 @@ def tag(
     encoder: Encoder[Any],
     tags: Sequence[str],
     sentences: Sequence[Sentence],
+    *,
+    legal: bool = False,
     **options: Any,
 ) -> list[Tagging]:
-    """Tag every word of every sentence; ``options`` are those of `answers`.
+    """Tag every word of every sentence; ``legal`` is that of `Draft`, other ``options`` are those of `answers`.
 
     A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where an engine answers for other tags.
     """
     sentences = [*each(sentences, Sentence)]
     _check_asked(sentences, options)
-    drafts = [Draft(tags, len(s.words)) for s in sentences]
+    drafts = [Draft(tags, len(s.words), legal=legal) for s in sentences]
     for window, logits in answers(engine, encoder, sentences, **options):
         drafts[window.sentence].take(window, logits)
     return [draft.tagging() for draft in drafts]
 
 
 def evaluate(
-    engine: Engine, encoder: Encoder[Any], tags: Sequence[str], corpus: Corpus, *, progress: Count | None = None
+    engine: Engine,
+    encoder: Encoder[Any],
+    tags: Sequence[str],
+    corpus: Corpus,
+    *,
+    legal: bool = False,
+    progress: Count | None = None,
 ) -> Counts:
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):
         raise DinkuError(
             f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
-    return counted(corpus, tag(engine, encoder, tags, corpus.sentences, progress=progress))
+    return counted(corpus, tag(engine, encoder, tags, corpus.sentences, legal=legal, progress=progress))

@@ -44,6 +44,11 @@ class SentenceTagger(Protocol):
         ...
 
     @property
+    def legal_tags(self) -> bool:
+        """Whether the tags of a sentence are legal one after another, by `dinku.model.decoding`."""
+        ...
+
+    @property
     def shape(self) -> Costs:
         """What it costs, as measured: parameters, bytes, multiply-adds."""
         ...
@@ -139,6 +144,8 @@ class _ByEngine(Protocol):
     @property
     def tags(self) -> tuple[str, ...]: ...
     @property
+    def legal_tags(self) -> bool: ...
+    @property
     def arithmetic(self) -> str:
         """How it computes, as a row's numerics name it."""
         ...
@@ -146,6 +153,8 @@ class _ByEngine(Protocol):
 
 class TagsByEngine:
     """Tagging with an ``engine``, an ``encoder`` and ``tags``, which the class that it is mixed into has."""
+
+    legal_tags = False
 
     def tag(
         self: _ByEngine,
@@ -157,7 +166,7 @@ class TagsByEngine:
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
         asked = {"tokens": tokens, "most": most, "progress": progress}
-        return predict.tag(self.engine, self.encoder, self.tags, sentences, **asked)
+        return predict.tag(self.engine, self.encoder, self.tags, sentences, legal=self.legal_tags, **asked)
 
     def answered(self: _ByEngine, windows: Sequence[W]) -> Iterator[tuple[W, Logits]]:
         """The logits of each window; see `dinku.model.predict.answered`."""
@@ -165,7 +174,7 @@ class TagsByEngine:
 
     def evaluate(self: _ByEngine, corpus: Corpus, *, progress: Count | None = None) -> Counts:
         """Counts of spans over a tagged corpus."""
-        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, progress=progress)
+        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, legal=self.legal_tags, progress=progress)
 
     def numerics(self: _ByEngine, sentences: Sequence[Sentence]) -> Numerics:
         """How its engine computes on these sentences."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dinku.model.bundle import Bundle
 from dinku.model.encode import LabelOn
 from dinku.model.folder import ModelFolder
-from dinku.model.kinds import TRANSFORMER, kind_of
+from dinku.model.kinds import TRANSFORMER, WORDS, kind_of
 from dinku.model.sentence_tagger import SentenceTagger
 
 Loader = Callable[[ModelFolder, LabelOn | None], SentenceTagger]
@@ -23,7 +23,13 @@ def _transformer(folder: ModelFolder, label_on: LabelOn | None) -> SentenceTagge
     return Tagger.load(folder, label_on=label_on)
 
 
-_LOADERS: dict[str, Loader] = {TRANSFORMER.name: _transformer}  # by the name of the kind
+def _words(folder: ModelFolder, label_on: LabelOn | None) -> SentenceTagger:
+    from dinku.nn.word_tagger import WordTagger
+
+    return WordTagger.load(folder)
+
+
+_LOADERS: dict[str, Loader] = {TRANSFORMER.name: _transformer, WORDS.name: _words}  # by the name of the kind
 
 
 def load(model: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | None = None) -> SentenceTagger:

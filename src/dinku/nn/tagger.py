@@ -163,6 +163,10 @@ class Tagger(TagsByEngine):
             model.requires_grad_(True)
         return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
+    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
+        """The same encoder, its weights copied, under a fresh head for ``tags``, drawn from ``seed``."""
+        return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
+
     def check_changeable(self) -> None:
         self.scheme.refuse(self.name)
 

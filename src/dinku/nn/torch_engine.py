@@ -72,7 +72,7 @@ class TorchEngine:
 
     @property
     def kernels(self) -> str:
-        own = getattr(self.model.config, "quantization_config", None)
+        own = getattr(getattr(self.model, "config", None), "quantization_config", None)
         return f"bitsandbytes {version('bitsandbytes')}" if own else f"torch {torch.backends.quantized.engine}"
 
     @property

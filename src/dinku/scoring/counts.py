@@ -6,6 +6,7 @@ same sentences can be compared later.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Hashable, Iterable, Sequence

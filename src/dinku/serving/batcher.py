@@ -197,7 +197,9 @@ class Batcher:
                     return None
                 line, tagger = Line.typed(job.texts[job.begun]), self.reader.tagger
                 words = line.sentence.words
-                text = _Text(line, Draft(tagger.tags, len(words)), tagger.encoder.stretches(words))
+                text = _Text(
+                    line, Draft(tagger.tags, len(words), legal=tagger.legal_tags), tagger.encoder.stretches(words)
+                )
                 job.text, job.begun = text, job.begun + 1
             if text.windows is None:
                 try:

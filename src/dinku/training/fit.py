@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -31,19 +30,21 @@ from dinku.files import written
 from dinku.machine import BFLOAT16_FLAGS, cpu
 from dinku.method import Work
 from dinku.model import predict
-from dinku.model.encode import SubwordWindow
+from dinku.model.engine import Engine
 from dinku.nn import surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
-from dinku.training import importance, unpadded, while_training
+from dinku.nn.word_tagger import WordTagger
+from dinku.training import importance, while_training
+from dinku.training.reading import reading
 from dinku.training.settings import TrainingSettings
-from dinku.training.unpadded import Read, UnpaddedEngine
 
 DONE = "done"  # marks a whole checkpoint; transformers itself takes the highest number, complete or not
 LOSSES = 10  # how often a training reports its loss
 CHECKPOINT_SECONDS = 60.0
 RAISES = 32  # the most steps in which sparsity rises
 
+T = TypeVar("T", Tagger, WordTagger)
 Collate = Callable[[Sequence[int]], dict[str, Any]]
 Loss = Callable[[Any, dict[str, Any]], torch.Tensor]
 
@@ -90,7 +91,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a training minimizes: ``loss(model, tensors)`` of the tensors of `dinku.training.unpadded.row` and the targets.
+    """What a training minimizes: ``loss(model, tensors)`` of the tensors that `dinku.training.reading` gives and the targets.
 
     ``extra`` is a module that is trained along, for the loss alone. ``all_rows`` says that the loss moves rows of the word
     embeddings that no window uses.
@@ -102,7 +103,7 @@ class Objective:
 
 
 def fit(
-    tagger: Tagger,
+    tagger: T,
     examples: Examples,
     objective: Objective,
     how: TrainingSettings,
@@ -110,36 +111,32 @@ def fit(
     *,
     dev: Corpus | None = None,
     note: str,
-) -> Tagger:
+) -> T:
     """Train a tagger in place, on unpadded rows. The tagger that is returned names the parts that are sparse by now.
 
     With ``dev`` the weights of the epoch with the best F1 on it are kept. ``note`` says in reports what is being done.
     """
-    surgery.changeable(tagger.model)
-    windows = examples.windows
+    tagger.check_changeable()
+    windows: Sequence[Any] = examples.windows
     if not len(windows):
         problem = "nothing that it would read yields a subword"
         raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
     steps = examples.batches(how.pace[1], work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())
-    used = None
-    if not (objective.all_rows or how.weight_decay > 0):
-        used = _used(tagger, [*windows, *(tagger.encoder.windows([s.words for s in dev]) if dev else [])])
+    read_later: Sequence[Any] = tagger.encoder.windows([s.words for s in dev]) if dev else []
+    all_rows = objective.all_rows or how.weight_decay > 0
     model = tagger.model.to(work.device)
     sparse = tuple(sorted({*tagger.sparse, "linear"})) if how.sparsity else tagger.sparse
     try:
         with (
-            while_training.compact_embeddings(model, used) as row,
-            while_training.quick_dropout(model),
-            unpadded.reading(model),
+            reading(tagger, [*windows, *read_later], all_rows=all_rows) as view,
             while_training.zeros(model, tagger.sparse if how.keep_zeros else (), growing=how.sparsity > 0) as zeros,
         ):
-            read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
             levels = rising(zeros.sparsity, how.sparsity, sum(map(len, steps)), over=how.rise) if how.sparsity else {}
-            best = _Best(tagger, dev, read, work.folder) if dev else None
+            best = _Best(tagger, dev, view.engine, work.folder) if dev else None
 
             def collate(step: Sequence[int]) -> dict[str, Any]:
-                return {**read([windows[i] for i in step]), **examples.targets(step)}
+                return {**view.tensors([windows[i] for i in step]), **examples.targets(step)}
 
             def after_step(n: int) -> None:
                 zeros.hold()
@@ -154,7 +151,7 @@ def fit(
                 best.take()
     finally:
         model.to("cpu").eval()
-    return replace(tagger, sparse=sparse)
+    return replace(tagger, sparse=sparse) if sparse != tagger.sparse else tagger
 
 
 def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, float]:
@@ -164,15 +161,6 @@ def rising(start: float, end: float, steps: int, *, over: float) -> dict[int, fl
     """
     last, part = max(1, round(over * steps)), [(k + 1) / RAISES for k in range(RAISES)]
     return {max(1, round(p * last)): end + (start - end) * (1 - p) ** 3 for p in part}
-
-
-def _used(tagger: Tagger, windows: Sequence[SubwordWindow]) -> torch.Tensor:
-    """The rows of the word embeddings that these windows use, sorted.
-
-    Rows up to the padding id are among them, so that its number stays: RoBERTa counts positions from it.
-    """
-    rows = np.unique(np.concatenate([np.arange(tagger.encoder.pad + 1), *(w.ids for w in windows)]))
-    return torch.from_numpy(rows)
 
 
 def precision_of(how: TrainingSettings, work: Work) -> str:
@@ -328,8 +316,8 @@ class _Checkpoint(TrainerCallback):
 class _Best:
     """The weights of the best epoch on dev, kept in memory and, if training can be resumed, in its folder."""
 
-    def __init__(self, tagger: Tagger, dev: Corpus, read: Read, folder: Path | None) -> None:
-        self.tagger, self.dev, self.engine = tagger, dev, UnpaddedEngine(tagger.model, read)
+    def __init__(self, tagger: Tagger | WordTagger, dev: Corpus, engine: Engine, folder: Path | None) -> None:
+        self.tagger, self.dev, self.engine = tagger, dev, engine
         self.file = folder / "best.safetensors" if folder else None
         self.f1, self.weights = -1.0, dict[str, Any]()
         if self.file and self.file.exists():
@@ -339,7 +327,8 @@ class _Best:
 
     def offer(self) -> None:
         tagger = self.tagger
-        f1 = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev).scores().f1
+        counts = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev, legal=tagger.legal_tags)
+        f1 = counts.scores().f1
         if f1 <= self.f1:
             return
         self.f1 = f1

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
 from dinku.method import INNER, LATER, Category, Data, Method, Planned, Reading, Seeded, Validated, Work
 from dinku.model.shape import Shape
+from dinku.model.word_shape import WordShape
 
 if TYPE_CHECKING:
     from dinku.model.encode import SubwordEncoder
     from dinku.nn.tagger import Tagger
+
+S = TypeVar("S", Shape, WordShape)
 
 # AfriBERTa's recipe but for its rate: the default for what isn't given beside a rate.
 BESIDE_RATE: dict[str, Any] = {"batch": 16, "warmup": 0.0, "epochs": 50}
@@ -22,7 +26,8 @@ FEWEST_EPOCHS, MOST_EPOCHS = 3, 60
 FEW = 4000  # sentences; a smaller train split has batches of 8
 
 
-def suited(shape: Shape, sentences: int) -> dict[str, Any]:
+@singledispatch
+def suited(shape: Any, sentences: int) -> dict[str, Any]:
     """The rate, batch, warm-up and epochs for an encoder of this shape and a train split of this size.
 
     The larger the encoder, the lower its rate, which is never above 3e-4: 3e-4 for four layers of 384 hidden units
@@ -37,6 +42,15 @@ def suited(shape: Shape, sentences: int) -> dict[str, Any]:
         "warmup": 0.1,
         "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-STEPS // steps))),
     }
+
+
+@suited.register
+def _suited_words(shape: WordShape, sentences: int) -> dict[str, Any]:
+    """The same for a word network, which learns from nothing: a high rate, large batches and many epochs."""
+    batch = 16 if sentences < FEW else 64
+    steps = max(1, -(-sentences // batch))
+    epochs = min(MOST_EPOCHS, max(MOST_EPOCHS // 6, -(-2 * STEPS // steps)))
+    return {"rate": 2e-3, "batch": batch, "warmup": 0.02, "epochs": epochs}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +106,14 @@ class TrainingSettings(Seeded, Validated):
             raise DinkuError("its rate, batch or warmup isn't set", where=type(self).__name__, remedy=remedy)
         return self.rate, self.batch, self.warmup
 
-    def trained(self, shape: Shape, tags: int) -> Shape:
+    def trained(self, shape: S, tags: int) -> S:
         """The shape after training under a head with ``tags`` tags. One weight in a thousand may happen to become zero."""
         shape.scheme.refuse(type(self).__name__)
+        if self.sparsity and isinstance(shape, WordShape):
+            problem = "a word network can't be sparsified"
+            raise DinkuError(problem, where=type(self).__name__, remedy="set sparsity to 0, or give it fewer rows")
         headed = shape.with_tags(tags) if tags != shape.tags else shape
-        risen = round(self.sparsity * sum(shape.weights(embeddings=False)))
+        risen = round(self.sparsity * shape.linear)
         zeros = max(shape.zeros if self.keep_zeros else 0, risen)
         low = max(0, headed.nonzero[0] - risen - headed.parameters // 1000)
         return replace(headed, zeros=zeros, nonzero=(low, headed.parameters - zeros))
@@ -135,7 +152,7 @@ class SupervisedTraining(EpochTraining):
         if self.select == "best":
             self.tagged(data.dev, "dev")
 
-    def settled(self, shape: Shape | None, train: Corpus | None) -> Self:
+    def settled(self, shape: Shape | WordShape | None, train: Corpus | None) -> Self:
         """The same training with absolute numbers, for an encoder of this shape; raises `DinkuError` if they depend on an unknown
         shape."""
         numbers = BESIDE_RATE
@@ -213,21 +230,29 @@ class StudentTraining(EpochTraining):
         shared = any(id(weight) in theirs for weight in student.model.parameters())
         return student.copy() if shared else student
 
-    def declare(self, shape: Shape) -> Shape:
+    def student_shape(self, shape: Any) -> Any:
+        """The student's shape before training; raises `DinkuError` if it can't be made, or can't match the teacher's insides."""
         student = shape
         for method in self.student:
             student.scheme.refuse(type(method).__name__)
             student = method.declare(student)
         student.scheme.refuse(type(self).__name__)
-        if self.relations:
-            for each in (shape, student):
-                each.known("heads", where=type(self).__name__)
-        self.fitted(student, shape)
         # Vocabularies of the same size may differ in their pieces.
-        other = student.vocabulary != shape.vocabulary or any(method.own_vocabulary for method in self.student)
-        if self.matches and other:
+        other = any(method.own_vocabulary for method in self.student)
+        if self.matches and (other or student.vocabulary != shape.vocabulary):
             raise self.other_vocabulary()
+        if self.matches or self.layers or self.relation_heads:
+            self._check_matching(student, shape)
         return student
+
+    def _check_matching(self, student: Any, teacher: Any) -> None:
+        if not (isinstance(student, Shape) and isinstance(teacher, Shape)):
+            problem = "layers and relation_heads are those of transformers, and a word network has none"
+            raise DinkuError(problem, where=type(self).__name__, remedy="leave them out")
+        if self.relations:
+            for each in (teacher, student):
+                each.known("heads", where=type(self).__name__)
+        self.fitted(student, teacher)
 
     def fitted(self, student: Shape, teacher: Shape) -> tuple[list[int], int]:
         """The teacher's layer for each of the student's, and the number of heads that relations are split into; raises

@@ -13,7 +13,6 @@ from dinku.files import told, written
 from dinku.method import Work
 from dinku.model import predict
 from dinku.nn.tagger import Tagger
-from dinku.nn.torch_engine import TorchEngine
 
 PART = 2000  # sentences in a file
 
@@ -30,7 +29,8 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
     if folder:
         with told(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    engine = TorchEngine(teacher.model.to(work.device), precision=precision)
+    teacher.to(work.device)
+    engine = (teacher if teacher.cpu_only else teacher.in_precision(precision)).engine
     try:
         parts = []
         for start in range(0, len(corpus), PART):
@@ -48,7 +48,7 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
                         np.save(out, part)
             parts.append(part)
     finally:
-        teacher.model.to("cpu")
+        teacher.to("cpu")
     return np.concatenate(parts)
 
 

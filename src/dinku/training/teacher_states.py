@@ -70,10 +70,10 @@ def state_loss(how: StudentTraining, teacher: Tagger, student: Tagger, work: Wor
 
     Raises `DinkuError` if they read different subwords, or if their layers or heads don't fit.
     """
-    layers, heads = how.fitted(student.shape, teacher.shape)
     if not how.matches:
         yield None
         return
+    layers, heads = how.fitted(student.shape, teacher.shape)
     if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
         raise how.other_vocabulary()
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:

@@ -90,7 +90,7 @@ def compact_embeddings(model: PreTrainedModel, used: torch.Tensor | None) -> Ite
 
 
 @contextmanager
-def quick_dropout(model: PreTrainedModel) -> Iterator[None]:
+def quick_dropout(model: nn.Module) -> Iterator[None]:
     """Train with `dropped` in place of torch's dropout."""
     dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     for module in dropouts:
