@@ -99,8 +99,8 @@ def main() -> None:
         return
     for told in found:
         measured = f"{told['measured'] / 1e6:8.1f} MB measured" if "measured" in told else ""
-        declared = f"{told['declared'] / 1e6:8.1f} MB ({100 * (told['ratio'] - 1):+.1f} %)"
-        print(f"{told['model']:<16} {told['scheme']:<26} {declared} {measured}")
+        size = f"{told['declared'] / 1e6:8.1f} MB ({100 * (told['ratio'] - 1):+.1f} %)"
+        print(f"{told['model']:<16} {told['scheme']:<26} {size} {measured}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,7 @@ from rooms import PAGE, page
 
 import dinku
 from dinku.cli import app
-from dinku.export.pipeline import export
 from dinku.study.definition import BUILT_IN, Study
-from dinku.testing import tiny_corpus, tiny_tagger
 from dinku.training.settings import Trained
 
 ROOT = Path(__file__).parent.parent
@@ -51,10 +50,8 @@ def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("documents") / "bundle"
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
-    return folder
+def bundle(tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle()
 
 
 def test_the_python_on_bundles_in_the_readme_runs(

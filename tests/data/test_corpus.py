@@ -382,7 +382,16 @@ def test_fingerprint_is_of_the_content_alone() -> None:
 
 
 def test_fingerprint_tells_where_words_and_sentences_end() -> None:
-    made = [[("a b",)], [("a", "b")], [("a",), ("b",)], [('a","b',)], [("a\nb",)], [("ab",)], [()], []]
+    made: list[list[tuple[str, ...]]] = [
+        [("a b",)],
+        [("a", "b")],
+        [("a",), ("b",)],
+        [('a","b',)],
+        [("a\nb",)],
+        [("ab",)],
+        [()],
+        [],
+    ]
     prints = {Corpus("", "", tuple(Sentence(words) for words in ws)).fingerprint for ws in made}
     assert len(prints) == len(made)
 

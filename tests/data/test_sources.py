@@ -376,7 +376,7 @@ def test_paths_and_lists_are_names_too(tmp_path: Path) -> None:
     loaded = sources.load(tmp_path, "test")
     assert loaded == sources.load(str(tmp_path), "test")
     assert sources.splits(tmp_path) == ("test",)
-    both = [tmp_path / "one", str(tmp_path / "two")]
+    both: list[str | Path] = [tmp_path / "one", str(tmp_path / "two")]
     assert sources.load(both, "test").sentences == loaded.sentences
     assert sources.audited(sources.whole(both)) == sources.audited(sources.whole(tmp_path))
     assert sources.absent(both) == {"one": ("train", "dev"), "two": ("train", "dev")}

@@ -26,7 +26,6 @@ import numpy as np
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import Encoder, Window
 from dinku.model.engine import Logits
@@ -36,7 +35,7 @@ from dinku.serving.connections import OncePerKind, Server
 from dinku.serving.http import application, openapi, serve
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.testing import tiny_tagger
 
 JSON = {"content-type": "application/json"}
 USUAL = Limits()
@@ -44,20 +43,14 @@ Answered = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served") / "bundle"
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
-    return folder
+def bundle(tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle()
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
-def both(request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "onnxruntime":
-        return bundle
-    pytest.importorskip("openvino")
-    folder = tmp_path_factory.mktemp("served") / request.param
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1, runtime="openvino")
-    return folder
+def both(request: pytest.FixtureRequest, tiny_bundle: Callable[..., Path]) -> Path:
+    pytest.importorskip(request.param)
+    return tiny_bundle(request.param)
 
 
 def ask(
@@ -765,7 +758,7 @@ def test_an_address_that_is_taken_is_told(bundle: Path) -> None:
         done = subprocess.run([*command, "--port", there], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == (
-        f"dinku: 127.0.0.1:{there}: can't be listened at (Address already in use); name another --host or --port\n"
+        f"dinku: 127.0.0.1:{there}: cannot listen on this address (Address already in use); name another --host or --port\n"
     )
 
 
