@@ -25,7 +25,7 @@ BFLOAT16_FLAGS = frozenset(["avx512_bf16", "amx_bf16", "bf16"])  # instructions 
 
 
 class Environment(Record):
-    """Where something was measured. ``gpu`` is the name of the one that the tagger was on, if it was on one."""
+    """Where something was measured. ``gpu`` is the name of the GPU that the tagger was on, if any."""
 
     system: str
     cpu: str
@@ -40,14 +40,14 @@ class Environment(Record):
 
     @property
     def machine(self) -> str:
-        """What must be equal for two times to be comparable."""
+        """The parts of the environment that must be equal for two times to be comparable."""
         parts = [self.system, self.cpu, str(self.threads), self.packages.get("torch", ""), self.gpu]
         return "|".join(part for part in parts if part is not None)
 
 
 @cache
 def environment(threads: int, device: str = "cpu") -> Environment:
-    """This machine, now. ``commit`` is that of the checkout dinku runs from, where it runs from one."""
+    """The environment of this process. ``commit`` is the checkout's, if dinku runs from one."""
     gpu = None
     if device != "cpu":
         import torch
@@ -75,13 +75,13 @@ def environment(threads: int, device: str = "cpu") -> Environment:
 
 
 def instructions() -> tuple[str, ...]:
-    """What the processor has for narrow numbers, as the system calls it."""
+    """The processor's instruction sets for narrow numbers, by their names in ``/proc/cpuinfo``."""
     return tuple(flag for flag in _FLAGS if flag in cpu()[1])
 
 
 @cache
 def cpu() -> tuple[str, frozenset[str]]:
-    """The processor's name, and what its instruction set holds where the system tells."""
+    """The processor's name and its flags; no flags if the system doesn't list them."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
@@ -92,9 +92,9 @@ def cpu() -> tuple[str, frozenset[str]]:
 
 
 def _processor(fields: dict[str, str]) -> str:
-    """A name that tells machines apart where ``/proc/cpuinfo`` has none, as on ARM: what it says instead, or the system's."""
-    if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
-        return f"{platform.machine()} ({told})"
+    """A name for a processor that has none in ``/proc/cpuinfo``, as on ARM: its numbers there, or the system's name for it."""
+    if numbers := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
+        return f"{platform.machine()} ({numbers})"
     if platform.system() == "Darwin":
         done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
         return done.stdout.strip() or platform.processor()
@@ -116,13 +116,13 @@ def _commit() -> tuple[str | None, bool]:
 
 
 def available_threads() -> int:
-    """Cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or less where its control group has a limit."""
-    limits = [sys.maxsize]  # where the system doesn't tell
+    """The bytes of memory that this process may use: the machine's, or its control group's limit if that is less."""
+    limits = [sys.maxsize]  # unless the system says
     with suppress(AttributeError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
@@ -134,9 +134,9 @@ def memory_bytes() -> int:
 def interleaved(
     subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each subject a round, all of them within every round, in an order that rotates.
+    """Seconds of each subject in each round; every round runs all subjects, in an order that rotates.
 
-    A machine that slows down so slows all of them down; what is compared is compared within a round.
+    When a machine slows down, it slows down all subjects of a round, so times are compared within rounds.
     """
     names = list(subjects)
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -14,7 +14,7 @@ from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.model.shape import Shape
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 
 if TYPE_CHECKING:
     from dinku.model.bundle import Bundle
@@ -245,7 +245,7 @@ def checked(method: Any) -> None:
     try:
         _strict(kind).model_validate({f.name: getattr(method, f.name) for f in fields(kind)})
     except ValidationError as error:
-        raise of_validation(error, where=kind.__name__) from None
+        raise validation_error(error, where=kind.__name__) from None
 
 
 @cache

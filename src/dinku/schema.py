@@ -1,19 +1,17 @@
-"""The strict base of everything that is read from files, and what a validator found in dinku's words."""
+"""The strict base class of all records that are read from files, and validation errors as `DinkuError`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from dinku.errors import DinkuError
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-from dinku.errors import brief
+from dinku.errors import DinkuError, brief
 
 
 class Record(BaseModel):
+    """A frozen record without unknown fields."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -35,9 +33,11 @@ _WANTED = {
 }
 
 
-def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
-    """The first of what a validator found, in dinku's words: the field (of ``within``), what was given and what is wanted,
-    unless there is one ``remedy`` for all."""
+def validation_error(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
+    """The first error of a validator as a `DinkuError`: the field (within ``within``), its value, and what to give instead.
+
+    ``remedy``, if given, replaces the last.
+    """
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], dict[str, Any](first.get("ctx") or {})
     field = ".".join([*filter(None, [within]), *(str(part) for part in first["loc"] if part != "[key]")])

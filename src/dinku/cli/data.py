@@ -1,4 +1,4 @@
-"""Known corpora, and what is wrong in a corpus."""
+"""Corpora: listed, downloaded and checked."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from dinku.cli.options import AsJson, print_help, warn
 
 
 def data_alone(context: typer.Context) -> None:
-    """Known corpora, and what is wrong in a corpus."""
+    """List, download and check corpora."""
     print_help(context)
 
 
 def data_list(as_json: AsJson = False) -> None:
-    """Corpora known by name, their licences, and what of them is in the cache."""
+    """List the corpora known by name, with their licences.
+
+    Also says how many of their files are in the cache.
+    """
     from dinku.data.sources import listing
 
     known = listing()
@@ -35,7 +38,7 @@ def data_list(as_json: AsJson = False) -> None:
     table(
         ["", "corpus", "languages", "files here", "licence"],
         rows,
-        title="A language: masakhaner:hau · all: masakhaner:all",
+        title="One language: masakhaner:hau · all: masakhaner:all",
     )
     for c in known:
         print(f"{c['name']}: {c['citation']}" + f"; {c['repository']} at {c['commit'][:7]}" * bool(c["repository"]))
@@ -44,12 +47,13 @@ def data_list(as_json: AsJson = False) -> None:
 
 def data_fetch(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau or masakhaner:all.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that aren't those that were published.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
+    """Download a known corpus into the cache, verified.
+
+    After an interruption, the same command continues where it stopped.
+    """
     from dinku.data import catalogue, sources
 
     with watching() as report:
@@ -68,18 +72,19 @@ def data_check(
     corpus: Annotated[
         str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
     ],
-    model: Annotated[str | None, typer.Option(help="Also count subwords as this model reads them.")] = None,
+    model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
     before: Annotated[
-        str | None, typer.Option(help="The model that it was before its vocabulary was trimmed: what that changed.")
+        str | None,
+        typer.Option(help="Also compare with this model, of which MODEL is a copy with a trimmed vocabulary."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What one wants to know of a corpus before training on it."""
+    """Count what a corpus holds, and report what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
 
     if before and not model:
-        raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
+        raise DinkuError("needs --model", where="--before", remedy="name the trimmed model")
     if model:
         from dinku.model.encode import segmentation, subwords_of
 
@@ -115,9 +120,9 @@ def data_check(
     ]
     table(head, rows, title=corpus)
     if before:
-        table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
+        table(*_trimmed(found), title=f"{corpus} as tokenized by {model}, and before by {before}")
     for language, gone in absent.items():
-        compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
+        compared = "; whether its other splits repeat it is unknown" if "train" in gone else ""
         print(f"{language} has no {' and no '.join(gone)} here{compared}")
     for line in _oddities(found):
         print(line)
@@ -125,7 +130,7 @@ def data_check(
 
 
 def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of what a smaller vocabulary changed, a language and split a row."""
+    """Head and rows of a table of what a smaller vocabulary changed, one row for each language and split."""
     head = ["", "split", "segmented as before", "subwords a word", "before", "words with unknown pieces", "before"]
     head += ["words of entities segmented otherwise"]
     rows = []
@@ -141,7 +146,7 @@ def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], li
 
 
 def encoder_of(model: str) -> Encoder:
-    """How a model reads words; with torch only where its folder needs it."""
+    """A model's encoder of words; torch is imported only if the model's folder needs it."""
     from dinku.model.encode import opened
     from dinku.model.folder import model_folder
 
@@ -153,7 +158,7 @@ def encoder_of(model: str) -> Encoder:
 
 
 def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """What is odd in an audited corpus, in words, a line each."""
+    """The oddities of an audited corpus, one line each."""
     said = {
         "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
         "invisible": ("word holds an invisible character", "words hold an invisible character"),

@@ -1,4 +1,4 @@
-"""Rows: reports, verdicts, tables."""
+"""Rows reported, judged, filtered and merged."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from dinku.errors import DinkuError, plural
 if TYPE_CHECKING:
     from dinku.study.definition import Study
     from dinku.study.results import Results
+    from dinku.study.rows import Failure, Row
 from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
 
 
 def report(
     study: AnyStudy = None,
     results: ResultsFolder = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Where to write; DINKU_HOME/reports unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write to; by default DINKU_HOME/reports.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any; these also on one page."""
+    """Write a page, tables and figures from a study's rows.
+
+    Without a study, write them for every study that has rows, and one page of all.
+    """
     from dinku.report import build as reporting
     from dinku.settings import home
 
@@ -50,9 +54,9 @@ def report(
 
 
 def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
-    """The paper's claims: holds, fails, undecided or not measured, each with its numbers.
+    """Judge the paper's claims by a study's rows.
 
-    Without a study, what each study that measures something of a claim says of it.
+    A claim holds, fails, is undecided or is not measured. Without a study, every study that measures a claim is listed under it.
     """
     from dinku.claims.ledger import ledger, together
 
@@ -80,30 +84,39 @@ def results_(
     study: AnyStudy = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", help="A folder of rows; given again, rows of several machines as one."),
+        typer.Option(
+            "--results", help="A folder of rows; may be repeated, to read the rows of several machines as one."
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Keep rows with this value; may be repeated, for more values or columns.",
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN,…",
-            help="Group by these, such as arm,language; and by what no mean may mix, such as languages seen and unseen.",
+            help="Group by these columns, such as arm,language, and by any column whose values no mean may mix.",
         ),
     ] = None,
-    value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
-    across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
+    value: Annotated[str, typer.Option(help="The column whose mean is shown.")] = "f1",
+    across: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Show a column for each value of this column.")
+    ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="Write CSV there; ' stands before text that spreadsheets take for a formula."),
+        typer.Option(
+            "--csv", help="Write CSV to this file, with a ' before text that a spreadsheet would run as a formula."
+        ),
     ] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet there.")] = None,
-    merge: Annotated[Path | None, typer.Option("--merge", help="Write all these rows into one folder of rows.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet to this file.")] = None,
+    merge: Annotated[Path | None, typer.Option("--merge", help="Add all these rows to this folder of rows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
+    """List, filter, group and merge rows, and list failed steps."""
     from dinku import files
     from dinku.report import records
     from dinku.study.current import Current
@@ -116,27 +129,23 @@ def results_(
     folders = {each.name: [Results(f / each.name) for f in places if (f / each.name).is_dir()] for each in studies}
     if merge:
         if where or by or across or csv or parquet:
-            raise DinkuError("adds all rows, as they are", where="--merge", remedy="leave the other options out")
+            raise DinkuError("adds all rows unchanged", where="--merge", remedy="leave the other options out")
         return _merge(studies, folders, merge, as_json)
     if across and not by:
-        raise DinkuError("makes columns of what rows are grouped by", where="--across", remedy="add --by")
+        raise DinkuError("needs --by", where="--across", remedy="name the columns to group rows by")
     if value != "f1" and not by:
-        raise DinkuError("is told of groups", where="--value", remedy="add --by")
-    together = {name: records.merged(own) for name, own in folders.items()}
-    rows = [row for name in together for row in together[name].rows]
-    for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):
-        warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
-    failures = [failure for own in folders.values() for each in own for failure in each.failures()]
+        raise DinkuError("needs --by", where="--value", remedy="name the columns to group rows by")
+    rows, failures = _rows(folders)
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
     current = {name: Current.together([Current.read(each.folder) for each in own]) for name, own in folders.items()}
     every = records.records(rows, current)
     asked = [name.strip() for each in by or () for name in each.split(",")]
     names = [records.column(every, name, where="by") for name in asked if name]
-    found = records.chosen(every, where or ()) if rows else []
-    if names and found:
-        names = records.parted(found, names, value, across)
-    shown = records.grouped(found, names, value, across) if names and found else found
+    chosen = records.chosen(every, where or ()) if rows else []
+    if names and chosen:
+        names = records.parted(chosen, names, value, across)
+    shown = records.grouped(chosen, names, value, across) if names and chosen else chosen
     if csv:
         with files.written(csv) as file:
             file.write(records.as_csv(shown).encode())
@@ -146,16 +155,10 @@ def results_(
         return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
         return print(f"{plural(len(shown), 'row')} in {' and '.join(str(path) for path in (csv, parquet) if path)}")
-    there = records.columns(shown)
-    head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
-    head = head if by else [*head, *(c for c in there if c.startswith("values."))]
-    unit = records.column(found, value, where="value") if across and found else ""
-    if found:
-        plain = {*names, "rows"} if by else set(head)
-        told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
+    if chosen:
+        unit = records.column(chosen, value, where="value") if across else ""
         title = f"{plural(len(shown), 'row')} of {', '.join(folders)}"
-        lead = len(names) or sum(name in _NAMING for name in head)
-        table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
+        _print_table(shown, names, title=title, grouped=bool(by), unit=unit)
     elif rows:
         print(f"none of {plural(len(rows), 'row')} meets --where; {records.unmet(every, where or ())}")
     for failure in failures:
@@ -163,8 +166,34 @@ def results_(
     return None
 
 
+def _rows(folders: dict[str, list[Results]]) -> tuple[list[Row], list[Failure]]:
+    """The rows and failures of all studies; warns where folders have other counts for one row."""
+    from dinku.report import records
+
+    merged = [records.merged(own) for own in folders.values()]
+    for row, first, second in (conflict for each in merged for conflict in each.conflicts):
+        warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
+    failures = [failure for own in folders.values() for each in own for failure in each.failures()]
+    return [row for each in merged for row in each.rows], failures
+
+
+def _print_table(shown: list[dict[str, Any]], names: list[str], *, title: str, grouped: bool, unit: str) -> None:
+    """Print rows as a table, or groups by ``names``; ``unit`` is the column whose values fill pivoted columns."""
+    from dinku.report import records
+
+    columns = records.columns(shown)
+    head = columns
+    if not grouped:
+        head = [name for name in _SHOWN if any(row.get(name) not in (None, "") for row in shown)]
+        head += [name for name in columns if name.startswith("values.")]
+    plain = {*names, "rows"} if grouped else set(head)
+    cells = [[_figure(name if name in plain else unit or name, row.get(name)) for name in head] for row in shown]
+    lead = len(names) or sum(name in _NAMING for name in head)
+    table([name.removeprefix("values.") for name in head], cells, title=title, lead=lead)
+
+
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
-    """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
+    """Add rows to a folder, whose own descriptions of studies stay; nothing is written if any rows contradict one another."""
     from dinku.report import records
     from dinku.study.current import Current
     from dinku.study.definition import Study
@@ -208,7 +237,7 @@ def _figure(name: str, number: Any) -> str:
 
 
 def studies_of(study: Path | None, *places: Path) -> list[Study]:
-    """The study of a file, or one of that name that has rows; without one all that have rows in the folders of results."""
+    """The study in a file, or the study of that name that has rows; by default every study that has rows in these folders."""
     from dinku.study.definition import BUILT_IN, Study
 
     if study is None:
@@ -219,7 +248,7 @@ def studies_of(study: Path | None, *places: Path) -> list[Study]:
         named = Study.read(study)
         if named.section:
             remedy = f"name {named.whole(study)}"
-            raise DinkuError("rows are told of a study as a whole", where=str(study), remedy=remedy)
+            raise DinkuError("is a section, and rows belong to the whole study", where=str(study), remedy=remedy)
         found = [(study, named)]
     else:
         names = sorted({each.name for place in places for each in _with_rows(place)})
@@ -233,12 +262,12 @@ def studies_of(study: Path | None, *places: Path) -> list[Study]:
 
 
 def _with_rows(place: Path) -> list[Study]:
-    """The studies that have rows in a folder of results; raises `DinkuError` where there is none."""
-    from dinku.files import told
+    """The studies that have rows in a folder of results; raises `DinkuError` if there is none."""
+    from dinku.files import os_errors_as_dinku
     from dinku.study.definition import Study
 
     found = []
-    with told(place, reading=True):
+    with os_errors_as_dinku(place, reading=True):
         for folder in sorted(path for path in place.glob("*") if path.is_dir()):
             described = folder / "study.json"
             if not any((folder / name).exists() for name in ("rows.jsonl", "failures.jsonl")):
@@ -256,6 +285,7 @@ def _with_rows(place: Path) -> list[Study]:
 
 
 def results_of(study: Any, folder: Path) -> Any:
+    """The `Results` of a study in a folder of results."""
     from dinku.study.results import Results
 
     return Results(folder / study.name)

@@ -393,7 +393,7 @@ def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) 
 
 def _called(corpus: Corpus) -> str:
     """A corpus by its name, which for a path is its last part: where things lie on this machine is nobody's business."""
-    return os.path.basename(corpus.name)
+    return Path(corpus.name).name
 
 
 def _provenance(tagger: Tagger, about: About) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from dinku.errors import DinkuError, brief, nearest
 from dinku.method import Method
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 
 MODULES = {
     "Distil": "distil",
@@ -63,7 +63,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     try:
         method = cast(Method, TypeAdapter(kind).validate_python(given))
     except ValidationError as error:
-        raise of_validation(error, where=where, within=name) from None
+        raise validation_error(error, where=where, within=name) from None
     except DinkuError as error:
         raise DinkuError(error.problem, where=f"{where}: {error.where}", remedy=error.remedy) from None
     for key, value in given.items():  # true is 1 to a lenient validator

@@ -22,7 +22,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dinku.data.corpus import Corpus, Sentence
-from dinku.digests import of_file
+from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count, plural
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
@@ -33,7 +33,7 @@ from dinku.model.folder import iob2_tags, model_folder
 from dinku.model.inspect import numerics
 from dinku.model.onnx_file import AGAIN, external
 from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Scheme, Shape
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 from dinku.scoring import tagging
 from dinku.scoring.counts import Counts
 
@@ -268,7 +268,7 @@ def described(folder: Path) -> Manifest:
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=AGAIN) from None
     except ValidationError as error:
-        raise of_validation(error, where=str(path), remedy=AGAIN) from None
+        raise validation_error(error, where=str(path), remedy=AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:
         problem = f"{manifest.precision} is no precision of {manifest.runtime}"
         raise DinkuError(problem, where=str(path), remedy=AGAIN)
@@ -283,7 +283,7 @@ def described(folder: Path) -> Manifest:
 
 def summed(path: Path) -> File:
     """Size and checksum of a file."""
-    return File(bytes=path.stat().st_size, sha256=of_file(path))
+    return File(bytes=path.stat().st_size, sha256=file_digest(path))
 
 
 def inspection(folder: Path, *, subwords: int = 32) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from dinku.data import learned
 from dinku.data.spans import is_iob2_tag
-from dinku.digests import of_file
+from dinku.digests import file_digest
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.store import Store
@@ -127,7 +127,7 @@ def model_digest(folder: Path) -> str:
     """sha256 over the names and contents of `model_files`, as hex: what a base is known by in an address."""
     whole = hashlib.sha256()
     for path in model_files(folder):
-        digest = _settings_digest(path) if path.name == "tokenizer_config.json" else of_file(path)
+        digest = _settings_digest(path) if path.name == "tokenizer_config.json" else file_digest(path)
         whole.update(f"{path.name} {digest}\n".encode())
     return whole.hexdigest()
 

@@ -196,4 +196,4 @@ MAX_THREADS = 4096  # no machine is known that gains from more, and starting the
 def check_threads(asked: int | None, *, where: str) -> None:
     """Raise `DinkuError` for a number of threads that no machine has: starting them would never end."""
     if asked is not None and not 1 <= asked <= MAX_THREADS:
-        raise DinkuError(f"can't be {asked:,}", where=where, remedy=f"give 1 to {MAX_THREADS:,}")
+        raise DinkuError(f"is {asked:,}", where=where, remedy=f"give 1 to {MAX_THREADS:,}")

@@ -20,7 +20,7 @@ from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
 from dinku.model.inspect import MAX_THREADS
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 from dinku.study.recipe import Recipe
 
 Value = int | float | str | list[Any]
@@ -188,7 +188,7 @@ class Study(_Part):
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
-            raise of_validation(error, where=where) from None
+            raise validation_error(error, where=where) from None
         entries = list(study.entries(where=where))
         measured = {(entry.arm, entry.recipe.seed) for entry in entries}
         if timing := study.latency:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dinku.digests import of_document
+from dinku.digests import document_digest
 from dinku.errors import DinkuError
 from dinku.method import Data, Drawn, Method, Planned
 from dinku.methods.registry import from_json, to_json
@@ -66,12 +66,14 @@ class Recipe:
         corpora's fingerprints enter at the steps that see them, and the seed at those that draw at
         random. So what recipes share they share by name.
         """
-        at = of_document({"base": base_digest, "label_on": self.label_on})
+        at = document_digest({"base": base_digest, "label_on": self.label_on})
         out = [at]
         for step in self.steps:
             seed = {"seed": self.seed} if isinstance(step, Drawn) else {}
             consumed = seed | data.of(step).fingerprints()
-            at = of_document({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
+            at = document_digest(
+                {"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed}
+            )
             out.append(at)
         return out
 
