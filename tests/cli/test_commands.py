@@ -20,6 +20,7 @@ from made_config import AFRIBERTA
 from made_server import serving
 from transformers import AutoConfig, AutoModelForTokenClassification
 
+from dinku import __version__
 from dinku.cli.app import main
 from dinku.cli.terminal import duration, watching
 from dinku.data import conll, sources
@@ -1025,7 +1026,11 @@ def test_help_and_version(dinku: Command) -> None:
     assert status == 0
     for command in ("inspect", "plan", "run", "report", "claims", "evaluate", "score", "predict"):
         assert command in out
-    assert dinku("--version")[:2] == (0, "dinku 0.1.0\n")
+    for group in ((), ("data",)):  # each command in one whole line
+        commands = dinku(*group, "--help")[1].partition("Commands:\n")[2].splitlines()
+        assert len(commands) >= 3
+        assert [line for line in commands if len(line) > 80 or not re.fullmatch(r"  \w+ +[A-Z][^.]+\.", line)] == []
+    assert dinku("--version")[:2] == (0, f"dinku {__version__}\n")
 
 
 def test_flags_are_named_here_and_parameters_in_python(dinku: Command) -> None:

@@ -358,8 +358,8 @@ def test_chinese_is_characters_without_dates(shared: Path) -> None:
 
 @pytest.mark.shared
 def test_fon_train_is_not_nfc_while_its_test_is(shared: Path) -> None:
-    assert sources.load("masakhaner2:fon", "train").found.not_nfc > 3000
-    assert sources.load("masakhaner2:fon", "test").found.not_nfc == 0
+    assert sources.load("masakhaner2:fon", "train").findings.not_nfc > 3000
+    assert sources.load("masakhaner2:fon", "test").findings.not_nfc == 0
 
 
 @pytest.mark.shared

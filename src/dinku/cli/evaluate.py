@@ -1,4 +1,4 @@
-"""Models inspected and scored."""
+"""Models sizes and scored."""
 
 from __future__ import annotations
 
@@ -29,24 +29,29 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     from dinku.model.inspect import disk_bytes, download_bytes, inspection
 
     folder = model_folder(model)
-    found = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
+    sizes = (bundle.inspection if bundle.is_bundle(folder) else inspection)(folder)
     with watching() as report:
         report("compressing", 0, 0)
-        found |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
+        sizes |= {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
     if as_json:
-        return print_json(found)
+        return print_json(sizes)
     rows = [
-        [c["name"], f"{c['parameters']:,}", f"{c['bytes'] / 1e6:,.1f}", f"{c['parameters'] / found['parameters']:.1%}"]
-        for c in found["components"]
+        [
+            c["name"],
+            f"{c['parameters']:,}",
+            f"{c['bytes'] / 1e6:,.1f}",
+            f"{c['parameters'] / sizes['parameters']:.1%}",
+        ]
+        for c in sizes["components"]
     ]
-    total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
-    stored = found.get("scheme") or found.get("precision", "float32")
+    total = [["all", f"{sizes['parameters']:,}", f"{sizes['bytes'] / 1e6:,.1f}", ""]]
+    stored = sizes.get("scheme") or sizes.get("precision", "float32")
     table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
-    nonzero = "" if found["nonzero"] is None else f", {plural(found['nonzero'], 'parameter')} not zero"
+    nonzero = "" if sizes["nonzero"] is None else f", {plural(sizes['nonzero'], 'parameter')} not zero"
     print(
-        f"{plural(found['layers'], 'layer')}, hidden {found['hidden']}, vocabulary {found['vocabulary']:,}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], 'subword')}; "
-        f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
+        f"{plural(sizes['layers'], 'layer')}, hidden {sizes['hidden']}, vocabulary {sizes['vocabulary']:,}{nonzero}; "
+        f"{sizes['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(sizes['subwords'], 'subword')}; "
+        f"its folder {sizes['bytes_disk'] / 1e6:,.1f} MB on disk, {sizes['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
 

@@ -66,15 +66,15 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
         raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
     verdicts = {s.name: ledger(results_of(s, results)) for s in studies}
     if as_json:
-        every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
+        every = [(name, verdict) for name, own in verdicts.items() for verdict in own]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
     if study:
         for verdict in next(iter(verdicts.values())):
             print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
         return None
-    for claim, told in together(verdicts).items():
-        print(f"{claim}  {told[0][1].said}")
-        for name, verdict in told:
+    for claim, own in together(verdicts).items():
+        print(f"{claim}  {own[0][1].said}")
+        for name, verdict in own:
             print(f"    {verdict.verdict}{f' in {name}' if name else ''}: {verdict.found}")
         print()
     return None
@@ -205,11 +205,11 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
     new = {}
     for described in studies:
         name = described.name
-        kept = into / name / "study.json"
-        if not kept.is_file():
+        description = into / name / "study.json"
+        if not description.is_file():
             targets[name].describe(described.document())
-        elif Study.read(kept) != described:
-            warn([f"{kept}: is another study of that name, and is kept"])
+        elif Study.read(description) != described:
+            warn([f"{description}: is another study of that name, and is kept"])
         new[name], lost = records.merge(folders[name], targets[name])
         together = Current.together([Current.read(each.folder) for each in (targets[name], *folders[name])])
         if together.recipes:
@@ -241,21 +241,21 @@ def studies_of(study: Path | None, *places: Path) -> list[Study]:
     from dinku.study.definition import BUILT_IN, Study
 
     if study is None:
-        found = [(place, each) for place in places for each in _with_rows(place)]
+        named_studies = [(place, each) for place in places for each in _with_rows(place)]
     elif not study.is_file() and (there := [p for p in places if (p / study / "study.json").is_file()]):
-        found = [(place, Study.read(place / study / "study.json")) for place in there]
+        named_studies = [(place, Study.read(place / study / "study.json")) for place in there]
     elif study.is_file() or study.suffix or ":" in study.name or str(study) in BUILT_IN or len(study.parts) > 1:
         named = Study.read(study)
         if named.section:
             remedy = f"name {named.whole(study)}"
             raise DinkuError("is a section, and rows belong to the whole study", where=str(study), remedy=remedy)
-        found = [(study, named)]
+        named_studies = [(study, named)]
     else:
         names = sorted({each.name for place in places for each in _with_rows(place)})
         problem = f"is no study that has rows in {' or '.join(map(str, places))}"
         raise DinkuError(problem, where=str(study), remedy=f"name a YAML file, or one of {', '.join(names)}")
     first: dict[str, Study] = {}
-    for place, each in found:
+    for place, each in named_studies:
         if first.setdefault(each.name, each) != each:
             warn([f"{each.name} is described otherwise in {place}; the first folder's description is taken"])
     return [first[name] for name in sorted(first)]
@@ -266,7 +266,7 @@ def _with_rows(place: Path) -> list[Study]:
     from dinku.files import os_errors_as_dinku
     from dinku.study.definition import Study
 
-    found = []
+    studies = []
     with os_errors_as_dinku(place, reading=True):
         for folder in sorted(path for path in place.glob("*") if path.is_dir()):
             described = folder / "study.json"
@@ -275,13 +275,13 @@ def _with_rows(place: Path) -> list[Study]:
             if not described.exists():
                 warn([f"{folder}: its rows are left out, as there is no study.json beside them; run the study again"])
                 continue
-            found.append(Study.read(described))
-            if found[-1].name != folder.name:
-                remedy = f"keep it in a folder named {found[-1].name}"
-                raise DinkuError(f"is the study {found[-1].name!r}", where=str(described), remedy=remedy)
-    if not found:
+            studies.append(Study.read(described))
+            if studies[-1].name != folder.name:
+                remedy = f"keep it in a folder named {studies[-1].name}"
+                raise DinkuError(f"is the study {studies[-1].name!r}", where=str(described), remedy=remedy)
+    if not studies:
         raise DinkuError("holds the rows of no study", where=str(place), remedy="name a study, or another --results")
-    return found
+    return studies
 
 
 def results_of(study: Any, folder: Path) -> Any:

@@ -121,9 +121,9 @@ def runner_of(study: Path, results: Path, store: Path | None, **how: Any) -> Run
     from dinku.study.run import Runner
 
     name, colon, section = str(study).partition(":")
-    kept = results / name / "study.json"
-    if not study.is_file() and name not in BUILT_IN and kept.is_file():
-        study = Path(f"{kept}{colon}{section}")
+    description = results / name / "study.json"
+    if not study.is_file() and name not in BUILT_IN and description.is_file():
+        study = Path(f"{description}{colon}{section}")
     described = Study.read(study)
     return Runner(described, Stored(store or home() / "store"), results_of(described, results), **how)
 

@@ -34,8 +34,8 @@ def demo(
         document = {"page": str(done.page), "bundle": str(done.bundle), "f1": done.f1, "bytes_disk": done.bytes_disk}
         return print_json(document | {"sentences_per_second": done.speed})
     for sentence, tagging in done.found:
-        found = ", ".join(entities_of(sentence, tagging)) or "no entity"
-        print(f"{sentence.language}  {' '.join(sentence.words)}\n     {found}")
+        entities = ", ".join(entities_of(sentence, tagging)) or "no entity"
+        print(f"{sentence.language}  {' '.join(sentence.words)}\n     {entities}")
     rows = [
         [name, f"{100 * f1:.1f}", f"{done.bytes_disk[name] / 1e6:.1f}", f"{done.speed[name]:.0f}"]
         for name, f1 in done.f1.items()

@@ -51,17 +51,17 @@ def predict(
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
     if conll and jsonl:
         raise DinkuError("exclude each other", where="--conll and --jsonl", remedy="give one of them")
-    with lines.opened(file) as source, _reading(source) as told:
+    with lines.opened(file) as source, _reading(source) as text:
         kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
-        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](told)
+        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](text)
         opened = reader.open(model, threads=threads, precision=precision, device=device_of(device))
-        for line, found in opened.stream(given):
+        for line, tagging in opened.stream(given):
             if form == "jsonl":
-                print_json(line.answer(found))
+                print_json(line.answer(tagging))
             elif form == "conll":
-                print_data("".join(map(_column, line.sentence.words, found.tags)))
+                print_data("".join(map(_column, line.sentence.words, tagging.tags)))
             else:
-                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(tagging)]
                 print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
 
 
@@ -95,7 +95,7 @@ def bench(
     warn(data.notes)
     texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
     with watching() as report:
-        told = benchmark.bench(
+        measured = benchmark.bench(
             models,
             texts,
             threads=available_threads() if threads is None else threads,
@@ -104,9 +104,9 @@ def bench(
             precision=precision,
             progress=partial(report, "tagging"),
         )
-    told = {"corpus": corpus, "split": data.split} | told
+    measured = {"corpus": corpus, "split": data.split} | measured
     if as_json:
-        return print_json(told)
+        return print_json(measured)
     names = {
         "sentences_per_second": "sentences/s",
         "p50_ms": "p50 ms",
@@ -115,12 +115,12 @@ def bench(
     }
     rows = [
         [m["model"], m["precision"], *(_with_interval(m, name) for name in names), str(m["best_batch"]), _megabytes(m)]
-        for m in told["models"]
+        for m in measured["models"]
     ]
-    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(told['threads'], 'thread')}"
+    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(measured['threads'], 'thread')}"
     table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
     print("p50 and p95 are for one sentence at a time; 95 % intervals in brackets")
-    if any(m["resident_bytes"] is None for m in told["models"]):
+    if any(m["resident_bytes"] is None for m in measured["models"]):
         print("memory can't be measured on this system: it has neither /proc nor getrusage")
     return None
 
@@ -196,6 +196,6 @@ def _column(word: str, tag: str) -> str:
     return f"{word}\t{tag}\n" if " " in word else f"{word} {tag}\n"  # a line with a tab is split at tabs only
 
 
-def entities_of(sentence: Sentence, found: Tagging) -> list[str]:
+def entities_of(sentence: Sentence, tagging: Tagging) -> list[str]:
     """The entities of a tagged sentence, each with its label and score."""
-    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in found.entities()]
+    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in tagging.entities()]

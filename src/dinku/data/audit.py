@@ -37,7 +37,7 @@ def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
         "words": corpus.words,
         "spans": dict(sorted(labels.items())),
         **{name: len(numbers) for name, numbers in odd.items()},
-        **{f.name: getattr(corpus.found, f.name) for f in fields(Findings) if f.name not in OF_SENTENCES},
+        **{f.name: getattr(corpus.findings, f.name) for f in fields(Findings) if f.name not in OF_SENTENCES},
         "longest": max((len(s.words) for s in corpus), default=0),
         "first": {name: numbers[0] for name, numbers in odd.items() if numbers},
     }
@@ -46,10 +46,10 @@ def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
 def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
     """The labels that have a span in one split only, by split; none if there is only one split."""
     return {
-        split: sorted(set(found["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
+        split: sorted(set(own["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
         if len(audits) > 1
         else []
-        for split, found in audits.items()
+        for split, own in audits.items()
     }
 
 

@@ -85,7 +85,7 @@ class Corpus:
     name: str
     split: str
     sentences: tuple[Sentence, ...]
-    found: Findings = field(default=Findings())
+    findings: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __len__(self) -> int:
@@ -138,7 +138,7 @@ class Corpus:
     def without_tags(self) -> Corpus:
         """The same sentences, unlabelled."""
         bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
-        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0), notes=())
+        return replace(self, sentences=bare, findings=replace(self.findings, orphan_tags=0), notes=())
 
     def only(self, languages: str | Iterable[str]) -> Corpus:
         """The sentences in these languages, in their order here. Raises ``DinkuError`` for a language without sentences."""
@@ -159,7 +159,7 @@ class Corpus:
         split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
         together = tuple(chain.from_iterable(c.sentences for c in corpora))
         notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
-        return cls(name, split, together, sum((c.found for c in corpora), Findings()), notes)
+        return cls(name, split, together, sum((c.findings for c in corpora), Findings()), notes)
 
     def sample(self, n: int, seed: int) -> Corpus:
         """A sample of ``n`` sentences in their order here; the corpus itself if it has no more.

@@ -146,10 +146,10 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
             if status != 200 and not (had and status == 206):
                 problem, remedy = f"the server answered {status}", "check DINKU_MIRROR, the proxy, or try later"
                 raise DinkuError(f"can't be fetched: {problem}", where=url, remedy=remedy, status=1)
-            kept = had if status == 206 else 0
-            if (length := given.get("Content-Length", "")).isdigit() and kept + int(length) != size:
-                raise _other(url, f"it has {plural(kept + int(length), 'byte')}, not {size:,}")
-            if kept == had:
+            resumed = had if status == 206 else 0
+            if (length := given.get("Content-Length", "")).isdigit() and resumed + int(length) != size:
+                raise _other(url, f"it has {plural(resumed + int(length), 'byte')}, not {size:,}")
+            if resumed == had:
                 _receive(response, part, had, size, limits, progress, url)
             else:
                 _receive_anew(response, part, size, limits, progress, url)
@@ -157,7 +157,7 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
         raise DinkuError(f"is no address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
     except httpx2.TransportError as error:
         raise _MayPass(str(error).rstrip(".") or type(error).__name__) from None
-    return kept
+    return resumed
 
 
 def _client(limits: Limits) -> httpx2.Client:

@@ -85,12 +85,12 @@ def changed(before: Corpus, after: Corpus) -> float:
 def unseen_names(train: Corpus, others: Iterable[Corpus]) -> Names:
     """The entities of other splits by language and label, without those that train has, whatever their letter case."""
     known = {(language, label, _folded(name)) for language, label, name in _entities(train)}
-    found: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
+    entities: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
     for corpus in others:
         for language, label, name in _entities(corpus):
             if (language, label, _folded(name)) not in known:
-                found.setdefault((language, label), {})[name] = None
-    return {key: tuple(names) for key, names in found.items()}
+                entities.setdefault((language, label), {})[name] = None
+    return {key: tuple(names) for key, names in entities.items()}
 
 
 def _entities(corpus: Corpus) -> Iterable[tuple[str, str, tuple[str, ...]]]:
@@ -220,13 +220,13 @@ def _unpunctuated(s: Sentence, random: Random, rate: float, _: Names) -> Sentenc
     words = [
         "".join(c for c in w if unicodedata.category(c)[0] != "P") if random.random() < rate else w for w in s.words
     ]
-    found = spans(s.tags or ())
-    for span in found:
+    entities = spans(s.tags or ())
+    for span in entities:
         if not any(words[span.start : span.end]):
             words[span.start] = s.words[span.start]
     if not any(words):
         return s
-    left = _joined(s, [(tuple(filter(None, words[p.start : p.end])), p.label) for p in _cut(found, len(words))])
+    left = _joined(s, [(tuple(filter(None, words[p.start : p.end])), p.label) for p in _cut(entities, len(words))])
     return left if s.tags else replace(left, tags=None)
 
 
@@ -254,10 +254,10 @@ def _renamed(s: Sentence, random: Random, rate: float, names: Names) -> Sentence
     return _joined(s, parts)
 
 
-def _cut(found: list[Span], words: int) -> list[Span]:
+def _cut(entities: list[Span], words: int) -> list[Span]:
     """The whole sentence as spans: its entities, and each word between them as a span without a label."""
-    within = {place for span in found for place in range(span.start, span.end)}
-    return sorted([*found, *(Span(i, i + 1, "") for i in range(words) if i not in within)])
+    within = {place for span in entities for place in range(span.start, span.end)}
+    return sorted([*entities, *(Span(i, i + 1, "") for i in range(words) if i not in within)])
 
 
 def _joined(s: Sentence, parts: list[tuple[tuple[str, ...], str]]) -> Sentence:

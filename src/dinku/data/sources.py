@@ -60,8 +60,8 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
         return [part for one in name for part in parts(one, split)]
     if languages := _sampled(name):
         return [sample(language, split) for language in languages]
-    if found := _source(name):
-        source, languages = found
+    if named := _source(name):
+        source, languages = named
         for language in languages:
             if split not in source.apart.get(language, SPLITS):
                 there = _or(source.apart[language])
@@ -89,14 +89,14 @@ def fetch(
     """
     if _sampled(name):
         raise DinkuError("comes inside dinku", where=name, remedy="use it as it is: there is nothing to fetch")
-    found = _source(name)
-    if not found:
+    named = _source(name)
+    if not named:
         known = f"{name}:all" if name in SOURCES else " or ".join(f"{family}:all" for family in SOURCES)
         raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a known corpus, such as {known}")
     from dinku.data.download import fetch as one
     from dinku.data.download import there
 
-    source, languages = found
+    source, languages = named
     published, out = source.published, []
     for language in languages:
         for split in source.apart.get(language, SPLITS):
@@ -154,37 +154,37 @@ def whole(name: Name | Sequence[Name]) -> dict[str, dict[str, Corpus]]:
 
     Raises `DinkuError` for a language without any split, as `load` does.
     """
-    found: dict[str, dict[str, Corpus]] = {split: {} for split in SPLITS}
+    by_split: dict[str, dict[str, Corpus]] = {split: {} for split in SPLITS}
     for one in _each(name):
         for split in splits(one) or SPLITS[-1:]:  # `parts` raises the error for a missing split
             (part,) = parts(one, split)
-            if part.languages[0] in found[part.split]:
+            if part.languages[0] in by_split[part.split]:
                 problem = f"has {part.languages[0]} {part.split} twice"
                 raise DinkuError(problem, where=_title(name), remedy="name each language once")
-            found[part.split][part.languages[0]] = part
-    return {split: by_language for split, by_language in found.items() if by_language}
+            by_split[part.split][part.languages[0]] = part
+    return {split: by_language for split, by_language in by_split.items() if by_language}
 
 
 def audited(loaded: Mapping[str, Mapping[str, Corpus]]) -> dict[str, dict[str, dict[str, Any]]]:
     """`dinku.data.audit.audit` of a `whole` corpus, with ``labels_alone``: split → language → audit."""
     train = loaded.get("train", {})
-    found = {
+    audits = {
         split: {
             language: audit(part, train.get(language) if split != "train" else None)
             for language, part in by_language.items()
         }
         for split, by_language in loaded.items()
     }
-    for language in dict.fromkeys(language for by_language in found.values() for language in by_language):
-        own = {split: by_language[language] for split, by_language in found.items() if language in by_language}
+    for language in dict.fromkeys(language for by_language in audits.values() for language in by_language):
+        own = {split: by_language[language] for split, by_language in audits.items() if language in by_language}
         for split, labels in labels_alone(own).items():
             own[split]["labels_alone"] = labels
-    return found
+    return audits
 
 
 def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
     """The splits that each language of a corpus should have but lacks here; a file is a single split, and lacks none."""
-    found: dict[str, tuple[str, ...]] = {}
+    missing: dict[str, tuple[str, ...]] = {}
     for one in _each(name):
         if _sampled(one) or Path(os.path.expanduser(one)).is_file():
             continue
@@ -192,8 +192,8 @@ def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
         language = known[1][0] if known else _name(_path(one))
         meant = known[0].apart.get(language, SPLITS) if known else SPLITS
         if gone := tuple(split for split in meant if split not in splits(one)):
-            found[language] = gone
-    return found
+            missing[language] = gone
+    return missing
 
 
 def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
@@ -206,8 +206,8 @@ def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
         return tuple(split for split in SPLITS if all(split in splits(one) for one in name))
     if _sampled(name):
         return SPLITS
-    if found := _source(name):
-        source, languages = found
+    if named := _source(name):
+        source, languages = named
         return tuple(
             split
             for split in SPLITS
@@ -223,8 +223,8 @@ def licence(name: str) -> str:
     """The licence of a known corpus; empty for a path."""
     if _sampled(name):
         return "Apache-2.0"
-    if found := _source(name):
-        return found[0].licence
+    if named := _source(name):
+        return named[0].licence
     _path(name)
     return ""
 
@@ -240,8 +240,8 @@ def _each(name: Name | Sequence[Name]) -> list[str]:
     name = _text(name)
     if not isinstance(name, str):
         return [each for one in name for each in _each(one)]
-    found = _source(name) if not _sampled(name) else None
-    if languages := _sampled(name) or (found[1] if found else ()):
+    named = _source(name) if not _sampled(name) else None
+    if languages := _sampled(name) or (named[1] if named else ()):
         return [f"{name.partition(':')[0]}:{language}" for language in languages]
     path = _path(name)
     if path.is_file() or _splits_in(path):
@@ -322,14 +322,14 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _splits_in(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.stem in _STEMS and path.suffix in _SUFFIXES and path.is_file():
-            first = found.setdefault(_STEMS[path.stem], path)
+            first = files.setdefault(_STEMS[path.stem], path)
             if first != path:
                 problem = f"has two files for one split, {first.name} and {path.name}"
                 raise DinkuError(problem, where=str(folder), remedy="keep one of them there")
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: files[split] for split in SPLITS if split in files}
 
 
 def _place(path: Path) -> tuple[str, str]:

@@ -28,13 +28,13 @@ def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
     of IOB2, and of seqeval's ``mode="strict"``: only ``B-X`` opens one, so an orphan ``I-X`` belongs to none. In both,
     ``I-Y`` ends a span of ``X``. A tag that isn't IOB2 raises ``DinkuError``.
     """
-    found: list[Span] = []
+    result: list[Span] = []
     start, label = 0, ""
     for place, tag in enumerate(tags):
         if label and tag[:2] == "I-" and tag[2:] == label:
             continue
         if label:
-            found.append(Span(start, place, label))
+            result.append(Span(start, place, label))
             label = ""
         if tag == "O":
             continue
@@ -43,8 +43,8 @@ def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
         if tag[0] == "B" or not strict:
             start, label = place, tag[2:]
     if label:
-        found.append(Span(start, len(tags), label))
-    return found
+        result.append(Span(start, len(tags), label))
+    return result
 
 
 def tags(spans: Iterable[Span], length: int) -> tuple[str, ...]:
@@ -97,11 +97,11 @@ def scheme_of(tagged: Iterable[Sequence[str]], known: Iterable[str]) -> Scheme:
     `DinkuError` for a file with tags of both BIOES and BILOU.
     """
     last = sorted({tag[0] for tag in known} & _LAST.keys())
-    if found := {_LAST[letter]: letter for letter in last}:
-        if len(found) > 1:
-            problem = f"mixes tags of BIOES ({found['BIOES']}-) and of BILOU ({found['BILOU']}-)"
+    if schemes := {_LAST[letter]: letter for letter in last}:
+        if len(schemes) > 1:
+            problem = f"mixes tags of BIOES ({schemes['BIOES']}-) and of BILOU ({schemes['BILOU']}-)"
             raise DinkuError(problem, remedy="write all tags in one scheme, best in IOB2")
-        return next(iter(found))
+        return next(iter(schemes))
     begun = orphaned = False
     for tags in tagged:
         for before, tag in pairwise(("O", *tags)):
