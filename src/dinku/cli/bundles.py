@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, Model, warn
 from dinku.cli.terminal import print, print_json, watching
 from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
     from dinku.export.pipeline import About
-from dinku.cli.options import AsJson, Model, warn
 
 
 def export(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, print_help, warn
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
     from dinku.model.encode import Encoder
-from dinku.cli.options import AsJson, print_help, warn
 
 
 def data_alone(context: typer.Context) -> None:

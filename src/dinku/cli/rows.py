@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
 from dinku.cli.terminal import print, print_json, table
 from dinku.errors import DinkuError, plural
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from dinku.study.definition import Study
     from dinku.study.results import Results
     from dinku.study.rows import Failure, Row
-from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
 
 
 def report(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dinku.cli.options import AsJson, ResultsFolder, Store, StudyFile, bounded, device_of, warn
+from dinku.cli.rows import results_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
     from dinku.study.run import Runner
-from dinku.cli.options import AsJson, ResultsFolder, Store, StudyFile, bounded, device_of, warn
-from dinku.cli.rows import results_of
 
 
 def plan(

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
@@ -22,13 +21,6 @@ from dinku.serving.reader import Reader
 from dinku.study.definition import Study
 from dinku.study.results import Results
 from dinku.study.run import Report, Runner
-
-if TYPE_CHECKING:
-    from dinku.data.corpus import Corpus, Sentence
-    from dinku.scoring.tagging import Tagging
-    from dinku.study.definition import Study
-    from dinku.study.results import Results
-    from dinku.study.run import Runner
 
 SHOWN = 2  # sentences of each language whose entities are printed: the first with two entities or more
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
 from dinku.cli.terminal import print, print_data, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from dinku.data.corpus import Sentence
     from dinku.scoring.tagging import Tagging
     from dinku.serving.lines import Source
-from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
 
 
 def predict(
