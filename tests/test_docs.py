@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rooms import PAGE, page
 
 import dinku
 from dinku.cli import app
-from dinku.study.definition import BUILT_IN, Study
+from dinku.study.definition import BUILT_IN, Entry, Study
 from dinku.training.settings import Trained
 
 ROOT = Path(__file__).parent.parent
@@ -137,17 +138,25 @@ def test_the_commands_in_the_readme_are_there() -> None:
     assert named <= there
 
 
+@cache
+def read(name: str) -> tuple[Study, list[Entry]]:
+    """A study and its entries, some of which are hundreds."""
+    study = Study.read(name)
+    return study, list(study.entries())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_study_reads(path: Path) -> None:
-    study = Study.read(path)
+    study, entries = read(str(path))
     assert study.name == path.stem
-    assert list(study.entries())
+    assert entries
+    assert {entry.arm for entry in entries} <= {block.arm for block in study.recipes}
 
 
 @pytest.mark.parametrize("name", [*map(str, sorted((ROOT / "studies").glob("*.yaml"))), *BUILT_IN])
 def test_trainings_of_committed_studies_leave_nothing_to_choose(name: str) -> None:
     """A rule that chooses better numbers one day must not move the addresses that rows are kept by."""
-    for entry in Study.read(name).entries():
+    for entry in read(name)[1]:
         for step in entry.recipe.steps:
             if isinstance(step, Trained):
                 assert None not in (step.rate, step.batch, getattr(step, "epochs", 0)), f"{name} ({entry.arm}): {step}"
