@@ -22,7 +22,7 @@ test: venv lint
 
 # What needs no training, no subprocess, no browser and no real corpus, and so takes under a minute.
 QUICK := tests/data tests/scoring tests/claims tests/report tests/model tests/cli/test_terminal.py tests/study/test_definition.py \
-	tests/study/test_recipe.py tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_golden.py tests/test_law.py
+	tests/study/test_recipe.py tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_law.py
 quick: venv
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not shared and not slow" $(QUICK)
 
