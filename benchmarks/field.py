@@ -62,7 +62,7 @@ def opened(asked: dict[str, Any]) -> tuple[str, Callable[[Sequence[str]], object
     from dinku.serving.reader import Reader
 
     method = QuantizeLLMInt8() if kind == "LLM.int8()" else QuantizeDynamic()
-    reader = Reader(method.apply(Tagger.load(folder), Data(), Work()), {"precision": "float32"})
+    reader = Reader(method.apply(Tagger.load(folder), Data(), Work()))
 
     def tag(texts: Sequence[str]) -> object:
         lines = [Line.typed(text) for text in texts]

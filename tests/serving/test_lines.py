@@ -40,19 +40,19 @@ class Endless(io.RawIOBase):
 def test_a_file_is_read_no_further_than_a_block_ahead(kind: str, line: bytes) -> None:
     endless = Endless(line)
     given = getattr(lines, kind)(Source("f", endless))  # type: ignore[arg-type]
-    tagging = reader.Reader(tiny_tagger(), {}).stream(given)
+    tagging = reader.Reader(tiny_tagger()).stream(given)
     assert len(list(islice(tagging, 2 * reader.BLOCK))) == 2 * reader.BLOCK
     assert endless.read_lines <= 3 * 2 * reader.BLOCK
 
 
 def test_blocks_come_in_order() -> None:
     texts = [f"Ade{n} lo" for n in range(reader.BLOCK + 5)]
-    found = reader.Reader(tiny_tagger(), {}).stream(lines.typed(source("\n".join(texts).encode())))
+    found = reader.Reader(tiny_tagger()).stream(lines.typed(source("\n".join(texts).encode())))
     assert [line.text for line, _ in found] == texts
 
 
 def test_texts_are_answered_without_end() -> None:
-    opened = reader.Reader(tiny_tagger(), {})
+    opened = reader.Reader(tiny_tagger())
     texts = ["Ade lo", "", "Kiland \U0001f600 Adeba"]
     found = [*islice(opened.stream(cycle(texts)), 7)]
     assert [answer["text"] for answer in found] == (texts * 3)[:7]
@@ -65,7 +65,7 @@ def test_texts_are_answered_without_end() -> None:
 def test_json_lines_keep_their_keys() -> None:
     data = b'{"id": 7, "text": "Ade lo", "entities": "old"}\n\n{"text": ""}'
     (line, empty) = lines.jsonl(source(data))
-    (found, nothing) = reader.Reader(tiny_tagger(), {}).tag([line, empty])
+    (found, nothing) = reader.Reader(tiny_tagger()).tag([line, empty])
     answer = line.answer(found)
     assert (answer["id"], answer["text"]) == (7, "Ade lo")
     assert answer["entities"] == line.entities(found)
@@ -105,7 +105,7 @@ def test_what_is_no_text_is_told(kind: str, data: bytes, said: str) -> None:
 
 
 def test_a_sentence_of_ten_thousand_words_and_odd_characters_are_read() -> None:
-    opened = reader.Reader(tiny_tagger(), {})
+    opened = reader.Reader(tiny_tagger())
     odd = "Ade\x07\x1b[31mlo \u200f\u202eki\U0001f600\ufffe\x85"
     given = [*lines.typed(source(("ba " * 10_000 + "\n" + odd).encode()))]
     long, strange = opened.tag(given)
@@ -131,7 +131,7 @@ def test_three_lines_of_python(tmp_path: Path) -> None:
     assert all(text in "Badeo Adeba ki" for text in found)
     assert tagger.precision == "fp32"
     with pytest.raises(AttributeError, match="no attribute 'close'"):
-        dinku.close  # type: ignore[attr-defined]  # noqa: B018
+        dinku.close  # noqa: B018
 
 
 def test_json_and_conll_are_not_taken_for_text() -> None:

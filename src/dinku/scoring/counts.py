@@ -6,7 +6,6 @@ same sentences can be compared later.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 from collections.abc import Hashable, Iterable, Sequence
