@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hooks venv lint
+.PHONY: demo test quick hooks venv lint release
 
 venv: $(BIN)/.installed
 
@@ -18,16 +18,20 @@ demo: $(BIN)/.demo
 	$(BIN)/dinku demo
 
 test: venv lint
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What neither trains nor starts processes.
-QUICK := tests/data tests/scoring tests/claims tests/report tests/study/test_definition.py tests/study/test_recipe.py tests/test_law.py
+# What needs no training, no subprocess, no browser and no real corpus, and so takes under a minute.
+QUICK := tests/data tests/scoring tests/claims tests/report tests/model tests/cli/test_terminal.py tests/study/test_definition.py \
+	tests/study/test_recipe.py tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_law.py
 quick: venv
-	$(BIN)/python -m pytest --numprocesses 2 $(QUICK)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not shared and not slow" $(QUICK)
 
 hooks: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pre-commit
 	$(BIN)/pre-commit install
+
+release: venv
+	$(BIN)/python scripts/release.py
 
 lint: venv
 	$(BIN)/ruff check .

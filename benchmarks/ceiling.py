@@ -27,6 +27,7 @@ from dinku.data import sources
 from dinku.machine import available_threads
 from dinku.model.bundle import Bundle
 from dinku.model.encode import SubwordBatch
+from dinku.model.shape import Shape
 from dinku.serving.lines import Line
 
 ROWS = 2048  # subwords of the large product
@@ -61,6 +62,7 @@ def product(path: Path, inner: int, outer: int) -> None:
 
 def ceiling(bundle: Bundle, rounds: int) -> float:
     """Multiply-adds a second."""
+    assert isinstance(bundle.shape, Shape)
     inner, outer = bundle.shape.hidden, max(layer.width for layer in bundle.shape.layers)
     x = np.random.default_rng(0).standard_normal((ROWS, inner), np.float32)
     with tempfile.TemporaryDirectory() as scratch:
@@ -169,6 +171,7 @@ def main() -> None:
     reader = dinku.open(asked.bundle, threads=asked.threads)
     bundle = reader.tagger
     assert isinstance(bundle, Bundle)
+    assert isinstance(bundle.shape, Shape)
     texts = [" ".join(s.words) for s in sources.load(asked.corpus, "test").sample(asked.sentences, 0)]
     runs = [whole_path(reader, texts, asked.batch) for _ in range(asked.rounds + 1)][1:]
     spent = {name: median(run[name] for run in runs) for name in runs[0]}

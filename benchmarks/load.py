@@ -234,7 +234,7 @@ def clients(bundle: str, texts: Sequence[str], n: int, seconds: float, *, hostil
                 each.result()
         status = serving.wait()
     p50, p95 = np.quantile(took, [0.5, 0.95])
-    told = {"clients": n, "seconds": seconds, "status": status, **dict(sorted(done.items()))}
+    told: dict[str, Any] = {"clients": n, "seconds": seconds, "status": status, **dict(sorted(done.items()))}
     told |= {"p50_s": round(float(p50), 3), "p95_s": round(float(p95), 3), "resident_mb": round(memory / 1e6, 1)}
     told |= {"log_bytes": sum(map(len, logged)), "hostile": dict(sorted(theirs.recv().items())) if hostile else None}
     # int8 answers by what else is in the batch, so that a tag may be another.

@@ -88,7 +88,7 @@ def main() -> None:
             if dense:
                 print(f"{preset}: {name}", file=sys.stderr)
                 with tempfile.TemporaryDirectory() as scratch:
-                    quantized = method.apply(dense, DATA.of(method), Work()) if method else dense
+                    quantized = method.apply(dense, DATA.seen_by(method), Work()) if method else dense
                     folder = quantized.save(Path(scratch) / "tagger")
                     told |= {"measured": stored(folder), "disk": disk_bytes(folder)}
                 if abs(told["measured"] - declared) > (CONSTANTS if isinstance(method, Quantize) else 0):
@@ -99,8 +99,8 @@ def main() -> None:
         return
     for told in found:
         measured = f"{told['measured'] / 1e6:8.1f} MB measured" if "measured" in told else ""
-        declared = f"{told['declared'] / 1e6:8.1f} MB ({100 * (told['ratio'] - 1):+.1f} %)"
-        print(f"{told['model']:<16} {told['scheme']:<26} {declared} {measured}")
+        size = f"{told['declared'] / 1e6:8.1f} MB ({100 * (told['ratio'] - 1):+.1f} %)"
+        print(f"{told['model']:<16} {told['scheme']:<26} {size} {measured}")
 
 
 if __name__ == "__main__":

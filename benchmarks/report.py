@@ -12,6 +12,7 @@ import pstats
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--sort", default="cumulative", help="what the profile is sorted by")
     options = parser.parse_args()
-    blocks = [{"arm": arm, "steps": []} for arm in ("dense", "before", "after")]
+    blocks: list[dict[str, Any]] = [{"arm": arm, "steps": []} for arm in ("dense", "before", "after")]
     study = {"name": "made", "title": "Made-up rows", "base": "made", "corpus": "masakhaner:all", "recipes": blocks}
     with tempfile.TemporaryDirectory() as folder:
         results = made(Path(folder) / "made", options.rows)

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -41,8 +42,8 @@ def contestants(tagger: Tagger, pipe: Any, sentences: Sequence[Sentence]) -> dic
         "dinku bfloat16": lambda: tagger.in_precision("bfloat16").tag(sentences),
     }
     for size in BATCHES:
-        out[f"pipeline words, batch {size}"] = lambda size=size: pipe(words, is_split_into_words=True, batch_size=size)
-        out[f"pipeline text, batch {size}"] = lambda size=size: pipe(texts, batch_size=size)
+        out[f"pipeline words, batch {size}"] = partial(pipe, words, is_split_into_words=True, batch_size=size)
+        out[f"pipeline text, batch {size}"] = partial(pipe, texts, batch_size=size)
     return out
 
 

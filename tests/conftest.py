@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from dinku.testing import tiny_study
+from dinku.cli.app import main
+from dinku.files import locked
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -15,7 +22,20 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+if TYPE_CHECKING:
+    from dinku.model.bundle import Runtime
+    from dinku.nn.tagger import Tagger
+
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def pytest_collection_finish() -> None:
+    """Keep all that was imported out of the garbage collector's sight.
+
+    accelerate ends each training with a full collection, which takes longer than training a tiny tagger.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -28,17 +48,88 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A DINKU_HOME of the test's own, whose corpus cache holds the real data where there is some."""
+    """A DINKU_HOME of the test's own, whose corpus cache holds the real data where there is some.
+
+    What the developer's environment says of the network and of mirrors doesn't reach the test.
+    """
     folder = tmp_path_factory.mktemp("home")
     if (SHARED / "data" / "masakhane-ner").is_dir():
         (folder / "corpora").mkdir()
         (folder / "corpora" / "masakhane-ner").symlink_to(SHARED / "data" / "masakhane-ner")
     monkeypatch.setenv("DINKU_HOME", str(folder))
+    for name in ("DINKU_OFFLINE", "DINKU_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
     return folder
 
 
 @pytest.fixture
+def dinku(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line in this process, in a folder of the test's own: its status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["dinku", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        out, err = capsys.readouterr()
+        return int(stopped.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
 def place(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of the test's own with ``small.yaml`` and its corpus; its encoder is in `home`."""
+    from dinku.testing import tiny_study  # which imports torch
+
     monkeypatch.chdir(tmp_path)
     tiny_study(tmp_path, home)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `converted_once` keeps what it has converted."""
+    return tmp_path_factory.mktemp("onnx")
+
+
+@pytest.fixture(scope="module")
+def converted_once(onnx_files: Path) -> Iterator[None]:
+    """Within a module torch converts each tagger to ONNX once, which takes seconds; afterwards the file is copied."""
+    from dinku.export import convert
+
+    to_onnx = convert.to_onnx
+
+    def copied(tagger: Tagger, path: Path) -> Path:
+        known = onnx_files / f"{tagger.digest}.onnx"
+        if not known.exists():
+            to_onnx(tagger, known)
+        return shutil.copyfile(known, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "to_onnx", copied)
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Runtime], Path]:
+    """The bundle of `tiny_tagger` for a runtime, in fp32: exported once for all tests, which read it and change copies."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # which all workers of a run share
+
+    def bundle(runtime: Runtime = "onnxruntime") -> Path:
+        from dinku.export.pipeline import export
+        from dinku.testing import tiny_corpus, tiny_tagger
+
+        folder = root / runtime / "bundle"
+        with locked(root / f"{runtime}.lock"):
+            if not folder.exists():
+                export(tiny_tagger(), folder, tiny_corpus(160), runtime=runtime, threads=1)
+        return folder
+
+    return bundle

@@ -56,7 +56,9 @@ class WordBatch(NamedTuple):
     def inputs(self) -> dict[str, Ids]:
         return {"rows": np.concatenate([window.rows for window in self.windows])}
 
-    needed_inputs = inputs
+    @property
+    def needed_inputs(self) -> dict[str, Ids]:
+        return self.inputs
 
     @property
     def answer_shape(self) -> tuple[int, ...]:

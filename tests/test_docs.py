@@ -9,6 +9,8 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,7 @@ from rooms import PAGE, page
 
 import dinku
 from dinku.cli import app
-from dinku.export.pipeline import export
-from dinku.study.definition import BUILT_IN, Study
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.study.definition import BUILT_IN, Entry, Study
 from dinku.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parent.parent
@@ -51,10 +51,8 @@ def test_the_studies_in_the_readme_are_some(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("documents") / "bundle"
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
-    return folder
+def bundle(tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle()
 
 
 def test_the_python_on_bundles_in_the_readme_runs(
@@ -140,17 +138,25 @@ def test_the_commands_in_the_readme_are_there() -> None:
     assert named <= there
 
 
+@cache
+def read(name: str) -> tuple[Study, list[Entry]]:
+    """A study and its entries, some of which are hundreds."""
+    study = Study.read(name)
+    return study, list(study.entries())
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.yaml")), ids=lambda p: p.name)
 def test_every_study_reads(path: Path) -> None:
-    study = Study.read(path)
+    study, entries = read(str(path))
     assert study.name == path.stem
-    assert list(study.entries())
+    assert entries
+    assert {entry.arm for entry in entries} <= {block.arm for block in study.recipes}
 
 
 @pytest.mark.parametrize("name", [*map(str, sorted((ROOT / "studies").glob("*.yaml"))), *BUILT_IN])
 def test_trainings_of_committed_studies_leave_nothing_to_choose(name: str) -> None:
     """A rule that chooses better numbers one day must not move the addresses that rows are kept by."""
-    for entry in Study.read(name).entries():
+    for entry in read(name)[1]:
         for step in entry.recipe.steps:
             if isinstance(step, TrainingSettings):
                 assert None not in (step.rate, step.batch, getattr(step, "epochs", 0)), f"{name} ({entry.arm}): {step}"

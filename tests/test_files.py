@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.files import content, locked, told, written, written_folder
+from dinku.files import content, locked, os_errors_as_dinku, written, written_folder
 
 
 def fail_while_writing(path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_folder_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
     with written_folder(path) as part:
         (part / "one").touch()
     assert [f.name for f in path.iterdir()] == ["one"]
-    with pytest.raises(DinkuError, match=r"is there already; name a new folder"), written_folder(path):
+    with pytest.raises(DinkuError, match=r"already exists; name a new folder"), written_folder(path):
         pass
     assert list(tmp_path.iterdir()) == [path]
 
@@ -124,7 +124,7 @@ def test_a_file_system_without_locks_is_one_line_of_status_1(tmp_path: Path, mon
 def test_what_can_not_be_read_is_told_so(tmp_path: Path) -> None:
     with (
         pytest.raises(DinkuError, match=r"can't be read \(Is a directory\); check its permissions"),
-        told(tmp_path, reading=True),
+        os_errors_as_dinku(tmp_path, reading=True),
     ):
         tmp_path.open()
 

@@ -7,13 +7,13 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from test_law import FILES, WITH_TORCH, room
 
 from dinku.data.conll import read, write
-from dinku.export.pipeline import export
 from dinku.model.bundle import Runtime
 from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -77,12 +77,13 @@ def test_the_torch_free_part_works_without_torch(without_torch: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_path: Path) -> None:
-    corpus, tagger = tiny_corpus(160), tiny_tagger()
-    export(tagger, tmp_path / "bundle", corpus, runtime=runtime, threads=1)
+def test_a_bundle_runs_without_torch(
+    without_torch: Path, runtime: Runtime, tiny_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    corpus, tagger, bundle = tiny_corpus(160), tiny_tagger(), str(tiny_bundle(runtime))
     write(corpus, tmp_path / "gold.txt")
     command = "from dinku.cli.app import main; main()"
-    asked = (str(tmp_path / "bundle"), "--corpus", str(tmp_path / "gold.txt"), "--json")
+    asked = (bundle, "--corpus", str(tmp_path / "gold.txt"), "--json")
     evaluated = plain(without_torch, command, "evaluate", *asked)
     assert json.loads(evaluated.stdout or "{}") == document(tagger.evaluate(read(tmp_path / "gold.txt"))), (
         evaluated.stderr
@@ -91,7 +92,7 @@ def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_
         without_torch,
         command,
         "predict",
-        str(tmp_path / "bundle"),
+        bundle,
         str(tmp_path / "gold.txt"),
         "--conll",
         "--format",
@@ -99,7 +100,7 @@ def test_a_bundle_runs_without_torch(without_torch: Path, runtime: Runtime, tmp_
     )
     tags = [line.split(" ")[1] for line in predicted.stdout.splitlines() if line]
     assert tags == [tag for found in tagger.tag(corpus.sentences) for tag in found.tags], predicted.stderr
-    inspected = plain(without_torch, command, "inspect", str(tmp_path / "bundle"), "--json")
+    inspected = plain(without_torch, command, "inspect", bundle, "--json")
     assert json.loads(inspected.stdout or "{}")["runtime"] == runtime, inspected.stderr
 
 

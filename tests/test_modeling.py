@@ -44,7 +44,7 @@ CUTS["all"] = lambda model: CUTS["hidden"](CUTS["rank"](CUTS["width"](CUTS["head
 def logits(model: Any, tagger: Tagger) -> torch.Tensor:
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
     with torch.inference_mode():
-        return model(torch.from_numpy(batch.ids), attention_mask=torch.from_numpy(batch.mask))[0]  # type: ignore[no-any-return]
+        return model(torch.from_numpy(batch.ids), attention_mask=torch.from_numpy(batch.mask))[0]
 
 
 @pytest.mark.parametrize(("family", "pieces"), FAMILIES)
@@ -188,7 +188,7 @@ def test_other_methods_go_on_from_uneven_models(family: str, pieces: str) -> Non
     trained = FineTune(epochs=1, batch=8, rate=1e-3, precision="float32").apply(small, data, Work(threads=1))
     assert trained.shape.layers == small.shape.layers
     assert not torch.equal(surgery.word_embeddings(trained.model).weight, surgery.word_embeddings(small.model).weight)
-    projections = [surgery.word_embeddings(t.model).projection for t in (trained, small)]  # type: ignore[attr-defined]
+    projections: list[Any] = [surgery.word_embeddings(t.model).projection for t in (trained, small)]
     assert not torch.equal(*projections)
     one = KeepLayers((1,)).apply(trained, Data(), Work())
     assert one.shape.layers == (Layer(1, 4, 17),)

@@ -1,9 +1,10 @@
-"""The ``dinku`` command, which Ctrl-C ends in one line however early it comes."""
+"""The ``dinku`` command; Ctrl-C ends it with one line even while it is starting."""
 
 import sys
 
 
 def main() -> None:
+    """Run the command line."""
     try:
         from dinku.cli.app import main as run
     except KeyboardInterrupt:

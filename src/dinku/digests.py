@@ -1,4 +1,4 @@
-"""sha256, as hex, of files and of JSON that is equal for equal values."""
+"""sha256 digests, as hex, of files and of JSON documents."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dinku.files import reading, told
+from dinku.files import os_errors_as_dinku, reading
 
 
-def of_file(path: Path) -> str:
-    """Of a file's bytes; raises `DinkuError`, of status 1, where the system refuses to read them."""
-    with told(path, reading=True), reading(path) as file:
+def file_digest(path: Path) -> str:
+    """The digest of a file's bytes; raises `DinkuError`, of status 1, if the system refuses to read them."""
+    with os_errors_as_dinku(path, reading=True), reading(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def of_document(value: Any) -> str:
+def document_digest(value: Any) -> str:
+    """The digest of a document's canonical JSON."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
 def canonical(value: Any) -> str:
-    """JSON that is equal for equal values: keys sorted, no spaces, no NaN."""
+    """JSON text that is equal for equal values: keys sorted, no spaces, no NaN."""
     return _ENCODER.encode(value)
 
 

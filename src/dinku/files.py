@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, wherever the process that writes them is stopped; and reading of nothing but files."""
+"""Files that are written whole or not at all, even if the process is killed; and reading that refuses pipes and devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dinku.errors import DinkuError
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
-    """Open a file for reading bytes. Raises `DinkuError` where it is a pipe or a device, which may never end or never begin."""
+    """Open a file for reading bytes. Raises `DinkuError` for a pipe or a device, which might never end or never begin."""
     with open(path, "rb", opener=_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise _irregular(path)
@@ -27,21 +27,21 @@ def reading(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
 
 
 def content(path: str | os.PathLike[str]) -> bytes:
-    """All bytes of a file; see `reading`."""
+    """All bytes of a file. Raises `DinkuError` as `reading` does."""
     with reading(path) as file:
         return file.read()
 
 
 def check_regular(folder: Path) -> None:
-    """Raise `DinkuError` where a folder holds a pipe, a device or a socket: other libraries would wait for it without end."""
-    with told(folder, reading=True):
+    """Raise `DinkuError` if a folder holds a pipe, a device or a socket, which other libraries might wait for forever."""
+    with os_errors_as_dinku(folder, reading=True):
         for path in sorted(folder.iterdir()):
             if path.exists() and not path.is_file() and not path.is_dir():
                 raise _irregular(path)
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open without waiting for whoever writes to a pipe, where the system knows pipes."""
+    """An opener that doesn't wait for the writer of a pipe, on systems that have pipes."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
@@ -51,13 +51,13 @@ def _irregular(path: str | os.PathLike[str]) -> DinkuError:
 
 @contextmanager
 def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file for writing bytes; it takes its place at ``path`` when the block ends without an error.
+    """Open a file for writing bytes; it appears at ``path`` when the block ends without an error.
 
-    What is there and is neither file nor folder, such as a pipe, can't be replaced and is written to as it is. Raises
-    `DinkuError`, of status 1, where the system refuses, and of 2 for a path that names no file.
+    A pipe or a device at ``path`` can't be replaced, so it is written to directly. Raises `DinkuError`, of status 1 if the system
+    refuses, and of 2 for a path that names no file.
     """
     target, part = Path(path), _beside(path)
-    with told(target):
+    with os_errors_as_dinku(target):
         if target.exists() and not target.is_file() and not target.is_dir():
             with open(target, "wb") as file:
                 yield file
@@ -67,7 +67,7 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(part, target)
+            part.replace(target)
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -75,33 +75,33 @@ def written(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def written_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A folder to fill, which takes its place at ``path`` in the same way; the modes of its files follow the umask.
+    """A folder to fill, which appears at ``path`` when the block ends without an error; the modes of its files follow the umask.
 
-    Raises `DinkuError` before anything is done where anything but an empty folder is there.
+    Raises `DinkuError` at once if anything but an empty folder is at ``path``.
     """
     target, part = Path(path), _beside(path)
-    with told(target):
+    with os_errors_as_dinku(target):
         if target.exists() and any(target.iterdir() if target.is_dir() else [target]):
-            raise DinkuError("is there already", where=str(target), remedy="name a new folder")
+            raise DinkuError("already exists", where=str(target), remedy="name a new folder")
         try:
             part.mkdir(parents=True)
             yield part
             _follow_umask(part)
             if target.is_dir():
                 target.rmdir()
-            os.replace(part, target)
+            part.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock file against other processes; yields whether it was had. A kill lets it go.
+    """Hold a lock file against other processes; yields whether the lock was acquired. If the process is killed, it is released.
 
-    Raises `DinkuError`, of status 1, where the file system has no such locks: a file that stands for one would outlive a
-    kill, and be waited for without end.
+    Raises `DinkuError`, of status 1, if the file system has no locks: a file in place of a lock would outlive a killed
+    process, and others would wait for it forever.
     """
-    with told(path.parent):
+    with os_errors_as_dinku(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, fallback_to_soft=False)
     try:
@@ -120,8 +120,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def told(path: Path, *, reading: bool = False) -> Iterator[None]:
-    """What the system refuses within the block, as one line: where, why, and what to do."""
+def os_errors_as_dinku(path: Path, *, reading: bool = False) -> Iterator[None]:
+    """Turn an `OSError` within the block into a `DinkuError` of status 1 that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -131,9 +131,9 @@ def told(path: Path, *, reading: bool = False) -> Iterator[None]:
 
 
 def _follow_umask(folder: Path) -> None:
-    """Give each file the mode of one that is just opened for writing: other libraries write theirs for the owner alone.
+    """Give each file the mode that `open` would give it; some libraries make files for their owner alone.
 
-    The folder was made under the umask, which can't be asked without being changed for all threads.
+    The mode is derived from the folder's, as the umask can't be read without changing it for all threads.
     """
     mode = folder.stat().st_mode & 0o666
     for path in folder.rglob("*"):
@@ -142,7 +142,7 @@ def _follow_umask(folder: Path) -> None:
 
 
 def _beside(path: str | os.PathLike[str]) -> Path:
-    """The name under which a file is written: no two processes share it, and no pattern for whole files matches it."""
+    """The name of the unfinished file: unique to the process, and not matched by patterns for finished files."""
     if not (name := Path(path).name):
         raise DinkuError("names no file", where=str(Path(path)), remedy="add a name")
     return Path(path).with_name(f".{name}.{uuid.uuid4().hex[:8]}.part")

@@ -24,7 +24,7 @@ SOURCE = Path(dinku.__file__).parent  # the whole source tree, wherever in it th
 
 
 class Environment(Record):
-    """Where something was measured. ``gpu`` is the name of the GPU that the tagger was on, if it was on one."""
+    """Where something was measured. ``gpu`` is the name of the GPU that the tagger was on, if any."""
 
     system: str
     cpu: str
@@ -39,14 +39,14 @@ class Environment(Record):
 
     @property
     def machine(self) -> str:
-        """What must be equal for two times to be comparable."""
+        """The parts of the environment that must be equal for two times to be comparable."""
         parts = [self.system, self.cpu, str(self.threads), self.packages.get("torch", ""), self.gpu]
         return "|".join(part for part in parts if part is not None)
 
 
 @cache
 def environment(threads: int, device: str = "cpu") -> Environment:
-    """This machine, now. ``commit`` is that of the checkout dinku runs from, if it runs from one."""
+    """The environment of this process. ``commit`` is the checkout's, if dinku runs from one."""
     gpu = None
     if device != "cpu":
         import torch
@@ -77,13 +77,13 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
 
 
 def instructions() -> tuple[str, ...]:
-    """The processor's instructions for narrow numbers, as the system calls them."""
+    """The processor's instruction sets for narrow numbers, by their names in ``/proc/cpuinfo``."""
     return tuple(flag for flag in _FLAGS if flag in cpu()[1])
 
 
 @cache
 def cpu() -> tuple[str, frozenset[str]]:
-    """The processor's name and its instruction set, the latter empty if the system doesn't tell."""
+    """The processor's name and its flags; no flags if the system doesn't list them."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
@@ -94,9 +94,9 @@ def cpu() -> tuple[str, frozenset[str]]:
 
 
 def _processor(fields: dict[str, str]) -> str:
-    """A name that tells machines apart if ``/proc/cpuinfo`` has none, as on ARM: what that says instead, or the system's name."""
-    if told := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
-        return f"{platform.machine()} ({told})"
+    """A name for a processor that has none in ``/proc/cpuinfo``, as on ARM: its numbers there, or the system's name for it."""
+    if numbers := " ".join(f"{key[4:]} {fields[key]}" for key in fields if key.startswith("CPU ")):
+        return f"{platform.machine()} ({numbers})"
     if platform.system() == "Darwin":
         done = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False)
         return done.stdout.strip() or platform.processor()
@@ -121,7 +121,7 @@ def commit_of(folder: Path) -> tuple[str | None, bool]:
 
 
 def available_threads() -> int:
-    """Cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -133,12 +133,12 @@ def check_threads(asked: int | None, *, where: str) -> None:
     most = THREADS_A_CORE * available_threads()
     if asked is not None and not 1 <= asked <= most:
         remedy = f"give 1 to {most:,}, four for each core here"
-        raise DinkuError(f"can't be {asked:,}", where=where, remedy=remedy)
+        raise DinkuError(f"is {asked:,}", where=where, remedy=remedy)
 
 
 def memory_bytes() -> int:
-    """The memory that this process may use: the machine's, or less if its control group has a limit."""
-    limits = [sys.maxsize]  # for systems that don't tell
+    """The bytes of memory that this process may use: the machine's, or its control group's limit if that is less."""
+    limits = [sys.maxsize]  # unless the system says
     with suppress(AttributeError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
@@ -150,9 +150,9 @@ def memory_bytes() -> int:
 def interleaved(
     subjects: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds that each subject takes in each round. Every round runs all subjects, in an order that rotates.
+    """Seconds of each subject in each round; every round runs all subjects, in an order that rotates.
 
-    A machine that slows down thus slows all of them down, and times of one round can be compared.
+    When a machine slows down, it slows down all subjects of a round, so times are compared within rounds.
     """
     names = list(subjects)
     seconds: dict[str, list[float]] = {name: [] for name in names}

@@ -16,7 +16,7 @@ from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError
 from dinku.model.shape import Costs, Shape
 from dinku.progress import Progress, silent
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 
 if TYPE_CHECKING:
     from dinku.model.sentence_tagger import SentenceTagger
@@ -300,7 +300,7 @@ def validate(method: Any) -> None:
     try:
         _strict(kind).model_validate({f.name: getattr(method, f.name) for f in fields(kind)})
     except ValidationError as error:
-        raise of_validation(error, where=kind.__name__) from None
+        raise validation_error(error, where=kind.__name__) from None
 
 
 @cache

@@ -52,6 +52,7 @@ def attention(layer: nn.Module) -> Any:
 
 
 def linears(layer: nn.Module) -> Linears:
+    """The linear layers of a transformer layer, by what they compute."""
     own, each = attention(layer), cast(Any, layer)
     if hasattr(own, "q_lin"):  # DistilBERT
         return Linears(own.q_lin, own.k_lin, own.v_lin, own.out_lin, each.ffn.lin1, each.ffn.lin2)
@@ -126,7 +127,7 @@ def _is_plain(config: Any) -> bool:
 def _shaped(kind: Any) -> Any:
     """The class under its own name, whose models get the sizes that dinku wrote into their config."""
 
-    def __init__(self: Any, config: Any, **options: Any) -> None:
+    def __init__(self: Any, config: Any, **options: Any) -> None:  # noqa: N807 - becomes that of the class below
         kind.__init__(self, config, **options)
         shape = Shape.of_config(config.to_dict())
         for layer, sizes in zip(layers(self), shape.layers, strict=True):

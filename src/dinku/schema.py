@@ -1,4 +1,4 @@
-"""The strict base of everything that is read from files, and what a validator found, in dinku's words."""
+"""The strict base class of all records that are read from files, and validation errors as `DinkuError`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dinku.errors import DinkuError, brief
 
 
 class Record(BaseModel):
-    """Fields that are read from a file: unknown ones are refused, and none changes afterwards.
+    """A frozen record without unknown fields.
 
-    A class that is declared with ``strict=True`` converts no value to its field's type either.
+    A class that is declared with ``strict=True`` doesn't convert values to its fields' types either.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,10 +36,10 @@ _WANTED = {
 }
 
 
-def of_validation(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
-    """The first fault that a validator found, as an error in dinku's words: the field, what was given and what is wanted.
+def validation_error(error: ValidationError, *, where: str, within: str = "", remedy: str = "") -> DinkuError:
+    """The first error of a validator as a `DinkuError`: the field (within ``within``), its value, and what to give instead.
 
-    ``within`` is put before the field's name. A given ``remedy`` takes the place of what is wanted.
+    ``remedy``, if given, replaces the last.
     """
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], dict[str, Any](first.get("ctx") or {})

@@ -1,4 +1,4 @@
-"""What the environment says: where dinku keeps its files, and whether it may use the network."""
+"""Settings from the environment: the folder of dinku's files, and whether the network may be used."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dinku.errors import DinkuError
 
 
 def home() -> Path:
-    """The folder of cache and store: ``DINKU_HOME``, else ``dinku`` in ``XDG_CACHE_HOME``, else ``~/.cache/dinku``.
+    """The folder of the cache and the store: ``DINKU_HOME``, else ``dinku`` in ``XDG_CACHE_HOME``, else ``~/.cache/dinku``.
 
-    Raises `DinkuError` where that is in a home folder and nobody says which that is: an empty ``HOME`` would mean ``/``.
+    Raises `DinkuError` if it is in a home folder that isn't known; an empty ``HOME`` would mean ``/``.
     """
     own = os.environ.get("DINKU_HOME")
-    folder = own or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "dinku")
+    folder = own or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/dinku"
     expanded = os.path.expanduser(folder)
     if folder.startswith("~") and (expanded == folder or (folder[1:2] == "/" and os.environ.get("HOME") == "")):
         problem = "there is no such home folder" if own else "there is no home folder for the cache"

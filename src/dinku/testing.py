@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -156,6 +158,7 @@ def detokenized(given_words: Sequence[str]) -> tuple[str, list[tuple[int, int]]]
 
 
 def tiny_data() -> Data:
+    """Train and dev splits of `tiny_corpus`."""
     return Data(tiny_corpus(), tiny_corpus(12, seed=1, split="dev"))
 
 
@@ -341,26 +344,38 @@ def _check_saved(tagger: Any, at: str) -> None:
         assert [f.tags for f in found] == [e.tags for e in expected], f"{at}: what was saved tags otherwise"
 
 
-_ADDRESS = """
+_ADDRESSES = """
 import json, sys
 from dinku.method import Data
 from dinku.study.recipe import Recipe
-print(Recipe.from_document(json.load(sys.stdin)).addresses("base", Data())[-1])
+for line in sys.stdin:
+    print(Recipe.from_document(json.loads(line)).addresses("base", Data())[-1], flush=True)
 """
+
+
+@cache
+def _another_process() -> subprocess.Popen[str]:
+    """A process that answers each line, a recipe as JSON, with its address.
+
+    All methods share it, as importing torch takes seconds.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", _ADDRESSES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(process.communicate)  # closes its input, at whose end it ends
+    return process
 
 
 def _check_json(method: Method, given: Data) -> None:
     document = json.loads(json.dumps(to_json(method)))
     assert from_json(document) == method, f"{method} comes back from JSON as {from_json(document)}"
     recipe = Recipe("base", "corpus", (method,))
-    there = subprocess.run(
-        [sys.executable, "-c", _ADDRESS],
-        input=json.dumps(recipe.document()),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert there.stdout.strip() == recipe.addresses("base", Data())[-1], f"{method} has another address elsewhere"
+    there = _another_process()
+    assert there.stdin
+    assert there.stdout
+    print(json.dumps(recipe.document()), file=there.stdin, flush=True)
+    address = there.stdout.readline().strip()
+    assert address == recipe.addresses("base", Data())[-1], f"{method} has another address in another process"
 
 
 def _check_needs(method: Method, data: Data) -> None:

@@ -59,7 +59,8 @@ def test_c8_is_judged_by_an_order_that_has_seeds(made: Tagged) -> None:
         for order, seeds, f1 in (("before", 1, 50), ("after", 3, 20)):
             for level in (0.5, 0.7):
                 other.on(order, level, dict.fromkeys(languages, f1), corpus=corpus, seeds=seeds)
-    assert (other.verdict("C8").verdict, other.verdict("C8").measured) == ("fails", pytest.approx(-30))
+    assert other.verdict("C8").verdict == "fails"
+    assert other.verdict("C8").measured == pytest.approx(-30)
 
 
 def test_c8_needs_seeds(made: Tagged) -> None:
@@ -165,7 +166,8 @@ def test_q2_judges_neither_few_languages_nor_few_seeds(tmp_path: Path) -> None:
         best = {language: i % 10 for i, language in enumerate(languages)}
         subwords = {language: 300 - 10 * i for i, language in enumerate(languages)}
         found = tolerant(made, best, subwords, seeds=seeds)
-        assert (found.verdict, found.measured) == ("undecided", pytest.approx(-1))
+        assert found.verdict == "undecided"
+        assert found.measured == pytest.approx(-1)
     made = Tagged(tmp_path / "alike" / "made")
     found = tolerant(made, dict.fromkeys(TEN[:5], 3), {language: 100 + i for i, language in enumerate(TEN[:5])})
     assert (found.verdict, found.measured) == ("undecided", None)

@@ -20,6 +20,7 @@ from made_config import AFRIBERTA
 from made_server import serving
 from transformers import AutoConfig, AutoModelForTokenClassification
 
+from dinku import __version__
 from dinku.cli.app import main
 from dinku.cli.terminal import duration, watching
 from dinku.data import conll, sources
@@ -32,23 +33,6 @@ from dinku.serving.bench import bench
 from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def dinku(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Run a command line in a folder of its own; its status, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, stdin: bytes = b"") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["dinku", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        out, err = capsys.readouterr()
-        return int(stopped.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture
@@ -261,16 +245,22 @@ def test_predict_reads_conll_as_evaluate_does(dinku: Command, tagger: Path, corp
     assert dinku("score", "blank.txt", "found.txt")[0] == 0
 
 
-def test_what_stdout_can_not_encode_is_escaped(tagger: Path, tmp_path: Path) -> None:
+def test_what_stdout_can_not_encode_is_escaped(tagger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text.txt").write_text("Ẹ̀kọ́ Adeba ṣe\n", encoding="utf-8")
-    command = [sys.executable, "-c", "from dinku.cli.app import main; main()"]
 
     def ascii_output(*arguments: object) -> str:
-        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, env=environment, check=True)
-        return done.stdout.decode("ascii")
+        written = io.BytesIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["dinku", *map(str, arguments)])
+            patch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+            with pytest.raises(SystemExit, match="0"):
+                main()
+            return written.getvalue().decode("ascii")
 
-    assert "MasakhaNER 1.0" in ascii_output("data", "list")
+    command = [sys.executable, "-m", "dinku", "data", "list"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    listed = subprocess.run(command, capture_output=True, env=environment, check=True).stdout.decode("ascii")
+    assert "MasakhaNER 1.0" in listed
     assert "\\u1eb8" in ascii_output("predict", tagger, tmp_path / "text.txt")
     line = ascii_output("predict", tagger, tmp_path / "text.txt", "--format", "jsonl")
     assert json.loads(line)["text"] == "Ẹ̀kọ́ Adeba ṣe"
@@ -280,7 +270,11 @@ def test_what_stdout_can_not_encode_is_escaped(tagger: Path, tmp_path: Path) -> 
 def test_a_terminal_of_any_width_loses_no_number(
     dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    commands = [["data", "check", "sample:hau,yor", "--model", "dinku:house"], ["data", "list"], ["inspect", tagger]]
+    commands: list[list[object]] = [
+        ["data", "check", "sample:hau,yor", "--model", "dinku:house"],
+        ["data", "list"],
+        ["inspect", tagger],
+    ]
     for command in commands:
         wide = dinku(*command)[1]
         with monkeypatch.context() as patch:
@@ -385,7 +379,7 @@ def test_rows_are_filtered_grouped_and_merged(
     for more in (("--where", "language=one"), ("--by", "arm"), ("--csv", "x.csv")):
         assert dinku("results", "small", "--merge", "other", *more)[::2] == (
             2,
-            "dinku: --merge: adds all rows, as they are; leave the other options out\n",
+            "dinku: --merge: adds all rows unchanged; leave the other options out\n",
         )
     assert not Path("other").exists()
     status, out, _ = dinku("results", "small", "--by", "arm, language", "--by", "seed", "--json")
@@ -578,7 +572,10 @@ def test_a_section_is_run_alone_and_reported_with_the_whole(dinku: Command, corp
     assert {row["arm"] for row in json.loads(dinku("results", "small.yaml", "--json")[1])["rows"]} == {"a"}
     for command in ("report", "claims", "results"):
         status, _, err = dinku(command, "small.yaml:one")
-        assert (status, err) == (2, "dinku: small.yaml:one: rows are told of a study as a whole; name small.yaml\n")
+        assert (status, err) == (
+            2,
+            "dinku: small.yaml:one: is a section, and rows belong to the whole study; name small.yaml\n",
+        )
 
 
 def test_a_grid_of_lists_from_plan_to_report(dinku: Command, corpus: Path, home: Path) -> None:
@@ -649,7 +646,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "nothing to perturb",
         lambda: evaluated(make("g", GOOD), "--worst-of", "3"),
-        "there is nothing to perturb; give 1 or more, with",
+        "--worst-of: needs --perturb; name the perturbations to try",
     ),
     (
         "names of none",
@@ -667,7 +664,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("a folder for text", lambda: ["predict", "tagger", "."], ".: can't be read (Is a directory)"),
     ("a folder for CoNLL", lambda: ["predict", "tagger", ".", "--conll"], ".: can't be read (Is a directory)"),
     ("no CoNLL", lambda: ["predict", "tagger", make("g", "a O\nb\n"), "--conll"], "g:2: has 1 column"),
-    ("a demo in a file", lambda: ["demo", "--out", make("g", "")], "g: is a file; name a folder to --out"),
+    ("a demo in a file", lambda: ["demo", "--out", make("g", "")], "g: is a file; give --out a folder"),
     ("empty file", lambda: ["score", make("g", ""), "g"], "g: "),
     ("a web page", lambda: ["score", make("g", "<!DOCTYPE html>\n<html>"), "g"], "is a web page"),
     (
@@ -715,13 +712,17 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("no such format", lambda: ["predict", "tagger", "-", "--format", "xml"], "choose table, conll or jsonl"),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
-    ("two formats", lambda: ["predict", "tagger", "-", "--conll", "--jsonl"], "a file is either; give one of them"),
-    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: can't be 0; give 1 to "),
+    (
+        "two formats",
+        lambda: ["predict", "tagger", "-", "--conll", "--jsonl"],
+        "--conll and --jsonl: exclude each other; give",
+    ),
+    ("no threads", lambda: ["predict", "tagger", "-", "--threads", "0"], "--threads: is 0; give 1 to "),
     *(
         (
             f"too many threads to {command[0]}",
             lambda command=command: [*command, "--threads", "20000"],
-            "--threads: can't be 20,000; give 1 to ",
+            "--threads: is 20,000; give 1 to ",
         )
         for command in (
             ["predict", "tagger", "-"],
@@ -730,11 +731,17 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
             ["run", "s.yaml"],
         )
     ),
-    ("too many processes", lambda: ["run", "s.yaml", "--processes", "20000"], "--processes: can't be 20,000"),
+    (
+        "too many processes",
+        lambda: ["run", "s.yaml", "--processes", "20000"],
+        "--processes: is 20,000; give 1 to ",
+    ),
+    ("no processes", lambda: ["run", "s.yaml", "--processes", "0"], "--processes: is 0; give 1 to "),
+    ("no threads to run", lambda: ["run", "s.yaml", "--threads", "0"], "--threads: is 0; give 1 to "),
     (
         "far too many threads",
         lambda: ["serve", "tagger", "--threads", "20000"],
-        "--threads: can't be 20,000; give 1 to ",
+        "--threads: is 20,000; give 1 to ",
     ),
     (
         "no JSON",
@@ -750,7 +757,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("data that comes along", lambda: ["data", "fetch", "sample:hau"], "comes inside dinku"),
     ("data no CoNLL", lambda: ["data", "check", make("g", "a O\nb X-PER\n")], "g:2: "),
     ("data for no such model", lambda: ["data", "check", make("g", GOOD), "--model", "none"], "no such model"),
-    ("before what", lambda: ["data", "check", make("g", GOOD), "--before", "none"], "--before: has nothing to be held"),
+    ("before what", lambda: ["data", "check", make("g", GOOD), "--before", "none"], "--before: needs --model; name"),
     ("data of nothing", lambda: ["data", "check", "nowhere"], "nowhere: isn't there"),
     ("data without a command", lambda: ["data", "chekc", "t"], "No such command 'chekc'"),
     (
@@ -764,7 +771,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "saving over a file",
         lambda: ["evaluate", "tagger", "--corpus", make("g", GOOD), "--save", "g"],
-        "g: is there already; name a new file to --save",
+        "g: already exists; give --save a new file",
     ),
     ("no such study", lambda: ["run", "s.yaml"], "s.yaml: no such study"),
     ("study no YAML", lambda: ["plan", make("s.yaml", "name: [x\n")], "s.yaml:"),
@@ -814,7 +821,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "nothing to change from",
         lambda: evaluated(make("g", GOOD), "--changed", "c"),
-        "--changed: there is no other tagger",
+        "--changed: needs --against; name the tagger to compare with",
     ),
     ("report without rows", lambda: ["report", make("s.yaml", STUDY)], "dinku run"),
 ]
@@ -863,7 +870,9 @@ def test_work_that_fails_is_status_1(dinku: Command, tagger: Path, monkeypatch: 
     assert (status, err) == (1, "dinku: RuntimeError: the disk is full; run it with --debug to see where\n")
 
 
-def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption_and_a_closed_pipe(
+    dinku: Command, tagger: Path, tiny_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dinku.nn.tagger import Tagger
 
     def interrupt(*_: object, **__: object) -> None:
@@ -875,7 +884,7 @@ def test_interruption_and_a_closed_pipe(dinku: Command, tagger: Path, monkeypatc
     text = Path("text.txt")
     text.write_text("Badeo ki\n" * 20_000)
     command = "from dinku.cli.app import main; main()"
-    predicting = [sys.executable, "-c", command, "predict", str(tagger), str(text), "--format", "conll"]
+    predicting = [sys.executable, "-c", command, "predict", str(tiny_bundle()), str(text), "--format", "conll"]
     with subprocess.Popen(predicting, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
@@ -942,9 +951,12 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     make("joined/train.txt", "a B-PER\n" * 201)
     read: list[Path] = []
     parse = conll.parse
-    monkeypatch.setattr(
-        conll, "parse", lambda data, name, **named: read.append(Path(name)) or parse(data, name, **named)
-    )
+
+    def noted(data: bytes, name: str, **named: Any) -> Any:
+        read.append(Path(name))
+        return parse(data, name, **named)
+
+    monkeypatch.setattr(conll, "parse", noted)
     status, out, _ = dinku("data", "check", "joined", "--model", "dinku:house")
     assert "joined train: all 201 words are one sentence; is the blank line after each missing?" in out
     assert read == [Path("joined/train.txt")], "it was read more than once"
@@ -954,7 +966,7 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     status, out, _ = dinku("data", "check", "both")
     assert "one test: 1 sentence also stands in train" in out
     assert "one has no dev here" in out
-    assert "two has no train and no dev here; whether its other splits repeat it can't be told" in out
+    assert "two has no train and no dev here; whether its other splits repeat it is unknown" in out
     document = json.loads(dinku("data", "check", "both", "--json")[1])
     assert document["absent"] == {"one": ["dev"], "two": ["train", "dev"]}
     assert {split: part["labels_alone"] for split, part in document["splits"].items()} == {"train": [], "test": []}
@@ -1014,18 +1026,22 @@ def test_help_and_version(dinku: Command) -> None:
     assert status == 0
     for command in ("inspect", "plan", "run", "report", "claims", "evaluate", "score", "predict"):
         assert command in out
-    assert dinku("--version")[:2] == (0, "dinku 0.1.0\n")
+    for group in ((), ("data",)):  # each command in one whole line
+        commands = dinku(*group, "--help")[1].partition("Commands:\n")[2].splitlines()
+        assert len(commands) >= 3
+        assert [line for line in commands if len(line) > 80 or not re.fullmatch(r"  \w+ +[A-Z][^.]+\.", line)] == []
+    assert dinku("--version")[:2] == (0, f"dinku {__version__}\n")
 
 
 def test_flags_are_named_here_and_parameters_in_python(dinku: Command) -> None:
     make("there.txt", GOOD)
     assert dinku("bench", "tagger", "--corpus", "there.txt", "--rounds", "0")[::2] == (
         2,
-        "dinku: --rounds: there are 0; give 1 or more\n",
+        "dinku: --rounds: must be at least 1 (got 0)\n",
     )
-    with pytest.raises(DinkuError, match=r"^rounds: there are 0"):
+    with pytest.raises(DinkuError, match=r"^rounds: must be at least 1 \(got 0\)"):
         bench([], ["a"], threads=1, rounds=0)
-    with pytest.raises(DinkuError, match=r"^threads: can't be 20,000; give 1 to "):
+    with pytest.raises(DinkuError, match=r"^threads: is 20,000; give 1 to "):
         bench([], ["a"], threads=20_000)
 
 

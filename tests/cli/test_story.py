@@ -65,7 +65,7 @@ def test_it_leaves_a_page_and_a_bundle_and_goes_on_where_it_was(
     assert "160 test sentences (sample)" in out
     assert f"dinku predict {told['bundle']}" in out
     assert told["page"] in out
-    (typed,) = re.findall(r"A bundle to play with:  echo (.+) \| dinku predict ", out)
+    (typed,) = re.findall(r"To try the bundle:  echo (.+) \| dinku predict ", out)
     (text,) = shlex.split(typed)
     (sentence,) = {s for s in sources.load("sample:hau", "test") if " ".join(s.words) == text}
     found = [(e["text"], e["label"]) for e in dinku.open(told["bundle"]).find(text)]

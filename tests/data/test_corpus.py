@@ -99,7 +99,7 @@ def test_other_spellings_mean_the_same(made: tuple[Sentence, ...], newline: str,
     text = newline * 2 + (newline * 3).join(bodies).rstrip("\r\n")
     read = conll.parse(b"\xef\xbb\xbf" + text.encode(), "x", iob2=True)
     assert read.sentences == made
-    assert read.found == Findings.within(made) + Findings(bom=1)
+    assert read.findings == Findings.within(made) + Findings(bom=1)
 
 
 def test_a_file_is_read_as_its_bytes_are_and_named_by_its_path(tmp_path: Path) -> None:
@@ -120,19 +120,19 @@ def test_empty_tokens_end_a_sentence() -> None:
     data = "a O\n O\nb B-PER\nc O\n\n O\n\xa0 O\n\tO\n B-LOC\n  \nd O\n,\ne O\n"
     read = conll.parse(data.encode(), "x")
     assert [s.words for s in read] == [("a",), ("b", "c"), ("d",), ("e",)]
-    assert read.found == Findings(empty_tokens=6)
+    assert read.findings == Findings(empty_tokens=6)
 
 
 def test_empty_token_of_four_columns_and_on_the_first_line() -> None:
     read = conll.parse(b" O\na NN x O\n NN x O\nb NN x O\n", "x")
     assert [s.words for s in read] == [("a",), ("b",)]
-    assert read.found == Findings(empty_tokens=2)
+    assert read.findings == Findings(empty_tokens=2)
 
 
 def test_one_character_is_a_word_where_there_are_no_tags() -> None:
     read = conll.parse(b"a\n.\n\nb\n", "x", labelled=False)
     assert read.sentences == (Sentence(("a", ".")), Sentence(("b",)))
-    assert read.found == Findings()
+    assert read.findings == Findings()
 
 
 def test_unlabelled_reading_ignores_other_columns() -> None:
@@ -143,7 +143,7 @@ def test_unlabelled_reading_ignores_other_columns() -> None:
 def test_docstart_ends_a_sentence() -> None:
     read = conll.parse(b"-DOCSTART- -X- O O\n\na NN x O\n-DOCSTART-\nb NN x O\n", "x")
     assert [s.words for s in read] == [("a",), ("b",)]
-    assert read.found == Findings(docstart=2)
+    assert read.findings == Findings(docstart=2)
 
 
 def test_findings_count_words_and_keep_them() -> None:
@@ -153,7 +153,7 @@ def test_findings_count_words_and_keep_them() -> None:
     read = conll.parse(data.encode(), "x")
     assert read.sentences[0].words == tuple(words)
     assert read.sentences[0].tags == tuple(tags)
-    assert read.found == Findings(invisible=4, not_nfc=1, orphan_tags=3)
+    assert read.findings == Findings(invisible=4, not_nfc=1, orphan_tags=3)
 
 
 def test_findings_add_up() -> None:
@@ -268,14 +268,14 @@ def test_other_schemes_are_read_as_iob2_and_said_so(scheme: str, text: str) -> N
     last = () if scheme == "IO" else ("B-PER",)
     assert [s.tags for s in read] == [("B-PER", "B-LOC", "O"), ("B-LOC", "B-PER", "I-PER", *last)]
     assert read.notes == (f"x.txt: its tags are in {scheme}; read as IOB2, with the same entities",)
-    assert read.found == Findings()
+    assert read.findings == Findings()
     assert Corpus.joined([read, read], "both").notes == read.sample(1, 0).notes == read.notes
     assert read.without_tags().notes == ()
 
 
 def test_a_file_in_iob2_keeps_its_orphans_and_many_are_said() -> None:
     few = conll.parse(b"a B-X\nb O\n" * 20 + b"a I-X\n", "x.txt")
-    assert (few.found.orphan_tags, few.notes, few.sentences[0].tags[-1:]) == (1, (), ("I-X",))  # type: ignore[index]
+    assert (few.findings.orphan_tags, few.notes, few.sentences[0].tags[-1:]) == (1, (), ("I-X",))  # type: ignore[index]
     many = conll.parse(b"a B-X\nb O\na I-X\n", "x.txt")
     assert many.notes == ("x.txt: 1 of 2 entities begin with I-, the others with B-; read as IOB2",)
     assert many.sentences[0].tags == ("B-X", "O", "I-X")
@@ -383,7 +383,16 @@ def test_fingerprint_is_of_the_content_alone() -> None:
 
 
 def test_fingerprint_tells_where_words_and_sentences_end() -> None:
-    made = [[("a b",)], [("a", "b")], [("a",), ("b",)], [('a","b',)], [("a\nb",)], [("ab",)], [()], []]
+    made: list[list[tuple[str, ...]]] = [
+        [("a b",)],
+        [("a", "b")],
+        [("a",), ("b",)],
+        [('a","b',)],
+        [("a\nb",)],
+        [("ab",)],
+        [()],
+        [],
+    ]
     prints = {Corpus("", "", tuple(Sentence(words) for words in ws)).fingerprint for ws in made}
     assert len(prints) == len(made)
 
@@ -392,14 +401,14 @@ def test_without_tags() -> None:
     bare = small().without_tags()
     assert all(s.tags is None for s in bare)
     assert [(s.words, s.language) for s in bare] == [(s.words, s.language) for s in small()]
-    assert bare.found == Findings(bom=1, invisible=3)
+    assert bare.findings == Findings(bom=1, invisible=3)
     assert bare.labels == ()
 
 
 def test_only() -> None:
     it = small()
     assert it.only("hau").sentences == (it.sentences[0], it.sentences[2])
-    assert it.only(["hau"]).found == Findings(invisible=2, orphan_tags=2)
+    assert it.only(["hau"]).findings == Findings(invisible=2, orphan_tags=2)
     assert it.only("hau").name == "x (hau)"
     assert it.only(["swa", "hau"]) is it
     with pytest.raises(DinkuError) as error:
@@ -411,7 +420,7 @@ def test_joined() -> None:
     both = Corpus.joined([small(), small("y", "dev", "s")], "z")
     assert (both.name, both.split, both.languages) == ("z", "dev", ("hau", "swa"))
     assert both.sentences == small().sentences + small(languages="s").sentences
-    assert both.found == Findings(bom=2, invisible=4, orphan_tags=4)
+    assert both.findings == Findings(bom=2, invisible=4, orphan_tags=4)
     assert Corpus.joined([small(split="train"), small()], "z").split == "train+dev"
     with pytest.raises(DinkuError) as error:
         Corpus.joined([], "z")
@@ -430,7 +439,7 @@ def test_sample(n: int, total: int, seed: int) -> None:
     assert drawn.sentences == tuple(s for s in it if s in set(drawn))  # old order, no sentence twice
     assert drawn == it.sample(n, seed)
     assert set(drawn) <= set(it.sample(n + 1, seed))
-    assert drawn.found == Findings(invisible=n, orphan_tags=n)
+    assert drawn.findings == Findings(invisible=n, orphan_tags=n)
 
 
 def test_sample_depends_on_its_seed_and_never_changes() -> None:
@@ -463,7 +472,7 @@ def test_masakhaner_has_the_sentences_it_is_published_with(shared: Path, languag
         assert len(read) == count
         assert read.labels == ("DATE", "LOC", "ORG", "PER")
         assert conll.text(read).rstrip() == path.read_bytes().decode("utf-8-sig").rstrip()
-        assert read.found == FOUND.get((language, split), Findings())
+        assert read.findings == FOUND.get((language, split), Findings())
         assert read.notes == ()
 
 

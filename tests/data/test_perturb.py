@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dinku.data import sample, sources
 from dinku.data.conll import parse, text
 from dinku.data.corpus import Corpus, Sentence
-from dinku.data.perturb import KINDS, Perturbation, changed, unseen_names
+from dinku.data.perturb import KINDS, Names, Perturbation, changed, unseen_names
 from dinku.data.spans import spans
 from dinku.errors import DinkuError
 
@@ -158,10 +158,18 @@ def test_entities_need_names() -> None:
         Perturbation.named("entities").apply(TEST)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("kind", KINDS)
-def test_real_sentences(shared: Path, kind: str) -> None:
+@cache
+def real_corpus() -> tuple[Corpus, Names]:
+    """MasakhaNER's test split, and the names of its dev split that train lacks; read once for all kinds."""
     test, dev, train = (sources.load("masakhaner:all", split) for split in ("test", "dev", "train"))
-    after = Perturbation.named(kind).apply(test, names=unseen_names(train, [dev]))
+    return test, unseen_names(train, [dev])
+
+
+@pytest.mark.shared
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("kind", KINDS)
+def test_real_sentences(kind: str) -> None:
+    test, names = real_corpus()
+    after = Perturbation.named(kind).apply(test, names=names)
     assert [labels(s) for s in after] == [labels(s) for s in test]
     text(after)

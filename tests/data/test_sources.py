@@ -358,8 +358,8 @@ def test_chinese_is_characters_without_dates(shared: Path) -> None:
 
 @pytest.mark.shared
 def test_fon_train_is_not_nfc_while_its_test_is(shared: Path) -> None:
-    assert sources.load("masakhaner2:fon", "train").found.not_nfc > 3000
-    assert sources.load("masakhaner2:fon", "test").found.not_nfc == 0
+    assert sources.load("masakhaner2:fon", "train").findings.not_nfc > 3000
+    assert sources.load("masakhaner2:fon", "test").findings.not_nfc == 0
 
 
 @pytest.mark.shared
@@ -376,7 +376,7 @@ def test_paths_and_lists_are_names_too(tmp_path: Path) -> None:
     loaded = sources.load(tmp_path, "test")
     assert loaded == sources.load(str(tmp_path), "test")
     assert sources.splits(tmp_path) == ("test",)
-    both = [tmp_path / "one", str(tmp_path / "two")]
+    both: list[str | Path] = [tmp_path / "one", str(tmp_path / "two")]
     assert sources.load(both, "test").sentences == loaded.sentences
     assert sources.audited(sources.whole(both)) == sources.audited(sources.whole(tmp_path))
     assert sources.absent(both) == {"one": ("train", "dev"), "two": ("train", "dev")}

@@ -142,7 +142,7 @@ def written(made: list[Span], length: int, scheme: str) -> list[str]:
     out = ["O"] * length
     for number, (start, end, label) in enumerate(made):
         touches = number > 0 and made[number - 1][1:] == (start, label)
-        single, last = {"BIOES": "SE", "BILOU": "UL"}.get(scheme, "BI")
+        single, last = {"BIOES": ("S", "E"), "BILOU": ("U", "L")}.get(scheme, ("B", "I"))
         letters = [*"B", *"I" * (end - start - 2), last] if end - start > 1 else [single]
         if scheme == "IO" or (scheme == "IOB1" and not touches):
             letters[0] = "I"

@@ -127,7 +127,7 @@ def test_relations_keep_float32_where_training_takes_bfloat16() -> None:
         own = ours.clone().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16, enabled=low):
             loss = relation_loss(theirs, own, tensors, heads=4)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradients.append(own.grad)
     assert torch.equal(gradients[0], gradients[1])  # type: ignore[arg-type]
     assert bool(gradients[0].abs().sum() > 0)  # type: ignore[union-attr]
@@ -239,9 +239,9 @@ def test_a_teacher_of_other_heads_answers_for_itself(tmp_path: Path) -> None:
     """What differs by its config alone has the same weights, and other answers."""
     corpus, work = tiny_corpus(8), replace(ONE, cache=tmp_path / "cache")
     one, other = tiny_tagger(), RegroupHeads(1).apply(tiny_tagger(), Data(), ONE)
-    answers = [word_logits(t, corpus, work, precision="float32") for t in (one, other)]
+    answers, others = (word_logits(t, corpus, work, precision="float32") for t in (one, other))
     assert one.digest != other.digest
-    assert not np.allclose(*answers, equal_nan=True)
+    assert not np.allclose(answers, others, equal_nan=True)
 
 
 def test_answers_beyond_float16_are_its_greatest() -> None:
@@ -259,7 +259,7 @@ def test_answers_stand_by_word() -> None:
     answers = word_logits(teacher, corpus, ONE, precision="float32")
     assert answers.shape == (153, 5)
     tags = [tag for found in teacher.tag(corpus.sentences) for tag in found.tags]
-    known = np.isfinite(answers.astype(np.float32)).all(-1)
+    known: Any = np.isfinite(answers.astype(np.float32)).all(-1)
     assert [TAGS[i] for i in answers[known].argmax(-1)] == [t for t, k in zip(tags, known, strict=True) if k]
     assert known.sum() >= 152
 
@@ -433,7 +433,12 @@ def test_gold_tags_that_count_nothing_are_not_looked_at() -> None:
 def test_a_student_has_weights_of_its_own_and_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
     copies: list[int] = []
     copy = Tagger.copy
-    monkeypatch.setattr(Tagger, "copy", lambda self: (copies.append(1), copy(self))[1])
+
+    def counted(self: Tagger) -> Tagger:
+        copies.append(1)
+        return copy(self)
+
+    monkeypatch.setattr(Tagger, "copy", counted)
     for student in ((), (TrimVocabulary(82),), (KeepLayers((0,)),)):
         teacher = tiny_tagger()
         cut = replace(FAST, student=student).cut(teacher, tiny_data(), ONE)

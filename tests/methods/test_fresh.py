@@ -116,8 +116,8 @@ def test_a_fresh_encoder_is_a_student(data: Data, vocabulary: int) -> None:
     check_law(method, teacher.shape, after.shape)
     assert after.tags == teacher.tags
     if not vocabulary:
-        method = DistilText(student=(replace(student, layers=1),), sentences=20, relation_heads=4, **quick)
-        check_law(method, teacher.shape, method.apply(teacher, data, ONE).shape)
+        on_text = DistilText(student=(replace(student, layers=1),), sentences=20, relation_heads=4, **quick)
+        check_law(on_text, teacher.shape, on_text.apply(teacher, data, ONE).shape)
 
 
 @pytest.mark.parametrize(

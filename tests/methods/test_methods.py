@@ -40,7 +40,7 @@ from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.encode import segmentation
-from dinku.model.shape import Layer
+from dinku.model.shape import Layer, Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
@@ -110,6 +110,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return replace(tiny_data(), text=tiny_text(tmp_path_factory.mktemp("data") / "text"))
 
 
+@pytest.mark.usefixtures("converted_once")
 @pytest.mark.parametrize("method", BUNDLING, ids=str)
 def test_the_battery_of_bundles(method: Method) -> None:
     check_method(method, data=Data(tiny_corpus(120), tiny_corpus(160, seed=5, split="dev")))
@@ -130,7 +131,7 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
     """Each on one of two families, in turns."""
     for turn, (family, pieces) in enumerate((("xlm-roberta", "unigram"), ("bert", "wordpiece"))):
         tagger = tiny_tagger(family, pieces)
-        after = first.resolve(tagger, data).apply(tagger, data, ONE)
+        after: Any = first.resolve(tagger, data).apply(tagger, data, ONE)
         for second in [*EXAMPLES, *QUANTIZING][(EXAMPLES.index(first) + turn) % 2 :: 2]:
             if isinstance(first, TrainingSettings) and isinstance(second, TrainingSettings):
                 continue  # two trainings one after the other are tested by the battery
@@ -144,6 +145,7 @@ def test_every_pair_of_methods_costs_what_is_declared_from_the_start(first: Meth
                 continue
             measured = steps[1].apply(after, data, ONE).shape
             before = steps[0].declare(tagger.shape)
+            assert isinstance(before, Shape)
             try:
                 declared = steps[1].declare(before)
             except DinkuError as error:
@@ -243,7 +245,7 @@ def test_matrices_whose_sizes_data_will_tell_round_either_way() -> None:
     shape = PruneHeads(2, spread="uneven").declare(tiny_tagger().shape)
     whole = Sparsify(0.5).declare(shape).nonzero
     for granularity in ("matrix", "row"):
-        low, high = Sparsify(0.5, granularity).declare(shape).nonzero  # type: ignore[arg-type]
+        low, high = Sparsify(0.5, granularity).declare(shape).nonzero
         assert low < whole[0]
         assert high > whole[1]
 
@@ -251,7 +253,7 @@ def test_matrices_whose_sizes_data_will_tell_round_either_way() -> None:
 @pytest.mark.parametrize("first", QUANTIZING, ids=str)
 def test_nothing_comes_after_quantization(first: Method, data: Data) -> None:
     tagger = tiny_tagger()
-    after = first.apply(tagger, data, ONE)
+    after: Any = first.apply(tagger, data, ONE)
     before = after.digest
     for second in [*EXAMPLES, *QUANTIZING]:
         second = second.resolve(tagger, data)
@@ -274,6 +276,7 @@ def test_the_law_holds_under_a_masked_lm_head(method: Method, family: str, data:
             method.apply(tagger, data, ONE)
         return
     after = method.apply(tagger, data.seen_by(method), ONE)
+    assert isinstance(after, Tagger)
     check_law(method, tagger.shape, after.shape)
     assert tagger.digest == before
     assert Tagger.load(after.save(tmp_path / "after")).digest == after.digest
@@ -598,7 +601,12 @@ def test_a_model_is_back_on_the_cpu_wherever_training_stops(monkeypatch: pytest.
     """On a GPU; where there is none it is told by what it was last asked to be moved to."""
     moved: list[str] = []
     tagger, to = tiny_tagger(), torch.nn.Module.to
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: (moved.append(str(where)), to(self, "cpu"))[1])
+
+    def noted(self: torch.nn.Module, where: object) -> torch.nn.Module:
+        moved.append(str(where))
+        return to(self, "cpu")
+
+    monkeypatch.setattr(torch.nn.Module, "to", noted)
 
     def stop(*_: object, **__: object) -> None:
         moved.append("stopped")
@@ -772,8 +780,7 @@ def test_the_layers_and_pieces_that_stay_are_the_same(family: str) -> None:
         old = surgery.word_embeddings(tagger.model).weight[pieces[piece]]
         assert torch.equal(old, surgery.word_embeddings(trimmed.model).weight[row]), piece
     one = KeepLayers((1,)).apply(trimmed, data, ONE)
-    other = TrimVocabulary(60).apply(smaller, data, ONE)
-    assert one.digest == other.digest  # they touch different parts
+    assert one.digest == TrimVocabulary(60).apply(smaller, data, ONE).digest  # they touch different parts
 
 
 @pytest.mark.parametrize(

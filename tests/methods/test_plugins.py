@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dinku.claims.compare import order, shaping
+from dinku.claims.recipes import Steps
 from dinku.errors import DinkuError
 from dinku.method import INNER, Category, Data, Need, Validated, Work, needs_of, with_inner
 from dinku.methods import registry
@@ -104,7 +104,7 @@ def test_a_method_of_another_package_runs_in_a_study_and_is_classified(
     assert {(row.source, row.corpus) for row in rows} == {("corpus", "corpus (one)"), ("corpus", "corpus (two)")}
     assert rows[0].size
     assert rows[0].size.linear > rows[0].size.linear_nonzero
-    assert order(rows[0].recipe) == ("after", 0.5)
+    assert Steps(rows[0].recipe["steps"]).place == ("after", 0.5)
 
 
 def test_without_its_package_a_method_of_a_row_is_of_no_category() -> None:
@@ -112,8 +112,8 @@ def test_without_its_package_a_method_of_a_row_is_of_no_category() -> None:
     assert category_of("Elsewhere") is None
     assert method_of(steps[1]) is None
     assert outdated({"Elsewhere": 3}) == ""
-    assert order({"steps": steps}) is None
-    assert shaping({"steps": steps[1:]}) == []
+    assert Steps(steps).place is None
+    assert Steps(steps[1:]).shaping == []
 
 
 def test_a_package_that_is_broken_is_one_line_that_names_it(tmp_path: Path, found: Any) -> None:

@@ -40,6 +40,9 @@ STRUCTURED: dict[str, tuple[Method, ...]] = {
 }
 
 
+pytestmark = pytest.mark.usefixtures("converted_once")
+
+
 @pytest.fixture(scope="module")
 def data() -> Data:
     return Data(tiny_corpus(120), tiny_corpus(160, seed=5, split="dev"))
@@ -49,7 +52,9 @@ def data() -> Data:
 def small(request: pytest.FixtureRequest, data: Data) -> Tagger:
     tagger = tiny_tagger()
     for step in STRUCTURED[request.param]:
-        before, tagger = tagger, step.apply(tagger, data.seen_by(step), ONE)
+        before, after = tagger, step.apply(tagger, data.seen_by(step), ONE)
+        assert isinstance(after, Tagger)
+        tagger = after
         check_law(step, before.shape, tagger.shape)
     if request.param.startswith("uneven"):
         assert len({(layer.heads, layer.width) for layer in tagger.shape.layers}) > 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,9 +16,9 @@ import dinku
 from dinku.cli.app import main
 from dinku.errors import DinkuError
 from dinku.export.pipeline import export
-from dinku.method import Data, Work
+from dinku.method import Data, Method, Work
 from dinku.methods import Distil, FineTune, KeepLayers, Sparsify, StartWords
-from dinku.model.bundle import Bundle
+from dinku.model.bundle import Bundle, Precision, Runtime
 from dinku.model.word_shape import WordShape
 from dinku.nn.loading import load, open_tagger
 from dinku.nn.word_tagger import WordTagger
@@ -35,7 +37,7 @@ def trained() -> WordTagger:
     return TRAINING.apply(SMALL.apply(tiny_tagger(), Data(), ONE), tiny_data(), ONE)
 
 
-def test_it_costs_what_it_declares(trained):
+def test_it_costs_what_it_declares(trained: WordTagger) -> None:
     before = tiny_tagger(tags=()).shape
     fresh = SMALL.apply(tiny_tagger(), Data(), ONE)
     assert SMALL.declare(before).broken_by(fresh.shape) == ""
@@ -44,17 +46,17 @@ def test_it_costs_what_it_declares(trained):
     assert trained.shape.parameters == sum(p.numel() for p in trained.model.parameters())
 
 
-def test_it_learns(trained):
+def test_it_learns(trained: WordTagger) -> None:
     assert trained.evaluate(tiny_data().dev).scores().f1 > 0.9
     assert trained.learned
 
 
-def test_two_seeds_are_two_networks_and_one_seed_one():
+def test_two_seeds_are_two_networks_and_one_seed_one() -> None:
     one, same, other = (SMALL.apply(tiny_tagger(), Data(), replace(ONE, seed=seed)) for seed in (0, 0, 1))
     assert one.digest == same.digest != other.digest
 
 
-def test_it_is_saved_and_loaded(trained, tmp_path):
+def test_it_is_saved_and_loaded(trained: WordTagger, tmp_path: Path) -> None:
     folder = trained.save(tmp_path / "words")
     for loaded in (load(folder), open_tagger(folder)):
         assert loaded.digest == trained.digest
@@ -66,7 +68,7 @@ def test_it_is_saved_and_loaded(trained, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_damaged_folder_is_refused(trained, tmp_path, name):
+def test_a_damaged_folder_is_refused(trained: WordTagger, tmp_path: Path, name: str) -> None:
     folder = trained.save(tmp_path / "words")
     whole = (folder / name).read_bytes()
     for part in (b"", whole[: len(whole) // 2]):
@@ -78,7 +80,7 @@ def test_a_damaged_folder_is_refused(trained, tmp_path, name):
         load(folder)
 
 
-def test_weights_of_another_config_are_refused(trained, tmp_path):
+def test_weights_of_another_config_are_refused(trained: WordTagger, tmp_path: Path) -> None:
     folder = trained.save(tmp_path / "words")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"width": 25}))
@@ -88,9 +90,9 @@ def test_weights_of_another_config_are_refused(trained, tmp_path):
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_bundles_tag_as_it_does(trained, tmp_path, runtime, precision):
+def test_bundles_tag_as_it_does(trained: WordTagger, tmp_path: Path, runtime: Runtime, precision: Precision) -> None:
     corpus = tiny_corpus(120, seed=3)
-    options = {} if precision == "fp32" else {"calibration": tiny_corpus(120, seed=4), "tolerance": 1.0}
+    options: dict[str, Any] = {} if precision == "fp32" else {"calibration": tiny_corpus(120, seed=4), "tolerance": 1.0}
     bundle = export(trained, tmp_path / "bundle", corpus, runtime=runtime, precision=precision, **options)
     assert isinstance(bundle, Bundle)
     assert bundle.legal_tags
@@ -106,7 +108,7 @@ def test_bundles_tag_as_it_does(trained, tmp_path, runtime, precision):
     assert not {"tokenizer.json", "tokenizer_config.json"} & set(bundle.manifest.files)
 
 
-def test_a_transformer_teaches_it(trained):
+def test_a_transformer_teaches_it(trained: WordTagger) -> None:
     teacher = tiny_tagger()
     student = Distil(student=(SMALL,), epochs=2, rate=1e-2, batch=16, warmup=0.0).apply(teacher, tiny_data(), ONE)
     assert isinstance(student, WordTagger)
@@ -116,13 +118,13 @@ def test_a_transformer_teaches_it(trained):
 
 
 @pytest.mark.parametrize("given", [{"hidden": 1.0}, {"relations": 1.0}])
-def test_its_insides_match_no_transformer(given):
+def test_its_insides_match_no_transformer(given: dict[str, float]) -> None:
     with pytest.raises(DinkuError, match="the student reads others"):
         Distil(student=(SMALL,), epochs=1, rate=1e-2, **given).declare(tiny_tagger().shape)
 
 
 @pytest.mark.parametrize("method", [KeepLayers(keep=(0,)), Sparsify(0.5)])
-def test_what_changes_transformers_is_refused_in_a_line(method):
+def test_what_changes_transformers_is_refused_in_a_line(method: Method) -> None:
     recipe = Recipe("base", "corpus", (SMALL, method))
     with pytest.raises(DinkuError, match=f"{type(method).__name__}.*can't change a model of this kind"):
         recipe.resolved(tiny_data(), tiny_tagger().shape)
@@ -131,12 +133,14 @@ def test_what_changes_transformers_is_refused_in_a_line(method):
 @pytest.mark.parametrize(
     "fields", [{"rows": 0}, {"hashes": 5}, {"features": ("words",)}, {"depth": 0}, {"features": ()}]
 )
-def test_wrong_fields_are_refused(fields):
+def test_wrong_fields_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(DinkuError):
         StartWords(**fields)
 
 
-def test_a_study_runs_it_from_the_command_line(tmp_path, monkeypatch, capsys):
+def test_a_study_runs_it_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DINKU_HOME", str(tmp_path / "home"))
     (tmp_path / "words.yaml").write_text(
@@ -168,7 +172,7 @@ recipes:
     _dinku(monkeypatch, "report", "words")
 
 
-def _dinku(monkeypatch, *arguments):
+def _dinku(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     monkeypatch.setattr("sys.argv", ["dinku", *arguments])
     with pytest.raises(SystemExit) as end:
         main()

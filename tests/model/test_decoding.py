@@ -1,5 +1,6 @@
 """Legal tags, against every sequence of tags there is."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -10,7 +11,7 @@ from dinku.model.decoding import legal_tags, legal_transitions
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 
 
-def _is_legal(path):
+def _is_legal(path: Sequence[int]) -> bool:
     before = "O"
     for number in path:
         tag = TAGS[number]
@@ -21,7 +22,7 @@ def _is_legal(path):
 
 
 @pytest.mark.parametrize("words", [1, 2, 5])
-def test_the_best_of_all_legal_sequences_is_found(words):
+def test_the_best_of_all_legal_sequences_is_found(words: int) -> None:
     random = np.random.default_rng(words)
     every = [path for path in product(range(len(TAGS)), repeat=words) if _is_legal(path)]
     for _ in range(60):
@@ -30,12 +31,12 @@ def test_the_best_of_all_legal_sequences_is_found(words):
         assert tuple(legal_tags(logits, TAGS).tolist()) == every[int(np.argmax(sums))]
 
 
-def test_tags_that_are_legal_stay_as_they_are():
+def test_tags_that_are_legal_stay_as_they_are() -> None:
     logits = np.eye(5, dtype=np.float32)[[1, 2, 2, 0, 3, 4]]
     assert legal_tags(logits, TAGS).tolist() == [1, 2, 2, 0, 3, 4]
 
 
-def test_the_order_of_tags_does_not_matter():
+def test_the_order_of_tags_does_not_matter() -> None:
     tags = ("I-LOC", "O", "B-LOC")
     assert legal_transitions(tags).tolist() == [
         [False, True, True],

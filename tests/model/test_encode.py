@@ -52,7 +52,7 @@ def test_a_sentence_read_in_stretches_has_the_same_windows(lengths: list[int], r
     wanted = encoder.windows([words])
     assert len(windows) == len(wanted)
     for window, other in zip(windows, wanted, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(window, other, strict=True))
+        assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(window, other, strict=True))
 
 
 def test_windows_overlap_so_that_words_at_a_cut_keep_context_on_both_sides() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def test_each_file_is_read_once_and_of_a_bundle_once_more_for_its_checksum(
     at_once = files._at_once
 
     def noted(path: str, flags: int) -> int:
-        read[os.path.basename(path)] += 1
+        read[Path(path).name] += 1
         return at_once(path, flags)
 
     monkeypatch.setattr(files, "_at_once", noted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_of_weights_in_two_formats_one_is_loaded_and_measured(weights: Any, tmp_
 
 def test_subjects_are_timed_within_every_round_in_turns() -> None:
     calls: list[str] = []
-    seconds = machine.interleaved({name: lambda name=name: calls.append(name) for name in "abc"}, rounds=3)
+    seconds = machine.interleaved({name: partial(calls.append, name) for name in "abc"}, rounds=3)
     assert {name: len(times) for name, times in seconds.items()} == {"a": 3, "b": 3, "c": 3}
     assert all(t > 0 for times in seconds.values() for t in times)
     assert "".join(calls) == "cab" + "abc" + "bca" + "cab"  # a round to warm up, then three

@@ -9,8 +9,8 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import Span
 from dinku.errors import DinkuError
 from dinku.model.encode import SubwordBatch
-from dinku.model.engine import Logits
 from dinku.model.predict import evaluate, tag
+from dinku.model.windows import Batch, Logits
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.testing import TAGS, tiny_tagger
@@ -22,7 +22,8 @@ class Echo:
     def __init__(self) -> None:
         self.sizes: list[tuple[int, ...]] = []
 
-    def logits(self, batch: SubwordBatch) -> Logits:
+    def logits(self, batch: Batch) -> Logits:
+        assert isinstance(batch, SubwordBatch)
         self.sizes.append(batch.ids.shape)
         winners = batch.ids[batch.rows, batch.columns] % len(TAGS)
         return (2.0 * np.eye(len(TAGS))[winners]).astype(np.float32)

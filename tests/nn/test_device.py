@@ -44,7 +44,12 @@ def test_one_gpu_is_left_in_sight(visible: str | None, asked: str, left: str, mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: seen.append(os.environ["CUDA_VISIBLE_DEVICES"]) or True)
+
+    def available() -> bool:
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+        return True
+
+    monkeypatch.setattr(torch.cuda, "is_available", available)
     assert device(asked) == "cuda"
     assert seen == [left]
 
@@ -94,7 +99,12 @@ def test_training_and_tagging_get_the_device_and_rows_name_it(
         monkeypatch.setattr(method, "apply", noted)
     moved: list[str] = []
     to = torch.nn.Module.to
-    monkeypatch.setattr(torch.nn.Module, "to", lambda self, where: moved.append(where) or to(self, "cpu"))
+
+    def noted_move(self: torch.nn.Module, where: str) -> torch.nn.Module:
+        moved.append(where)
+        return to(self, "cpu")
+
+    monkeypatch.setattr(torch.nn.Module, "to", noted_move)
     replace(runner(home), cores=1, device="cuda").run()
     assert told == {"FineTune": "cuda", "Sparsify": "cpu"}
     assert "cuda" in moved

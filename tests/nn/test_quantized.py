@@ -39,7 +39,9 @@ LLM, DYNAMIC = METHODS[0], METHODS[2]
 
 
 def made(method: Method, tagger: Tagger | None = None) -> Tagger:
-    return method.apply(tagger or tiny_tagger(), Data(), Work(threads=1))
+    after = method.apply(tagger or tiny_tagger(), Data(), Work(threads=1))
+    assert isinstance(after, Tagger)
+    return after
 
 
 def logits(model: Any, tagger: Tagger) -> np.ndarray[Any, Any]:

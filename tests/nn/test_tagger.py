@@ -294,9 +294,9 @@ def test_pipeline_tags_the_real_test_sets_as_dinku_does(shared: Path, tmp_path: 
     """Every word of every sixtieth sentence that fits one window, ten languages; `benchmarks/tagging.py` takes them all."""
     tagger = Tagger.load(shared / "models" / "e5-masakhaner")
     folder = tagger.save(tmp_path / "float32")
-    sentences = sources.load("masakhaner:all", "test").sentences[::60]
-    windows = Counter(w.sentence for w in tagger.encoder.windows([s.words for s in sentences]))
-    sentences = [s for i, s in enumerate(sentences) if windows[i] == 1]
+    every = sources.load("masakhaner:all", "test").sentences[::60]
+    windows = Counter(w.sentence for w in tagger.encoder.windows([s.words for s in every]))
+    sentences = [s for i, s in enumerate(every) if windows[i] == 1]
     found, expected = piped(folder, sentences), [t.tags for t in tagger.tag(sentences)]
     different = [i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b]
     assert different == []
@@ -307,8 +307,8 @@ def test_batch_size_and_padding_do_not_change_predictions() -> None:
     tagger = tiny_tagger()
     sentences = [*list(tiny_corpus(40, seed=6)), Sentence(("Bade",) * 150)]
     alone = [tagger.tag([s])[0] for s in sentences]
-    for options in ({"tokens": 60}, {"tokens": 4096, "most": 64}, {"most": 1}):
-        together = tagger.tag(sentences, **options)
+    for tokens, most in ((60, 16), (4096, 64), (1024, 1)):
+        together = tagger.tag(sentences, tokens=tokens, most=most)
         assert [t.tags for t in together] == [t.tags for t in alone]
         for a, b in zip(together, alone, strict=True):
             np.testing.assert_allclose(a.scores, b.scores, atol=1e-5)
@@ -345,7 +345,7 @@ def test_saving_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monke
     tagger = tiny_tagger()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
-    with pytest.raises(DinkuError, match="is there already; name a new folder"):
+    with pytest.raises(DinkuError, match="already exists; name a new folder"):
         tagger.save(tmp_path / "full")
 
     def fail(*_: Any, **__: Any) -> None:

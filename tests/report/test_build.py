@@ -190,20 +190,19 @@ def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Pat
         each.write(tmp_path / "out" / each.name)
     paths = build.write_together(reports, tmp_path / "out")
     assert [path.name for path in paths] == ["report.html", "report.md", "report.tex"]
-    page, text, _ = (path.read_text() for path in paths)
-    _, first, *_ = table(text, after="## The paper's claims (arXiv 2404.04759)")
+    page, markdown, _ = (path.read_text() for path in paths)
+    _, first, *_ = table(markdown, after="## The paper's claims (arXiv 2404.04759)")
     assert (first[0], first[2]) == ("C1", "**fails** in other; **undecided** in made")
-    _, *ledger = table(text, after="## What each study found of them")
+    _, *ledger = table(markdown, after="## What each study found of them")
     said = {claim: [line[1:3] for line in ledger if line[0] == claim] for claim in ("C1", "C2", "C5")}
     assert said == {
         "C1": [["**fails**", "other"], ["**undecided**", "made"]],  # what decides comes first
         "C2": [["**holds**", "made"]],  # and what doesn't measure it isn't there
         "C5": [["**not measured**", ""]],
     }
-    assert (
-        text.index("## made") < text.index("### F1") < text.index("#### before, by language") < text.index("## other")
-    )
-    for image in re.findall(r"!\[.*?\]\((.*?)\)", text):
+    headings = ("## made", "### F1", "#### before, by language", "## other")
+    assert sorted(headings, key=markdown.index) == [*headings]
+    for image in re.findall(r"!\[.*?\]\((.*?)\)", markdown):
         assert (tmp_path / "out" / image).is_file()
     assert page.count("<svg") == 4
     assert re.findall('<a href="#(.*?)">(.*?)</a>', page)[2:] == [
@@ -220,7 +219,7 @@ def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
     for line in tex.splitlines():
         if " & " in line:
             assert line.endswith(r" \\")
-    every = writers.latex([build.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
+    every = writers.latex([writers.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
     assert r"50 \% \& \$1\_2\textasciicircum{}3\textasciitilde{}\{x\}\textbackslash{}y & $-$1 $\times$ 2 \\" in every
 
 
@@ -272,11 +271,11 @@ def test_the_ledger_is_in_it(made: Made) -> None:
 
 
 def test_rows_csv_is_a_line_a_row(made: Made) -> None:
-    rows = {(r.kind, r.address, r.language): r for r in made.results.rows()}
+    rows = {(str(r.kind), r.address, r.language): r for r in made.results.rows()}
     lines = list(csv.DictReader(written(made)["rows.csv"].decode().splitlines()))
     assert len(lines) == len(rows)
     for line in lines:
-        row: Row = rows[line["kind"], line["address"], line["language"]]
+        row = rows[line["kind"], line["address"], line["language"]]
         assert (line["arm"], int(line["seed"]), line["cpu"]) == (row.arm, row.seed, "A Processor")
         if row.kind == "quality":
             f1 = made.results.counts(row).scores().f1
@@ -375,7 +374,7 @@ def test_a_study_may_name_what_its_recipes_are_measured_against(made: Made) -> N
     """As one does that quantizes what is trained already."""
     rows = [r.model_copy(update={"values": {}}) if r.arm == "before" else r for r in made.results.rows()]
     rows = [row for row in rows if row.values.get("sparsity") != 0.3]
-    study = STUDY.model_copy(update={"latency": Timing(reference="before")})
+    study = STUDY.model_copy(update={"latency": Timing.model_validate({"reference": "before"})})
     found = [Table.of(each, made.measurements.of(rows)).dense for each in (STUDY, study)]
     assert [cell and cell.arm for cell in found] == ["dense", "before"]
 
@@ -387,7 +386,7 @@ def test_a_studys_own_words_are_no_formulas(made: Made) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = build.Report.of(study, made.results)
-    assert rb"a $\foo$ b" in found.figures["curves.svg"] or b"curves.svg" not in found.figures
+    assert rb"a $\foo$ b" in found.figures["curves.svg"] or "curves.svg" not in found.figures
 
 
 class Shuffled(Results):

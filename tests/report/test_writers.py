@@ -10,7 +10,7 @@ from dinku.data.spans import Span
 from dinku.report.writers import Example, Grid, html
 
 SVG = {"curves.svg": b'<?xml version="1.0"?><svg id="figure"></svg>'}
-PARTS = [
+PARTS: list[str | Grid] = [
     "Where it was measured.",
     "![F1](curves.svg)",
     "## F1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ SENTENCE = st.lists(st.tuples(TAG, TAG, st.floats(0, 1, width=16)), max_size=5)
 def test_answers_come_back_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, made: list[list[tuple[str, str, float]]]
 ) -> None:
-    gold, found = ([[word[i] for word in s] for s in made] for i in (0, 1))
+    gold, found = [[word[0] for word in s] for s in made], [[word[1] for word in s] for s in made]
     scores = [np.array([word[2] for word in s], np.float32) for s in made]
     answers = Answers.of(gold, found, scores)
     file = tmp_path_factory.mktemp("answers") / "a.npz"
@@ -57,7 +58,12 @@ def test_what_does_not_fit_is_told(tmp_path: Path) -> None:
         Answers.load(tmp_path / "a.npz")
     code = np.zeros(3, np.uint8)
     for lengths, highest in (([4], 0), ([3], 9)):
-        wrong = {"tags": np.array(["O"]), "lengths": np.array(lengths), "gold": code, "found": code + highest}
+        wrong: dict[str, Any] = {
+            "tags": np.array(["O"]),
+            "lengths": np.array(lengths),
+            "gold": code,
+            "found": code + highest,
+        }
         np.savez(tmp_path / "a.npz", scores=np.ones(3, np.float16), **wrong)
         with pytest.raises(DinkuError, match="holds no answers"):
             Answers.load(tmp_path / "a.npz")

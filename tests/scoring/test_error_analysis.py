@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,7 +115,7 @@ def test_robustness_counts_both_readings_and_the_worst() -> None:
     tags = ("B-PER", "O", "I-LOC")  # the last is an orphan, which a perturbation that takes words away makes a B
     corpus = Corpus("x", "test", tuple(Sentence(("Audu", ",", "Kano"), tags, "hau") for _ in range(3)))
 
-    def tag(sentences: list[Sentence]) -> list[Tagging]:
+    def tag(sentences: Sequence[Sentence]) -> list[Tagging]:
         return [
             Tagging(tuple(t.replace("B-", "I-") for t in s.tags or ()), np.ones(len(s.words), np.float32))
             for s in sentences

@@ -12,7 +12,7 @@ import pytest
 
 from dinku.scoring.npz import arrays
 
-ARRAYS = {
+ARRAYS: dict[str, Any] = {
     "labels": np.array(["LOC", "ሰላም"]),
     "none": np.zeros((0, 3), np.uint8),
     "one": np.float16(0.5),

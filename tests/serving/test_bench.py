@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from dinku.cli.app import main
 from dinku.data.conll import write
 from dinku.errors import DinkuError
-from dinku.export.pipeline import export
 from dinku.serving import bench
 from dinku.testing import tiny_corpus, tiny_tagger
 
@@ -20,10 +19,8 @@ TEXTS = ["Badeo Adeba ki", "", "Kiland", "muna lo", "wa"]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bench") / "bundle"
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
-    return folder
+def bundle(tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle()
 
 
 def noted(log: Path, batch_of: str = "len(texts)") -> list[str]:
@@ -120,8 +117,8 @@ def test_the_command_tells_what_the_design_fixes(
     for wrong, said in (
         ((tmp_path / "nothing", *usual), "nothing"),
         ((bundle, *usual, "--precision", "bfloat16"), "--precision: a bundle has one precision"),
-        ((bundle, *usual, "--batch", 0), "--batch: there are 0; give 1 or more"),
-        ((bundle, *usual[:-1], 0), "--threads: can't be 0; give 1 to "),
+        ((bundle, *usual, "--batch", 0), "--batch: must be at least 1 (got 0)"),
+        ((bundle, *usual[:-1], 0), "--threads: is 0; give 1 to "),
         ((bundle, "--corpus", tmp_path / "gone.txt"), "gone.txt"),
     ):
         status, out, err = run(*wrong)

@@ -26,17 +26,16 @@ import numpy as np
 import pytest
 
 from dinku.errors import DinkuError
-from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import SubwordEncoder, SubwordWindow
-from dinku.model.engine import Logits
+from dinku.model.windows import Logits
 from dinku.serving import reader
 from dinku.serving.batcher import TOGETHER, Batcher, Busy, Limits
 from dinku.serving.connections import OncePerKind, Server
 from dinku.serving.http import application, openapi, serve
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.testing import tiny_tagger
 
 JSON = {"content-type": "application/json"}
 USUAL = Limits()
@@ -44,20 +43,14 @@ Answered = tuple[int, dict[str, str], bytes]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("served") / "bundle"
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1)
-    return folder
+def bundle(tiny_bundle: Callable[..., Path]) -> Path:
+    return tiny_bundle()
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
-def both(request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if request.param == "onnxruntime":
-        return bundle
-    pytest.importorskip("openvino")
-    folder = tmp_path_factory.mktemp("served") / request.param
-    export(tiny_tagger(), folder, tiny_corpus(160), threads=1, runtime="openvino")
-    return folder
+def both(request: pytest.FixtureRequest, tiny_bundle: Callable[..., Path]) -> Path:
+    pytest.importorskip(request.param)
+    return tiny_bundle(request.param)
 
 
 def ask(
@@ -232,9 +225,10 @@ class Held:
 
     precision = "fp32"
 
-    def __init__(self, inner: Reader) -> None:
-        self.inner, self.sizes, self.tagger = inner.tagger, list[int](), self
-        self.tags, self.encoder = inner.tagger.tags, inner.tagger.encoder
+    def __init__(self, opened: Reader) -> None:
+        self.inner, self.tagger, self.sizes = opened.tagger, self, list[int]()
+        self.tags, self.encoder = self.inner.tags, self.inner.encoder
+        self.legal_tags = self.inner.legal_tags
         self.begun, self.go = threading.Event(), threading.Event()
         self.poison = {int(i) for i in self.encoder.windows([["poison"]])[0].ids} - {
             int(i) for i in self.encoder.windows([["a"]])[0].ids
@@ -765,7 +759,7 @@ def test_an_address_that_is_taken_is_told(bundle: Path) -> None:
         done = subprocess.run([*command, "--port", there], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr == (
-        f"dinku: 127.0.0.1:{there}: can't be listened at (Address already in use); name another --host or --port\n"
+        f"dinku: 127.0.0.1:{there}: cannot listen on this address (Address already in use); name another --host or --port\n"
     )
 
 

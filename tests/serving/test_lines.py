@@ -131,7 +131,7 @@ def test_three_lines_of_python(tmp_path: Path) -> None:
     assert all(text in "Badeo Adeba ki" for text in found)
     assert tagger.precision == "fp32"
     with pytest.raises(AttributeError, match="no attribute 'close'"):
-        dinku.close  # type: ignore[attr-defined]  # noqa: B018
+        dinku.close  # noqa: B018
 
 
 def test_json_and_conll_are_not_taken_for_text() -> None:

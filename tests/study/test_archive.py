@@ -53,7 +53,7 @@ def test_a_bit_that_flips_costs_the_record_that_it_is_in_alone(path: Path) -> No
     for name, data in RECORDS.items():
         Archive(path).append({name: data})
     whole = path.read_bytes()
-    lost = []
+    lost: list[str] = []
     for at in range(len(whole)):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << at % 8

@@ -128,16 +128,6 @@ def test_a_wrong_study_is_told_by_its_field(tmp_path: Path, text: str, problem: 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parent.parent.parent / "studies").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_the_studies_beside_the_code_can_be_read(path: Path) -> None:
-    study = Study.read(path)
-    assert study.name == path.stem
-    arms = [block.arm for block in study.recipes]
-    assert all(entry.arm in arms for entry in study.entries())
-
-
 def test_a_section_is_a_part_of_a_study(tmp_path: Path) -> None:
     blocks = (
         "recipes: [{arm: a, section: one, steps: [FineTune]}, {arm: b, section: two, steps: [KeepLayers: {keep: [0]}]}]"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 from made_study import runner
 
-from dinku.machine import available_threads
 from dinku.study.results import Results
 from dinku.testing import facts
 
@@ -48,25 +46,26 @@ def test_a_device_that_there_isnt_is_refused_before_any_starts(home: Path) -> No
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find processes")
 def test_one_that_is_killed_loses_nothing(home: Path) -> None:
-    process = start("--processes", "2")
+    process = start("--processes", "2", "--json")
     wait_for("fine-tuning", process)
     (first, _) = children(process.pid)
     os.kill(first, signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
+    assert len(json.loads(out)) == 10
     rows = Results(Path("results/small")).rows()
     assert len(rows) == len({row.key for row in rows}) == 10
     together = facts(Results(Path("results/small")))
     Path("results").rename("together")
-    for prepared in runner(home).prepared:
-        assert all(runner(home).store.has(address) for address in prepared.addresses[1:])
-    alone = start()
-    alone.communicate(timeout=120)
+    alone = runner(home)
+    for prepared in alone.prepared:
+        assert all(alone.store.has(address) for address in prepared.addresses[1:])
+    alone.run()
     assert facts(Results(Path("results/small"))) == together
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to find processes")
-def test_what_is_told_to_stop_stops_its_processes_and_goes_on_when_run_again() -> None:
+def test_what_is_told_to_stop_stops_its_processes_and_goes_on_when_run_again(home: Path) -> None:
     process = start("--processes", "2")
     wait_for("fine-tuning", process)
     started = children(process.pid)
@@ -78,30 +77,19 @@ def test_what_is_told_to_stop_stops_its_processes_and_goes_on_when_run_again() -
     while any(Path(f"/proc/{child}").exists() for child in started):
         assert time.monotonic() < deadline, "a process is left behind"
         time.sleep(0.1)
-    out, said = start("--processes", "2", "--json").communicate(timeout=120)
-    assert len(json.loads(out)) == 10, said
+    runner(home).run()
+    assert len(Results(Path("results/small")).rows()) == 10
 
 
-def test_a_failed_step_is_told_once(place: Path) -> None:
+def test_a_failed_step_is_told_once_and_each_process_has_the_threads_that_were_asked_for(place: Path) -> None:
     broken = "  - arm: broken\n    steps: [FineTune: {epochs: 1}, TrimVocabulary: {size: 8}]\n"
     whole = (place / "small.yaml").read_text(encoding="utf-8")
     (place / "small.yaml").write_text(whole[: whole.index("  - arm: before")] + broken, encoding="utf-8")
-    out, said = start("--processes", "2").communicate(timeout=120)
+    out, said = start("--processes", "2", "--threads", "3").communicate(timeout=120)
     assert out == ""
     last = said.splitlines()[-1]
     assert last.startswith("dinku: results/small: 1 step failed, and 1 recipe lack")
     assert "broken seed 0: TrimVocabulary: " in last
-    assert len(Results(Path("results/small")).rows()) == 4
-
-
-def test_each_has_the_threads_that_were_asked_for(place: Path) -> None:
-    study = place / "small.yaml"
-    study.write_text(re.sub(r"^threads: .*\n", "", study.read_text(encoding="utf-8"), flags=re.M), encoding="utf-8")
-    out, said = start("--processes", "2", "--threads", "3", "--only", "dense", "--json").communicate(timeout=120)
-    assert {row["environment"]["threads"] for row in json.loads(out)} == {3}, said
-
-
-@pytest.mark.parametrize("option", ["--processes", "--threads"])
-def test_less_than_one_is_refused(option: str) -> None:
-    _, said = start(option, "0").communicate(timeout=60)
-    assert said == f"dinku: {option}: can't be 0; give 1 to {4 * available_threads()}, four for each core here\n"
+    rows = Results(Path("results/small")).rows()
+    assert len(rows) == 4
+    assert {row.environment.threads for row in rows} == {3}, said

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def descendants(pid: int) -> list[int]:
 
 def listening(pids: list[int]) -> set[str]:
     """The addresses, as the kernel writes them, that processes listen at."""
-    sockets = {os.readlink(fd) for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    sockets = {str(fd.readlink()) for pid in pids for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
     lines = [line.split() for kind in ("tcp", "tcp6") for line in Path(f"/proc/net/{kind}").read_text().splitlines()]
     return {f[1].partition(":")[0] for f in lines if f[3] == "0A" and f"socket:[{f[9]}]" in sockets}
 
@@ -146,28 +146,31 @@ def test_one_process_may_start_a_ray_of_its_own_twice(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
-        (["--address", "127.0.0.1:6379"], "--address: is a Ray cluster's; add --engine ray"),
+        (["--address", "127.0.0.1:6379"], "--address: needs --engine ray; add it, or leave --address out"),
         (
             ["--engine", "ray", "--device", "cuda:1"],
             "--device: there is no device 'cuda:1' on Ray; choose cpu, cuda or auto",
         ),
-        (["--engine", "ray", "--processes", "2"], "--processes: Ray starts them itself; leave it out"),
+        (
+            ["--engine", "ray", "--processes", "2"],
+            "--processes: doesn't apply to Ray, which starts processes itself; leave it out",
+        ),
     ],
 )
-def test_options_that_contradict_one_another_are_refused(options: list[str], told: str) -> None:
-    process = start(*options)
-    assert process.communicate(timeout=120)[1] == f"dinku: {told}\n"
-    assert process.returncode == 2
+def test_options_that_contradict_one_another_are_refused(
+    options: list[str], message: str, dinku: Callable[..., tuple[int, str, str]]
+) -> None:
+    assert dinku("run", "small.yaml", *options) == (2, "", f"dinku: {message}\n")
 
 
-def test_without_ray_it_says_how_to_install_it() -> None:
-    code = "import sys; sys.modules['ray'] = None; from dinku.cli.app import main; main()"
-    command = [sys.executable, "-P", "-c", code, "run", "small.yaml", "--engine", "ray"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.stderr == "dinku: this command needs ray; install it with: pip install 'dinku[ray]'\n"
-    assert done.returncode == 2
+def test_without_ray_it_says_how_to_install_it(
+    dinku: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    missing = "dinku: this command needs ray; install it with: pip install 'dinku[ray]'\n"
+    assert dinku("run", "small.yaml", "--engine", "ray") == (2, "", missing)
 
 
 def test_steps_that_recipes_share_are_one_task(home: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_rows import lose_counts
-from made_study import runner
+from made_study import runner, started
 
 from dinku.errors import DinkuError
 from dinku.machine import environment
@@ -23,45 +20,29 @@ from dinku.study.rows import Row
 from dinku.study.run import Runner
 from dinku.testing import facts
 
-# Every step that is finished leaves a line, so that a step done twice can be told.
-DRIVER = """
-import sys
-from dinku.cli import app
-from dinku.training import fit
-from dinku.model.store import Store
-fit.CHECKPOINT_SECONDS = 0.0
-finish = Store.finish
-def told(store, address, step):
-    finish(store, address, step)
-    with open("finished", "a") as log:
-        log.write(address + "\\n")
-Store.finish = told
-sys.argv = ["dinku", "run", "small.yaml"]
-app.main()
-"""
 
-
-def start() -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", DRIVER], env=environment, stderr=subprocess.DEVNULL)
+def status(process: ForkServerProcess) -> int | None:
+    """The exit status of a process once it has ended, which it has to within two minutes."""
+    process.join(120)
+    return process.exitcode
 
 
 def test_killed_anywhere_and_run_again_it_ends_with_the_same_rows(place: Path, home: Path) -> None:
-    assert start().wait(timeout=120) == 0
+    begin = time.monotonic()
+    runner(home).run()
+    whole = time.monotonic() - begin
     expected = facts(Results(Path("results/small")))
     assert len(expected) == 5 * 2
     shutil.move("results", "undisturbed")
     shutil.rmtree(home / "store")
-    Path("finished").unlink()
     kills = 0
-    for delay in (4.5, 5.0, 5.5, 6.5, 8.0):
-        process = start()
-        time.sleep(delay)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
-    assert start().wait(timeout=120) == 0
+    for part in (0.1, 0.3, 0.3, 0.5, 0.7):
+        process = started()
+        process.join(part * whole)
+        kills += process.is_alive()
+        process.kill()
+        process.join()
+    assert status(started()) == 0
     assert kills >= 2
     assert facts(Results(Path("results/small"))) == expected
     finished = Path("finished").read_text().split()
@@ -69,8 +50,7 @@ def test_killed_anywhere_and_run_again_it_ends_with_the_same_rows(place: Path, h
 
 
 def test_two_at_once_share_the_work(place: Path, home: Path) -> None:
-    both = [start(), start()]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert [status(process) for process in [started(), started()]] == [0, 0]
     finished = Path("finished").read_text().split()
     steps = {address for prepared in runner(home).prepared for address in prepared.addresses[1:]}
     assert sorted(finished) == sorted(steps)

@@ -220,7 +220,7 @@ def test_what_steps_need_of_the_data_is_checked_before_anything_is_trained(runne
         doomed = changed(home, dense, f"  - arm: last\n    steps: [{first}, {last}]")
         for work in (plan, Runner.run):
             with pytest.raises(DinkuError, match=rf"^small \(last\): {said}"):
-                work(doomed)  # type: ignore[operator]
+                work(doomed)
     assert not (home / "store").exists()
     fine = changed(home, dense, f"  - arm: last\n    steps: [{first}, FineTune: {{epochs: 0, tags: [O, B-PER]}}]")
     assert plan(fine)["trainings"] == 1  # as no epochs train nothing
@@ -725,6 +725,7 @@ def test_a_plan_says_the_numbers_that_a_training_leaves_open(runner: Runner, hom
     steps = "FineTune: {epochs: 1, batch: 8}"
     left = changed(home, f"    steps: [{steps}]", "    steps: [KeepLayers: {keep: [1]}, FineTune: {}]")
     (after,) = {p.recipe.steps[-1] for p in left.prepared if p.entry.arm == "dense"}
+    assert isinstance(after, FineTune)
     assert after == FineTune(60, rate=3e-4, batch=8, warmup=0.1, tags=after.tags)
     names = [step["name"] for step in plan(left)["steps"]]
     assert names[1] == "FineTune (rate 0.0003, batch 8, warmup 0.1, epochs 60, seed 0)"

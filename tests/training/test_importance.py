@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 
 from dinku import modeling
 from dinku.errors import DinkuError
-from dinku.method import Data, Work
+from dinku.method import Data, Method, Work
 from dinku.methods.feedforward import NarrowFeedForward
 from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
@@ -91,8 +92,7 @@ def test_a_layer_that_changes_nothing_goes_first() -> None:
     for linear in last:
         linear.weight.data *= 1e-3
         linear.bias.data.zero_()
-    for how in ("magnitude", "activation"):
-        method = KeepLayers(layers=1, importance=how)  # type: ignore[arg-type]
+    for method in (KeepLayers(layers=1, importance="magnitude"), KeepLayers(layers=1, importance="activation")):
         kept = method.apply(tagger, data.seen_by(method), Work())
         assert kept.digest == KeepLayers((0,)).apply(tagger, Data(), Work()).digest
 
@@ -136,11 +136,14 @@ def test_what_can_not_be_chosen_is_told() -> None:
         ACTIVATION.apply(tiny_tagger(), Data(), Work())
     with pytest.raises(DinkuError, match="has no tags, whose loss it asks for; fine-tune it first"):
         TAYLOR.apply(tiny_tagger(tags=()), tiny_data(), Work())
-    taylor = {"importance": "taylor"}
-    for doomed in (PruneHeads(2, **taylor), NarrowFeedForward(8, multiple=8, **taylor), NarrowHidden(8, **taylor)):  # type: ignore[arg-type]
-        with pytest.raises(DinkuError, match="has no tags, whose loss it asks for"):
-            doomed.declare(tiny_tagger(tags=()).shape)
-    for doomed in (KeepLayers(layers=1, importance="taylor"), Sparsify(0.5, importance="taylor")):
+    taylor: dict[str, Any] = {"importance": "taylor"}
+    methods: list[Method] = [
+        PruneHeads(2, **taylor),
+        NarrowFeedForward(8, multiple=8, **taylor),
+        NarrowHidden(8, **taylor),
+    ]
+    methods += [KeepLayers(layers=1, **taylor), Sparsify(0.5, **taylor)]
+    for doomed in methods:
         with pytest.raises(DinkuError, match="has no tags, whose loss it asks for"):
             doomed.declare(tiny_tagger(tags=()).shape)
     with pytest.raises(DinkuError, match="there is nothing to keep; give keep, or layers, 1 or more"):

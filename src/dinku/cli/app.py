@@ -1,4 +1,4 @@
-"""The commands. A table for people, ``--json`` for programs; progress goes to stderr."""
+"""The command line. Commands print tables for people or, with ``--json``, for programs; progress goes to stderr."""
 
 from __future__ import annotations
 
@@ -59,58 +59,60 @@ _EXTRAS = {
 
 
 def main() -> None:
-    """Run the command line: status 0 done, 1 the work failed, 2 the request or the input was wrong."""
+    """Run the command line, and exit: with 0 if all went well, 1 if work failed, 2 if the request or an input was wrong."""
     arguments, debug = _without_debug(sys.argv[1:])
     _fill_closed_streams()
     if sys.stdout is None:
         sys.exit(_failed("stdout: is closed; send it to a file, or to /dev/null", 2))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what it can't encode is escaped
+    if isinstance(sys.stdout, io.TextIOWrapper):  # characters that it can't encode are escaped
         sys.stdout.reconfigure(errors="backslashreplace")
+    sys.exit(_flushed(_status(arguments, debug)))
+
+
+def _status(arguments: Sequence[str], debug: bool) -> int:
+    """Run a command; its exit status, after a line on stderr if it failed, and with ``debug`` the traceback."""
     try:
         status = app(arguments, prog_name="dinku", standalone_mode=False)
         if status == 130:  # typer's answer to Ctrl-C
             _failed("interrupted; run the same command again to go on", status)
-    except SystemExit:  # typer's answer to a pipe that was closed: whoever read the output has read enough
-        status = 0
-    except DinkuError as error:
-        if debug:
-            traceback.print_exc()
-        status = _failed(_with_flags(error), error.status)
-    except TyperException as error:
-        if debug:
-            traceback.print_exc()
-        status = _failed(error.format_message(), 2)
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(error.name or "")
-        if extra is None:
-            raise
-        if debug:
-            traceback.print_exc()
-        status = _failed(f"this command needs {error.name}; install it with: pip install 'dinku[{extra}]'", 2)
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
-        reason = f"{error.filename or 'the system'}: {error.strerror or error}"
-        status = _failed(f"{reason}; allow it or free some space, then run the same command again", 1)
+        return status if isinstance(status, int) else 0
+    except SystemExit:  # typer's answer to a closed pipe: the reader of the output wants no more
+        return 0
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a panic of a library in Rust isn't an Exception
+        message, status = _explained(error)
         if debug:
             traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        status = _failed(f"{reason}; run it with --debug to see where", 1)
-    sys.exit(_flushed(status if isinstance(status, int) else 0))
+        return _failed(message, status)
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """The message and the exit status for an error; raises it if it is a bug in what is installed."""
+    if isinstance(error, DinkuError):
+        return _with_flags(error), error.status
+    if isinstance(error, TyperException):
+        return error.format_message(), 2
+    if isinstance(error, ModuleNotFoundError):
+        if (extra := _EXTRAS.get(error.name or "")) is None:
+            raise error
+        return f"this command needs {error.name}; install it with: pip install 'dinku[{extra}]'", 2
+    if isinstance(error, OSError):
+        reason = f"{error.filename or 'the system'}: {error.strerror or error}"
+        return f"{reason}; allow it or free some space, then run the same command again", 1
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"{reason}; run it with --debug to see where", 1
 
 
 def _without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Arguments without ``--debug``, which may stand anywhere before a ``--``, and whether it was there."""
+    """The arguments without ``--debug``, and whether it was among them; it may stand anywhere before ``--``."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = [a for a in arguments[:end] if a != "--debug"]
     return [*options, *arguments[end:]], len(options) < end
 
 
 def _fill_closed_streams() -> None:
-    """Have /dev/null stand for stdin, stdout and stderr that are closed, lest the next file that is opened take their place."""
+    """Open /dev/null in place of closed standard streams; otherwise the next file to be opened would take their place."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -119,27 +121,25 @@ def _fill_closed_streams() -> None:
 
 
 def _flushed(status: int) -> int:
-    """The status once all of stdout is written; 1 where the system refuses that at the last moment."""
+    """Flush stdout, and return the status; 1 if the flush fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it ends
-        if (
-            isinstance(error, BrokenPipeError) or status
-        ):  # whoever read the output has read enough, or it was told before
+        if isinstance(error, BrokenPipeError) or status:  # the reader wants no more, or an error was printed before
             return status
         return _failed(f"stdout: {error.strerror}; free some space, then run the same command again", 1)
     return status
 
 
-# What parameters of the Python API, which errors name, are called here where that is another name.
+# Options by the parameters of the Python API that errors name.
 _FLAGS = {"batches": "--batch", "texts": "--corpus", "force=True": "--force"}
 _PARAMETERS = ("across", "by", "device", "precision", "rounds", "threads", "value", "where")
 _FLAGS |= {name: f"--{name}" for name in _PARAMETERS}
 
 
 def _with_flags(error: DinkuError) -> str:
-    """An error as the command line tells it: with flags where it names parameters."""
+    """An error with the options of the command line in place of Python's parameters."""
     remedy = error.remedy.replace("force=True", _FLAGS["force=True"])
     return str(DinkuError(error.problem, where=_FLAGS.get(error.where, error.where), remedy=remedy))
 
@@ -163,8 +163,8 @@ def dinku(
     ] = False,
     debug: Annotated[  # `main` takes it out of any command
         bool,
-        typer.Option("--debug", help="Where a command fails, also print the traceback; may stand anywhere in it."),
+        typer.Option("--debug", help="If a command fails, also print the traceback."),
     ] = False,
 ) -> None:
-    """Makes small language models smaller, and says exactly what that cost."""
+    """Compress small language models, and measure what it costs."""
     print_help(context)

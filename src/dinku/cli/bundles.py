@@ -1,13 +1,14 @@
-"""Bundles: a tagger for one engine, without torch."""
+"""Bundles exported: a tagger for one engine, without torch."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, Model, warn
 from dinku.cli.terminal import print, print_json, watching
 from dinku.errors import DinkuError
 
@@ -15,93 +16,123 @@ if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
     from dinku.export.pipeline import About
     from dinku.model.folder import ModelFolder
-from dinku.cli.options import AsJson, Model, warn
 
 
 def export(
     model: Model,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write, which isn't there yet.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
     runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default) or openvino.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32 (the default), int8, or bf16 (openvino).")] = None,
     mode: Annotated[
         str | None,
         typer.Option(
-            help="Of int8: static, with ranges of the corpus' train split (the default), or dynamic, with those of a batch."
+            help="For int8: static (the default), with ranges measured on the train split, or dynamic, with those of each batch."
         ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="F1 (of 1) on dev that int8 may cost, 0.005 unless told; layers stay in fp32 for it."),
+        typer.Option(
+            help="The F1 (of 1) on dev that int8 may cost, by default 0.005; layers stay in fp32 to keep to it."
+        ),
     ] = None,
     corpus: Annotated[
         str | None,
         typer.Option(
-            "--corpus", help="Compare on its dev split, and give F1 on its test split; else the sample's dev."
+            "--corpus",
+            help="Compare on its dev split and report F1 on its test split; by default the sample's dev split.",
         ),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Of the encoder's weights, for the card; such as MIT.")] = "",
+    licence: Annotated[str, typer.Option(help="The licence of the encoder's weights, for the card, such as MIT.")] = "",
     trained_on: Annotated[
-        str | None, typer.Option(metavar="CORPUS", help="What it was fine-tuned on, for the card and its licence.")
+        str | None,
+        typer.Option(metavar="CORPUS", help="The corpus that it was fine-tuned on, for the card and its licence."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a bundle that tags without torch, once it is shown to be the same tagger; a bundle, or a tagger that is quantized
-    for torch, is copied as it is."""
-    from dinku.data import sources
-    from dinku.export import pipeline as exporting
+    """Convert a tagger to a bundle, which tags without torch.
+
+    Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
+    copied unchanged.
+    """
+    from dinku.export import pipeline
     from dinku.model.folder import ModelFolder
-    from dinku.model.inspect import disk_bytes, download_bytes
+
+    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    folder = ModelFolder.of(model)
+    if pipeline.finished(folder):
+        given |= {"licence": licence or None, "trained-on": trained_on}
+        document, lines = _copied(
+            folder, model, out, {name: value for name, value in given.items() if value is not None}
+        )
+    else:
+        asked = {
+            "runtime": runtime or "onnxruntime",
+            "precision": precision or "fp32",
+            "mode": mode,
+            "tolerance": tolerance,
+        }
+        document, lines = _converted(folder, model, out, corpus, about_of(model, trained_on, licence), asked)
+    if as_json:
+        return print_json(document)
+    sizes = (
+        f"{document['bytes_disk'] / 1e6:.1f} MB on disk, {document['bytes_download'] / 1e6:.1f} MB as a zstd download"
+    )
+    print("\n".join([f"{out}: {sizes}", *lines]))
+    return None
+
+
+def _converted(
+    folder: ModelFolder, model: str, out: Path, corpus: str | None, about: About, asked: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Convert a tagger; the command's JSON document and its lines."""
+    from dinku.data import sources
+    from dinku.export import pipeline
     from dinku.nn.loading import load
 
-    folder = ModelFolder.of(model)
-    if exporting.finished(folder):
-        given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
-        given |= {"licence": licence or None, "trained-on": trained_on}
-        return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None}, as_json)
-    runtime, precision = runtime or "onnxruntime", precision or "fp32"
+    int8 = asked["precision"] == "int8"
     compared = sources.load(corpus or "sample:all", "dev")
-    test = _tested(corpus, compared.split, precision)
-    tagger, about = load(folder), about_of(model, trained_on, licence)
+    test = _tested(corpus, compared.split, asked["precision"])
+    tagger = load(folder)
     if test:
-        exporting.unseen(test, tagger.learned, where=f"{corpus} test")
-    if precision == "int8" and not corpus:
-        told = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
-        warn([f"{told}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
+        pipeline.unseen(test, tagger.learned, where=f"{corpus} test")
+    if int8 and not corpus:
+        problem = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
+        warn([f"{problem}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
     with watching() as report:
-        made = exporting.export(
+        bundle = pipeline.export(
             tagger,
             out,
             compared,
-            runtime=cast(Any, runtime),
-            precision=cast(Any, precision),
-            mode=cast(Any, mode),
-            tolerance=tolerance,
-            calibration=sources.load(corpus or "sample:all", "train") if precision == "int8" else None,
+            **asked,
+            calibration=sources.load(corpus or "sample:all", "train") if int8 else None,
             about=about,
             progress=report,
         )
         if test:
-            exporting.measure(made, test, about, known=tagger.learned, progress=partial(report, "tagging"))
+            pipeline.measure(bundle, test, about, known=tagger.learned, progress=partial(report, "tagging"))
         report("compressing", 0, 0)
-        sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
-    gate, int8 = made.manifest.gate, made.manifest.quantization
-    if as_json:
-        document = {"bundle": str(out), "runtime": runtime, "precision": precision, **sizes, "gate": gate}
-        return print_json(document | {"quantization": int8 and int8.model_dump()})
-    print(
-        f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
-        f"Compared with {model} on {gate['corpus']} {gate['split']}: {gate['equal']:.2%} of {gate['words']:,} tags are equal, "
+        sizes = _sizes(out)
+    gate, quantization = bundle.manifest.gate, bundle.manifest.quantization
+    document = {"bundle": str(out), "runtime": asked["runtime"], "precision": asked["precision"], **sizes, "gate": gate}
+    document["quantization"] = quantization and quantization.model_dump()
+    equal = f"{gate['equal']:.2%} of {gate['words']:,} tags are equal"
+    lines = [
+        f"Compared with {model} on {gate['corpus']} {gate['split']}: {equal}, "
         f"the largest difference of a logit is {gate['logits']:.2g}"
-    )
-    if int8:
-        print(int8.told)
-    return None
+    ]
+    return document, [*lines, quantization.told] if quantization else lines
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    from dinku.model.inspect import disk_bytes, download_bytes
+
+    return {"bytes_disk": disk_bytes(folder), "bytes_download": download_bytes(folder)}
 
 
 def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
-    """The test split that a bundle's card gives F1 on; none where the corpus has none.
+    """The test split for the F1 on a bundle's card; none if the corpus has none.
 
-    Raises `DinkuError` where one file would be compared on, calibrated on and tested on at once.
+    Raises `DinkuError` if one file would serve for comparison, calibration and test at once.
     """
     from dinku.data import sources
 
@@ -121,24 +152,17 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
     return sources.load(corpus, "test") if "test" in splits else None
 
 
-def _copied(folder: ModelFolder, model: str, out: Path, given: dict[str, Any], as_json: bool) -> None:
-    """Copy out what is a bundle, or quantized for torch, already."""
-    from dinku.export import pipeline as exporting
-    from dinku.model.inspect import disk_bytes, download_bytes
+def _copied(folder: ModelFolder, model: str, out: Path, given: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Copy a bundle, or a tagger that is quantized for torch; the command's JSON document and its lines."""
+    from dinku.export import pipeline
 
-    made = exporting.copied(folder, out, given, where=model)
-    sizes = {"bytes_disk": disk_bytes(out), "bytes_download": download_bytes(out)}
-    if as_json:
-        return print_json({"tagger" if made["runtime"] == "torch" else "bundle": str(out), **made, **sizes})
-    print(
-        f"{out}: {sizes['bytes_disk'] / 1e6:.1f} MB on disk, {sizes['bytes_download'] / 1e6:.1f} MB as a zstd download\n"
-        f"Copied from {model}, which is {made['precision']} for {made['runtime']} already; its files are the same"
-    )
-    return None
+    copied = pipeline.copied(folder, out, given, where=model)
+    document = {"tagger" if copied["runtime"] == "torch" else "bundle": str(out), **copied, **_sizes(out)}
+    return document, [f"Copied unchanged from {model}, which already is {copied['precision']} for {copied['runtime']}"]
 
 
 def about_of(model: str, trained_on: str | None, licence: str) -> About:
-    """What is known of a model: its name, what it is said to be trained on, and where it lies in a store the steps."""
+    """What a card says about a model: its name, its training corpus as given, and its steps if it lies in a store."""
     from dinku.data import sources
     from dinku.export.pipeline import About
     from dinku.model.folder import find_folder
@@ -155,7 +179,7 @@ def about_of(model: str, trained_on: str | None, licence: str) -> About:
             steps.insert(0, step["step"])
             at = step["before"]
     data_licence = sources.licence(trained_on) if trained_on else ""
-    known = trained_on if data_licence else Path(trained_on or "").name  # a path of this machine is nobody's business
+    known = trained_on if data_licence else Path(trained_on or "").name  # a path would tell about this machine
     return About(
         name=name,
         data=(known,) if known else (),

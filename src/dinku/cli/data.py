@@ -1,4 +1,4 @@
-"""Known corpora, and what is wrong in a corpus."""
+"""Corpora: listed, downloaded and checked."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, print_help, warn
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
     from dinku.model.encode import SubwordEncoder
-from dinku.cli.options import AsJson, print_help, warn
 
 
 def data_alone(context: typer.Context) -> None:
-    """Known corpora, and what is wrong in a corpus."""
+    """List, download and check corpora."""
     print_help(context)
 
 
 def data_list(as_json: AsJson = False) -> None:
-    """Corpora known by name, their licences, and what of them is in the cache."""
+    """List the corpora known by name, with their licences.
+
+    Also says how many of their files are in the cache.
+    """
     from dinku.data.sources import listing
 
     known = listing()
@@ -35,7 +38,7 @@ def data_list(as_json: AsJson = False) -> None:
     table(
         ["", "corpus", "languages", "files here", "licence"],
         rows,
-        title="A language: masakhaner:hau · all: masakhaner:all",
+        title="One language: masakhaner:hau · all: masakhaner:all",
     )
     for c in known:
         print(f"{c['name']}: {c['citation']}" + f"; {c['repository']} at {c['commit'][:7]}" * bool(c["repository"]))
@@ -44,23 +47,24 @@ def data_list(as_json: AsJson = False) -> None:
 
 def data_fetch(
     corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau or masakhaner:all.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that aren't those that were published.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a known corpus into the cache, verified; run again, it goes on where it stopped."""
+    """Download a known corpus into the cache, verified.
+
+    After an interruption, the same command continues where it stopped.
+    """
     from dinku.data import catalogue, sources
 
     with watching() as report:
-        found = sources.fetch(corpus, force=force, progress=report)
+        fetched = sources.fetch(corpus, force=force, progress=report)
     source = catalogue.SOURCES[corpus.partition(":")[0]]
     print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
     if as_json:
-        return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in found])
-    new = sum(f.state == "fetched" for f in found)
-    there = plural(len(found) - new, "was there", "were there")
-    print(f"{plural(new, 'file')} fetched, {there}; {sum(f.bytes for f in found) / 1e6:.1f} MB in all")
+        return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in fetched])
+    new = sum(f.state == "fetched" for f in fetched)
+    there = plural(len(fetched) - new, "was there", "were there")
+    print(f"{plural(new, 'file')} fetched, {there}; {sum(f.bytes for f in fetched) / 1e6:.1f} MB in all")
     return None
 
 
@@ -68,18 +72,19 @@ def data_check(
     corpus: Annotated[
         str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
     ],
-    model: Annotated[str | None, typer.Option(help="Also count subwords as this model reads them.")] = None,
+    model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
     before: Annotated[
-        str | None, typer.Option(help="The model that it was before its vocabulary was trimmed: what that changed.")
+        str | None,
+        typer.Option(help="Also compare with this model, of which MODEL is a copy with a trimmed vocabulary."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What one wants to know of a corpus before training on it."""
+    """Count what a corpus holds, and report what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
 
     if before and not model:
-        raise DinkuError("has nothing to be held against", where="--before", remedy="add --model")
+        raise DinkuError("needs --model", where="--before", remedy="name the trimmed model")
     if model:
         from dinku.model.encode import segmentation, subwords_of
 
@@ -87,20 +92,20 @@ def data_check(
         whole_encoder = encoder_of(before) if before else None
     loaded = sources.whole(corpus)
     warn(note for parts in loaded.values() for part in parts.values() for note in part.notes)
-    found, absent = sources.audited(loaded), sources.absent(corpus)
+    audits, absent = sources.audited(loaded), sources.absent(corpus)
     if model:
         for split, parts in loaded.items():
             for language, part in parts.items():
-                found[split][language] |= subwords_of(encoder, part)
+                audits[split][language] |= subwords_of(encoder, part)
                 if whole_encoder:
                     changed = segmentation(whole_encoder, encoder, part)[language]
-                    found[split][language]["segmentation"] = changed._asdict()
+                    audits[split][language]["segmentation"] = changed._asdict()
     if as_json:
-        whole = {split: merged(parts) for split, parts in found.items()}
+        whole = {split: merged(parts) for split, parts in audits.items()}
         alone = labels_alone(whole)
-        splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in found.items()}
+        splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in audits.items()}
         return print_json({"corpus": corpus, "splits": splits, "absent": absent})
-    labels = sorted({label for parts in found.values() for part in parts.values() for label in part["spans"]})
+    labels = sorted({label for parts in audits.values() for part in parts.values() for label in part["spans"]})
     names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
     names |= {"also_in_train": "in train", "longest": "longest"}
     names |= {"longest_subwords": "in subwords", "over_window": "over window", "unknown": "unknown"} if model else {}
@@ -110,38 +115,38 @@ def data_check(
         + [f"{part['spans'].get(label, 0):,}" for label in labels]
         + [f"{part[name]:,}" if part[name] else "" for name in names]
         + ([f"{part['subwords'] / max(1, part['words']):.2f}"] if model else [])
-        for language in dict.fromkeys(language for parts in found.values() for language in parts)
-        for split, part in ((s, p[language]) for s, p in found.items() if language in p)
+        for language in dict.fromkeys(language for parts in audits.values() for language in parts)
+        for split, part in ((s, p[language]) for s, p in audits.items() if language in p)
     ]
     table(head, rows, title=corpus)
     if before:
-        table(*_trimmed(found), title=f"{corpus} as {model} reads it, and {before} did")
+        table(*_trimmed(audits), title=f"{corpus} as tokenized by {model}, and before by {before}")
     for language, gone in absent.items():
-        compared = "; whether its other splits repeat it can't be told" if "train" in gone else ""
+        compared = "; whether its other splits repeat it is unknown" if "train" in gone else ""
         print(f"{language} has no {' and no '.join(gone)} here{compared}")
-    for line in _oddities(found):
+    for line in _oddities(audits):
         print(line)
     return None
 
 
-def _trimmed(found: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of what a smaller vocabulary changed, a language and split a row."""
+def _trimmed(audits: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
+    """Head and rows of a table of what a smaller vocabulary changed, one row for each language and split."""
     head = ["", "split", "segmented as before", "subwords a word", "before", "words with unknown pieces", "before"]
     head += ["words of entities segmented otherwise"]
     rows = []
-    for split, parts in found.items():
+    for split, parts in audits.items():
         for language, part in parts.items():
-            told = part["segmentation"]
-            words, (moved, named) = max(1, told["words"]), told["entity_words"]
-            (few, many), (then, now) = told["subwords"], told["unknown"]
+            changed = part["segmentation"]
+            words, (moved, named) = max(1, changed["words"]), changed["entity_words"]
+            (few, many), (then, now) = changed["subwords"], changed["unknown"]
             shares = [f"{many / words:.2f}", f"{few / words:.2f}", f"{now / words:.2%}", f"{then / words:.2%}"]
-            as_before = f"{told['as_before'] / max(1, told['sentences']):.1%}"
+            as_before = f"{changed['as_before'] / max(1, changed['sentences']):.1%}"
             rows.append([language, split, as_before, *shares, f"{moved / max(1, named):.2%}"])
     return head, rows
 
 
 def encoder_of(model: str) -> SubwordEncoder:
-    """How a model reads words; with torch only where its folder needs it."""
+    """A model's encoder of words; torch is imported only if the model's folder needs it."""
     from dinku.model.folder import ModelFolder
     from dinku.model.kinds import subword_encoder
 
@@ -153,8 +158,8 @@ def encoder_of(model: str) -> SubwordEncoder:
     return Tagger.load(folder).encoder
 
 
-def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
-    """What is odd in an audited corpus, in words, a line each."""
+def _oddities(audits: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
+    """The oddities of an audited corpus, one line each."""
     said = {
         "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
         "invisible": ("word holds an invisible character", "words hold an invisible character"),
@@ -164,7 +169,7 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
         "bom": ("file begins with a byte-order mark", "files begin with a byte-order mark"),
         "empty_tokens": ("line has no token and ends a sentence", "lines have no token and end a sentence"),
     }
-    for split, parts in found.items():
+    for split, parts in audits.items():
         for language, part in parts.items():
             place = " ".join(filter(None, (language, split)))
             if part["sentences"] == 1 and part["words"] > 200:
@@ -175,9 +180,9 @@ def _oddities(found: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
                 if part[name]:
                     at = f", first in sentence {part['first'][name]}" if name in part["first"] else ""
                     yield f"{place}: {plural(part[name], *what)}{at}"
-    everywhere = {label for parts in found.values() for part in parts.values() for label in part["spans"]}
-    for language in sorted({language for parts in found.values() for language in parts}):
-        own = {split: set(parts[language]["spans"]) for split, parts in found.items() if language in parts}
+    everywhere = {label for parts in audits.values() for part in parts.values() for label in part["spans"]}
+    for language in sorted({language for parts in audits.values() for language in parts}):
+        own = {split: set(parts[language]["spans"]) for split, parts in audits.items() if language in parts}
         for label in sorted(everywhere) if len(own) > 1 else ():
             if 0 < (n := sum(label in labels for labels in own.values())) < len(own):
                 lacks = ", ".join(split for split, labels in own.items() if label not in labels)

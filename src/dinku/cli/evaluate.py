@@ -1,11 +1,12 @@
-"""Scores, and where the bytes are."""
+"""Models sizes and scored."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,32 +14,44 @@ from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, device_
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
+if TYPE_CHECKING:
+    from dinku.data.corpus import Corpus
+    from dinku.data.perturb import Names, Perturbation
+    from dinku.model.sentence_tagger import SentenceTagger
+    from dinku.scoring.counts import Counts
+    from dinku.scoring.tagging import Tagging
+
 
 def inspect(model: Model, as_json: AsJson = False) -> None:
-    """Where the bytes and the multiply-adds of a model are."""
+    """Show which parts of a model take how many bytes."""
     from dinku.model.folder import ModelFolder
     from dinku.model.inspect import disk_bytes, download_bytes, inspection
     from dinku.model.kinds import kind_of
 
     folder = ModelFolder.of(model)
-    found, shape = inspection(folder), kind_of(folder).shape(folder)
+    sizes, shape = inspection(folder), kind_of(folder).shape(folder)
     with watching() as report:
         report("compressing", 0, 0)
-        found |= {"bytes_disk": disk_bytes(folder.path), "bytes_download": download_bytes(folder.path)}
+        sizes |= {"bytes_disk": disk_bytes(folder.path), "bytes_download": download_bytes(folder.path)}
     if as_json:
-        return print_json(found)
+        return print_json(sizes)
     rows = [
-        [c["name"], f"{c['parameters']:,}", f"{c['bytes'] / 1e6:,.1f}", f"{c['parameters'] / found['parameters']:.1%}"]
-        for c in found["components"]
+        [
+            c["name"],
+            f"{c['parameters']:,}",
+            f"{c['bytes'] / 1e6:,.1f}",
+            f"{c['parameters'] / sizes['parameters']:.1%}",
+        ]
+        for c in sizes["components"]
     ]
-    total = [["all", f"{found['parameters']:,}", f"{found['bytes'] / 1e6:,.1f}", ""]]
-    stored = found.get("scheme") or found.get("precision", "float32")
+    total = [["all", f"{sizes['parameters']:,}", f"{sizes['bytes'] / 1e6:,.1f}", ""]]
+    stored = sizes.get("scheme") or sizes.get("precision", "float32")
     table(["part", "parameters", f"MB in {stored}", "share"], rows + total, title=model)
-    nonzero = "" if found["nonzero"] is None else f", {plural(found['nonzero'], 'parameter')} not zero"
+    nonzero = "" if sizes["nonzero"] is None else f", {plural(sizes['nonzero'], 'parameter')} not zero"
     print(
         f"{shape.summary}{nonzero}; "
-        f"{found['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(found['subwords'], shape.unit)}; "
-        f"its folder {found['bytes_disk'] / 1e6:,.1f} MB on disk, {found['bytes_download'] / 1e6:,.1f} MB as a zstd download"
+        f"{sizes['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(sizes['subwords'], shape.unit)}; "
+        f"its folder {sizes['bytes_disk'] / 1e6:,.1f} MB on disk, {sizes['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
     return None
 
@@ -48,15 +61,17 @@ def score(
     pred: Annotated[Path, typer.Argument(metavar="PRED", help="A CoNLL file of the same words.")],
     as_json: AsJson = False,
 ) -> None:
-    """Span F1 of one CoNLL file against another.
+    """Compute span F1 of one CoNLL file against another.
 
-    Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. Where GOLD is in IOB2, PRED's B- and I- are, too.
+    Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. If GOLD is in IOB2, PRED is read as IOB2 as well.
     """
     from dinku.data.conll import read
     from dinku.scoring.counts import align, count, document
 
     reference = read(gold)
-    predicted = read(pred, iob2=bool(reference.labels) and not reference.notes)  # what I-X alone mean, gold tells
+    predicted = read(
+        pred, iob2=bool(reference.labels) and not reference.notes
+    )  # GOLD's scheme decides what a lone I-X means
     warn([*reference.notes, *(note for note in predicted.notes if note not in reference.notes)])
     align(reference, predicted)
     counts = count([s.tags or () for s in reference], [s.tags or () for s in predicted])
@@ -67,47 +82,44 @@ def evaluate(
     model: Model,
     corpus: Corpora,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    save: Annotated[Path | None, typer.Option(help="Also write the predicted tags as CoNLL.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Also write the predicted tags to this file, as CoNLL.")] = None,
     precision: Precision = None,
     detail: Annotated[
-        bool, typer.Option("--detail", help="Also kinds of errors, calibration, and names that train has or hasn't.")
+        bool,
+        typer.Option("--detail", help="Also report kinds of errors, calibration, and names seen or not seen in train."),
     ] = False,
     against: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Also what is lost against another tagger, the worst first.")
+        str | None, typer.Option(metavar="MODEL", help="Also report losses against another tagger, the worst first.")
     ] = None,
     changed: Annotated[
         Path | None,
-        typer.Option(help="With --against: write the sentences that the two tag otherwise, the worst first."),
+        typer.Option(help="With --against: write the sentences that the two tag differently, the worst first."),
     ] = None,
     perturb: Annotated[
         str | None,
-        typer.Option(metavar="NAME[:RATE],…", help="Also on perturbed text: all, or some of slips, diacritics, ocr …"),
+        typer.Option(
+            metavar="NAME[:RATE],…", help="Also score on perturbed text: all, or some of slips, diacritics, ocr …"
+        ),
     ] = None,
-    worst_of: Annotated[int, typer.Option(help="Perturb so many times, and count the worst for each sentence.")] = 1,
+    worst_of: Annotated[
+        int, typer.Option(help="Perturb each sentence this many times, and count its worst result.")
+    ] = 1,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Span F1 of a tagger on a corpus."""
+    """Score a tagger on a corpus: span F1, by type and language."""
     from dinku.data import sources
     from dinku.data.conll import write
     from dinku.data.corpus import Sentence
-    from dinku.data.learned import seen
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
     from dinku.scoring import error_analysis
-    from dinku.scoring.counts import LEARN_MORE, document
+    from dinku.scoring.counts import document
     from dinku.scoring.tagging import counted
     from dinku.serving import reader
 
     perturbations = Perturbation.listed(perturb) if perturb else []
-    if worst_of < 1 or (worst_of > 1 and not perturbations):
-        problem = f"{worst_of} is no number of tries" if worst_of < 1 else "there is nothing to perturb"
-        raise DinkuError(problem, where="--worst-of", remedy="give 1 or more, with --perturb")
-    for option, file in (("--save", save), ("--changed", changed)):
-        if file and file.exists():
-            raise DinkuError("is there already", where=str(file), remedy=f"name a new file to {option}")
-    if changed and not against:
-        raise DinkuError("there is no other tagger", where="--changed", remedy="name one to --against")
+    _check_options(perturbations, worst_of, against, save=save, changed=changed)
     data = sources.load(corpus, split)
     warn(data.notes)
     splits = sources.splits(corpus) if detail or perturbations else ()
@@ -118,47 +130,85 @@ def evaluate(
         each.check(names)
     device = device_of(device)
     tagger = reader.open(model, precision=precision, device=device).tagger
-    if against:
-        other = reader.open(against, precision=precision, device=device).tagger
+    other = reader.open(against, precision=precision, device=device).tagger if against else None
     never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
     if never and tagger.tags:
         print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
-    with watching() as report:
-        found = tagger.tag(data.sentences, progress=partial(report, "tagging"))
-    counts = counted(data, found)
-    if shared := sum(seen(data, tagger.learned)):
-        warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
+    taggings = _tagged(tagger, data, "tagging")
+    counts = counted(data, taggings)
+    scores = document(counts) | _suspicions(model, tagger, data, counts)
     if save:
-        write([Sentence(s.words, t.tags) for s, t in zip(data, found, strict=True)], save)
-    if silence := counts.silence:
-        warn([f"{model} {silence}; {LEARN_MORE}"])
-    told = document(counts)
-    if shared:
-        told["learned_from"] = shared
+        write([Sentence(s.words, t.tags) for s, t in zip(data, taggings, strict=True)], save)
     if detail:
-        told["detail"] = error_analysis.detail(data, found, train)
-    if against:
-        with watching() as report:
-            progress = partial(report, f"tagging with {against}")
-            dense = other.tag(data.sentences, progress=progress)
-        told["against"] = {"model": against} | error_analysis.against(counted(data, dense), counts, dense, found)
+        scores["detail"] = error_analysis.detail(data, taggings, train)
+    if other:
+        before = _tagged(other, data, f"tagging with {against}")
+        compared = error_analysis.against(counted(data, before), counts, before, taggings)
+        scores["against"] = {"model": against} | compared
         if changed:
             with written(changed) as out:
-                out.writelines(f"{line}\n".encode() for line in error_analysis.disagreements(data, dense, found))
+                out.writelines(f"{line}\n".encode() for line in error_analysis.disagreements(data, before, taggings))
     if perturbations:
-        told["perturbed"] = []
-        with watching() as report:
-            for each in perturbations:
-                progress = partial(report, f"tagging with {each}")
-                tag = partial(tagger.tag, progress=progress)
-                found_in = error_analysis.robustness(tag, data, counts, each, tries=worst_of, names=names)
-                about = {"perturbation": found_in.perturbation, "tries": worst_of, "changed": found_in.changed}
-                about["difference"] = found_in.difference._asdict()
-                told["perturbed"].append(about | document(found_in.counts))
-    print_scores(told, as_json, title=f"{model} on {data.name} {data.split}")
+        scores["perturbed"] = [_perturbed(tagger, data, counts, each, worst_of, names) for each in perturbations]
+    print_scores(scores, as_json, title=f"{model} on {data.name} {data.split}")
+
+
+def _check_options(
+    perturbations: Sequence[Perturbation],
+    worst_of: int,
+    against: str | None,
+    *,
+    save: Path | None,
+    changed: Path | None,
+) -> None:
+    """Raise `DinkuError` for options that contradict one another, and for files that exist."""
+    if worst_of < 1:
+        raise DinkuError(f"must be at least 1 (got {worst_of})", where="--worst-of")
+    if worst_of > 1 and not perturbations:
+        raise DinkuError("needs --perturb", where="--worst-of", remedy="name the perturbations to try")
+    for option, file in (("--save", save), ("--changed", changed)):
+        if file and file.exists():
+            raise DinkuError("already exists", where=str(file), remedy=f"give {option} a new file")
+    if changed and not against:
+        raise DinkuError("needs --against", where="--changed", remedy="name the tagger to compare with")
+
+
+def _tagged(tagger: SentenceTagger, data: Corpus, what: str) -> Sequence[Tagging]:
+    """The tags that a tagger gives the sentences of a corpus, with progress shown under ``what``."""
+    with watching() as report:
+        return tagger.tag(data.sentences, progress=partial(report, what))
+
+
+def _suspicions(model: str, tagger: SentenceTagger, data: Corpus, counts: Counts) -> dict[str, int]:
+    """Warn if a tagger learned from what it is tested on, or finds nothing; the number of sentences it learned from, if any."""
+    from dinku.data.learned import seen
+    from dinku.scoring.counts import LEARN_MORE
+
+    shared = sum(seen(data, tagger.learned))
+    if shared:
+        warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
+    if silence := counts.silence:
+        warn([f"{model} {silence}; {LEARN_MORE}"])
+    return {"learned_from": shared} if shared else {}
+
+
+def _perturbed(
+    tagger: SentenceTagger, data: Corpus, counts: Counts, perturbation: Perturbation, tries: int, names: Names | None
+) -> dict[str, Any]:
+    """Scores on a perturbed corpus, and their difference from those on the clean one."""
+    from dinku.scoring import error_analysis
+    from dinku.scoring.counts import document
+
+    with watching() as report:
+        progress = partial(report, f"tagging with {perturbation}")
+        tag = partial(tagger.tag, progress=progress)
+        result = error_analysis.robustness(tag, data, counts, perturbation, tries=tries, names=names)
+    about = {"perturbation": result.perturbation, "tries": tries, "changed": result.changed}
+    return about | {"difference": result.difference._asdict()} | document(result.counts)
 
 
 def print_scores(document: dict[str, Any], as_json: bool, *, title: str) -> None:
+    """Print scores as a table and sentences for people, or as one JSON document."""
     if as_json:
         return print_json(document)
     rows = [[name, document[name]] for name in ("default", "strict")]
@@ -179,14 +229,14 @@ def print_scores(document: dict[str, Any], as_json: bool, *, title: str) -> None
 
 
 def _damage(document: dict[str, Any]) -> None:
-    """What ``evaluate`` was asked to tell beside scores."""
+    """Print what ``evaluate`` was asked to report beside scores."""
     if detail := document.get("detail"):
         kinds = ", ".join(f"{kind} {n:,}" for kind, n in detail["errors"].items())
         print(f"spans: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
         if "new_names" in detail:
             f1 = (detail[name] for name in ("known_names", "new_names"))
-            told, new = (f"{100 * s['f1']:.1f} ({plural(s['support'], 'span')})" for s in f1)
-            print(f"F1 on names that train has {told}, on those that it hasn't {new}")
+            known, new = (f"{100 * s['f1']:.1f} ({plural(s['support'], 'span')})" for s in f1)
+            print(f"F1 on names that train has {known}, on names that it lacks {new}")
     if against := document.get("against"):
         rows = [
             [

@@ -11,7 +11,7 @@ import typer
 
 from dinku.cli.terminal import print
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, on stdout.")]
 
 
 Model = Annotated[
@@ -27,61 +27,60 @@ Corpora = Annotated[
 ]
 
 
-Precision = Annotated[
-    str | None, typer.Option(help="float32, unless bfloat16 is asked for; a bundle has a precision of its own.")
-]
+Precision = Annotated[str | None, typer.Option(help="float32 (the default) or bfloat16, for a tagger in torch.")]
 
 
 def bounded(given: typer.CallbackParam, asked: int | None) -> int | None:
-    """The number of threads or processes that an option asks for, refused if it is far more than there are cores."""
+    """A number of threads or processes as given; raises `DinkuError` for less than one, or far more than there are cores."""
     from dinku.machine import check_threads
 
     check_threads(asked, where=given.opts[0])
     return asked
 
 
-Threads = Annotated[int | None, typer.Option(callback=bounded, help="All cores unless told otherwise.")]
+Threads = Annotated[int | None, typer.Option(callback=bounded, help="The number of threads; all cores by default.")]
 
 
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N, or auto: a GPU where there is one.")]
+Device = Annotated[str, typer.Option(help="cpu (the default), cuda, cuda:N, or auto: a GPU if there is one.")]
 
 
 StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
-        help="A study's YAML file, a built-in one (demo, paper, paper-cpu, paper-noise), or the name of one that has rows; "
-        ":section for a part of one.",
+        help="A YAML file, a built-in study (demo, paper, paper-cpu, paper-noise), or the name of a study that has rows. "
+        "STUDY:SECTION names a section of it.",
     ),
 ]
 
 
 AnyStudy = Annotated[
-    Path | None, typer.Argument(metavar="[STUDY]", help="As for run; without one, all that have rows.")
+    Path | None, typer.Argument(metavar="[STUDY]", help="As for run. By default, every study that has rows.")
 ]
 
 
-Store = Annotated[Path | None, typer.Option("--store", help="Where taggers are kept; DINKU_HOME/store unless given.")]
-
-
-ResultsFolder = Annotated[
-    Path, typer.Option("--results", help="The folder of rows; a study's are in a folder of its name.")
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Where the taggers of steps are kept; by default DINKU_HOME/store.")
 ]
+
+
+ResultsFolder = Annotated[Path, typer.Option("--results", help="The folder of rows, with a folder for each study.")]
 
 
 def print_help(context: typer.Context) -> None:
-    """What a command that is none without another one says."""
+    """Print the help of a group of commands that was called without one of them."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
 def warn(warnings: Iterable[str]) -> None:
+    """Print each warning as a line on stderr."""
     for line in warnings:
         print(f"dinku: warning: {line}", file=sys.stderr)
 
 
 def device_of(asked: str) -> str:
-    """Where torch shall work, which it is asked for only where that isn't plain."""
+    """The device for torch; torch is imported only to check a device other than the CPU."""
     if asked == "cpu":
         return asked
     from dinku.nn.torch_engine import device

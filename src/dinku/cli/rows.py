@@ -1,4 +1,4 @@
-"""Rows: reports, verdicts, tables."""
+"""Rows reported, judged, filtered and merged."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
 from dinku.cli.terminal import print, print_json, table
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
     from dinku.study.definition import Study
     from dinku.study.results import Results
-from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
+    from dinku.study.rows import Failure, Row
 
 
 def report(
     study: AnyStudy = None,
     results: ResultsFolder = Path("results"),
-    out: Annotated[Path | None, typer.Option(help="Where to write; DINKU_HOME/reports unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder to write to; by default DINKU_HOME/reports.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """A page, Markdown, CSV and a figure from the rows of a study, or of every study that has any; these also on one page."""
+    """Write a page, tables and figures from a study's rows.
+
+    Without a study, write them for every study that has rows, and one page of all.
+    """
     from dinku.report import build as reporting
     from dinku.settings import home
 
@@ -50,9 +54,9 @@ def report(
 
 
 def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
-    """The paper's claims: holds, fails, undecided or not measured, each with its numbers.
+    """Judge the paper's claims by a study's rows.
 
-    Without a study, what each study that measures something of a claim says of it.
+    A claim holds, fails, is undecided or is not measured. Without a study, every study that measures a claim is listed under it.
     """
     from dinku.claims.ledger import ledger, together
     from dinku.claims.measurements import Measurements
@@ -63,15 +67,15 @@ def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_
         raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
     verdicts = {s.name: ledger(Measurements.current(results_of(s, results))) for s in studies}
     if as_json:
-        every = [(name, verdict) for name, told in verdicts.items() for verdict in told]
+        every = [(name, verdict) for name, own in verdicts.items() for verdict in own]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
     if study:
         for verdict in next(iter(verdicts.values())):
             print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
         return None
-    for claim, told in together(verdicts).items():
-        print(f"{claim}  {told[0][1].said}")
-        for name, verdict in told:
+    for claim, own in together(verdicts).items():
+        print(f"{claim}  {own[0][1].said}")
+        for name, verdict in own:
             print(f"    {verdict.verdict}{f' in {name}' if name else ''}: {verdict.found}")
         print()
     return None
@@ -81,30 +85,39 @@ def results_(
     study: AnyStudy = None,
     results: Annotated[
         list[Path] | None,
-        typer.Option("--results", help="A folder of rows; given again, rows of several machines as one."),
+        typer.Option(
+            "--results", help="A folder of rows; may be repeated, to read the rows of several machines as one."
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Rows that meet it; again: all, or any of one column."),
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Keep rows with this value; may be repeated, for more values or columns.",
+        ),
     ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN,…",
-            help="Group by these, such as arm,language; and by what no mean may mix, such as languages seen and unseen.",
+            help="Group by these columns, such as arm,language, and by any column whose values no mean may mix.",
         ),
     ] = None,
-    value: Annotated[str, typer.Option(help="The column whose mean is told.")] = "f1",
-    across: Annotated[str | None, typer.Option(metavar="COLUMN", help="Make a column of each of its values.")] = None,
+    value: Annotated[str, typer.Option(help="The column whose mean is shown.")] = "f1",
+    across: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Show a column for each value of this column.")
+    ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="Write CSV there; ' stands before text that spreadsheets take for a formula."),
+        typer.Option(
+            "--csv", help="Write CSV to this file, with a ' before text that a spreadsheet would run as a formula."
+        ),
     ] = None,
-    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet there.")] = None,
-    merge: Annotated[Path | None, typer.Option("--merge", help="Write all these rows into one folder of rows.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write Parquet to this file.")] = None,
+    merge: Annotated[Path | None, typer.Option("--merge", help="Add all these rows to this folder of rows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rows, filtered, grouped and pivoted; those of several machines merged; what failed."""
+    """List, filter, group and merge rows, and list failed steps."""
     from dinku import files
     from dinku.report import records
     from dinku.study.current import Current
@@ -117,27 +130,23 @@ def results_(
     folders = {each.name: [Results(f / each.name) for f in places if (f / each.name).is_dir()] for each in studies}
     if merge:
         if where or by or across or csv or parquet:
-            raise DinkuError("adds all rows, as they are", where="--merge", remedy="leave the other options out")
+            raise DinkuError("adds all rows unchanged", where="--merge", remedy="leave the other options out")
         return _merge(studies, folders, merge, as_json)
     if across and not by:
-        raise DinkuError("makes columns of what rows are grouped by", where="--across", remedy="add --by")
+        raise DinkuError("needs --by", where="--across", remedy="name the columns to group rows by")
     if value != "f1" and not by:
-        raise DinkuError("is told of groups", where="--value", remedy="add --by")
-    together = {name: records.merged(own) for name, own in folders.items()}
-    rows = [row for name in together for row in together[name].rows]
-    for row, first, second in (conflict for m in together.values() for conflict in m.conflicts):
-        warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
-    failures = [failure for own in folders.values() for each in own for failure in each.failures()]
+        raise DinkuError("needs --by", where="--value", remedy="name the columns to group rows by")
+    rows, failures = _rows(folders)
     if not rows and not failures:
         raise DinkuError("holds no rows", where=str(places[0]), remedy="run `dinku run STUDY` first")
     current = {name: Current.together([Current.read(each.folder) for each in own]) for name, own in folders.items()}
     every = records.records(rows, current)
     asked = [name.strip() for each in by or () for name in each.split(",")]
     names = [records.column(every, name, where="by") for name in asked if name]
-    found = records.chosen(every, where or ()) if rows else []
-    if names and found:
-        names = records.parted(found, names, value, across)
-    shown = records.grouped(found, names, value, across) if names and found else found
+    chosen = records.chosen(every, where or ()) if rows else []
+    if names and chosen:
+        names = records.parted(chosen, names, value, across)
+    shown = records.grouped(chosen, names, value, across) if names and chosen else chosen
     if csv:
         with files.written(csv) as file:
             file.write(records.as_csv(shown).encode())
@@ -147,16 +156,10 @@ def results_(
         return print_json({"rows": shown, "failures": [f.model_dump(mode="json", exclude_none=True) for f in failures]})
     if csv or parquet:
         return print(f"{plural(len(shown), 'row')} in {' and '.join(str(path) for path in (csv, parquet) if path)}")
-    there = records.columns(shown)
-    head = there if by else [c for c in _SHOWN if any(r.get(c) not in (None, "") for r in shown)]
-    head = head if by else [*head, *(c for c in there if c.startswith("values."))]
-    unit = records.column(found, value, where="value") if across and found else ""
-    if found:
-        plain = {*names, "rows"} if by else set(head)
-        told = [[_figure(name if name in plain else unit or name, r.get(name)) for name in head] for r in shown]
+    if chosen:
+        unit = records.column(chosen, value, where="value") if across else ""
         title = f"{plural(len(shown), 'row')} of {', '.join(folders)}"
-        lead = len(names) or sum(name in _NAMING for name in head)
-        table([name.removeprefix("values.") for name in head], told, title=title, lead=lead)
+        _print_table(shown, names, title=title, grouped=bool(by), unit=unit)
     elif rows:
         print(f"none of {plural(len(rows), 'row')} meets --where; {records.unmet(every, where or ())}")
     for failure in failures:
@@ -164,8 +167,34 @@ def results_(
     return None
 
 
+def _rows(folders: dict[str, list[Results]]) -> tuple[list[Row], list[Failure]]:
+    """The rows and failures of all studies; warns where folders have other counts for one row."""
+    from dinku.report import records
+
+    merged = [records.merged(own) for own in folders.values()]
+    for row, first, second in (conflict for each in merged for conflict in each.conflicts):
+        warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
+    failures = [failure for own in folders.values() for each in own for failure in each.failures()]
+    return [row for each in merged for row in each.rows], failures
+
+
+def _print_table(shown: list[dict[str, Any]], names: list[str], *, title: str, grouped: bool, unit: str) -> None:
+    """Print rows as a table, or groups by ``names``; ``unit`` is the column whose values fill pivoted columns."""
+    from dinku.report import records
+
+    columns = records.columns(shown)
+    head = columns
+    if not grouped:
+        head = [name for name in _SHOWN if any(row.get(name) not in (None, "") for row in shown)]
+        head += [name for name in columns if name.startswith("values.")]
+    plain = {*names, "rows"} if grouped else set(head)
+    cells = [[_figure(name if name in plain else unit or name, row.get(name)) for name in head] for row in shown]
+    lead = len(names) or sum(name in _NAMING for name in head)
+    table([name.removeprefix("values.") for name in head], cells, title=title, lead=lead)
+
+
 def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Path, as_json: bool) -> None:
-    """Add rows to those of a folder, whose own studies are kept; nothing is written where any of them contradict one another."""
+    """Add rows to a folder, whose own descriptions of studies stay; nothing is written if any rows contradict one another."""
     from dinku.report import records
     from dinku.study.current import Current
     from dinku.study.definition import Study
@@ -177,11 +206,11 @@ def _merge(studies: Sequence[Study], folders: dict[str, list[Results]], into: Pa
     new = {}
     for described in studies:
         name = described.name
-        kept = into / name / "study.json"
-        if not kept.is_file():
+        description = into / name / "study.json"
+        if not description.is_file():
             targets[name].describe(described.document())
-        elif Study.read(kept) != described:
-            warn([f"{kept}: is another study of that name, and is kept"])
+        elif Study.read(description) != described:
+            warn([f"{description}: is another study of that name, and is kept"])
         new[name], lost = records.merge(folders[name], targets[name])
         together = Current.together([Current.read(each.folder) for each in (targets[name], *folders[name])])
         if together.recipes:
@@ -209,37 +238,37 @@ def _figure(name: str, number: Any) -> str:
 
 
 def studies_of(study: Path | None, *places: Path) -> list[Study]:
-    """The study of a file, or one of that name that has rows; without one all that have rows in the folders of results."""
+    """The study in a file, or the study of that name that has rows; by default every study that has rows in these folders."""
     from dinku.study.definition import BUILT_IN, Study
 
     if study is None:
-        found = [(place, each) for place in places for each in _with_rows(place)]
+        named_studies = [(place, each) for place in places for each in _with_rows(place)]
     elif not study.is_file() and (there := [p for p in places if (p / study / "study.json").is_file()]):
-        found = [(place, Study.read(place / study / "study.json")) for place in there]
+        named_studies = [(place, Study.read(place / study / "study.json")) for place in there]
     elif study.is_file() or study.suffix or ":" in study.name or str(study) in BUILT_IN or len(study.parts) > 1:
         named = Study.read(study)
         if named.section:
             remedy = f"name {named.whole(study)}"
-            raise DinkuError("rows are told of a study as a whole", where=str(study), remedy=remedy)
-        found = [(study, named)]
+            raise DinkuError("is a section, and rows belong to the whole study", where=str(study), remedy=remedy)
+        named_studies = [(study, named)]
     else:
         names = sorted({each.name for place in places for each in _with_rows(place)})
         problem = f"is no study that has rows in {' or '.join(map(str, places))}"
         raise DinkuError(problem, where=str(study), remedy=f"name a YAML file, or one of {', '.join(names)}")
     first: dict[str, Study] = {}
-    for place, each in found:
+    for place, each in named_studies:
         if first.setdefault(each.name, each) != each:
             warn([f"{each.name} is described otherwise in {place}; the first folder's description is taken"])
     return [first[name] for name in sorted(first)]
 
 
 def _with_rows(place: Path) -> list[Study]:
-    """The studies that have rows in a folder of results; raises `DinkuError` where there is none."""
-    from dinku.files import told
+    """The studies that have rows in a folder of results; raises `DinkuError` if there is none."""
+    from dinku.files import os_errors_as_dinku
     from dinku.study.definition import Study
 
-    found = []
-    with told(place, reading=True):
+    studies = []
+    with os_errors_as_dinku(place, reading=True):
         for folder in sorted(path for path in place.glob("*") if path.is_dir()):
             described = folder / "study.json"
             if not any((folder / name).exists() for name in ("rows.jsonl", "failures.jsonl")):
@@ -247,16 +276,17 @@ def _with_rows(place: Path) -> list[Study]:
             if not described.exists():
                 warn([f"{folder}: its rows are left out, as there is no study.json beside them; run the study again"])
                 continue
-            found.append(Study.read(described))
-            if found[-1].name != folder.name:
-                remedy = f"keep it in a folder named {found[-1].name}"
-                raise DinkuError(f"is the study {found[-1].name!r}", where=str(described), remedy=remedy)
-    if not found:
+            studies.append(Study.read(described))
+            if studies[-1].name != folder.name:
+                remedy = f"keep it in a folder named {studies[-1].name}"
+                raise DinkuError(f"is the study {studies[-1].name!r}", where=str(described), remedy=remedy)
+    if not studies:
         raise DinkuError("holds the rows of no study", where=str(place), remedy="name a study, or another --results")
-    return found
+    return studies
 
 
 def results_of(study: Any, folder: Path) -> Any:
+    """The `Results` of a study in a folder of results."""
     from dinku.study.results import Results
 
     return Results(folder / study.name)

@@ -1,4 +1,4 @@
-"""Studies: planned and carried out."""
+"""Studies planned and run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from dinku.cli.options import AsJson, ResultsFolder, Store, StudyFile, bounded, device_of, warn
+from dinku.cli.rows import results_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, check_count, plural
 
 if TYPE_CHECKING:
     from dinku.study.run import Runner
-from dinku.cli.options import AsJson, ResultsFolder, Store, StudyFile, bounded, device_of, warn
-from dinku.cli.rows import results_of
 
 
 def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
-    """The steps of a study, what recipes share, declared sizes and an estimate; runs nothing."""
+    """Estimate the steps, sizes and time of a study; run nothing."""
     from dinku.study.plan import GPU_RATE
     from dinku.study.plan import plan as planned
 
@@ -46,7 +46,7 @@ def plan(
 
 def run(
     study: StudyFile,
-    only: Annotated[list[str] | None, typer.Option("--only", help="An arm of the study; may be given again.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run only this arm; may be repeated.")] = None,
     results: ResultsFolder = Path("results"),
     store: Store = None,
     processes: Annotated[
@@ -54,35 +54,40 @@ def run(
         typer.Option(
             "--processes",
             callback=bounded,
-            help="How many share the work here; more may, on any machine that sees the store.",
+            help="The number of processes that share the work; other machines with the same store may join in.",
         ),
     ] = 1,
     threads: Annotated[
         int | None,
-        typer.Option(help="Of each process, unless the study says; all there are, or one on Ray."),
+        typer.Option(help="Threads of each process, unless the study sets them; by default all cores, or 1 on Ray."),
     ] = None,
     engine: Annotated[
         Literal["local", "ray"],
-        typer.Option(help="Where steps are made: by this process, or on a Ray cluster that sees the same folders."),
+        typer.Option(help="Where steps run: local, or ray, a Ray cluster with the same folders."),
     ] = "local",
     address: Annotated[
-        str | None, typer.Option(help="The Ray cluster's, as HOST:PORT; without it, Ray runs on this machine alone.")
+        str | None, typer.Option(help="The Ray cluster, as HOST:PORT; by default a private one on this machine.")
     ] = None,
     device: Annotated[
-        str, typer.Option(help="What trains, and tags in floating point: cpu, cuda, cuda:N, or auto; on Ray no N.")
+        str,
+        typer.Option(
+            help="Where taggers train and tag in floating point: cpu, cuda, cuda:N or auto; on Ray without N."
+        ),
     ] = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Carry out a study. Stop it whenever you like: run again, and it goes on."""
+    """Run a study, or continue one that was stopped."""
     from dinku.machine import check_threads
     from dinku.study import ray
     from dinku.study.processes import run as run_together
     from dinku.study.results import documents
 
     if engine == "ray" and processes > 1:
-        raise DinkuError("Ray starts them itself", where="--processes", remedy="leave it out")
+        raise DinkuError(
+            "doesn't apply to Ray, which starts processes itself", where="--processes", remedy="leave it out"
+        )
     if engine == "local" and address:
-        raise DinkuError("is a Ray cluster's", where="--address", remedy="add --engine ray")
+        raise DinkuError("needs --engine ray", where="--address", remedy="add it, or leave --address out")
     if engine == "local":  # on Ray the nodes say how many they have
         check_threads(threads, where="--threads")
     elif threads is not None:
@@ -111,21 +116,22 @@ def run(
 
 
 def runner_of(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:
+    """A runner of a study that is named by its file, as a built-in one, or by the name under which it has rows."""
     from dinku.model.store import Store as Stored
     from dinku.settings import home
     from dinku.study.definition import BUILT_IN, Study
     from dinku.study.run import Runner
 
     name, colon, section = str(study).partition(":")
-    kept = results / name / "study.json"
-    if not study.is_file() and name not in BUILT_IN and kept.is_file():  # as `dinku report` takes the name of one
-        study = Path(f"{kept}{colon}{section}")
+    description = results / name / "study.json"
+    if not study.is_file() and name not in BUILT_IN and description.is_file():
+        study = Path(f"{description}{colon}{section}")
     described = Study.read(study)
     return Runner(described, Stored(store or home() / "store"), results_of(described, results), **how)
 
 
 def _tree(steps: list[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Steps with their depth, each under the one before it."""
+    """Steps with their depth in the tree, each below the step that it follows."""
     made = {step["address"] for step in steps}
     waiting = [(0, step) for step in reversed(steps) if step["before"] not in made]
     while waiting:

@@ -1,4 +1,4 @@
-"""The whole story on what dinku carries along: fine-tune, prune before and after, quantize for a CPU, compare, predict."""
+"""The demo: fine-tune, prune before and after, quantize for a CPU, compare and predict, with the data in the package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
@@ -24,20 +23,13 @@ from dinku.study.definition import Study
 from dinku.study.results import Results
 from dinku.study.run import Runner
 
-if TYPE_CHECKING:
-    from dinku.data.corpus import Corpus, Sentence
-    from dinku.scoring.tagging import Tagging
-    from dinku.study.definition import Study
-    from dinku.study.results import Results
-    from dinku.study.run import Runner
-
-SPOKEN = 2  # sentences of each language that are tagged aloud: the first ones with two entities or more
+SHOWN = 2  # sentences of each language whose entities are printed: the first with two entities or more
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a demo ends in. F1 in 0…1 over the sample's test sentences, bytes of whole folders, sentences a second of this one
-    run, in batches. ``suggestion`` is a text to try the bundle on."""
+class DemoResult:
+    """The outcome of a demo: F1 (0 to 1) on the sample's test sentences, bytes of whole folders, sentences a second in this
+    one run, in batches. ``suggestion`` is a text to try the bundle on."""
 
     page: Path
     bundle: Path
@@ -50,10 +42,10 @@ class Told:
     suggestion: str
 
 
-def run_demo(folder: Path, progress: Progress) -> Told:
-    """Run the study ``demo`` in a folder of its own, where a second run goes on from the first.
+def run_demo(folder: Path, progress: Progress) -> DemoResult:
+    """Run the study ``demo`` in a folder of its own, where a second run continues the first.
 
-    Leaves ``report.html`` and its kin there, and in ``bundle-…`` the dense tagger in int8, which runs without torch.
+    Writes ``report.html`` and the other files of a report there, and the dense tagger in int8, without torch, to ``bundle-…``.
     """
     from dinku.export.pipeline import About, export
     from dinku.export.pipeline import measure as measured
@@ -91,18 +83,20 @@ def run_demo(folder: Path, progress: Progress) -> Told:
     telling = {
         language: [s for s in test.only(language) if len(spans(s.tags or ())) > 1] for language in test.languages
     }
-    shown = [s for sentences in telling.values() for s in sentences[:SPOKEN]]
+    shown = [s for sentences in telling.values() for s in sentences[:SHOWN]]
     found = tuple(zip(shown, small.tag(shown), strict=True))
     examples = [Example(Sentence(s.words, None, s.language), spans(t.tags)) for s, t in found]
     page = next(p for p in build.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
     sizes = dict(zip(names, (inspect.disk_bytes(made), inspect.disk_bytes(target)), strict=True))
     how = small.manifest.quantization
-    return Told(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))
+    return DemoResult(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))
 
 
 def suggested(bundle: Bundle, corpus: Corpus) -> str:
-    """A text to try a bundle on: the shortest sentence of a tagged corpus, of those with the most labels, in which the bundle
-    finds what is there and nothing else; empty where there is none. It has been typed to the bundle before it is suggested."""
+    """A text to try a bundle on, in which it finds all entities and nothing else; empty if there is none.
+
+    Of the sentences of a tagged corpus it has the most labels, and is the shortest of these. The bundle has been tried on it.
+    """
     reader, wanted = Reader(bundle), dict[str, list[tuple[str, str]]]()
     for s in corpus:
         own = [(" ".join(s.words[p.start : p.end]), p.label) for p in spans(s.tags or ())]

@@ -1,4 +1,4 @@
-"""Text in, entities out: from files, over HTTP, side by side."""
+"""Entities found in files and over HTTP, and models compared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
 from dinku.cli.terminal import print, print_data, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from dinku.data.corpus import Sentence
     from dinku.scoring.tagging import Tagging
     from dinku.serving.lines import Source
-from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
 
 
 def predict(
@@ -27,57 +27,66 @@ def predict(
         Path | None,
         typer.Argument(
             metavar="[FILE|-]",
-            help="Text as typed, a sentence a line; with --conll or in FILE.conll CoNLL, with --jsonl or in FILE.jsonl JSON.",
+            help="Plain text, one sentence a line; CoNLL if it ends in .conll, JSON lines if in .jsonl. By default stdin.",
         ),
     ] = None,
     conll: Annotated[
-        bool, typer.Option("--conll", help="Read CoNLL: the words of its first column, its sentences.")
+        bool, typer.Option("--conll", help="Read CoNLL: words from the first column, sentences between blank lines.")
     ] = False,
     jsonl: Annotated[
-        bool, typer.Option("--jsonl", help='Read JSON lines: {"text": "…"}, with any other keys, which are kept.')
+        bool, typer.Option("--jsonl", help='Read JSON lines: {"text": "…"}; other keys are copied to the output.')
     ] = False,
-    form: Annotated[str, typer.Option("--format", help="table, conll or jsonl.")] = "table",
+    form: Annotated[str, typer.Option("--format", help="Of the output: table, conll or jsonl.")] = "table",
     threads: Threads = None,
     precision: Precision = None,
     device: Device = "cpu",
 ) -> None:
-    """Find entities in text, of any length: lines are read as they are tagged, and answered in order."""
+    """Find entities in text.
+
+    Lines are answered in order, as they are read, so the text may be of any length.
+    """
     from dinku.serving import lines, reader
 
     if form not in ("table", "conll", "jsonl"):
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
     if conll and jsonl:
-        raise DinkuError("a file is either", where="--conll --jsonl", remedy="give one of them")
-    with lines.opened(file) as source, _reading(source) as told:
+        raise DinkuError("exclude each other", where="--conll and --jsonl", remedy="give one of them")
+    with lines.opened(file) as source, _reading(source) as text:
         kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
-        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](told)
+        given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](text)
         opened = reader.open(model, threads=threads, precision=precision, device=device_of(device))
-        for line, found in opened.stream(given):
+        for line, tagging in opened.stream(given):
             if form == "jsonl":
-                print_json(line.answer(found))
+                print_json(line.answer(tagging))
             elif form == "conll":
-                print_data("".join(map(_column, line.sentence.words, found.tags)))
+                print_data("".join(map(_column, line.sentence.words, tagging.tags)))
             else:
-                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(tagging)]
                 print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
 
 
 def bench(
-    models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="The first is what others are compared with.")
-    ],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="The others are compared with the first.")],
     corpus: Corpora,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    sentences: Annotated[int, typer.Option(help="How many of it, drawn at random, the same for all.")] = 200,
+    sentences: Annotated[
+        int, typer.Option(help="The number of sentences, drawn at random, the same for all models.")
+    ] = 200,
     batch: Annotated[
-        list[int] | None, typer.Option("--batch", help="Texts at once; may be given again. Unless given, 1, 8 and 32.")
+        list[int] | None,
+        typer.Option("--batch", help="The number of texts at once; may be repeated. By default 1, 8 and 32."),
     ] = None,
-    rounds: Annotated[int, typer.Option(help="How often, models taking turns; one more warms up.")] = 5,
+    rounds: Annotated[
+        int, typer.Option(help="The number of rounds, after one to warm up; models take turns within each.")
+    ] = 5,
     threads: Threads = None,
     precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
-    """How fast models are, the whole path from text to entities, each in a process of its own, taking turns."""
+    """Compare the speed and memory of models side by side.
+
+    Times cover the whole path from text to entities. Each model runs in a process of its own, and they take turns.
+    """
     from dinku.data import sources
     from dinku.machine import available_threads
     from dinku.serving import bench as benchmark
@@ -86,7 +95,7 @@ def bench(
     warn(data.notes)
     texts = [" ".join(s.words) for s in data.sample(sentences, 0)]
     with watching() as report:
-        told = benchmark.bench(
+        measured = benchmark.bench(
             models,
             texts,
             threads=available_threads() if threads is None else threads,
@@ -95,9 +104,9 @@ def bench(
             precision=precision,
             progress=partial(report, "tagging"),
         )
-    told = {"corpus": corpus, "split": data.split} | told
+    measured = {"corpus": corpus, "split": data.split} | measured
     if as_json:
-        return print_json(told)
+        return print_json(measured)
     names = {
         "sentences_per_second": "sentences/s",
         "p50_ms": "p50 ms",
@@ -106,12 +115,12 @@ def bench(
     }
     rows = [
         [m["model"], m["precision"], *(_with_interval(m, name) for name in names), str(m["best_batch"]), _megabytes(m)]
-        for m in told["models"]
+        for m in measured["models"]
     ]
-    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(told['threads'], 'thread')}"
+    title = f"{corpus} {data.split}, {plural(len(texts), 'sentence')}, {plural(measured['threads'], 'thread')}"
     table(["model", "precision", *names.values(), "best batch", "MB resident"], rows, title=title)
-    print("p50 and p95 are of one sentence at a time; in brackets 95 % intervals")
-    if any(m["resident_bytes"] is None for m in told["models"]):
+    print("p50 and p95 are for one sentence at a time; 95 % intervals in brackets")
+    if any(m["resident_bytes"] is None for m in measured["models"]):
         print("memory can't be measured on this system: it has neither /proc nor getrusage")
     return None
 
@@ -130,22 +139,25 @@ def _with_interval(document: dict[str, Any], name: str) -> str:
 def serve(
     model: Model,
     host: Annotated[
-        str, typer.Option(help="The address to listen at: only this machine unless told otherwise.")
+        str, typer.Option(help="The address to listen on; by default only this machine can connect.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 chooses a free one.")] = 8000,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A name by which clients may call it, besides localhost and --host; may be given again. "
-            "Where other machines reach it, any name will do unless one is given.",
+            help="A host name that clients may use besides localhost and --host; may be repeated. "
+            "By default any name is accepted if other machines can connect.",
         ),
     ] = None,
     threads: Threads = None,
     precision: Precision = None,
 ) -> None:
-    """Find entities over HTTP, and on a page; Ctrl-C or SIGTERM stops it once all it accepted is answered."""
+    """Find entities over HTTP, with a page to try it.
+
+    On Ctrl-C or SIGTERM the server finishes the requests that it accepted, then exits.
+    """
     from dinku.serving import reader
     from dinku.serving.batcher import Limits
     from dinku.serving.http import serve as served
@@ -164,7 +176,7 @@ def serve(
 
 @contextmanager
 def _reading(source: Source) -> Iterator[Source]:
-    """The source, with a bar of what is read of it where that wouldn't stand among the answers."""
+    """The source, with a progress bar if answers don't go to the same terminal."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield source
         return
@@ -181,8 +193,9 @@ def _reading(source: Source) -> Iterator[Source]:
 
 
 def _column(word: str, tag: str) -> str:
-    return f"{word}\t{tag}\n" if " " in word else f"{word} {tag}\n"  # at a tab a line is parted at tabs alone
+    return f"{word}\t{tag}\n" if " " in word else f"{word} {tag}\n"  # a line with a tab is split at tabs only
 
 
-def entities_of(sentence: Sentence, found: Tagging) -> list[str]:
-    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in found.entities()]
+def entities_of(sentence: Sentence, tagging: Tagging) -> list[str]:
+    """The entities of a tagged sentence, each with its label and score."""
+    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in tagging.entities()]

@@ -1,6 +1,6 @@
-"""What commands print: tables as wide as the terminal, one JSON document, and progress on stderr.
+"""Output of commands: tables that fit the terminal, one JSON document, and progress on stderr.
 
-Labels, arms, titles, names of files and texts come from other people: what a terminal would obey in them is escaped.
+Labels, arms, titles, file names and texts come from other people, so control characters in them are escaped.
 """
 
 from __future__ import annotations
@@ -18,25 +18,30 @@ from dinku.progress import Progress
 
 
 def print(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
-    """A line for people; see `dinku.errors.shown`."""
+    """Print a line for people, with control characters escaped; see `dinku.errors.shown`."""
     builtins.print(shown(str(text)), file=file, flush=flush)
 
 
 def print_data(text: str) -> None:
-    """A line for programs: as it is, unless it goes to a terminal."""
+    """Print a line for programs: unchanged, unless it goes to a terminal."""
     builtins.print(shown(text) if sys.stdout.isatty() else text)
 
 
 def print_json(value: Any) -> None:
-    """One line, that stays JSON where stdout isn't UTF-8."""
+    """Print one line of JSON, valid also if stdout isn't UTF-8."""
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not unicode)
-    builtins.print(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # in JSON they stand in strings alone
+    builtins.print(
+        CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    )  # which occur in JSON only within strings
 
 
 def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
-    """A table, on a terminal no wider than that: words are folded, columns that still don't fit go below, the first ``lead`` once
-    more if there is room; numbers stay whole."""
+    """Print a table that is no wider than the terminal.
+
+    Words are folded; columns that still don't fit follow below, after the first ``lead`` columns once more if there is room.
+    Numbers stay whole.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -64,7 +69,7 @@ _NARROW = 16  # what words are folded to at most
 
 
 def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int) -> list[int]:
-    """The width of each column: as wide as it is, or less where the table is too wide, but never less than a number."""
+    """The width of each column: its content's, or less if the table is too wide, but never less than its numbers need."""
     from rich.cells import cell_len
 
     cells = [[name, *(row[i] for row in rows)] for i, name in enumerate(head)]
@@ -79,8 +84,10 @@ def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int
 
 
 def _blocks(widths: list[int], words: list[bool], room: int, named: int) -> Iterator[dict[int, int]]:
-    """Columns by number, with their widths, as many as fit side by side; what leads a row, those ``named`` and words in the first
-    half of the room, leads each block."""
+    """Blocks of columns, by number with their widths, as many as fit side by side.
+
+    The leading columns, ``named`` of them and further ones of words in the first half of the room, are repeated in each block.
+    """
     lead = dict(enumerate(widths[: max(1, named)]))
     if _width(lead) + max(widths) + 3 > room:
         lead = {0: widths[0]}
@@ -96,11 +103,12 @@ def _blocks(widths: list[int], words: list[bool], room: int, named: int) -> Iter
 
 
 def _width(columns: dict[int, int]) -> int:
-    """Of a whole table: each column with its blanks and the rule before it, and the last rule."""
+    """The width of a whole table: each column with its blanks and the rule before it, and the last rule."""
     return sum(width + 3 for width in columns.values()) + 1
 
 
 def duration(seconds: float) -> str:
+    """A time for people, in seconds, minutes, hours or days."""
     minutes = round(seconds / 60)
     if minutes >= 48 * 60:
         return f"{minutes / (24 * 60):,.0f} days"
@@ -115,7 +123,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def watching() -> Iterator[Progress]:
-    """One line on stderr: a bar on a terminal, and where there is none a line for each new thing."""
+    """Progress on stderr: a bar on a terminal, otherwise a line for each new activity."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar

@@ -1,1 +1,1 @@
-"""Sentences and text: found, fetched, read, checked, made worse."""
+"""Sentences and text: found, fetched, read, checked, perturbed."""

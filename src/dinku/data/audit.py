@@ -1,4 +1,4 @@
-"""What one wants to know of a corpus before training on it."""
+"""An audit of a corpus before training: counts, and what is odd."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dinku.data.spans import spans
 
 
 def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
-    """What a careful person wants to know of a split: counts, what is odd in it, and where each oddity is first met.
+    """Counts of a split, of what is odd in it, and the first place of each oddity.
 
-    ``spans`` by label, in the default reading · ``duplicates``: sentences that stood before, in the same language ·
-    ``also_in_train``: sentences whose words also stand in ``train``, in the same language · ``longest``: words of the
-    longest sentence · ``first``: the sentence, numbered from 1 within the split, where an oddity is first met, by its
-    name · the rest as in `Findings`.
+    ``spans``: by label, in the default reading · ``duplicates``: sentences that repeat an earlier one in the same language ·
+    ``also_in_train``: sentences whose words also occur in ``train``, in the same language · ``longest``: the number of words of
+    the longest sentence · ``first``: for each oddity the first sentence that has it, numbered from 1 within the split · the
+    others as in `Findings`.
     """
     known = {(s.language, s.words) for s in train} if train else set()
     before: set[tuple[str, tuple[str, ...]]] = set()
@@ -29,35 +29,34 @@ def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
         odd["also_in_train"] += [number] if key in known else []
         before.add(key)
         labels.update(span.label for span in spans(s.tags or ()))
-        found = Findings.within([s])
+        findings = Findings.within([s])
         for name in OF_SENTENCES:
-            odd[name] += [number] * getattr(found, name)
+            odd[name] += [number] * getattr(findings, name)
     return {
         "sentences": len(corpus),
         "words": corpus.words,
         "spans": dict(sorted(labels.items())),
         **{name: len(numbers) for name, numbers in odd.items()},
-        **{f.name: getattr(corpus.found, f.name) for f in fields(Findings) if f.name not in OF_SENTENCES},
+        **{f.name: getattr(corpus.findings, f.name) for f in fields(Findings) if f.name not in OF_SENTENCES},
         "longest": max((len(s.words) for s in corpus), default=0),
         "first": {name: numbers[0] for name, numbers in odd.items() if numbers},
     }
 
 
 def labels_alone(audits: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """By split, the labels that have a span there and in no other; where there is one split alone, none."""
+    """The labels that have a span in one split only, by split; none if there is only one split."""
     return {
-        split: sorted(set(found["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
+        split: sorted(set(own["spans"]).difference(*(a["spans"] for s, a in audits.items() if s != split)))
         if len(audits) > 1
         else []
-        for split, found in audits.items()
+        for split, own in audits.items()
     }
 
 
 def merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The `audit` of several languages as one: counts are added, ``longest`` is that of the longest.
+    """The audits of several languages as one: counts are added, and ``longest`` is the greatest.
 
-    What is told of one language alone, where an oddity is first met, which labels stand in no other split and how it is
-    segmented, is left out.
+    ``first``, ``labels_alone`` and ``segmentation``, which only make sense for one language, are left out.
     """
     out: dict[str, Any] = {}
     for part in parts.values():

@@ -1,4 +1,4 @@
-"""Corpora that are known by name."""
+"""The corpora that are known by name."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from dinku.settings import home
 
 @dataclass(frozen=True)
 class Source:
-    """A corpus in several languages, as one commit of a repository holds it.
+    """A corpus in several languages, at one commit of a repository.
 
-    ``folder`` is the place of the language folders in the repository; ``languages`` is what ``all`` stands for;
-    ``apart`` maps languages that lie beside them, but differ in kind, to the splits that they have.
-    ``hub`` is what the Hub calls it.
+    ``folder`` is the folder of the language folders in the repository; ``languages`` are those that ``all`` stands for;
+    ``apart`` maps further languages, which differ in kind, to their splits. ``hub`` is the corpus's name on the Hub.
     """
 
     title: str
@@ -31,22 +30,22 @@ class Source:
 
     @property
     def cache(self) -> Path:
-        """Where a copy of the repository is looked for."""
+        """The folder in the cache for a copy of the repository."""
         return home() / "corpora" / self.repository.rsplit("/", 1)[-1]
 
     def file(self, language: str, split: str) -> Path:
-        """Where the file of one split is looked for."""
+        """The path in the cache of one split of a language."""
         return self.cache / self.folder / language / f"{split}.txt"
 
     @property
     def mirror(self) -> str:
-        """Where the repository's files are fetched from: ``DINKU_MIRROR``, else GitHub at the pinned commit."""
+        """The address to fetch the repository's files from: ``DINKU_MIRROR``, else GitHub at the pinned commit."""
         there = f"{self.repository.replace('github.com', 'raw.githubusercontent.com')}/{self.commit}"
         return (os.environ.get("DINKU_MIRROR") or there).rstrip("/")
 
     @property
     def published(self) -> dict[str, tuple[str, int]]:
-        """sha256 and bytes of every file of the repository's data, by its path."""
+        """The sha256 and size in bytes of every data file of the repository, by path."""
         table = Path(__file__).with_name(f"{self.cache.name}.sha256").read_text(encoding="ascii")
         lines = (line.split(maxsplit=2) for line in table.splitlines())
         return {path: (digest, int(size)) for digest, size, path in lines}

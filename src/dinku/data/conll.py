@@ -1,11 +1,11 @@
-"""CoNLL in and out."""
+"""CoNLL text read and written."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
@@ -20,8 +20,8 @@ _DOCSTART = "-DOCSTART-"
 _UNWRITABLE = re.compile(r"[ \t\n\r\0\ud800-\udfff]")
 
 
-# What is often saved as data by mistake. A sentence may well begin with the word "<html>", so a page is one only if
-# its first line doesn't end in a tag.
+# Files that are often saved as data by mistake. A sentence may begin with the word "<html>", so a file is taken for a web
+# page only if its first line doesn't end in a tag.
 _FOREIGN = (
     (
         re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html)\b(?![^\n]*[ \t](?:O|[BIESLU]-\S+)\r?(?:\n|\Z))", re.I),
@@ -53,79 +53,105 @@ def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", i
 def parse(
     data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True, iob2: bool = False
 ) -> Corpus:
-    """The corpus in CoNLL text, UTF-8: a line a word, its columns parted by blanks or tabs, its tag the last.
+    """The corpus in CoNLL text in UTF-8: one word a line, in columns between blanks or tabs, its tag in the last.
 
-    A line with a tab is parted at tabs alone, so that its token may hold blanks; no other character parts columns, and
-    none but LF, CRLF and CR parts lines: tokens hold U+00A0, U+2028 and the like. A blank line ends a sentence; so
-    does ``-DOCSTART-``, and, as in the reader of MasakhaNER's authors, a line whose token is empty (``" O"``) or white
-    space, or that is one character long. With ``labelled=False`` the first column is read and any other ignored; then
-    a character is a word, too.
+    A line with a tab is split at tabs only, so its token may hold blanks. No other character separates columns, and only
+    LF, CRLF and CR separate lines, so tokens may hold U+00A0, U+2028 and the like. A blank line ends a sentence; so does
+    ``-DOCSTART-`` and, as in the reader of MasakhaNER's authors, a line with an empty token (``" O"``), with white space as
+    its token, or of one character. With ``labelled=False`` the first column is read and the others are ignored; a line of
+    one character is then a word.
 
-    The scheme of the tags is told from all of them, by `dinku.data.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and
-    BILOU are turned into IOB2 with the same spans, and ``notes`` say so. A file with one ``B-X`` that doesn't follow an
-    ``X`` is IOB2, whose orphan ``I-X`` stay as they are and are counted; where more than a tenth of its spans begin with
-    one, ``notes`` say that, too. With ``iob2`` the tags ``B-`` and ``I-`` are taken for IOB2's in any case.
+    The scheme is determined from all tags, by `dinku.data.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and BILOU
+    are converted to IOB2 with the same spans, and ``notes`` say so. A file with a ``B-X`` that doesn't follow an ``X`` is
+    IOB2; its orphan ``I-X`` stay unchanged and are counted, and if more than a tenth of its spans begin with one, ``notes``
+    say that, too. With ``iob2``, the tags ``B-`` and ``I-`` are read as IOB2 in any case.
 
-    ``name`` is the corpus's and stands in errors, with the line. Malformed text raises ``DinkuError``.
+    ``name`` is the name of the corpus; errors give it with the line. Malformed text raises ``DinkuError``.
     """
     text, bom = _decoded(data, name)
-    sentences: list[Sentence] = []
-    words: list[str] = []
-    tags: list[str] = []
-    # One object for each word and tag, which saves memory; what is in here has been checked, which saves time.
-    known_words: dict[str, str] = {}
-    known_tags: dict[str, str] = {}
-    width = first = empty = docstart = 0
-
-    def close() -> None:
-        if words:
-            sentences.append(Sentence(tuple(words), tuple(tags) if labelled else None, language))
-            words.clear()
-            tags.clear()
-
+    reader = _Reader(language, labelled)
+    words, tags, known_words, known_tags = reader.words, reader.tags, reader.known_words, reader.known_tags
     for number, line in enumerate(text.split("\n"), 1):
         columns = line.split("\t" if "\t" in line else " ")
-        if len(columns) == width and columns[0] in known_words and columns[-1] in known_tags and "" not in columns:
+        if (
+            len(columns) == reader.width
+            and columns[0] in known_words
+            and columns[-1] in known_tags
+            and "" not in columns
+        ):
             words.append(known_words[columns[0]])
             tags.append(known_tags[columns[-1]])
-            continue
-        # What is rarer: a sentence's end, a word's or a tag's first use, runs of blanks, an error.
-        if not line.strip():
-            close()
-            continue
-        columns = _columns(line, width or 1 + labelled)
-        word, tag = columns[0], columns[-1]
-        if word == _DOCSTART:
-            docstart += 1
-            close()
-        elif not word.strip() or (labelled and len(line.strip()) == 1):
-            empty += 1
-            close()
         else:
-            if not width:
-                width, first = len(columns), number
-            _check(columns, width, first, labelled, f"{name}:{number}")
-            words.append(known_words.setdefault(word, word))
-            tags.append(known_tags.setdefault(tag, tag))
-    close()
+            reader.take(line, name, number)
+    reader.close()
+    sentences = reader.sentences
     if not sentences:
         raise DinkuError("has no sentence", where=name, remedy="give it at least one word" + " with a tag" * labelled)
-    found = Findings.within(sentences)
+    findings = Findings.within(sentences)
     notes: tuple[str, ...] = ()
-    if labelled and (found.orphan_tags or not all(map(is_iob2_tag, known_tags))):
+    if labelled and (findings.orphan_tags or not all(map(is_iob2_tag, known_tags))):
         sentences, notes = _in_iob2(sentences, known_tags, name, iob2)
-        found = replace(found, orphan_tags=sum(orphans(s.tags or ()) for s in sentences))
-    found += Findings(bom=bom, empty_tokens=empty, docstart=docstart)
-    return Corpus(name, split, tuple(sentences), found, notes)
+        findings = replace(findings, orphan_tags=sum(orphans(s.tags or ()) for s in sentences))
+    findings += Findings(bom=bom, empty_tokens=reader.empty_tokens, docstart=reader.docstart)
+    return Corpus(name, split, tuple(sentences), findings, notes)
 
 
-_FEW = 0.1  # of a file's spans that may begin with I-X before it is said that they do
+@dataclass
+class _Reader:
+    """The sentences read so far, and the words and tags of the unfinished one.
+
+    Equal words share one object, and so do equal tags, which saves memory. Known words and tags have been checked, so `parse`
+    appends them without calling `take`, which saves time.
+    """
+
+    language: str
+    labelled: bool
+    sentences: list[Sentence] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    known_words: dict[str, str] = field(default_factory=dict)
+    known_tags: dict[str, str] = field(default_factory=dict)
+    width: int = 0  # the number of columns, once a line has been read
+    first: int = 0  # that line's number
+    empty_tokens: int = 0
+    docstart: int = 0
+
+    def take(self, line: str, name: str, number: int) -> None:
+        """Read a line: the end of a sentence, or a word and its tag. Raises `DinkuError` for a malformed one."""
+        if not line.strip():
+            self.close()
+            return
+        columns = _columns(line, self.width or 1 + self.labelled)
+        word, tag = columns[0], columns[-1]
+        if word == _DOCSTART:
+            self.docstart += 1
+            self.close()
+        elif not word.strip() or (self.labelled and len(line.strip()) == 1):
+            self.empty_tokens += 1
+            self.close()
+        else:
+            if not self.width:
+                self.width, self.first = len(columns), number
+            _check(columns, self.width, self.first, self.labelled, f"{name}:{number}")
+            self.words.append(self.known_words.setdefault(word, word))
+            self.tags.append(self.known_tags.setdefault(tag, tag))
+
+    def close(self) -> None:
+        """End the sentence, if it has a word."""
+        if self.words:
+            tags = tuple(self.tags) if self.labelled else None
+            self.sentences.append(Sentence(tuple(self.words), tags, self.language))
+            self.words.clear()
+            self.tags.clear()
+
+
+_FEW = 0.1  # the share of spans that may begin with I-X without a note
 
 
 def _in_iob2(
     sentences: list[Sentence], known: Iterable[str], name: str, iob2: bool
 ) -> tuple[list[Sentence], tuple[str, ...]]:
-    """A file's sentences tagged in IOB2, and what is to be said of how they were tagged."""
+    """A file's sentences tagged in IOB2, and notes on how they were tagged."""
     tagged = [s.tags or () for s in sentences]
     try:
         scheme = scheme_of(tagged, known)
@@ -144,7 +170,7 @@ def _in_iob2(
 
 
 def stream(lines: Iterable[tuple[str, str]], name: str) -> Iterator[Sentence]:
-    """The sentences that ``parse`` finds with ``labelled=False``, each as soon as its lines, (place, text), are read."""
+    """The sentences that ``parse`` finds with ``labelled=False``, each as soon as its lines, as (place, text), are read."""
     words: list[str] = []
     width, first, empty = 0, "", True
     for where, line in chain(lines, [("", "")]):
@@ -163,11 +189,11 @@ def stream(lines: Iterable[tuple[str, str]], name: str) -> Iterator[Sentence]:
 
 
 def text(sentences: Iterable[Sentence]) -> str:
-    """Canonical CoNLL text: a word, one blank and its tag a line, and a blank line after each sentence.
+    """Canonical CoNLL text: on each line a word, one blank and its tag, and a blank line after each sentence.
 
-    Unlabelled sentences give the words alone. What ``parse`` wouldn't read back as it is raises ``DinkuError``: a
-    sentence without words, labelled sentences among unlabelled ones, tags other than IOB2, and words that are empty
-    or white space, hold a blank, tab, line break or NUL, or mean something to a reader.
+    Unlabelled sentences are written as words alone. Whatever ``parse`` would read back differently raises ``DinkuError``: a
+    sentence without words, labelled sentences among unlabelled ones, tags other than IOB2, and words that are empty or
+    white space, that hold a blank, tab, line break or NUL, or that have a meaning in CoNLL.
     """
     sentences = tuple(sentences)
     labelled = {s.tags is not None for s in sentences}
@@ -188,9 +214,9 @@ def text(sentences: Iterable[Sentence]) -> str:
 
 
 def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) -> None:
-    """Writes canonical text (see ``text``) as UTF-8. The file appears whole, or not at all.
+    """Write canonical text (see ``text``) as UTF-8. The file appears whole, or not at all.
 
-    Raises ``DinkuError``, of status 1 where the system refuses to write.
+    Raises ``DinkuError``, of status 1 if the system refuses to write.
     """
     data = text(sentences).encode()
     with written(path) as file:
@@ -198,14 +224,14 @@ def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) 
 
 
 def foreign(data: bytes, name: str) -> None:
-    """Raise `DinkuError` where the bytes that a file begins with aren't those of text."""
+    """Raise `DinkuError` if the first bytes of a file show that it isn't text."""
     for pattern, problem, remedy in _FOREIGN:
         if pattern.match(data):
             raise DinkuError(problem, where=name, remedy=remedy)
 
 
 def _decoded(data: bytes, name: str) -> tuple[str, bool]:
-    """The text with LF as its only line break, and whether a byte-order mark was dropped from it."""
+    """The text with LF as its only line break, and whether it began with a byte-order mark, which is dropped."""
     foreign(data, name)
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in data:
@@ -221,7 +247,7 @@ def _decoded(data: bytes, name: str) -> tuple[str, bool]:
 
 
 def _columns(line: str, width: int) -> list[str]:
-    """A line's columns without the blanks around them; the first is empty where the line lacks its token."""
+    """A line's columns without the blanks around them; the first is empty if the line lacks a token."""
     if "\t" in line:
         return [column.strip(" ") for column in line.rstrip(" \t").split("\t")]
     columns = [column for column in line.split(" ") if column]

@@ -1,7 +1,7 @@
-"""Sentences of words and tags; CoNLL text in and out.
+"""Corpora: sentences of words and tags.
 
-The reader keeps what the authors of a corpus wrote: it repairs nothing but a byte-order mark, turns tags of other schemes
-into IOB2, and counts what it met (``Findings``). What can't be read is an error that names file and line.
+Readers keep what the authors of a corpus wrote. They drop a byte-order mark, convert tags of other schemes to IOB2, and
+count what is odd (``Findings``). What can't be read is an error that names file and line.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dinku.errors import DinkuError, plural
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Words in order, one tag a word (``None``: unlabelled), and the code of the language, where it is known.
+    """Words in order, one tag a word (``None`` if unlabelled), and the code of the language, if it is known.
 
     >>> from dinku import Sentence
     >>> Sentence(("Ade", "lives", "in", "Kano"), ("B-PER", "O", "O", "B-LOC")).words[3]
@@ -45,12 +45,12 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Findings:
-    """How often a reader met what it repaired or tolerated. Findings of several files add up.
+    """Counts of what a reader repaired or tolerated; those of several files can be added.
 
-    ``bom``: files that began with a byte-order mark, which was dropped · ``invisible``: words with an invisible
-    format character (Unicode category Cf, such as zero-width blanks) · ``not_nfc``: words that aren't in NFC ·
-    ``orphan_tags``: ``I-X`` that continue nothing · ``empty_tokens``: lines that ended a sentence because their token
-    was empty · ``docstart``: lines that mark a document's start.
+    ``bom``: files that began with a byte-order mark, which was dropped · ``invisible``: words with an invisible format
+    character (Unicode category Cf, such as a zero-width space) · ``not_nfc``: words that aren't in NFC · ``orphan_tags``:
+    ``I-X`` that follow neither ``B-X`` nor ``I-X`` · ``empty_tokens``: lines with an empty token, each of which ended a
+    sentence · ``docstart``: lines that mark the start of a document.
     """
 
     bom: int = 0
@@ -65,7 +65,7 @@ class Findings:
 
     @classmethod
     def within(cls, sentences: Iterable[Sentence]) -> Findings:
-        """What can be told from sentences alone; all but ``bom``, ``empty_tokens`` and ``docstart``."""
+        """The findings that sentences alone show: all but ``bom``, ``empty_tokens`` and ``docstart``."""
         sentences = tuple(sentences)
         times = Counter(chain.from_iterable(s.words for s in sentences))
         odd = [word for word in times if not word.isascii()]
@@ -77,15 +77,15 @@ class Findings:
         )
 
 
-OF_SENTENCES = ("orphan_tags", "invisible", "not_nfc")  # of these sentences tell by themselves
+OF_SENTENCES = ("orphan_tags", "invisible", "not_nfc")  # the findings that sentences alone show
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences under the name by which they were asked for, and what their reader found.
+    """Sentences under the name by which they were requested, and their reader's findings.
 
-    ``notes`` say in which scheme the tags of a file were written where that isn't plain IOB2, a line a file. ``part_of`` is the
-    name of the corpus that some of its sentences or languages were taken from, empty for a whole one.
+    ``notes`` name the scheme of each file whose tags aren't plain IOB2, one line a file. ``part_of`` is the name of the corpus
+    from which these sentences were taken, empty for a whole corpus.
 
     >>> from dinku import Corpus, Sentence
     >>> Corpus("mine", "train", (Sentence(("Kano",), ("B-LOC",), "hau"),))
@@ -95,7 +95,7 @@ class Corpus:
     name: str
     split: str
     sentences: tuple[Sentence, ...]
-    found: Findings = field(default=Findings())
+    findings: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
     part_of: str = field(default="", compare=False)
 
@@ -121,7 +121,7 @@ class Corpus:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """The languages, in the order in which they come."""
+        """The languages, in the order of their first sentences."""
         return tuple(dict.fromkeys(s.language for s in self.sentences))
 
     @cached_property
@@ -131,25 +131,25 @@ class Corpus:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of a head for its labels: ``O``, then ``B`` and ``I`` of each."""
+        """The tags of a tag head for these labels: ``O``, then ``B`` and ``I`` of each."""
         return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
 
     def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
-        """Raise `DinkuError` where a word has a tag that isn't among a head's ``tags``."""
+        """Raise `DinkuError` if a word has a tag that isn't among a head's ``tags``."""
         if unknown := sorted({t for s in self.sentences for t in s.tags or ()} - set(tags)):
             problem = f"has the tag {unknown[0]}, which isn't among the head's"
             place = ": ".join(filter(None, [where, self.name]))
             raise DinkuError(problem, where=place, remedy="name all tags")
 
     def numbered(self, tags: Sequence[str]) -> list[NDArray[np.int64]]:
-        """The number of each word's tag among ``tags``, by sentence."""
+        """The index of each word's tag in ``tags``, by sentence."""
         self.check_tags(tags)
         number = {tag: i for i, tag in enumerate(tags)}
         return [np.array([number[t] for t in s.tags or ()], np.int64) for s in self.sentences]
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of words, tags and languages in order, as hex; neither the name nor how it was stored enters."""
+        """sha256 of words, tags and languages in order, as hex; the name and the files' format don't enter it."""
         digest = hashlib.sha256()
         for s in self.sentences:
             digest.update(json.dumps((s.language, s.words, s.tags), separators=(",", ":")).encode("ascii") + b"\n")
@@ -158,10 +158,10 @@ class Corpus:
     def without_tags(self) -> Corpus:
         """The same sentences, unlabelled."""
         bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
-        return replace(self, sentences=bare, found=replace(self.found, orphan_tags=0), notes=())
+        return replace(self, sentences=bare, findings=replace(self.findings, orphan_tags=0), notes=())
 
     def only(self, languages: str | Iterable[str]) -> Corpus:
-        """The sentences in these languages, in their old order. A language that isn't there raises ``DinkuError``."""
+        """The sentences in these languages, in their order here. Raises ``DinkuError`` for a language without sentences."""
         wanted = (languages,) if isinstance(languages, str) else tuple(dict.fromkeys(languages))
         for language in wanted:
             if language not in self.languages:
@@ -173,20 +173,20 @@ class Corpus:
 
     @classmethod
     def joined(cls, corpora: Sequence[Corpus], name: str) -> Corpus:
-        """All of them one after another; where their splits differ, the split is named as in ``train+dev``."""
+        """Several corpora one after another; if their splits differ, the split is named as in ``train+dev``."""
         if not corpora:
             raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
         split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
         together = tuple(chain.from_iterable(c.sentences for c in corpora))
         notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
-        return cls(name, split, together, sum((c.found for c in corpora), Findings()), notes)
+        return cls(name, split, together, sum((c.findings for c in corpora), Findings()), notes)
 
     def sample(self, n: int, seed: int) -> Corpus:
-        """``n`` sentences in their old order; itself if it has no more.
+        """A sample of ``n`` sentences in their order here; the corpus itself if it has no more.
 
-        The choice depends on nothing but ``n``, ``seed`` and the number of sentences, on any version of anything, and
-        a smaller sample of the same seed lies within a larger one. The name says ``n of N``, so that what was found on
-        a sample can't pass for the whole.
+        The choice depends only on ``n``, ``seed`` and the number of sentences, not on the version of any library, and a
+        smaller sample with the same seed lies within a larger one. The sample's name says ``n of N``, so that results on it can't
+        be mistaken for results on the whole.
         """
         if n < 1:
             raise DinkuError(f"can't sample {plural(n, 'sentence')}", where=self.name, remedy="ask for at least one")

@@ -1,4 +1,4 @@
-"""One file from the network to the disk: known by its size and sha256 beforehand, resumed after a cut, never half there."""
+"""Download of one file whose size and sha256 are known: resumed after an interruption, and never visible half-finished."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 
 import httpx2
 
-from dinku.digests import of_file
+from dinku.digests import file_digest
 from dinku.errors import DinkuError, plural
-from dinku.files import locked, told
+from dinku.files import locked, os_errors_as_dinku
 from dinku.progress import Count
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -25,10 +25,10 @@ _MAY_LEAD_TO = {"https": ("https",), "http": ("http", "https")}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server is allowed.
+    """How slow a server may be, and how often a download is tried.
 
-    An answer must have begun ``window`` seconds after it was asked for; from then on, ``least`` bytes must come in every
-    ``window``. ``timeout`` is for silence.
+    An answer must begin within ``window`` seconds of the request; from then on, at least ``least`` bytes must arrive in every
+    ``window``. ``timeout`` limits the seconds of silence.
     """
 
     attempts: int = 5
@@ -40,7 +40,7 @@ class Limits:
 
 
 class _MayPass(Exception):
-    """What another attempt may not meet."""
+    """A failure that another attempt may not meet."""
 
 
 def fetch(
@@ -53,15 +53,15 @@ def fetch(
     limits: Limits = Limits(),
     progress: Count = lambda done, total: None,
 ) -> bool:
-    """Have the file at ``path``; False where it was there already.
+    """Download a file to ``path``, unless it is there already; whether it was downloaded.
 
-    What arrived stands in a partial file beside it, which another run goes on from, and takes its place once its size
-    and hash are right. Processes that want one file wait for each other. A file that is there with other content is left
-    alone and is an error, unless ``force`` replaces it; one that is right is never fetched again.
+    Received bytes go to a partial file beside it, which a later run continues, and which is moved to ``path`` once size and hash
+    are right. Processes that want the same file wait for each other. An existing file with other content is an error, unless
+    ``force`` replaces it; a correct one is never fetched again.
 
-    Raises `DinkuError`: of status 1 where the network fails.
+    Raises `DinkuError`, of status 1 if the network fails.
     """
-    if there(path, sha256, force=force):  # needs no lock, so that a cache that can't be written will do
+    if there(path, sha256, force=force):  # without a lock, so that a read-only cache works
         return False
     lock = path.with_name(f".{path.name}.lock")
     with _leaving_nothing(path), locked(lock), _leaving_nothing(lock, lock):
@@ -70,9 +70,9 @@ def fetch(
         part = path.with_name(f".{path.name}.partial")
         for attempt in range(limits.attempts):
             try:
-                with told(path):
+                with os_errors_as_dinku(path):
                     _attempt(url, part, sha256, size, limits, progress)
-                    os.replace(part, path)
+                    part.replace(path)
                 return True
             except _MayPass as reason:
                 if attempt == limits.attempts - 1:
@@ -85,15 +85,15 @@ def fetch(
 
 @contextmanager
 def _leaving_nothing(path: Path, *files: Path) -> Iterator[None]:
-    """Where the block fails, remove these files, and the folders above ``path`` that it made, if they are empty.
+    """If the block fails, remove these files, and the folders above ``path`` that it made, if they are empty.
 
-    Whoever waits for a lock file that is gone makes another.
+    A process that waits for a removed lock file makes another.
     """
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # what failed is told, not this
+        with suppress(OSError):  # the block's error is the one to report
             for file in files:
                 file.unlink(missing_ok=True)
             for folder in made:
@@ -102,10 +102,10 @@ def _leaving_nothing(path: Path, *files: Path) -> Iterator[None]:
 
 
 def there(path: Path, sha256: str, *, force: bool = False) -> bool:
-    """Whether the file is at ``path``. One of other content raises `DinkuError`; with ``force`` it is as good as none."""
+    """Whether the file is at ``path``. Other content there raises `DinkuError`, or with ``force`` counts as no file."""
     if not path.exists():
         return False
-    if of_file(path) == sha256:
+    if file_digest(path) == sha256:
         return True
     if force:
         return False
@@ -114,13 +114,13 @@ def there(path: Path, sha256: str, *, force: bool = False) -> bool:
 
 
 def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progress: Count) -> None:
-    """Complete the partial file, and check it; what is wrong with it is removed."""
+    """Complete the partial file and check it; a wrong one is removed."""
     had = part.stat().st_size if part.exists() else 0
     if had < size or not size:
         had = _download(url, part, had, size, limits, progress)
     if (found := part.stat().st_size) < size:
         raise _MayPass(f"it ended after {found:,} of {plural(size, 'byte')}")
-    if of_file(part) != sha256:
+    if file_digest(part) != sha256:
         part.unlink()
         if had:  # a part from another day, or of another server
             raise _MayPass("what had come before doesn't fit what came after")
@@ -128,9 +128,9 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
 
 
 def _download(url: str, part: Path, had: int, size: int, limits: Limits, progress: Count) -> int:
-    """Append to the partial file what is missing; how many of its bytes were there before and were kept.
+    """Append the missing bytes to the partial file; the number of earlier bytes that were kept.
 
-    A server that sends the whole file instead has to send all of it before what had come is given up.
+    If the server sends the whole file instead, the earlier bytes are given up only once all of it has arrived.
     """
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={had}-"} if had else {})
     try:
@@ -146,10 +146,10 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
             if status != 200 and not (had and status == 206):
                 problem, remedy = f"the server answered {status}", "check DINKU_MIRROR, the proxy, or try later"
                 raise DinkuError(f"can't be fetched: {problem}", where=url, remedy=remedy, status=1)
-            kept = had if status == 206 else 0
-            if (length := given.get("Content-Length", "")).isdigit() and kept + int(length) != size:
-                raise _other(url, f"it has {plural(kept + int(length), 'byte')}, not {size:,}")
-            if kept == had:
+            resumed = had if status == 206 else 0
+            if (length := given.get("Content-Length", "")).isdigit() and resumed + int(length) != size:
+                raise _other(url, f"it has {plural(resumed + int(length), 'byte')}, not {size:,}")
+            if resumed == had:
                 _receive(response, part, had, size, limits, progress, url)
             else:
                 _receive_anew(response, part, size, limits, progress, url)
@@ -157,7 +157,7 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
         raise DinkuError(f"is no address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
     except httpx2.TransportError as error:
         raise _MayPass(str(error).rstrip(".") or type(error).__name__) from None
-    return kept
+    return resumed
 
 
 def _client(limits: Limits) -> httpx2.Client:
@@ -172,9 +172,9 @@ def _client(limits: Limits) -> httpx2.Client:
 
 @contextmanager
 def _answer(client: httpx2.Client, url: str, headers: Mapping[str, str], limits: Limits) -> Iterator[httpx2.Response]:
-    """The answer at the end of the redirects, its body not yet read; the bodies of those before it never are.
+    """The answer at the end of the redirects, its body unread. The bodies of the redirects are never read.
 
-    The library itself would read them whole, of any size, and would ask at an address before its scheme could be seen.
+    The library itself would read them whole, whatever their size, and would follow a redirect before its scheme could be checked.
     """
     request = client.build_request("GET", url, headers=headers)
     for _ in range(limits.redirects + 1):
@@ -196,7 +196,7 @@ def _answer(client: httpx2.Client, url: str, headers: Mapping[str, str], limits:
 
 @contextmanager
 def _watched(request: httpx2.Request, limits: Limits) -> Iterator[None]:
-    """Hang up where the answer hasn't begun in time: a timeout is for one read, so each byte would put it off."""
+    """Hang up if the answer hasn't begun in time; the library's timeout is for one read, so each byte would extend it."""
     lines: list[socket.socket] = []
     late = False
 
@@ -238,13 +238,13 @@ def _other(url: str, how: str) -> DinkuError:
 def _receive(
     response: httpx2.Response, part: Path, had: int, size: int, limits: Limits, progress: Count, url: str
 ) -> None:
-    """Write what comes, no more than there should be, as long as it comes fast enough."""
+    """Write the bytes that arrive, up to the expected size, as long as they arrive fast enough."""
     done = seen = had
     since = time.monotonic()
     with open(part, "r+b" if had else "wb") as file:
         file.seek(had)
         file.truncate()
-        for block in response.iter_raw():  # of no set size, which would hold back what came before a cut
+        for block in response.iter_raw():  # blocks of any size: a fixed one would hold back bytes until it is full
             done += len(block)
             if done > size:
                 file.truncate(had)
@@ -262,12 +262,12 @@ def _receive(
 
 
 def _receive_anew(response: httpx2.Response, part: Path, size: int, limits: Limits, progress: Count, url: str) -> None:
-    """Write the whole file over the partial one, but only once it is there."""
+    """Replace the partial file by the whole one, once that has arrived."""
     whole = part.with_name(f"{part.name}.whole")
     try:
         _receive(response, whole, 0, size, limits, progress, url)
         if (came := whole.stat().st_size) < size:
             raise _MayPass(f"it ended after {came:,} of {plural(size, 'byte')}")
-        os.replace(whole, part)
+        whole.replace(part)
     finally:
         whole.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Which names of languages are codes of ISO 639, and may stand as such in the metadata of a model card.
+"""Language codes of ISO 639 that may stand in the metadata of a model card.
 
-A folder called *ner* isn't in Yahadian, whose code that is: so it isn't the whole table of 8,000, but every language with a code
-of two letters, and African languages and others of dinku's corpora without one.
+The table holds every language with a two-letter code, and of the others African ones and those of dinku's corpora. The
+whole standard has 8,000 codes, of which some are likely names of folders: *ner*, for one, is the code of Yahadian.
 """
 
 from __future__ import annotations
@@ -26,5 +26,5 @@ _CODES = frozenset(_LISTED.split())
 
 
 def is_code(name: str) -> bool:
-    """Whether a language's name is its code in ISO 639, of two or three letters."""
+    """Whether a language's name is a two- or three-letter code of ISO 639 in the table."""
     return name in _CODES

@@ -1,7 +1,7 @@
-"""What a tagger learned from, as fingerprints of sentences, so that it can be told later whether a test shares any with it.
+"""Fingerprints of the sentences that a tagger learned from, to find out later whether a test set shares any.
 
-A saved tagger keeps them in a file of its own, 8 bytes a sentence, which is no part of the model: neither its digest nor its
-size counts them. Where there is no such file nothing is known.
+A saved tagger keeps them in a file of its own, 8 bytes a sentence. The file isn't part of the model: it counts neither for
+its digest nor for its size. Without the file, nothing is known about what the tagger learned from.
 """
 
 from __future__ import annotations
@@ -15,38 +15,39 @@ import numpy as np
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.files import told
+from dinku.files import os_errors_as_dinku
 
 FILE = "learned.bin"
 
 
 def fingerprint(words: Sequence[str]) -> int:
-    """A number of 64 bits for a sentence: how its text is parted into words, and its tags, don't change it."""
+    """A 64-bit number for the text of a sentence, which doesn't depend on its tags or on how the text is split into words."""
     text = unicodedata.normalize("NFC", "".join(words))
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def fingerprints(sentences: Iterable[Sequence[str]]) -> frozenset[int]:
+    """The fingerprints of sentences."""
     return frozenset(map(fingerprint, sentences))
 
 
 def seen(corpus: Corpus, learned: frozenset[int]) -> list[bool]:
-    """Of each sentence, whether it is among those learned from."""
+    """For each sentence, whether it is among those learned from."""
     return [fingerprint(sentence.words) in learned for sentence in corpus]
 
 
 def save(folder: Path, learned: frozenset[int]) -> None:
-    """Write the fingerprints into a model's folder, sorted; nothing where there are none."""
+    """Write the fingerprints into a model's folder, sorted; without any, write nothing."""
     if learned:
         (folder / FILE).write_bytes(np.array(sorted(learned), "<u8").tobytes())
 
 
 def load(folder: Path) -> frozenset[int]:
-    """The fingerprints in a model's folder; none where it has no such file. Raises `DinkuError` where the file is cut off."""
+    """The fingerprints in a model's folder; none if it has no such file. Raises `DinkuError` for a truncated file."""
     path = folder / FILE
     if not path.is_file():
         return frozenset()
-    with told(path, reading=True):
+    with os_errors_as_dinku(path, reading=True):
         data = path.read_bytes()
     if len(data) % 8:
         raise DinkuError("isn't whole", where=str(path), remedy="remove it, or fetch the model again")

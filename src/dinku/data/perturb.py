@@ -1,7 +1,7 @@
-"""Perturbed corpora: text as it is typed in haste, scanned, or written by people who don't write as editors do.
+"""Perturbed corpora: text as typed in haste, scanned, or written informally.
 
-Tags stay aligned by construction. What happens to a sentence depends on the seed and on its own words and language alone,
-so that it is the same in any corpus. Sources: the kinds of noise of Ebrahimi et al. 2018 (arXiv 1806.09030) and of
+Tags stay aligned by construction. The perturbation of a sentence depends only on the seed, its own words and its language, so
+it is the same in any corpus. Sources: the kinds of noise of Ebrahimi et al. 2018 (arXiv 1806.09030) and of
 TextFlint (arXiv 2103.11441), for the scripts of MasakhaNER.
 """
 
@@ -23,7 +23,7 @@ Names = Mapping[tuple[str, str], tuple[tuple[str, ...], ...]]  # (language, labe
 
 @dataclass(frozen=True)
 class Perturbation:
-    """What is done to a corpus, by its name, to the fraction ``rate`` of the places where it can be done."""
+    """A kind of perturbation, by name, applied to the fraction ``rate`` of the places where it is possible."""
 
     name: str
     rate: float
@@ -45,28 +45,28 @@ class Perturbation:
 
     @classmethod
     def listed(cls, text: str) -> list[Perturbation]:
-        """Those of a list with commas, ``all`` being every one, at its own rate unless one is given."""
+        """The perturbations of a comma-separated list; ``all`` is every one. Each has its default rate unless one is given."""
         parts = [part.partition(":") for part in text.split(",")]
         return [cls.named(f"{k}:{rate}") for name, _, rate in parts for k in (KINDS if name == "all" else [name])]
 
     @property
     def full(self) -> str:
-        """Its name with its rate, whatever the rate is unless told: how rows name it."""
+        """The name with the rate, also if that is the default: the form in rows."""
         return f"{self.name}:{self.rate:g}"
 
     def __str__(self) -> str:
         return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
 
     def check(self, names: Names | None) -> None:
-        """Raise `DinkuError` where *entities* would be without names to put in."""
+        """Raise `DinkuError` if *entities* has no names to insert."""
         if self.name == "entities" and names is None:
             remedy = "evaluate on dev or test of a corpus that has a train split"
             raise DinkuError("needs names", where="perturbation 'entities'", remedy=remedy)
 
     def apply(self, corpus: Corpus, *, seed: int = 0, names: Names | None = None) -> Corpus:
-        """The perturbed corpus, as many sentences in the same order.
+        """The perturbed corpus, with as many sentences in the same order.
 
-        ``names`` are those that *entities* puts in the place of others; see `unseen_names`.
+        *entities* replaces names by those in ``names``; see `unseen_names`.
         """
         self.check(names)
         change = KINDS[self.name].change
@@ -78,19 +78,19 @@ class Perturbation:
 
 
 def changed(before: Corpus, after: Corpus) -> float:
-    """The fraction of sentences that a perturbation changed: where it is small, an unchanged F1 says little."""
+    """The fraction of sentences that a perturbation changed. If it is small, an unchanged F1 says little."""
     return sum(a.words != b.words for a, b in zip(before, after, strict=True)) / max(1, len(before))
 
 
 def unseen_names(train: Corpus, others: Iterable[Corpus]) -> Names:
-    """The entities of other splits by language and label, but for those that train has, in whatever letter case."""
+    """The entities of other splits by language and label, without those that train has, whatever their letter case."""
     known = {(language, label, _folded(name)) for language, label, name in _entities(train)}
-    found: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
+    entities: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
     for corpus in others:
         for language, label, name in _entities(corpus):
             if (language, label, _folded(name)) not in known:
-                found.setdefault((language, label), {})[name] = None
-    return {key: tuple(names) for key, names in found.items()}
+                entities.setdefault((language, label), {})[name] = None
+    return {key: tuple(names) for key, names in entities.items()}
 
 
 def _entities(corpus: Corpus) -> Iterable[tuple[str, str, tuple[str, ...]]]:
@@ -103,7 +103,7 @@ def _folded(name: tuple[str, ...]) -> str:
     return " ".join(name).casefold()
 
 
-# Changes of a word. Each gives the word itself where it can't be done, and never an empty one or one with a blank.
+# Changes of a word. Each returns the word itself if it doesn't apply, and never an empty word or one with a blank.
 
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # each row half a key to the right of the one above
 
@@ -116,7 +116,7 @@ def _around(row: int, at: int) -> str:
 
 _BESIDE = {key: _around(row, at) for row, keys in enumerate(_KEYS) for at, key in enumerate(keys)}
 _HOOKED = str.maketrans("ƁɓƊɗƘƙƳƴŊŋƐɛƆɔƉɖƝɲ", "BbDdKkYyNnEeOoDdNn")
-# What scanned Latin letters are taken for.
+# Latin letters, and what scanning mistakes them for.
 _ALIKE = (
     *(("rn", "m"), ("m", "rn"), ("cl", "d"), ("d", "cl"), ("vv", "w"), ("w", "vv"), ("l", "1"), ("I", "l"), ("i", "í")),
     *(("O", "0"), ("o", "c"), ("e", "c"), ("c", "e"), ("h", "b"), ("u", "n"), ("n", "u"), ("S", "5"), ("B", "8")),
@@ -150,7 +150,7 @@ def _slip(word: str, random: Random) -> str:
 
 
 def _beside(letter: str, random: Random) -> str:
-    """A neighbouring key's letter; of an Ethiopic syllable, which is typed as consonant and vowel, another vowel's."""
+    """A neighbouring key's letter; for an Ethiopic syllable, which is typed as consonant and vowel, one with another vowel."""
     if 0x1200 <= ord(letter) <= 0x1357:
         row = [chr(ord(letter) & ~7 | vowel) for vowel in range(7)]
         return random.choice([c for c in row if c != letter and c.isalpha()])
@@ -169,7 +169,7 @@ def _scanned(word: str, random: Random) -> str:
 
 
 def _sounding(word: str, random: Random) -> str:
-    """Every Ethiopic syllable that another sounds like in Amharic written as one of those."""
+    """Every Ethiopic syllable that has homophones in Amharic replaced by one of them."""
     out = []
     for c in word:
         others = _ROW_OF.get(ord(c) & ~7)
@@ -178,7 +178,7 @@ def _sounding(word: str, random: Random) -> str:
 
 
 def _drawn_out(word: str, random: Random) -> str:
-    """Its last vowel, or its last syllable in Ethiopic, three to five times."""
+    """The last vowel, or in Ethiopic the last syllable, repeated three to five times."""
     vowels = [i for i, c in enumerate(word) if unicodedata.normalize("NFD", c)[0].lower() in "aeiouɛɔ"]
     vowels = vowels or [i for i, c in enumerate(word) if 0x1200 <= ord(c) <= 0x1357]
     if not vowels:
@@ -191,7 +191,7 @@ Change = Callable[[Sentence, Random, float, Names], Sentence]
 
 
 def _each(word: Callable[[str, Random], str], *, outside: bool = False) -> Change:
-    """A change of the words, or of those outside entities alone."""
+    """A change of each word, or with ``outside`` of the words outside entities only."""
 
     def change(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
         tags = s.tags if outside and s.tags else ("O",) * len(s.words)
@@ -213,25 +213,25 @@ def _one_slip(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
 
 
 def _unpunctuated(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
-    """Words of nothing but punctuation gone, and apostrophes, hyphens and stops gone from words.
+    """Words that are only punctuation removed, and apostrophes, hyphens and full stops removed from other words.
 
-    An entity never loses all its words, nor a sentence; what an entity begins with stays a ``B``.
+    No entity and no sentence loses all of its words; the first remaining word of an entity has the ``B``.
     """
     words = [
         "".join(c for c in w if unicodedata.category(c)[0] != "P") if random.random() < rate else w for w in s.words
     ]
-    found = spans(s.tags or ())
-    for span in found:
+    entities = spans(s.tags or ())
+    for span in entities:
         if not any(words[span.start : span.end]):
             words[span.start] = s.words[span.start]
     if not any(words):
         return s
-    left = _joined(s, [(tuple(filter(None, words[p.start : p.end])), p.label) for p in _cut(found, len(words))])
+    left = _joined(s, [(tuple(filter(None, words[p.start : p.end])), p.label) for p in _cut(entities, len(words))])
     return left if s.tags else replace(left, tags=None)
 
 
 def _mixed(s: Sentence, random: Random, rate: float, _: Names) -> Sentence:
-    """Function words of English or French between words, never within an entity."""
+    """Function words of English or French inserted between words, never within an entity."""
     others = _FRENCH if s.language in _BESIDE_FRENCH else _ENGLISH
     words: list[str] = []
     tags: list[str] = []
@@ -254,14 +254,14 @@ def _renamed(s: Sentence, random: Random, rate: float, names: Names) -> Sentence
     return _joined(s, parts)
 
 
-def _cut(found: list[Span], words: int) -> list[Span]:
-    """The whole sentence as spans: those found, and each word that lies between them, without a label."""
-    within = {place for span in found for place in range(span.start, span.end)}
-    return sorted([*found, *(Span(i, i + 1, "") for i in range(words) if i not in within)])
+def _cut(entities: list[Span], words: int) -> list[Span]:
+    """The whole sentence as spans: its entities, and each word between them as a span without a label."""
+    within = {place for span in entities for place in range(span.start, span.end)}
+    return sorted([*entities, *(Span(i, i + 1, "") for i in range(words) if i not in within)])
 
 
 def _joined(s: Sentence, parts: list[tuple[tuple[str, ...], str]]) -> Sentence:
-    """A sentence of parts with their labels, in valid IOB2; itself where no word is another."""
+    """A sentence made of parts with their labels, in valid IOB2; the sentence itself if no word changed."""
     words = tuple(word for part, _ in parts for word in part)
     if words == s.words:
         return s
@@ -275,7 +275,7 @@ _BESIDE_FRENCH = frozenset({"bam", "bbj", "ewe", "fon", "mos", "run", "wol"})  #
 
 
 class Kind(NamedTuple):
-    """A change, and the rate it has unless told."""
+    """A change, and its default rate."""
 
     change: Change
     rate: float

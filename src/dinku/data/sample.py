@@ -1,7 +1,7 @@
-"""The embedded sample: sentences of names in patterns, made on the spot from ``samples/<language>.toml``.
+"""The embedded sample: sentences generated from the patterns and names in ``samples/<language>.toml``.
 
-The sentences are generated, and no speaker has reviewed the patterns or the names. They are good for nothing but
-showing the toolkit: a figure measured on them says nothing about a language, nor about a tagger of anything else.
+No speaker has reviewed the patterns or the names. The sentences only serve to demonstrate the toolkit: a figure measured on
+them says nothing about a language, or about a tagger of other text.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LANGUAGES: tuple[str, ...] = tuple(sorted(path.stem for path in _FOLDER.glob("*.
 
 
 def sample(language: str, split: str) -> Corpus:
-    """400 train, 80 dev or 160 test sentences, named ``sample:<language>``: the same on any version of anything.
+    """400 train, 80 dev or 160 test sentences, named ``sample:<language>``, the same with any version of Python or dinku.
 
-    No pattern and no name is in two splits, and no two sentences of a language are equal. A language or a split that
-    isn't there raises ``DinkuError``; so does a file that isn't well-formed, or has too little for a split.
+    No pattern and no name is in two splits, and no two sentences of a language are equal. Raises ``DinkuError`` for an unknown
+    language or split, and for a file that is malformed or too short for a split.
     """
     for kind, asked, known in (("language", language, LANGUAGES), ("split", split, tuple(SIZES))):
         if asked not in known:
@@ -43,7 +43,7 @@ def sample(language: str, split: str) -> Corpus:
 
 
 def _parsed(text: str, where: str) -> dict[str, list[str]]:
-    """The lines of ``patterns`` and of each label; what a contributor may have got wrong raises ``DinkuError``."""
+    """The lines of ``patterns`` and of each label; raises ``DinkuError`` for any mistake that a contributor may make."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -68,14 +68,16 @@ def _parsed(text: str, where: str) -> dict[str, list[str]]:
 
 
 def _split(line: str) -> str:
-    """The split of a pattern or name, by itself alone: a new line moves no other, and a name is in one split under
-    every label that it has."""
+    """The split of a pattern or name, which depends on its text alone.
+
+    So a new line moves no other line, and a name with several labels is in the same split under each.
+    """
     place = int.from_bytes(_digest(line)[:4], "big") / 2**32
     return "train" if place < 0.6 else "dev" if place < 0.75 else "test"
 
 
 def _sentences(own: Mapping[str, Sequence[str]], language: str) -> Iterator[Sentence]:
-    """Distinct sentences; it ends where the patterns have given nothing new for long."""
+    """Distinct sentences, until the patterns have yielded nothing new for long."""
     names = {label: _rounds(own[label]) for label in LABELS}
     made: set[tuple[str, ...]] = set()
     for pattern in islice(_rounds(own["patterns"]), 100 * len(own["patterns"])):
@@ -97,7 +99,7 @@ def _sentences(own: Mapping[str, Sequence[str]], language: str) -> Iterator[Sent
 
 
 def _rounds(lines: Sequence[str]) -> Iterator[str]:
-    """All lines over and over, each time in another order, so that they are used evenly and meet others each time."""
+    """All lines repeatedly, each time in another order, so that they are used evenly and in new combinations."""
     for turn in count():
         yield from sorted(lines, key=lambda line: _digest(f"{turn} {line}"))
 

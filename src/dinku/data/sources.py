@@ -1,6 +1,6 @@
-"""Where corpora come from: a table of those that are known by name, files and folders, and the cache.
+"""Corpora by name or path, and their files in the cache.
 
-The cache mirrors the source repository's own paths, so that a copy of the repository's data can be dropped in.
+The cache has the paths of the source repository, so that a copy of the repository can be put there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUFFIXES = (".txt", ".conll", ".tsv", ".bio")
 
 
 class Fetched(NamedTuple):
-    """A file of a known corpus that is in the cache now, and whether it was fetched just now."""
+    """A file of a known corpus in the cache, and whether it has just been fetched."""
 
     path: Path
     bytes: int
@@ -38,16 +38,16 @@ Name = str | os.PathLike[str]
 
 
 def load(name: Name | Sequence[Name], split: str) -> Corpus:
-    """One split of the corpora that ``name`` means, joined in their order; the corpus bears that name.
+    """One split of the corpora that ``name`` stands for, joined in their order, as a corpus of that name.
 
-    A name is ``family:language``, with several languages as ``masakhaner:hau,swa``, every one as ``masakhaner:all`` and
-    all but one as ``masakhaner:all,-hau``, where the embedded sample is the family ``sample``; or a path. A folder holds
-    ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``, ``.conll``, ``.tsv`` or ``.bio``, or folders
-    of these, one a language; its name is the language. A file is one split whatever is asked for: that of its name
-    (``dev.txt``), or else the one asked for. Its language is its name without suffix, or the folder's where that is a
-    split's.
+    A name is ``family:language``, with several languages as in ``masakhaner:hau,swa``, all of them as in
+    ``masakhaner:all``, or all but one as in ``masakhaner:all,-hau``. The family ``sample`` is the embedded sample. A name
+    may also be a path. A folder holds ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``,
+    ``.conll``, ``.tsv`` or ``.bio``, and its name is the language; or it holds one such folder a language. A file is a
+    single split: the one in its name (``dev.txt``), or else the requested one. Its language is its name without the suffix,
+    or its folder's name if the file is named for a split.
 
-    What isn't known, isn't there or can't be read raises ``DinkuError``.
+    Raises ``DinkuError`` for what is unknown, missing or unreadable.
 
     >>> import dinku
     >>> dinku.load("sample:hau", "dev")
@@ -57,7 +57,7 @@ def load(name: Name | Sequence[Name], split: str) -> Corpus:
 
 
 def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
-    """The same, a corpus a language, each with what its own reader found."""
+    """The same as `load`, but one corpus for each language, with its own findings."""
     if split not in SPLITS:
         raise DinkuError(f"there is no split {split!r}", where=_title(name), remedy=f"ask for {_or(SPLITS)}")
     name = _text(name)
@@ -65,8 +65,8 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
         return [part for one in name for part in parts(one, split)]
     if languages := _sampled(name):
         return [sample(language, split) for language in languages]
-    if found := _source(name):
-        source, languages = found
+    if named := _source(name):
+        source, languages = named
         for language in languages:
             if split not in source.apart.get(language, SPLITS):
                 there = _or(source.apart[language])
@@ -86,20 +86,20 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
 
 
 def fetch(name: str, *, force: bool = False, progress: Progress = silent) -> list[Fetched]:
-    """Bring every file of a known corpus into the cache, verified; what is there and right isn't fetched again.
+    """Fetch every file of a known corpus into the cache, and verify it; files that are there and correct aren't fetched again.
 
-    Raises `DinkuError` for a path and the sample, for what isn't there while `offline`, and as `dinku.data.download.fetch` does.
+    Raises `DinkuError` for a path or the sample, for a missing file while `offline`, and as `dinku.data.download.fetch` does.
     """
     if _sampled(name):
         raise DinkuError("comes inside dinku", where=name, remedy="use it as it is: there is nothing to fetch")
-    found = _source(name)
-    if not found:
+    named = _source(name)
+    if not named:
         known = f"{name}:all" if name in SOURCES else " or ".join(f"{family}:all" for family in SOURCES)
         raise DinkuError("isn't fetched from anywhere", where=name, remedy=f"name a known corpus, such as {known}")
     from dinku.data.download import fetch as one
     from dinku.data.download import there
 
-    source, languages = found
+    source, languages = named
     published, out = source.published, []
     for language in languages:
         for split in source.apart.get(language, SPLITS):
@@ -109,14 +109,14 @@ def fetch(name: str, *, force: bool = False, progress: Progress = silent) -> lis
             if offline() and not there(path, digest, force=force):
                 problem = f"isn't in the cache ({path}), and DINKU_OFFLINE forbids the network"
                 raise DinkuError(problem, where=name, remedy="unset it, or put a copy there")
-            told = partial(progress, f"fetching {at}")
-            new = one(f"{source.mirror}/{at}", path, sha256=digest, size=size, force=force, progress=told)
+            report = partial(progress, f"fetching {at}")
+            new = one(f"{source.mirror}/{at}", path, sha256=digest, size=size, force=force, progress=report)
             out.append(Fetched(path, size, "fetched" if new else "there"))
     return out
 
 
 def listing() -> list[dict[str, Any]]:
-    """The corpora that are known by name, and how many of their files are in the cache."""
+    """The corpora that are known by name, each with the number of its files in the cache."""
     out: list[dict[str, Any]] = []
     for name, source in SOURCES.items():
         every = [*source.languages, *source.apart]
@@ -153,40 +153,41 @@ def listing() -> list[dict[str, Any]]:
 
 
 def whole(name: Name | Sequence[Name]) -> dict[str, dict[str, Corpus]]:
-    """All that there is of a corpus: split → language → corpus. Languages need not have the same splits.
+    """All splits of a corpus: split → language → corpus. Languages may differ in their splits.
 
-    A language that has none at all raises `DinkuError`, as `load` does.
+    Raises `DinkuError` for a language without any split, as `load` does.
     """
-    found: dict[str, dict[str, Corpus]] = {split: {} for split in SPLITS}
+    by_split: dict[str, dict[str, Corpus]] = {split: {} for split in SPLITS}
     for one in _each(name):
-        for split in splits(one) or SPLITS[-1:]:  # of which `parts` says what is missing
+        for split in splits(one) or SPLITS[-1:]:  # `parts` raises the error for a missing split
             (part,) = parts(one, split)
-            if part.languages[0] in found[part.split]:
+            if part.languages[0] in by_split[part.split]:
                 problem = f"has {part.languages[0]} {part.split} twice"
                 raise DinkuError(problem, where=_title(name), remedy="name each language once")
-            found[part.split][part.languages[0]] = part
-    return {split: by_language for split, by_language in found.items() if by_language}
+            by_split[part.split][part.languages[0]] = part
+    return {split: by_language for split, by_language in by_split.items() if by_language}
 
 
 def audited(loaded: Mapping[str, Mapping[str, Corpus]]) -> dict[str, dict[str, dict[str, Any]]]:
-    """`dinku.data.audit.audit` of a `whole` corpus: split → language → what was found, and ``labels_alone``."""
+    """`dinku.data.audit.audit` of a `whole` corpus, with ``labels_alone``: split → language → audit."""
     train = loaded.get("train", {})
-    found = {
+    audits = {
         split: {
-            language: audit(part, train.get(language) if split != "train" else None) for language, part in of.items()
+            language: audit(part, train.get(language) if split != "train" else None)
+            for language, part in by_language.items()
         }
-        for split, of in loaded.items()
+        for split, by_language in loaded.items()
     }
-    for language in dict.fromkeys(language for of in found.values() for language in of):
-        own = {split: of[language] for split, of in found.items() if language in of}
+    for language in dict.fromkeys(language for by_language in audits.values() for language in by_language):
+        own = {split: by_language[language] for split, by_language in audits.items() if language in by_language}
         for split, labels in labels_alone(own).items():
             own[split]["labels_alone"] = labels
-    return found
+    return audits
 
 
 def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
-    """The splits that a language of a corpus should have, but that aren't here; a file is one split, and lacks none."""
-    found: dict[str, tuple[str, ...]] = {}
+    """The splits that each language of a corpus should have but lacks here; a file is a single split, and lacks none."""
+    missing: dict[str, tuple[str, ...]] = {}
     for one in _each(name):
         if _sampled(one) or Path(os.path.expanduser(one)).is_file():
             continue
@@ -194,22 +195,22 @@ def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
         language = known[1][0] if known else _name(_path(one))
         meant = known[0].apart.get(language, SPLITS) if known else SPLITS
         if gone := tuple(split for split in meant if split not in splits(one)):
-            found[language] = gone
-    return found
+            missing[language] = gone
+    return missing
 
 
 def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
-    """Which of train, dev and test can be loaded: those that every language has.
+    """The splits of train, dev and test that every language has, and that can be loaded.
 
-    A file is one split, so it has one: that of its name, or ``test``.
+    A file has a single split: the one in its name, or else ``test``.
     """
     name = _text(name)
     if not isinstance(name, str):
         return tuple(split for split in SPLITS if all(split in splits(one) for one in name))
     if _sampled(name):
         return SPLITS
-    if found := _source(name):
-        source, languages = found
+    if named := _source(name):
+        source, languages = named
         return tuple(
             split
             for split in SPLITS
@@ -222,17 +223,17 @@ def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
 
 
 def licence(name: str) -> str:
-    """The licence of a known corpus; empty for a path, of which nothing is known."""
+    """The licence of a known corpus; empty for a path."""
     if _sampled(name):
         return "Apache-2.0"
-    if found := _source(name):
-        return found[0].licence
+    if named := _source(name):
+        return named[0].licence
     _path(name)
     return ""
 
 
 def on_hub(name: str) -> str:
-    """The Hub's name of a known corpus; empty for the sample and for a path."""
+    """The name of a known corpus on the Hub; empty for the sample and for a path."""
     source = SOURCES.get(name.partition(":")[0]) if ":" in name else None
     return source.hub if source else ""
 
@@ -242,8 +243,8 @@ def _each(name: Name | Sequence[Name]) -> list[str]:
     name = _text(name)
     if not isinstance(name, str):
         return [each for one in name for each in _each(one)]
-    found = _source(name) if not _sampled(name) else None
-    if languages := _sampled(name) or (found[1] if found else ()):
+    named = _source(name) if not _sampled(name) else None
+    if languages := _sampled(name) or (named[1] if named else ()):
         return [f"{name.partition(':')[0]}:{language}" for language in languages]
     path = _path(name)
     if path.is_file() or _splits_in(path):
@@ -252,7 +253,7 @@ def _each(name: Name | Sequence[Name]) -> list[str]:
 
 
 def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
-    """The known corpus and languages that a name means; ``None`` where it is a path."""
+    """The known corpus and the languages that a name stands for; ``None`` for a path."""
     family, colon, wanted = name.partition(":")
     if not colon or (family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family))):
         return None
@@ -264,7 +265,7 @@ def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
 
 
 def _sampled(name: str) -> tuple[str, ...]:
-    """The languages of the embedded sample that a name means; none where it means something else."""
+    """The languages of the embedded sample that a name stands for; none for any other name."""
     family, colon, wanted = name.partition(":")
     return _languages(name, "the sample", wanted, LANGUAGES) if colon and family == "sample" else ()
 
@@ -306,13 +307,13 @@ def _path(name: str) -> Path:
         raise DinkuError(
             "isn't there", where=name, remedy=f"give a CoNLL file, a folder with train, dev and test, or {known}"
         )
-    if not path.is_file() and not path.is_dir():  # it may be read several times
+    if not path.is_file() and not path.is_dir():  # a corpus may be read several times, and a pipe can't
         raise DinkuError("is neither a file nor a folder", where=name, remedy="save what it gives in a file first")
     return path
 
 
 def _files(folder: Path) -> dict[str, dict[str, Path]]:
-    """The files of each split, by language: the folder's own, or else those of the folders in it."""
+    """The files of each split, by language: those in the folder, or else those in the folders within it."""
     if own := _splits_in(folder):
         return {_name(folder): own}
     inner = {f.name: _splits_in(f) for f in sorted(folder.iterdir()) if f.is_dir()}
@@ -324,18 +325,18 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _splits_in(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.stem in _STEMS and path.suffix in _SUFFIXES and path.is_file():
-            first = found.setdefault(_STEMS[path.stem], path)
+            first = files.setdefault(_STEMS[path.stem], path)
             if first != path:
                 problem = f"has two files for one split, {first.name} and {path.name}"
                 raise DinkuError(problem, where=str(folder), remedy="keep one of them there")
-    return {split: found[split] for split in SPLITS if split in found}
+    return {split: files[split] for split in SPLITS if split in files}
 
 
 def _place(path: Path) -> tuple[str, str]:
-    """The split, if its name tells one, and the language of a file."""
+    """The split in a file's name, if there is one, and the language of the file."""
     split = _STEMS.get(path.stem, "")
     return split, _name(path.absolute().parent) if split else path.stem
 

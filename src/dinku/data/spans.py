@@ -33,13 +33,13 @@ def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
     of IOB2, and of seqeval's ``mode="strict"``: only ``B-X`` opens one, so an orphan ``I-X`` belongs to none. In both,
     ``I-Y`` ends a span of ``X``. A tag that isn't IOB2 raises ``DinkuError``.
     """
-    found: list[Span] = []
+    result: list[Span] = []
     start, label = 0, ""
     for place, tag in enumerate(tags):
         if label and tag[:2] == "I-" and tag[2:] == label:
             continue
         if label:
-            found.append(Span(start, place, label))
+            result.append(Span(start, place, label))
             label = ""
         if tag == "O":
             continue
@@ -48,8 +48,8 @@ def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
         if tag[0] == "B" or not strict:
             start, label = place, tag[2:]
     if label:
-        found.append(Span(start, len(tags), label))
-    return found
+        result.append(Span(start, len(tags), label))
+    return result
 
 
 def tags(spans: Iterable[Span], length: int) -> tuple[str, ...]:
@@ -74,39 +74,39 @@ def tags(spans: Iterable[Span], length: int) -> tuple[str, ...]:
 
 
 def is_iob2_tag(tag: str) -> bool:
-    """Whether it is ``O``, or ``B-`` or ``I-`` and a label, which holds no white space and nothing that a terminal obeys."""
+    """Whether a tag is ``O``, or ``B-`` or ``I-`` and a label without white space and control characters."""
     return tag == "O" or (tag[:2] in ("B-", "I-") and len(tag) > 2 and tag.split() == [tag] == [shown(tag)])
 
 
 def orphans(tags: Sequence[str]) -> int:
-    """How many ``I-X`` follow neither ``B-X`` nor ``I-X``: what strict and default reading differ on."""
+    """The number of ``I-X`` after neither ``B-X`` nor ``I-X``, which the default and the strict reading treat differently."""
     return sum(tag[0] == "I" and before[2:] != tag[2:] for before, tag in pairwise(("O", *tags)))
 
 
 Scheme = Literal["IOB2", "IO", "IOB1", "BIOES", "BILOU"]
-# Where a tag stands in its span, as schemes with a letter for a span's last word and for its only one write it.
+# The letters for a span's last word and for its only word, by which two schemes are recognised.
 _LAST: dict[str, Scheme] = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILOU"}
 
 
 def is_tag(tag: str) -> bool:
-    """Whether it is a tag of any `Scheme`."""
+    """Whether a tag belongs to any `Scheme`."""
     return is_iob2_tag(tag) or (tag[:1] in _LAST and is_iob2_tag(f"B{tag[1:]}"))
 
 
 def scheme_of(tagged: Iterable[Sequence[str]], known: Iterable[str]) -> Scheme:
-    """The scheme in which the sentences of a whole file are tagged, ``known`` being the tags that occur.
+    """The scheme in which the sentences of a whole file are tagged; ``known`` are the tags that occur.
 
-    ``E-`` or ``S-`` make it BIOES, ``L-`` or ``U-`` BILOU. Else it is IOB2 as soon as one ``B-X`` doesn't follow a word of
-    an ``X``, where only IOB2 has one; so an IOB2 file with orphans is IOB2. Where all spans begin with ``I-``, but for those
-    that follow one of their own label, it is IOB1, and IO where there is no ``B-`` at all. Raises `DinkuError` for a file
-    with tags of both BIOES and BILOU.
+    ``E-`` or ``S-`` means BIOES, ``L-`` or ``U-`` BILOU. Otherwise a ``B-X`` that doesn't follow a word of an ``X`` means
+    IOB2, since IOB1 has none there; so an IOB2 file with orphans is still IOB2. If every span begins with ``I-``, except
+    those that directly follow a span with the same label, the scheme is IOB1, or IO if there is no ``B-`` at all. Raises
+    `DinkuError` for a file with tags of both BIOES and BILOU.
     """
     last = sorted({tag[0] for tag in known} & _LAST.keys())
-    if found := {_LAST[letter]: letter for letter in last}:
-        if len(found) > 1:
-            problem = f"mixes tags of BIOES ({found['BIOES']}-) and of BILOU ({found['BILOU']}-)"
+    if schemes := {_LAST[letter]: letter for letter in last}:
+        if len(schemes) > 1:
+            problem = f"mixes tags of BIOES ({schemes['BIOES']}-) and of BILOU ({schemes['BILOU']}-)"
             raise DinkuError(problem, remedy="write all tags in one scheme, best in IOB2")
-        return next(iter(found))
+        return next(iter(schemes))
     begun = orphaned = False
     for tags in tagged:
         for before, tag in pairwise(("O", *tags)):
@@ -120,12 +120,13 @@ def scheme_of(tagged: Iterable[Sequence[str]], known: Iterable[str]) -> Scheme:
 
 
 def as_iob2(tags: Sequence[str]) -> tuple[str, ...]:
-    """IOB2 tags of a sentence in another `Scheme`, with the same spans.
+    """The tags of a sentence in another `Scheme` as IOB2, with the same spans.
 
-    What goes on after a span's last word, ``I-X`` after ``E-X``, begins another, as in seqeval's default reading.
+    A tag that continues a span after its last word, such as ``I-X`` after ``E-X``, begins another span, as in seqeval's default
+    reading.
     """
     out = []
     for before, tag in pairwise(("O", *tags)):
-        goes_on = before[2:] == tag[2:] and before[0] in "BI" and tag[0] in "IEL"
-        out.append(tag if tag == "O" else f"{'I' if goes_on else 'B'}{tag[1:]}")
+        continues = before[2:] == tag[2:] and before[0] in "BI" and tag[0] in "IEL"
+        out.append(tag if tag == "O" else f"{'I' if continues else 'B'}{tag[1:]}")
     return tuple(out)

@@ -1,4 +1,4 @@
-"""Unlabelled text: a folder of ``<language>.txt``, a sentence or a paragraph a line, compressed or not."""
+"""Unlabelled text: a folder of ``<language>.txt`` files, one sentence or paragraph a line, compressed or not."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from numpy.typing import NDArray
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.word_boundaries import VERSION, words
 from dinku.errors import DinkuError, plural
-from dinku.files import told
+from dinku.files import os_errors_as_dinku
 
 _OPENERS: dict[str, Any] = {"": open, ".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 
 
 @dataclass(frozen=True)
 class Text:
-    """Files by language, under the name by which they were asked for.
+    """Files by language, under the name by which they were requested.
 
-    Their content is what it was when it was first looked at: a file that changes afterwards is an error, as a step's address
-    names the content that it reads.
+    A file that changes after it was first read is an error, because a step's address names the content that the step reads.
     """
 
     name: str
@@ -39,7 +38,7 @@ class Text:
 
     @classmethod
     def open(cls, name: str) -> Self:
-        """The text in a folder; raises `DinkuError` where there is none."""
+        """The text in a folder; raises `DinkuError` if there is none."""
         try:
             folder = Path(name).expanduser()
         except RuntimeError:
@@ -65,22 +64,22 @@ class Text:
         return tuple(self.files)
 
     def only(self, languages: Iterable[str]) -> Text:
-        """The files of these languages, which are those of `chosen`."""
+        """The text in the languages of `chosen` only."""
         chosen = self.chosen(languages)
         return replace(self, files={language: path for language, path in self.files.items() if language in chosen})
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the languages, the files as they are stored and the rules by which they are read, as hex."""
+        """sha256 of the languages, of the stored files and of the rules for word boundaries, as hex."""
         whole = hashlib.sha256(f"words {VERSION}\n".encode())
         for language in self.files:
             whole.update(f"{language} {self._digest(language)}\n".encode())
         return whole.hexdigest()
 
     def _digest(self, language: str) -> str:
-        """sha256 of a file as it is stored; raises `DinkuError` where it is another than when it was first taken."""
+        """sha256 of a stored file; raises `DinkuError` if it differs from the first one taken."""
         path = self.files[language]
-        with told(path, reading=True), open(path, "rb") as file:
+        with os_errors_as_dinku(path, reading=True), open(path, "rb") as file:
             state = os.fstat(file.fileno())
             version = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
             known = self._seen.get(language)
@@ -94,8 +93,10 @@ class Text:
         return digest
 
     def lines(self, language: str) -> Iterator[str]:
-        """The lines of a language that aren't blank, as they stand; raises `DinkuError` naming a line that isn't UTF-8, or the
-        file where it has changed."""
+        """The lines of a language that aren't blank.
+
+        Raises `DinkuError` that names a line that isn't UTF-8, or a file that has changed.
+        """
         path = self.files[language]
         at = 0
         self._digest(language)
@@ -111,11 +112,11 @@ class Text:
         self._digest(language)
 
     def chosen(self, languages: Iterable[str]) -> list[str]:
-        """Of these languages those that the text has, or all that it has where it has none of them."""
+        """The requested languages the text contains, or all of its languages if it contains none of them."""
         return [language for language in dict.fromkeys(languages) if language in self.files] or list(self.files)
 
     def check(self, sentences: int, languages: Iterable[str]) -> None:
-        """Raise `DinkuError` where there are fewer lines in these languages, or a line can't be read."""
+        """Raise `DinkuError` if there are fewer lines in these languages, or a line can't be read."""
         chosen = self.chosen(languages)
         if (there := sum(map(self.count, chosen))) < sentences:
             problem = f"holds {plural(there, 'line')} in {', '.join(chosen)}, fewer than {sentences:,}"
@@ -128,29 +129,29 @@ class Text:
         return self._counts[language]
 
     def sample(self, sentences: int, languages: Iterable[str]) -> Corpus:
-        """That many lines at random, unlabelled, as evenly from these languages as their texts allow, always the same ones.
+        """A random sample of lines, unlabelled, as evenly from the languages of `chosen` as their texts allow; always the same.
 
-        Languages are those of `chosen`; raises as `check` does. No more than those lines are held in memory.
+        Raises as `check` does. Only the sampled lines are held in memory.
         """
         self.check(sentences, languages)
         chosen = self.chosen(languages)
         out: list[Sentence] = []
-        # The shortest first: what it lacks of an even share, the others make up for.
+        # The shortest text first: the others make up for what it lacks of an even share.
         for rank, language in enumerate(sorted(chosen, key=lambda each: (self.count(each), each))):
             there = self.count(language)
             share = min(there, (sentences - len(out)) // (len(chosen) - rank))
             picked = np.zeros(there, bool)
             picked[np.random.default_rng(0).choice(there, share, replace=False)] = True
-            for at, line in enumerate(self.lines(language)):  # to their end, where a change shows
+            for at, line in enumerate(self.lines(language)):  # to the end, where `lines` checks for changes
                 if at < there and picked[at]:
                     out.append(Sentence(tuple(line[a:b] for a, b in words(line)), None, language))
         return Corpus(self.name, "text", tuple(out))
 
     def drawn(self, lines: int, languages: Iterable[str], *, alpha: float) -> Iterator[str]:
-        """At most that many lines of these languages, or of all where the text has none of them, drawn with temperature.
+        """At most that many lines of the languages of `chosen`, drawn with temperature; always the same.
 
-        The shares of languages are those of `shares` over their numbers of lines; a language whose lines don't suffice is
-        read again. Always the same ones, in the order of languages and of their lines.
+        `shares` gives the languages' shares by their numbers of lines; a language with too few lines is read repeatedly.
+        The lines come in the order of the languages and of their files.
         """
         chosen = self.chosen(languages)
         sizes = [self.count(language) for language in chosen]
@@ -162,10 +163,10 @@ class Text:
 
 
 def shares(sizes: Sequence[int], alpha: float) -> NDArray[np.float64]:
-    """How often each of several languages is drawn: in proportion to its size to the power of ``alpha``, 0 to 1.
+    """The share of each of several languages: in proportion to its size to the power of ``alpha``, 0 to 1.
 
-    At 1 they are drawn as much as there is of each, at 0 all alike but those that have nothing. Source: Conneau et al. 2019
-    (arXiv 1911.02116), after Conneau and Lample 2019 (arXiv 1901.07291), whose exponent is 0.3 and 0.7.
+    At 1 shares are proportional to the sizes; at 0 they are equal for all languages that have anything. Source: Conneau et
+    al. 2019 (arXiv 1911.02116), after Conneau and Lample 2019 (arXiv 1901.07291), whose exponent is 0.3 and 0.7.
     """
     there = np.asarray(sizes, np.float64)
     powers = np.where(there > 0, there**alpha, 0.0)
@@ -173,13 +174,15 @@ def shares(sizes: Sequence[int], alpha: float) -> NDArray[np.float64]:
 
 
 def draws(sizes: Sequence[int], total: int, *, alpha: float, seed: int) -> list[NDArray[np.int64]]:
-    """For each of several languages what is drawn of it, as indices below its size, ``total`` in all, by `shares`.
+    """The indices drawn from each of several languages, each below the language's size; ``total`` in all, divided by `shares`.
 
-    Nothing is drawn twice before everything in its language was drawn once.
+    No index is drawn twice before every index of its language has been drawn once.
     """
     exact = shares(sizes, alpha) * total
     counts = exact.astype(np.int64)
-    short = np.argsort(counts - exact, kind="stable")[: total - counts.sum()]  # those that rounding down cost most
+    short = np.argsort(counts - exact, kind="stable")[
+        : total - counts.sum()
+    ]  # the languages that rounding down cost most
     counts[short] += 1
     out = []
     for which, (size, count) in enumerate(zip(sizes, counts.tolist(), strict=True)):

@@ -1,8 +1,8 @@
-"""Text as typed → words with their offsets, as MasakhaNER's annotators set them apart.
+"""The words of plain text with their offsets, split as MasakhaNER's annotators did.
 
-A word is a run of letters, marks, digits and apostrophes, also at its head and end (*'yan*, *n'afọ*, *ng'*). Every other
-visible character is a word of its own, a hyphen or a full stop between letters too, and so is each Han character, as in the
-Chinese test set. Ethiopic wordspaces (፡) are words, as other punctuation is.
+A word is a run of letters, marks, digits and apostrophes, which may also begin or end it (*'yan*, *n'afọ*, *ng'*). Every
+other visible character is a word of its own, including hyphens and full stops between letters, Ethiopic wordspaces (፡),
+and, as in the Chinese test set, each Han character.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 import unicodedata
 from functools import cache
 
-VERSION = 2  # of these rules, which rises as they change: what is learnt from text depends on them
+VERSION = 2  # of these rules; it rises when they change, because what is learnt from text depends on them
 _APOSTROPHES = frozenset("'‘’ʼ`´")
-# Of `_kind`: w within a word, j joins and is never seen, s stands alone.
+# The kinds of `_kind`: w stands within a word, j is invisible and joins, s stands alone.
 _WORD = re.compile(r"w+(?:j+w+)*|s")
 
 
@@ -30,5 +30,5 @@ def _kind(character: str) -> str:
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """Where each word of a text begins and ends; nothing visible lies outside of them."""
-    return [found.span() for found in _WORD.finditer("".join(map(_kind, text)))]
+    """The start and end of each word of a text; every visible character lies within a word."""
+    return [match.span() for match in _WORD.finditer("".join(map(_kind, text)))]

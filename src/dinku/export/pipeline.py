@@ -366,7 +366,7 @@ def _unread(folder: Path) -> list[str]:
 
 def _called(corpus: Corpus) -> str:
     """A corpus by its name, which for a path is its last part: where things lie on this machine is nobody's business."""
-    return os.path.basename(corpus.name)
+    return Path(corpus.name).name
 
 
 def _provenance(tagger: SentenceTagger, about: About) -> dict[str, Any]:

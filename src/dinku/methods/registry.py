@@ -19,7 +19,7 @@ from dinku.digests import canonical
 from dinku.errors import DinkuError, brief, nearest
 from dinku.errors import reason as first_line
 from dinku.method import Category, Method, inner_fields
-from dinku.schema import of_validation
+from dinku.schema import validation_error
 
 GROUP = "dinku.methods"
 MODULES = {
@@ -76,7 +76,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     try:
         method = cast(Method, TypeAdapter(kind).validate_python(given))
     except ValidationError as error:
-        raise of_validation(error, where=where, within=name) from None
+        raise validation_error(error, where=where, within=name) from None
     except DinkuError as error:
         raise DinkuError(error.problem, where=f"{where}: {error.where}", remedy=error.remedy) from None
     for key, value in given.items():  # a lenient validator takes true for 1

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field, ValidationError
 
-from dinku.digests import of_file
+from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
@@ -33,7 +33,7 @@ from dinku.model.onnx_file import AGAIN, external
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Costs, Scheme
 from dinku.model.windows import Encoder
-from dinku.schema import Record, of_validation
+from dinku.schema import Record, validation_error
 
 FILE = BUNDLE_FILE
 MODELS = {
@@ -286,7 +286,7 @@ def read_manifest(folder: ModelFolder) -> Manifest:
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=AGAIN) from None
     except ValidationError as error:
-        raise of_validation(error, where=str(path), remedy=AGAIN) from None
+        raise validation_error(error, where=str(path), remedy=AGAIN) from None
     if (manifest.runtime, manifest.precision) not in MODELS:
         problem = f"{manifest.precision} is no precision of {manifest.runtime}"
         raise DinkuError(problem, where=str(path), remedy=AGAIN)
@@ -307,7 +307,7 @@ def read_manifest(folder: ModelFolder) -> Manifest:
 
 def summed(path: Path) -> File:
     """Size and checksum of a file."""
-    return File(bytes=path.stat().st_size, sha256=of_file(path))
+    return File(bytes=path.stat().st_size, sha256=file_digest(path))
 
 
 def _check(folder: Path, name: str, wanted: File) -> None:

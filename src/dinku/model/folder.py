@@ -16,7 +16,7 @@ from typing import Any
 
 from dinku.data import learned
 from dinku.data.spans import is_iob2_tag
-from dinku.digests import of_file
+from dinku.digests import file_digest
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.store import Store
@@ -92,7 +92,7 @@ class ModelFolder:
         """sha256, as hex, over the names and contents of `files`: by it an address knows what a study starts from."""
         whole = hashlib.sha256()
         for path in self.files:
-            digest = _settings_digest(path) if path.name == "tokenizer_config.json" else of_file(path)
+            digest = _settings_digest(path) if path.name == "tokenizer_config.json" else file_digest(path)
             whole.update(f"{path.name} {digest}\n".encode())
         return whole.hexdigest()
 

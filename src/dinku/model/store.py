@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dinku.digests import of_document, of_file
+from dinku.digests import document_digest, file_digest
 from dinku.errors import DinkuError
-from dinku.files import locked, told, written
+from dinku.files import locked, os_errors_as_dinku, written
 
 
 @dataclass(frozen=True)
 class Store:
+    """A folder of taggers and other results of steps, by the addresses of the steps."""
+
     root: Path
 
     def folder(self, address: str) -> Path:
@@ -45,7 +47,7 @@ class Store:
     def begin(self, address: str) -> Path:
         """Where to save the tagger of an address; what a killed process left half-written there is removed."""
         folder = self.folder(address)
-        with told(folder):
+        with os_errors_as_dinku(folder):
             folder.mkdir(parents=True, exist_ok=True)
         for left in (self.tagger(address), *folder.glob(".tagger.*.part")):
             shutil.rmtree(left, ignore_errors=True)
@@ -56,7 +58,7 @@ class Store:
         folder = self.folder(address)
         whole = {**step, "files": _digests(self.tagger(address))}
         with written(folder / "step.json") as file:
-            file.write(json.dumps({**whole, "sha256": of_document(whole)}, indent=1).encode())
+            file.write(json.dumps({**whole, "sha256": document_digest(whole)}, indent=1).encode())
         self.clean(address)
 
     def clean(self, address: str) -> None:
@@ -72,7 +74,7 @@ class Store:
             digest = step.pop("sha256", None)  # steps made before it was kept have none
         except (OSError, ValueError, AttributeError, RecursionError):
             raise DinkuError("isn't readable", where=str(path), remedy=remedy) from None
-        if digest is not None and digest != of_document(step):
+        if digest is not None and digest != document_digest(step):
             raise DinkuError("isn't as it was written", where=str(path), remedy=remedy)
         return step
 
@@ -93,7 +95,7 @@ class Store:
 def _digests(folder: Path) -> dict[str, str]:
     """sha256 of every file in a folder, by its path there."""
     out = {}
-    with told(folder, reading=True):
+    with os_errors_as_dinku(folder, reading=True):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            out[path.relative_to(folder).as_posix()] = of_file(path)
+            out[path.relative_to(folder).as_posix()] = file_digest(path)
     return out

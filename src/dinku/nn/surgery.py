@@ -63,6 +63,7 @@ def prunable(
 def prunable_views(
     model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
 ) -> dict[str, list[torch.Tensor]]:
+    """Views of the weights that may be pruned, by name; of what ``of`` maps each weight to, if that is given."""
     views = {name: [of[weight] if of else weight.data] for name, weight in matrices(model).items()}
     if embeddings:
         table = word_embeddings(model)

@@ -16,7 +16,7 @@ from dinku.claims.ledger import ledger, together
 from dinku.claims.measurements import Measurements, learnt_from, setting
 from dinku.claims.verdict import Verdict
 from dinku.errors import DinkuError, plural
-from dinku.files import told, written
+from dinku.files import os_errors_as_dinku, written
 from dinku.methods.registry import outdated
 from dinku.report import records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
@@ -156,7 +156,7 @@ def _texts(title: str, content: Sequence[Part], page: str) -> dict[str, bytes]:
 
 
 def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
-    with told(out):
+    with os_errors_as_dinku(out):
         out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         with written(out / name) as file:

@@ -106,7 +106,7 @@ _TEX |= {
 
 
 def latex(content: Sequence[Part]) -> str:
-    """The tables, each under the heading that it stands beneath; plain LaTeX for ``\\input``, which needs no package."""
+    r"""The tables, each under the heading that it stands beneath; plain LaTeX for ``\input``, which needs no package."""
     out, heading = [], ""
     for part in content:
         if isinstance(part, str):

@@ -189,7 +189,7 @@ def bench(
         ("texts", len(texts)),
     ):
         if value < 1:
-            raise DinkuError(f"there are {value}", where=name, remedy="give 1 or more")
+            raise DinkuError(f"must be at least 1 (got {value})", where=name)
     check_threads(threads, where="threads")
     asked = {"texts": list(texts), "threads": threads, "precision": precision}
     with ExitStack() as stack:

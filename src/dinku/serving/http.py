@@ -388,7 +388,7 @@ def serve(
         listening = socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (while")[0]
-        problem = f"can't be listened at ({reason})"
+        problem = f"cannot listen on this address ({reason})"
         raise DinkuError(problem, where=f"{host}:{port}", remedy="name another --host or --port") from None
     batcher = Batcher(reader, limits)
     app = application(batcher, model=model, hosts=_names(host, listening, allowed_hosts))

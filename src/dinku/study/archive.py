@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dinku.files import content, told
+from dinku.files import content, os_errors_as_dinku
 
 _MARK = b"\x89dinku\r\n"
 _HEAD = struct.Struct("<8sHIII")  # the mark, the lengths of name, packed and unpacked data, and a checksum
@@ -46,7 +46,7 @@ class Archive:
 
     def append(self, records: Mapping[str, bytes]) -> None:
         """Add records; they are on the disk on return. Raises `DinkuError`, of status 1, where the system refuses."""
-        with told(self.path), open(self.path, "ab+") as file:
+        with os_errors_as_dinku(self.path), open(self.path, "ab+") as file:
             file.seek(0)
             self._scan(file.read())  # what is there now: on a network drive the file's state may be an old one
             if self._end < len(self._held):
@@ -58,9 +58,9 @@ class Archive:
 
     def _refresh(self) -> None:
         """Read the file again if it isn't the one that was read last."""
-        with told(self.path, reading=True):
+        with os_errors_as_dinku(self.path, reading=True):
             try:
-                state = os.stat(self.path)
+                state = self.path.stat()
             except FileNotFoundError:
                 return self._scan(b"")
             version = state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size

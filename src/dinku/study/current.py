@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from dinku.digests import canonical, of_document
+from dinku.digests import canonical, document_digest
 from dinku.errors import DinkuError
-from dinku.files import locked, told, written
+from dinku.files import locked, os_errors_as_dinku, written
 from dinku.methods.registry import outdated
 from dinku.schema import Record
 from dinku.study.results import Results, in_order
@@ -43,7 +43,7 @@ class Asked(Record):
         for each in consumed:
             for part, fingerprint in each.items():
                 read[part].add(fingerprint[:_DIGITS])
-        steps = of_document([recipe["steps"], recipe.get("label_on", "first")])
+        steps = document_digest([recipe["steps"], recipe.get("label_on", "first")])
         parts = {part: tuple(sorted(found)) for part, found in sorted(read.items())}
         return cls(address=address[:_DIGITS], base=base_digest[:_DIGITS], steps=steps[:_DIGITS], read=parts)
 
@@ -75,7 +75,7 @@ class Current(Record):
     def read(cls, folder: Path) -> Current:
         """What is kept in a folder of rows; raises `DinkuError` where that is damaged."""
         file = folder / "current.json"
-        with told(file, reading=True):
+        with os_errors_as_dinku(file, reading=True):
             if not file.is_file():
                 return cls()
             document = file.read_bytes()

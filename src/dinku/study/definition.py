@@ -19,7 +19,7 @@ from dinku.errors import DinkuError, plural
 from dinku.method import Method
 from dinku.methods.registry import from_json
 from dinku.model.encode import LabelOn
-from dinku.schema import Record, of_validation
+from dinku.schema import Record, validation_error
 from dinku.study.recipe import Recipe
 
 Value = int | float | str | list[Any]
@@ -156,7 +156,7 @@ class Study(Record):
         try:
             study = cls.model_validate(document)
         except ValidationError as error:
-            raise of_validation(error, where=where) from None
+            raise validation_error(error, where=where) from None
         study._check(where)
         return study
 

@@ -216,7 +216,7 @@ def _submitted(runner: Runner, todo: Sequence[Task], board: Any) -> dict[Any, Ta
 
     carried = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
     store, results = runner.store.root.absolute(), runner.results.folder.absolute()
-    worker = Worker(runner.study, store, results, runner.threads, dict(runner.before), os.getcwd(), carried, board)
+    worker = Worker(runner.study, store, results, runner.threads, dict(runner.before), str(Path.cwd()), carried, board)
 
     def do(number: int, i: int, address: str, on_gpu: bool, ready: bool) -> bool:
         return worker.do(number, i, address, on_gpu, ready)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from dinku.digests import of_document
+from dinku.digests import document_digest
 from dinku.errors import DinkuError, located
 from dinku.method import Data, Method, Planned, Seeded, inner_methods, with_inner
 from dinku.methods.registry import from_json, to_json
@@ -86,12 +86,14 @@ class Recipe:
         methods, and what the step consumes: fingerprints of the data that it may see, and the seed if it is `Seeded`. Recipes
         that begin alike thus have equal addresses as far as they do.
         """
-        at = of_document({"base": base_digest, "label_on": self.label_on})
+        at = document_digest({"base": base_digest, "label_on": self.label_on})
         out = [at]
         for step in self.steps:
             seed = {"seed": self.seed} if isinstance(step, Seeded) else {}
             consumed = seed | data.seen_by(step).fingerprints()
-            at = of_document({"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed})
+            at = document_digest(
+                {"before": at, "step": to_json(step), "version": _versions(step), "consumes": consumed}
+            )
             out.append(at)
         return out
 

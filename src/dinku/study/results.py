@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from dinku.errors import DinkuError
-from dinku.files import content, locked, told, written
+from dinku.files import content, locked, os_errors_as_dinku, written
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import AGAIN, Counts, count
 from dinku.study.archive import Archive
@@ -95,7 +95,10 @@ class Results:
         What a line was read as is kept in ``seen``: a run that adds a row reads the others again, but for their meaning.
         """
         lines: list[bytes] = []
-        with told(file, reading=True), suppress(FileNotFoundError):  # failures go with the last that is mended
+        with (
+            os_errors_as_dinku(file, reading=True),
+            suppress(FileNotFoundError),
+        ):  # failures go with the last that is mended
             lines = content(file).split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line.strip() or (number == len(lines) and not _is_whole(line)):
@@ -198,12 +201,12 @@ class Results:
         return self.folder / "counts"
 
     def _keep_answers(self, row: Row, answers: Answers) -> None:
-        with told(self.folder):
+        with os_errors_as_dinku(self.folder):
             (self.folder / "answers").mkdir(exist_ok=True)
         answers.save(self.folder / "answers" / row.counts_file)
 
     def _append(self, rows: Sequence[Row]) -> None:
-        with told(self._file), open(self._file, "ab+") as file:
+        with os_errors_as_dinku(self._file), open(self._file, "ab+") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
             if file.read() not in (b"", b"\n"):
                 before, end, last = self._file.read_bytes().rpartition(b"\n")
@@ -218,7 +221,7 @@ class Results:
     def check_writable(self) -> None:
         """Raise `DinkuError`, of status 1, where rows couldn't be written, without making anything."""
         place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
-        with told(self.folder):
+        with os_errors_as_dinku(self.folder):
             if not place.is_dir():
                 raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
             if not os.access(place, os.W_OK | os.X_OK):

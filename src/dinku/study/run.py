@@ -24,7 +24,7 @@ from dinku.data.corpus import Corpus
 from dinku.data.perturb import unseen_names
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
-from dinku.files import told
+from dinku.files import os_errors_as_dinku
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Work, needs_of
 from dinku.methods.registry import to_json
@@ -391,7 +391,7 @@ class Runner:
         tagger.check_changeable()
         self._keep_in_memory({before: tagger})
         folder = self.store.work(address)
-        with told(folder):
+        with os_errors_as_dinku(folder):
             folder.mkdir(parents=True, exist_ok=True)
         clock = Clock(folder / "seconds")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus
-from dinku.files import told, written
+from dinku.files import os_errors_as_dinku, written
 from dinku.method import Work
 from dinku.model import predict
 from dinku.nn.tagger import Tagger
@@ -27,7 +27,7 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
     key = hashlib.sha256(repr(known).encode()).hexdigest()
     folder = work.cache / key if work.cache else None
     if folder:
-        with told(folder):
+        with os_errors_as_dinku(folder):
             folder.mkdir(parents=True, exist_ok=True)
     teacher.to(work.device)
     engine = (teacher if teacher.cpu_only else teacher.in_precision(precision)).engine

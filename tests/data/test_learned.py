@@ -29,6 +29,7 @@ def test_a_sentence_is_known_however_it_is_parted() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_training_is_recorded_and_goes_along_through_folders_and_steps(tmp_path: Path) -> None:
     train, other = tiny_corpus(6), tiny_corpus(6, seed=4)
     known = learned.fingerprints(s.words for s in train)

@@ -17,7 +17,6 @@ import pytest
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
-from dinku.export.pipeline import export
 from dinku.model.bundle import Bundle
 from dinku.nn.tagger import Tagger
 from dinku.scoring.tagging import Tagging
@@ -30,14 +29,10 @@ THREADS = 8
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Callable[..., Path]) -> dict[str, Path]:
     """The same tagger for each engine."""
-    root = tmp_path_factory.mktemp("models")
-    tagger = tiny_tagger()
-    tagger.save(root / "torch")
-    for runtime in ENGINES[1:]:
-        export(tagger, root / runtime, tiny_corpus(160), runtime=runtime, threads=1)
-    return {engine: root / engine for engine in ENGINES}
+    torch = tiny_tagger().save(tmp_path_factory.mktemp("models") / "torch")
+    return {"torch": torch, **{runtime: tiny_bundle(runtime) for runtime in ENGINES[1:]}}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -56,6 +51,11 @@ def test_a_pipe_in_place_of_any_file_of_a_model_is_refused(
             reader.open(str(tmp_path / "model"))
 
 
+@cache
+def opened(model: str) -> Any:
+    return reader.open(model, threads=1)
+
+
 Asked = Callable[[str], object]
 S = Sentence(("ba",))
 WRONG: list[tuple[str, Asked]] = [
@@ -64,7 +64,7 @@ WRONG: list[tuple[str, Asked]] = [
         for v in (None, 5, b"x", ["a"], "", "a\0b", "x" * 5000)
     ),
     *((f"threads={v!r}", partial(lambda v, m: reader.open(m, threads=v), v)) for v in (1.5, 0, -1, "2", True, [1])),
-    *((f"precision={v!r}", partial(lambda v, m: reader.open(m, precision=v), v)) for v in ("int4", 5, [], "")),
+    *((f"precision={v!r}", partial(lambda v, m: reader.open(m, precision=v), v)) for v in ("int4", 5, list[str](), "")),
     *((f"device={v!r}", partial(lambda v, m: reader.open(m, device=v), v)) for v in ("gpu", "", 5, None)),
     *((f"find({v!r})", partial(lambda v, m: opened(m).find(v), v)) for v in (None, 5, b"x", ["a"])),
     *((f"stream({v!r})", partial(lambda v, m: [*opened(m).stream(v)], v)) for v in (None, 5, "ba", b"x", [None], [S])),
@@ -82,11 +82,6 @@ WRONG: list[tuple[str, Asked]] = [
     *((f"evaluate({v!r})", partial(lambda v, m: opened(m).tagger.evaluate(v), v)) for v in (None, "sample:hau", (S,))),
     ("evaluate(untagged)", lambda model: opened(model).tagger.evaluate(Corpus("c", "test", (S,)))),
 ]
-
-
-@cache
-def opened(model: str) -> Any:
-    return reader.open(model, threads=1)
 
 
 @pytest.mark.parametrize("ask", [ask for _, ask in WRONG], ids=[name for name, _ in WRONG])
