@@ -30,7 +30,6 @@ from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import TAGS, tiny_corpus, tiny_data, tiny_tagger, tiny_text
 from dinku.training import fit, unpadded
-from dinku.training.settings import StudentTraining
 from dinku.training.teacher_answers import word_logits
 from dinku.training.teacher_states import relation_loss, state_loss
 
@@ -380,7 +379,7 @@ def test_what_can_not_be_is_one_line(options: dict[str, Any], said: str) -> None
         ),
     ],
 )
-def test_what_can_not_be_is_declared_already(method: StudentTraining, said: str) -> None:
+def test_what_can_not_be_is_declared_already(method: Distil | DistilText, said: str) -> None:
     with pytest.raises(DinkuError, match=re.escape(said)):
         method.declare(tiny_tagger().shape)
 

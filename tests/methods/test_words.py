@@ -47,7 +47,9 @@ def test_it_costs_what_it_declares(trained: WordTagger) -> None:
 
 
 def test_it_learns(trained: WordTagger) -> None:
-    assert trained.evaluate(tiny_data().dev).scores().f1 > 0.9
+    dev = tiny_data().dev
+    assert dev
+    assert trained.evaluate(dev).scores().f1 > 0.9
     assert trained.learned
 
 

@@ -1,6 +1,7 @@
 """Words → rows: the same everywhere, and different words told apart."""
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def _finished(encoder: WordEncoder, words: list[str]) -> list[WordWindow]:
 
     windows = []
 
-    def keep():
+    def keep() -> Iterator[None]:
         windows.extend((yield from stretches))
 
     list(keep())

@@ -25,6 +25,7 @@ from dinku.method import Data, Work
 from dinku.methods.finetune import FineTune
 from dinku.methods.sparsity import Sparsify
 from dinku.model.store import Store
+from dinku.nn.loading import open_tagger
 from dinku.nn.tagger import Tagger
 from dinku.report import records
 from dinku.report.build import write as write_report
@@ -780,7 +781,7 @@ def test_a_tagger_in_memory_is_the_one_that_would_be_read_back(
 ) -> None:
     Path("s.yaml").write_text(IN_MEMORY, encoding="utf-8")
     read_back = Counter[str]()
-    opened = run_module.open_tagger
+    opened = open_tagger
 
     def noted(folder: Any, **how: Any) -> Any:
         read_back[folder.path.name] += 1
