@@ -838,7 +838,7 @@ class Certain:
     tags = ("O", "B-PER")
 
     def __init__(self, encoder: SubwordEncoder) -> None:
-        self.encoder = encoder
+        self.encoder, self.tagger = encoder, self
 
     def answered(self, windows: Sequence[SubwordWindow]) -> Iterator[tuple[SubwordWindow, Logits]]:
         for window in windows:
