@@ -35,7 +35,7 @@ def test_threads_that_no_user_means_are_refused(asked: int, monkeypatch: pytest.
     monkeypatch.setattr(machine, "available_threads", lambda: 2)
     with pytest.raises(DinkuError) as error:
         check_threads(asked, where="--threads")
-    assert str(error.value) == f"--threads: can't be {asked:,}; give 1 to 8, four for each core here"
+    assert str(error.value) == f"--threads: is {asked:,}; give 1 to 8, four for each core here"
     check_threads(8, where="--threads")
     check_threads(None, where="--threads")
 

@@ -28,7 +28,6 @@ from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.fresh import StartFresh
 from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
-from dinku.methods.vocabulary import TrimVocabulary
 from dinku.model.bundle import Bundle, Quantization, Runtime
 from dinku.model.encode import SubwordBatch
 from dinku.model.onnxruntime import OnnxEngine
@@ -311,12 +310,10 @@ def test_what_is_wrong_is_one_line(
 
 @pytest.mark.shared
 def test_a_real_tagger_keeps_its_f1(shared: Path) -> None:
-    """With the pieces of its vocabulary that these sentences need, as files of 470 MB take minutes."""
+    tagger = Tagger.load(shared / "models" / "e5-masakhaner")
     train = sources.load("masakhaner:amh,hau,yor", "train").sample(120, 0)
     dev = sources.load("masakhaner:amh,hau,yor", "dev").sample(90, 0)
-    data = Data(train, dev)
-    tagger = TrimVocabulary(9000).apply(Tagger.load(shared / "models" / "e5-masakhaner"), data, ONE)
-    gate = Quantize(tolerance=1.0).apply(tagger, data, Work(threads=2)).manifest.gate
+    gate = Quantize(tolerance=1.0).apply(tagger, Data(train, dev), Work(threads=2)).manifest.gate
     assert gate["equal"] > 0.99
     assert gate["f1_before"] - gate["f1"] < 0.03  # about four of some 150 spans
 
