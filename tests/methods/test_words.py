@@ -17,7 +17,7 @@ from dinku.cli.app import main
 from dinku.errors import DinkuError
 from dinku.export.pipeline import export
 from dinku.method import Data, Method, Work
-from dinku.methods import Distil, FineTune, KeepLayers, Sparsify, StartWords
+from dinku.methods import Distil, FineTune, KeepLayers, Quantize, Sparsify, StartWords
 from dinku.model.bundle import Bundle, Precision, Runtime
 from dinku.model.word_shape import WordShape
 from dinku.nn.loading import load, open_tagger
@@ -117,6 +117,29 @@ def test_a_transformer_teaches_it(trained: WordTagger) -> None:
     assert student.tags == teacher.tags
     declared = Distil(student=(SMALL,), epochs=2, rate=1e-2, batch=16, warmup=0.0).declare(teacher.shape)
     assert declared.broken_by(student.shape) == ""
+
+
+def test_a_bundle_teaches_it_as_the_tagger_does(tmp_path: Path) -> None:
+    teacher, method = tiny_tagger(), Distil(student=(SMALL,), epochs=2, rate=1e-2, batch=16, warmup=0.0)
+    bundle = export(teacher, tmp_path / "bundle", tiny_corpus(120, seed=3), silent=True)
+    recipe = Recipe("base", "corpus", (Quantize(tolerance=1.0), method))
+    assert recipe.resolved(tiny_data(), teacher.shape)[1][-1].tags == len(TAGS)
+    with pytest.raises(DinkuError, match="quantized"):
+        Recipe("base", "corpus", (Quantize(), Distil(epochs=2, rate=1e-2))).resolved(tiny_data(), teacher.shape)
+    own, other = (method.apply(each, tiny_data(), ONE) for each in (teacher, bundle))
+    corpus = tiny_corpus(30, seed=6)
+    pairs = zip(own.tag(corpus.sentences), other.tag(corpus.sentences), strict=True)
+    assert np.mean([a.tags == b.tags for a, b in pairs]) > 0.9
+
+
+def test_unlabelled_text_is_read_in_so_many_passes() -> None:
+    labelled = [True, False, True, False, False]
+    once = Distil.windows_read(labelled, 2, 0)
+    assert once == Distil.windows_read(labelled, 2, 0, 1)
+    epochs = Distil.windows_read(labelled, 2, 0, 3)
+    assert all(epoch[:2] == [0, 2] for epoch in epochs)
+    read = [i for epoch in epochs for i in epoch[2:]]
+    assert sorted(read) == [1, 1, 1, 3, 3, 3, 4, 4, 4]
 
 
 @pytest.mark.parametrize("given", [{"hidden": 1.0}, {"relations": 1.0}])

@@ -11,7 +11,7 @@ TinyBERT (arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
-from dinku.method import Data, Need, Planned, Reading, Work
+from dinku.method import LATER, Data, Need, Planned, Reading, Work
 from dinku.model.shape import Shape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import HEAVIEST, WEIGHT, StudentTraining, SupervisedTraining
@@ -37,14 +37,17 @@ class Distil(SupervisedTraining, StudentTraining):
     The loss is the mean over words of ``soft``·T²·KL(teacher ‖ student), the divergence of the tags' probabilities at
     ``temperature`` T, plus ``gold`` times the cross-entropy of words that have a tag. `StudentTraining` says what ``hidden`` and
     ``relations`` add. ``transfer`` is the number of unlabelled sentences of the study's text to read, spread evenly over the
-    languages of the train split; each is read once, an equal part of them in each epoch. The student keeps the teacher's tag
-    head; a student without a head gets a new one. `dinku.training.settings.SupervisedTraining` describes the other fields; those
-    that aren't given are chosen to suit the student.
+    languages of the train split; each is read ``passes`` times in all, an equal part of them in each epoch. The student keeps the
+    teacher's tag head; a student without a head gets a new one. A student that doesn't start from the teacher's weights can learn
+    from a quantized teacher, too, or from a bundle, which answers several times as fast.
+    `dinku.training.settings.SupervisedTraining` describes the other fields; those that aren't given are chosen to suit the
+    student.
     """
 
     soft: float = 1.0
     gold: float = 1.0
     transfer: int = 0
+    passes: int = field(default=1, metadata=LATER)
 
     version: ClassVar[int] = 2  # relations are compared in float32
     takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
@@ -55,6 +58,7 @@ class Distil(SupervisedTraining, StudentTraining):
             soft=(0 <= self.soft <= HEAVIEST, WEIGHT),
             gold=(0 <= self.gold <= HEAVIEST, WEIGHT),
             transfer=(self.transfer >= 0, "give the number of unlabelled sentences, 0 or more"),
+            passes=(self.passes >= 1, "give 1 or more"),
         )
         if not (self.soft or self.gold or self.matches):
             remedy = "give one of soft, gold, hidden, relations"
@@ -75,7 +79,7 @@ class Distil(SupervisedTraining, StudentTraining):
         return Reading(
             train_passes=self.epochs or 0,
             text_lines=self.transfer,
-            text_passes=1 if self.epochs else 0,
+            text_passes=self.passes if self.epochs else 0,
             teacher="both" if once and every_pass else "once" if once else "every pass" if every_pass else "nothing",
         )
 
@@ -140,7 +144,9 @@ class Distil(SupervisedTraining, StudentTraining):
                 whole = self.word_loss(reading.logits(student.model, tensors).float(), tensors)
                 return whole + matched.loss(tensors) if matched else whole
 
-            epochs = self.windows_read([w.sentence < len(corpus) for w in windows], method.epochs, work.seed)
+            epochs = self.windows_read(
+                [w.sentence < len(corpus) for w in windows], method.epochs, work.seed, self.passes
+            )
             examples = fit.Examples(windows, epochs, targets)
             objective = fit.Objective(loss, matched.projections if matched else None)
             return fit.fit(student, examples, objective, method, work, dev=dev, note="distilling")
@@ -158,10 +164,11 @@ class Distil(SupervisedTraining, StudentTraining):
         return student
 
     @staticmethod
-    def windows_read(labelled: Sequence[bool], epochs: int, seed: int) -> list[list[int]]:
-        """The windows of each epoch: all labelled ones, and an equal part of the others."""
-        always, once = np.flatnonzero(labelled), np.flatnonzero(~np.asarray(labelled))
-        parts = np.array_split(np.random.default_rng(seed).permutation(once), epochs)
+    def windows_read(labelled: Sequence[bool], epochs: int, seed: int, passes: int = 1) -> list[list[int]]:
+        """The windows of each epoch: all labelled ones, and an equal part of ``passes`` over the others."""
+        always, others = np.flatnonzero(labelled), np.flatnonzero(~np.asarray(labelled))
+        random = np.random.default_rng(seed)
+        parts = np.array_split(np.concatenate([random.permutation(others) for _ in range(passes)]), epochs)
         return [[*always.tolist(), *part.tolist()] for part in parts]
 
     def word_loss(self, logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:

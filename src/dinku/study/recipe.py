@@ -48,7 +48,6 @@ class Recipe:
                 if check:
                     check(step)
                 if shapes:
-                    shapes[-1].scheme.refuse(type(step).__name__)
                     shapes.append(step.declare(changeable_by(step, shapes[-1])))
             steps.append(step)
         return replace(self, steps=tuple(steps)), tuple(shapes)
@@ -104,18 +103,21 @@ class Recipe:
         """
         out = [shape]
         for step in self.steps:
-            out[-1].scheme.refuse(type(step).__name__)
             out.append(step.declare(changeable_by(step, out[-1])))
         return out
 
 
 def changeable_by(step: Method, shape: Costs) -> Shape:
-    """A shape, if a method can change models of its kind: transformers, unless the method's ``takes`` names another class."""
+    """A shape, if a method can change such a model.
+
+    It can change transformers, unless its ``takes`` names other classes; and no quantized model, unless it is without
+    ``needs_weights``, as one that asks the model for its answers alone.
+    """
+    if getattr(step, "needs_weights", True):
+        shape.scheme.refuse(type(step).__name__)
     if not isinstance(shape, getattr(step, "takes", Shape)):
-        problem, remedy = (
-            "can't change a model of this kind",
-            "leave the step out, or put it before the model is replaced",
-        )
+        problem = "can't change a model of this kind"
+        remedy = "leave the step out, or put it before the model is replaced"
         raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
     return cast(Shape, shape)
 

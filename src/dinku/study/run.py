@@ -388,7 +388,8 @@ class Runner:
         """Make the tagger after the i-th step, save it, and keep it for whoever asks for it next."""
         address, before, step = prepared.addresses[i], prepared.addresses[i - 1], prepared.recipe.steps[i - 1]
         tagger = self._tagger(prepared, i - 1)
-        tagger.check_changeable()
+        if getattr(step, "needs_weights", True):
+            tagger.check_changeable()
         self._keep_in_memory({before: tagger})
         folder = self.store.work(address)
         with os_errors_as_dinku(folder):

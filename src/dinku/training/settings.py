@@ -214,6 +214,11 @@ class StudentTraining(EpochTraining):
         """Whether student and teacher are compared subword by subword."""
         return bool(self.hidden or self.relations)
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether the teacher's weights are used, and not its answers alone: a quantized one can't teach then."""
+        return self.matches or not (self.student and self.student[0].category == "start")
+
     def resolve(self, tagger: Tagger | Planned | None, data: Data) -> Self:
         known, student = tagger, []
         for method in self.student:
@@ -226,6 +231,8 @@ class StudentTraining(EpochTraining):
         student = tagger
         for method in self.student:
             student = cast("Tagger", method.apply(student, data.seen_by(method), replace(work, folder=None)))
+        if not self.needs_weights:
+            return student
         theirs = {id(weight) for weight in tagger.model.parameters()}
         shared = any(id(weight) in theirs for weight in student.model.parameters())
         return student.copy() if shared else student
@@ -234,7 +241,8 @@ class StudentTraining(EpochTraining):
         """The student's shape before training; raises `DinkuError` if it can't be made, or can't match the teacher's insides."""
         student = shape
         for method in self.student:
-            student.scheme.refuse(type(method).__name__)
+            if method.category != "start":
+                student.scheme.refuse(type(method).__name__)
             student = method.declare(student)
         student.scheme.refuse(type(self).__name__)
         # Vocabularies of the same size may differ in their pieces.
