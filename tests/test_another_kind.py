@@ -79,6 +79,10 @@ class WordEncoder:
         yield
         return self.windows([words])
 
+    @property
+    def together(self) -> tuple[int, int]:
+        return 1024, 16
+
     def batch(self, windows: Sequence[WordWindow]) -> WordBatch:
         return WordBatch(list(windows))
 

@@ -202,6 +202,10 @@ class SubwordEncoder:
         parts = zip(encoding.word_ids, encoding.tokens, encoding.ids, strict=True)
         return [(word, piece, i == self.unknown_id) for word, piece, i in parts]
 
+    @property
+    def together(self) -> tuple[int, int]:
+        return 1024, 16
+
     def batch(self, windows: Sequence[SubwordWindow]) -> SubwordBatch:
         """Pad windows to the longest of them."""
         longest = max(len(w.ids) for w in windows)

@@ -39,7 +39,8 @@ def _check_asked(sentences: Sequence[Sentence], options: Mapping[str, Any]) -> N
             problem = f"its words are {brief(sentence.words)}"
             raise DinkuError(problem, where=f"sentence {number}", remedy="give words as a tuple of str") from None
     for name in ("tokens", "most"):
-        check_count(options.get(name, 1), name, where="the tagger")
+        if options.get(name) is not None:
+            check_count(options[name], name, where="the tagger")
 
 
 def answers(
@@ -47,8 +48,8 @@ def answers(
     encoder: Encoder[W],
     sentences: Sequence[Sentence],
     *,
-    tokens: int = 1024,
-    most: int = 16,
+    tokens: int | None = None,
+    most: int | None = None,
     progress: Count | None = None,
 ) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window of the sentences; see `answered`."""
@@ -61,16 +62,18 @@ def answered(
     encoder: Encoder[W],
     windows: Sequence[W],
     *,
-    tokens: int = 1024,
-    most: int = 16,
+    tokens: int | None = None,
+    most: int | None = None,
     progress: Count | None = None,
 ) -> Iterator[tuple[W, Logits]]:
     """Logits [scored words, tags] of every window, the longest windows first.
 
-    Windows are batched by size, at most ``tokens`` subwords (or words) and ``most`` windows at once.
+    Windows are batched by size, at most ``tokens`` subwords (or words) and ``most`` windows at once, by default the encoder's
+    ``together``.
     """
     done = 0
-    for group in buckets([w.size for w in windows], tokens, most):
+    units, count = encoder.together
+    for group in buckets([w.size for w in windows], tokens or units, most or count):
         chosen = [windows[i] for i in group]
         ends = np.cumsum([len(w.words) for w in chosen])
         yield from zip(chosen, np.split(engine.logits(encoder.batch(chosen)), ends[:-1]), strict=True)

@@ -95,8 +95,8 @@ class SentenceTagger(Protocol):
         self,
         sentences: Sequence[Sentence],
         *,
-        tokens: int = 1024,
-        most: int = 16,
+        tokens: int | None = None,
+        most: int | None = None,
         progress: Count | None = None,
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
@@ -160,8 +160,8 @@ class TagsByEngine:
         self: _ByEngine,
         sentences: Sequence[Sentence],
         *,
-        tokens: int = 1024,
-        most: int = 16,
+        tokens: int | None = None,
+        most: int | None = None,
         progress: Count | None = None,
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""

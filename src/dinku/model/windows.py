@@ -80,6 +80,11 @@ class Encoder(Protocol[W]):
 
     def batch(self, windows: Sequence[W]) -> Batch: ...
 
+    @property
+    def together(self) -> tuple[int, int]:
+        """How much is read together unless told otherwise: so many subwords or words, padding included, in so many windows."""
+        ...
+
     def unknown(self, sentences: Sequence[Sequence[str]]) -> tuple[int, int]:
         """How much there is to read in all (`Window.size`), and how many words the model knows nothing of."""
         ...

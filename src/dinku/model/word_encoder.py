@@ -15,6 +15,7 @@ from dinku.model.word_features import KnownWords, Rows, WordFeatures
 
 WORD_INPUTS = ("rows", "words")  # of an ONNX model that reads words
 LENGTH = 512  # words that a window scores at most
+TOGETHER = 4096, 256  # words and windows: enough that what a call costs is no matter
 REMEMBERED = 500_000  # words; once there are more, they are forgotten
 
 
@@ -117,6 +118,10 @@ class WordEncoder:
             end = min(start + self.length, len(numbers))
             low, high = max(0, start - self.reach), min(len(numbers), end + self.reach)
             yield WordWindow(sentence, numbers[low:high], known, start - low, np.arange(start, end))
+
+    @property
+    def together(self) -> tuple[int, int]:
+        return TOGETHER
 
     def batch(self, windows: Sequence[WordWindow]) -> WordBatch:
         """Windows end to end, with a 0 between them."""
