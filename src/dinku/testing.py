@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import re
 import subprocess
 import sys
@@ -354,13 +355,17 @@ for line in sys.stdin:
 
 
 @cache
-def _another_process() -> subprocess.Popen[str]:
-    """A process that answers each line, a recipe as JSON, with its address.
+def _another_process(path: str) -> subprocess.Popen[str]:
+    """A process that answers each line, a recipe as JSON, with its address; it imports from ``path``, as this one does.
 
     All methods share it, as importing torch takes seconds.
     """
     process = subprocess.Popen(
-        [sys.executable, "-c", _ADDRESSES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _ADDRESSES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
     )
     atexit.register(process.communicate)  # closes its input, at whose end it ends
     return process
@@ -370,7 +375,7 @@ def _check_json(method: Method, given: Data) -> None:
     document = json.loads(json.dumps(to_json(method)))
     assert from_json(document) == method, f"{method} comes back from JSON as {from_json(document)}"
     recipe = Recipe("base", "corpus", (method,))
-    there = _another_process()
+    there = _another_process(os.pathsep.join(filter(None, sys.path)))
     assert there.stdin
     assert there.stdout
     print(json.dumps(recipe.document()), file=there.stdin, flush=True)

@@ -343,7 +343,7 @@ def test_the_card_may_be_edited_and_a_hub_snapshot_links(
 def test_what_the_gate_refuses_is_not_written(
     tagger: Tagger, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dinku.export.gate.LOGITS", 0.0)
+    monkeypatch.setattr(gate, "LOGITS", 0.0)
     with pytest.raises(DinkuError, match=r"a logit differs by .* nothing was written") as error:
         pipeline.export(tagger, tmp_path / "out", corpus, threads=1)
     assert error.value.status == 1

@@ -39,13 +39,14 @@ from dinku.methods.registry import MODULES, from_json, to_json
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
+from dinku.methods.words import StartWords
 from dinku.model.encode import segmentation
 from dinku.model.shape import Layer, Shape
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.study.recipe import Recipe
 from dinku.testing import check_law, check_method, tiny_corpus, tiny_data, tiny_tagger, tiny_text
-from dinku.training import fit, importance, teacher_answers, while_training
+from dinku.training import fit, importance, reading, teacher_answers, while_training
 from dinku.training.settings import TrainingSettings
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "methods.json").read_text())
@@ -87,8 +88,9 @@ BUNDLING: list[Method] = [Quantize(tolerance=1.0)]  # which take seconds each, a
 APART: list[Method] = [  # too large, or with too large a vocabulary, for the others
     StartFrom("dinku:house"),
     StartFresh(layers=1, heads=4, hidden=8, width=16, vocabulary=330, positions=70, family="roberta"),
+    StartWords(features=("word", "suffix2"), rows=50, embedding=4, width=6, depth=1, pieces=2),
 ]
-REPLACING = {"StartFresh", "StartFrom"}  # what replaces the tagger, at any setting
+REPLACING = {"StartFresh", "StartFrom", "StartWords"}  # what replaces the tagger, at any setting
 NOTHING: dict[str, Method] = {
     "Pretrain": Pretrain(steps=0, window=24),
     "DistilText": DistilText(epochs=0, sentences=5),
@@ -457,7 +459,7 @@ def test_fine_tuning_learns_and_adds_a_head() -> None:
 def test_compact_embeddings_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     data, method = tiny_data(), replace(QUICK, epochs=2)
     compact = method.apply(tiny_tagger(), data, ONE)
-    monkeypatch.setattr(fit, "_used", lambda tagger, windows: None)
+    monkeypatch.setattr(reading, "_used", lambda tagger, windows: None)
     whole = method.apply(tiny_tagger(), data, ONE)
     for (name, a), b in zip(compact.model.state_dict().items(), whole.model.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)

@@ -217,7 +217,7 @@ def test_every_method_declares_what_claims_go_by() -> None:
         "sparsity": {"Sparsify"},
         "distillation": {"Distil", "DistilText"},
         "quantization": {"Quantize", "QuantizeDynamic", "QuantizeLLMInt8"},
-        "start": {"StartFresh", "StartFrom"},
+        "start": {"StartFresh", "StartFrom", "StartWords"},
         "structure": {
             *("FactorizeEmbeddings", "KeepLayers", "NarrowFeedForward", "NarrowHidden"),
             *("PruneHeads", "RegroupHeads", "TrimVocabulary"),

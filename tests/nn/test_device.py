@@ -66,7 +66,7 @@ def test_a_gpu_that_there_is_not_is_one_line(command: list[str], place: Path) ->
     run = [sys.executable, "-P", "-c", "from dinku.cli.app import main; main()", *command, "--device", "cuda"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert done.stderr == f"dinku: device: torch {torch.__version__} finds no GPU; {done.stderr.partition('; ')[2]}"
+    assert done.stderr == f"dinku: --device: torch {torch.__version__} finds no GPU; {done.stderr.partition('; ')[2]}"
     assert not Path("results").exists()
 
 

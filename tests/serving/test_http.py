@@ -836,6 +836,7 @@ class Certain:
     """A reader that finds a person in every second word."""
 
     precision = "fp32"
+    legal_tags = False
     tags = ("O", "B-PER")
 
     def __init__(self, encoder: SubwordEncoder) -> None:

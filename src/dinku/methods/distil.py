@@ -108,6 +108,8 @@ class Distil(SupervisedTraining, StudentTraining):
         from dinku.training import fit, reading, teacher_answers
         from dinku.training.teacher_states import state_loss
 
+        if self.needs_weights:
+            tagger.check_changeable()
         if not tagger.tags:
             raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None

@@ -35,5 +35,6 @@ class QuantizeDynamic(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import quantized
 
+        tagger.check_changeable()
         self.declare(tagger.shape)
         return replace(tagger, model=quantized.to_dynamic(tagger.model))

@@ -64,6 +64,7 @@ class FactorizeEmbeddings(Validated):
 
         from dinku.nn import surgery
 
+        tagger.check_changeable()
         shape = tagger.shape
         if self.declare(shape) == shape:
             return tagger

@@ -69,6 +69,7 @@ class NarrowFeedForward(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
+        tagger.check_changeable()
         shape = tagger.shape
         if self.declare(shape) == shape:
             return tagger

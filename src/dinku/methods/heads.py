@@ -60,6 +60,7 @@ class PruneHeads(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
+        tagger.check_changeable()
         shape = tagger.shape
         if self.declare(shape) == shape:
             return tagger

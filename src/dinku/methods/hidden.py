@@ -51,6 +51,7 @@ class NarrowHidden(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
+        tagger.check_changeable()
         if self.declare(tagger.shape) == tagger.shape:
             return tagger
         found = importance.coordinates(tagger, data, self)

@@ -48,5 +48,6 @@ class RegroupHeads(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import surgery
 
+        tagger.check_changeable()
         self.declare(tagger.shape)
         return replace(tagger, model=surgery.with_heads(tagger.model, self.heads))

@@ -249,11 +249,13 @@ class StudentTraining(EpochTraining):
         other = any(method.own_vocabulary for method in self.student)
         if self.matches and (other or student.vocabulary != shape.vocabulary):
             raise self.other_vocabulary()
-        if self.matches or self.layers or self.relation_heads:
-            self._check_matching(student, shape)
+        self.check_matching(student, shape)
         return student
 
-    def _check_matching(self, student: Any, teacher: Any) -> None:
+    def check_matching(self, student: Any, teacher: Any) -> None:
+        """Raise `DinkuError` if the fields about layers and heads are given, and don't fit these shapes."""
+        if not (self.matches or self.layers or self.relation_heads):
+            return
         if not (isinstance(student, Shape) and isinstance(teacher, Shape)):
             problem = "layers and relation_heads are those of transformers, and a word network has none"
             raise DinkuError(problem, where=type(self).__name__, remedy="leave them out")

@@ -70,6 +70,7 @@ def state_loss(how: StudentTraining, teacher: Tagger, student: Tagger, work: Wor
 
     Raises `DinkuError` if they read different subwords, or if their layers or heads don't fit.
     """
+    how.check_matching(student.shape, teacher.shape)
     if not how.matches:
         yield None
         return
