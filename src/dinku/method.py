@@ -187,7 +187,10 @@ class Method(Protocol):
         ...
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> SentenceTagger:
-        """Do the surgery or the training. The tagger that is given stays bit-identical."""
+        """Do the surgery or the training. The tagger that is given stays bit-identical.
+
+        Raises `DinkuError` for a tagger that can't be changed, by its ``check_changeable``, unless another takes its place.
+        """
         ...
 
 

@@ -262,6 +262,8 @@ def check_method(
             if after.scheme.terminal:
                 _check_refused(Recipe("base", "corpus", (resolved, follows)), tagger.shape)
                 _check_unchanged(follows, after, data)
+            elif not _takes(follows, after.shape):
+                _check_refused(Recipe("base", "corpus", (resolved, follows)), tagger.shape)
             else:
                 check_law(follows, after.shape, follows.apply(after, data.seen_by(other), Work(threads=1)).shape)
             leads = other.resolve(tagger, data)
@@ -292,6 +294,10 @@ def check_law(method: Method, before: Shape, after: Costs) -> None:
     assert not broken, f"{method}: {broken}"
 
 
+def _takes(method: Method, shape: Costs) -> bool:
+    return isinstance(shape, getattr(method, "takes", Shape))
+
+
 def _check_refused(recipe: Recipe, shape: Shape) -> None:
     try:
         recipe.declared(shape)
@@ -304,7 +310,6 @@ def _check_unchanged(method: Method, quantized: Tagger, data: Data) -> None:
     """A method refuses to change a quantized tagger, unless it puts another in the tagger's place."""
     before = quantized.digest
     try:
-        quantized.check_changeable()
         after = method.apply(quantized, data.seen_by(method), Work(threads=1))
     except DinkuError:
         after = None
@@ -317,9 +322,11 @@ def _logits(tagger: Any) -> np.ndarray[Any, Any]:
     batch = tagger.encoder.batch(tagger.encoder.windows([s.words for s in tiny_corpus(8, seed=5)]))
     if tagger.tags:
         return tagger.engine.logits(batch)
-    ids, mask = torch.from_numpy(batch.ids), torch.from_numpy(batch.mask)
+    inputs = {name: torch.from_numpy(array) for name, array in batch.inputs.items()}
     with torch.inference_mode():
-        return tagger.model(input_ids=ids, attention_mask=mask)[0].numpy()
+        answer = tagger.model(**inputs)
+    states: torch.Tensor = answer.logits if hasattr(answer, "logits") else answer[0]
+    return states.numpy()
 
 
 def _check_tags(tagger: Any, at: str) -> None:

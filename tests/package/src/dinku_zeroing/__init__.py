@@ -44,9 +44,8 @@ class ZeroMatrix(Validated):
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku import modeling
-        from dinku.nn import surgery
 
-        surgery.changeable(tagger.model)
+        tagger.check_changeable()
         if not self.sparsity:
             return tagger
         zeroed = replace(tagger.copy(), sparse=tuple(sorted({*tagger.sparse, "linear"})))
