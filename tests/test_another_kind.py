@@ -175,7 +175,7 @@ class WordTagger(TagsByEngine):
     def in_precision(self, precision: str) -> WordTagger:
         return self
 
-    def check_changeable(self) -> None:
+    def check_changeable(self, method: object = None) -> None:
         pass
 
     def as_reopened(self, folder: Path, label_on: object) -> WordTagger:

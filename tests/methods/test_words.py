@@ -17,7 +17,7 @@ from dinku.cli.app import main
 from dinku.errors import DinkuError
 from dinku.export.pipeline import export
 from dinku.method import Data, Method, Work
-from dinku.methods import Distil, FineTune, KeepLayers, Quantize, Sparsify, StartWords
+from dinku.methods import Distil, FineTune, KeepLayers, Quantize, QuantizeDynamic, Sparsify, StartWords, TrimVocabulary
 from dinku.model.bundle import Bundle, Precision, Runtime
 from dinku.model.word_shape import WordShape
 from dinku.nn.loading import load, open_tagger
@@ -108,6 +108,8 @@ def test_bundles_tag_as_it_does(trained: WordTagger, tmp_path: Path, runtime: Ru
         weights = sum(numpy_helper.to_array(tensor).nbytes for tensor in stored)
         assert bundle.shape.bytes <= weights < bundle.shape.bytes + 2000  # zero points, sizes and the like
     assert not {"tokenizer.json", "tokenizer_config.json"} & set(bundle.manifest.files)
+    card = (bundle.folder / "README.md").read_text(encoding="utf-8")
+    assert ("transformers.js can't open it" in card) == (runtime == "onnxruntime")
 
 
 def test_a_transformer_teaches_it(trained: WordTagger) -> None:
@@ -148,8 +150,10 @@ def test_its_insides_match_no_transformer(given: dict[str, float]) -> None:
         Distil(student=(SMALL,), epochs=1, rate=1e-2, **given).declare(tiny_tagger().shape)
 
 
-@pytest.mark.parametrize("method", [KeepLayers(keep=(0,)), Sparsify(0.5)])
-def test_what_changes_transformers_is_refused_in_a_line(method: Method) -> None:
+@pytest.mark.parametrize("method", [KeepLayers(keep=(0,)), Sparsify(0.5), TrimVocabulary(size=90), QuantizeDynamic()])
+def test_what_changes_transformers_is_refused_in_a_line(method: Method, trained: WordTagger) -> None:
+    with pytest.raises(DinkuError, match=f"{type(method).__name__}.*can't change a model of this kind"):
+        method.apply(trained, tiny_data(), ONE)  # type: ignore[arg-type]
     recipe = Recipe("base", "corpus", (SMALL, method))
     with pytest.raises(DinkuError, match=f"{type(method).__name__}.*can't change a model of this kind"):
         recipe.resolved(tiny_data(), tiny_tagger().shape)

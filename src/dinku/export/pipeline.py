@@ -360,7 +360,7 @@ def _unread(folder: Path) -> list[str]:
     """What transformers.js doesn't read of a bundle."""
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
-        return ["it has no tokenizer"]
+        return []  # it reads whole words
     return javascript.unread(json.loads(tokenizer.read_text(encoding="utf-8")))
 
 
@@ -467,6 +467,11 @@ def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
     out += ["character beyond U+FFFF has two: there, use `Array.from(text).slice(start, end).join('')`.", ""]
     if manifest.runtime != "onnxruntime":
         return out[:-1]
+    if "tokenizer.json" not in manifest.files:
+        return [
+            *out,
+            "It reads whole words, by features that dinku hashes: transformers and transformers.js can't open it.",
+        ]
     if unread:
         return [*out, f"transformers.js doesn't read its tokenizer as dinku does: {', '.join(unread)}."]
     out += [

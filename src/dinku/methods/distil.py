@@ -109,7 +109,7 @@ class Distil(SupervisedTraining, StudentTraining):
         from dinku.training.teacher_states import state_loss
 
         if self.needs_weights:
-            tagger.check_changeable()
+            tagger.check_changeable(self)
         if not tagger.tags:
             raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None

@@ -64,7 +64,7 @@ class DistilText(StudentTraining):
         from dinku.training import fit, unpadded
         from dinku.training.teacher_states import state_loss
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         unlabelled = data.text_for(self)
         student = self.cut(tagger, data, work)
         if not self.epochs:

@@ -35,6 +35,6 @@ class QuantizeDynamic(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import quantized
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         self.declare(tagger.shape)
         return replace(tagger, model=quantized.to_dynamic(tagger.model))

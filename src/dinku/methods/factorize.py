@@ -64,7 +64,7 @@ class FactorizeEmbeddings(Validated):
 
         from dinku.nn import surgery
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         shape = tagger.shape
         if self.declare(shape) == shape:
             return tagger

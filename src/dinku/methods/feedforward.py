@@ -69,7 +69,7 @@ class NarrowFeedForward(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         shape = tagger.shape
         if self.declare(shape) == shape:
             return tagger

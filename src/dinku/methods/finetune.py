@@ -70,7 +70,7 @@ class FineTune(SupervisedTraining):
 
         from dinku.training import fit
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)
         trained = tagger.copy()

@@ -51,7 +51,7 @@ class NarrowHidden(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         if self.declare(tagger.shape) == tagger.shape:
             return tagger
         found = importance.coordinates(tagger, data, self)

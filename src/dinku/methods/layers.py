@@ -70,7 +70,7 @@ class KeepLayers(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         shape = tagger.shape
         self.declare(shape)
         if self.layers == len(shape.layers):

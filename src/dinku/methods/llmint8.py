@@ -57,6 +57,6 @@ class QuantizeLLMInt8(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import quantized
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         self.declare(tagger.shape)
         return replace(tagger, model=quantized.to_llm_int8(tagger.model, threshold=self.threshold, rest=self.rest))

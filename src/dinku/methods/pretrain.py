@@ -97,7 +97,7 @@ class Pretrain(TrainingSettings):
         from dinku.nn import surgery
         from dinku.training import fit
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:

@@ -48,6 +48,6 @@ class RegroupHeads(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import surgery
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         self.declare(tagger.shape)
         return replace(tagger, model=surgery.with_heads(tagger.model, self.heads))

@@ -68,7 +68,7 @@ class Sparsify(ByImportance):
         from dinku.nn import surgery
         from dinku.training import importance
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         if self.sparsity == 0:
             return tagger
         parts = tuple(sorted({*tagger.sparse, "linear", *(["embeddings"] if self.embeddings else [])}))

@@ -96,7 +96,7 @@ class TrimVocabulary(Validated):
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn import surgery
 
-        tagger.check_changeable()
+        tagger.check_changeable(self)
         self.declare(tagger.shape)
         if self.size == tagger.model.config.vocab_size:
             return tagger

@@ -230,7 +230,7 @@ class Bundle(TagsByEngine):
         files = sorted((name, file.sha256) for name, file in manifest.files.items())
         return hashlib.sha256(repr((read, files)).encode()).hexdigest()
 
-    def check_changeable(self) -> None:
+    def check_changeable(self, method: object = None) -> None:
         """It never is: `DinkuError` says so."""
         self.scheme.refuse(self.name)
         remedy = "name the tagger that it was made from"

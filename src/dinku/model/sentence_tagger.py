@@ -114,8 +114,8 @@ class SentenceTagger(Protocol):
         """How it computes, measured on these sentences."""
         ...
 
-    def check_changeable(self) -> None:
-        """Raise `DinkuError` if no method can change it: it is quantized, or a bundle."""
+    def check_changeable(self, method: object = None) -> None:
+        """Raise `DinkuError` if it can't be changed, being quantized or a bundle, or not by ``method``."""
         ...
 
     def as_reopened(self, folder: Path, label_on: LabelOn) -> Self | None:

@@ -472,3 +472,14 @@ def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
         problem = "dinku_layers isn't heads, their size and the width of each layer"
         raise DinkuError(problem, where=where, remedy="restore the file")
     return tuple(Layer(*sizes) for sizes in listed)
+
+
+def check_takes(method: object, shape: Costs) -> None:
+    """Raise `DinkuError` for a method that can't change a model of this kind.
+
+    It changes transformers, unless its ``takes`` names other classes of costs.
+    """
+    if not isinstance(shape, getattr(method, "takes", Shape)):
+        problem = "can't change a model of this kind"
+        remedy = "leave the step out, or put it before the model is replaced"
+        raise DinkuError(problem, where=type(method).__name__, remedy=remedy)

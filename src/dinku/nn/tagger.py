@@ -167,7 +167,7 @@ class Tagger(TagsByEngine):
         """The same encoder, its weights copied, under a fresh head for ``tags``, drawn from ``seed``."""
         return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
 
-    def check_changeable(self) -> None:
+    def check_changeable(self, method: object = None) -> None:
         self.scheme.refuse(self.name)
 
     @property

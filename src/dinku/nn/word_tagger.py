@@ -21,7 +21,7 @@ from dinku.files import written_folder
 from dinku.model.encode import LabelOn
 from dinku.model.folder import ModelFolder
 from dinku.model.sentence_tagger import TagsByEngine
-from dinku.model.shape import Scheme
+from dinku.model.shape import Scheme, check_takes
 from dinku.model.word_encoder import WordEncoder
 from dinku.model.word_shape import MODEL_TYPE, WordShape
 from dinku.nn import surgery
@@ -111,8 +111,10 @@ class WordTagger(TagsByEngine):
         self.model.eval().zero_grad(set_to_none=True)
         return replace(self, name=str(folder))
 
-    def check_changeable(self) -> None:
-        """It always is: `quantized` forms exist as bundles alone."""
+    def check_changeable(self, method: object = None) -> None:
+        """It is, by a method that takes word networks; quantized ones are bundles."""
+        if method is not None:
+            check_takes(method, self.model.shape)
 
     def copy(self) -> Self:
         return replace(self, model=copy.deepcopy(self.model))

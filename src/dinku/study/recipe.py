@@ -11,7 +11,7 @@ from dinku.errors import DinkuError, located
 from dinku.method import Data, Method, Planned, Seeded, inner_methods, with_inner
 from dinku.methods.registry import from_json, to_json
 from dinku.model.encode import LabelOn
-from dinku.model.shape import Costs, Shape
+from dinku.model.shape import Costs, Shape, check_takes
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,7 @@ def changeable_by(step: Method, shape: Costs) -> Shape:
     """
     if getattr(step, "needs_weights", True):
         shape.scheme.refuse(type(step).__name__)
-    if not isinstance(shape, getattr(step, "takes", Shape)):
-        problem = "can't change a model of this kind"
-        remedy = "leave the step out, or put it before the model is replaced"
-        raise DinkuError(problem, where=type(step).__name__, remedy=remedy)
+    check_takes(step, shape)
     return cast(Shape, shape)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from dinku.errors import DinkuError
 from dinku.model.encode import SubwordWindow
 from dinku.model.engine import Engine
 from dinku.nn.tagger import Tagger
@@ -49,7 +50,7 @@ def reading(tagger: Any, windows: Sequence[Any], *, all_rows: bool) -> Iterator[
 
     With ``all_rows`` rows of the word embeddings that no window uses may move, too.
     """
-    raise NotImplementedError(type(tagger))  # each kind of tagger registers its own below
+    raise DinkuError("is of a kind that can't be trained", where=tagger.name, remedy="train a tagger of another kind")
     yield
 
 
