@@ -704,6 +704,7 @@ def test_stopped_in_mid_load_it_answers_what_it_accepted(bundle: Path, number: s
                     connection.request("POST", "/predict", body, JSON)
                     response = connection.getresponse()  # its first byte is a promise
                 except (OSError, http.client.HTTPException):
+                    connection.close()
                     if stopping.is_set():
                         return
                     raise
