@@ -15,6 +15,7 @@ from onnx import numpy_helper
 import dinku
 from dinku.cli.app import main
 from dinku.errors import DinkuError
+from dinku.export import int8
 from dinku.export.pipeline import export
 from dinku.method import Data, Method, Work
 from dinku.methods import Distil, FineTune, KeepLayers, Quantize, QuantizeDynamic, Sparsify, StartWords, TrimVocabulary
@@ -110,6 +111,24 @@ def test_bundles_tag_as_it_does(trained: WordTagger, tmp_path: Path, runtime: Ru
     assert not {"tokenizer.json", "tokenizer_config.json"} & set(bundle.manifest.files)
     card = (bundle.folder / "README.md").read_text(encoding="utf-8")
     assert ("transformers.js can't open it" in card) == (runtime == "onnxruntime")
+
+
+def test_int8_answers_alike_however_its_numbers_are_moved_about(
+    trained: WordTagger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounding a word once, and multiplying the whole table once, are for speed alone."""
+    corpus = tiny_corpus(120, seed=3)
+    options: dict[str, Any] = {"calibration": tiny_corpus(120, seed=4), "tolerance": 1.0}
+    quick = export(trained, tmp_path / "quick", corpus, precision="int8", **options)
+    monkeypatch.setattr(int8, "_round_before_joining", lambda model: None)
+    monkeypatch.setattr(int8, "UNFOLDED", 0)
+    plain = export(trained, tmp_path / "plain", corpus, precision="int8", **options)
+    nodes = [onnx.load(each.folder / each.manifest.model).graph.node for each in (quick, plain)]
+    assert [[n.op_type for n in each].count("QuantizeLinear") for each in nodes] == [4, 4]
+    assert nodes[0] != nodes[1]
+    windows = quick.encoder.windows([s.words for s in corpus])
+    for (_, a), (_, b) in zip(quick.answered(windows), plain.answered(windows), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_a_transformer_teaches_it(trained: WordTagger) -> None:

@@ -31,6 +31,15 @@ def test_the_best_of_all_legal_sequences_is_found(words: int) -> None:
         assert tuple(legal_tags(logits, TAGS).tolist()) == every[int(np.argmax(sums))]
 
 
+def test_sentences_together_get_the_tags_that_each_gets_alone() -> None:
+    random = np.random.default_rng(0)
+    lengths = [3, 0, 1, 7, 7, 2, 0, 40]
+    parts = [random.normal(size=(length, len(TAGS))).astype(np.float32) * 3 for length in lengths]
+    alone = [legal_tags(part, TAGS).tolist() if len(part) else [] for part in parts]
+    assert legal_tags(np.concatenate(parts), TAGS, lengths).tolist() == [tag for path in alone for tag in path]
+    assert any(path != part.argmax(-1).tolist() for path, part in zip(alone, parts, strict=True))
+
+
 def test_tags_that_are_legal_stay_as_they_are() -> None:
     logits = np.eye(5, dtype=np.float32)[[1, 2, 2, 0, 3, 4]]
     assert legal_tags(logits, TAGS).tolist() == [1, 2, 2, 0, 3, 4]

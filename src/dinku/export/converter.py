@@ -16,13 +16,17 @@ from dinku.model.windows import Window
 class Converter(Protocol):
     """A tagger in torch on its way to a bundle.
 
-    ``length`` is the most that a window of the bundle holds, ``label_on`` what its manifest says of subwords.
+    ``length`` is the most that a window of the bundle holds, ``label_on`` what its manifest says of subwords. ``smoothing`` is
+    how much of the spread of features goes over to the weights before they become int8, by `dinku.export.int8.smooth`; 0 for
+    none.
     """
 
     @property
     def length(self) -> int: ...
     @property
     def label_on(self) -> LabelOn: ...
+    @property
+    def smoothing(self) -> float: ...
 
     def reference_engine(self) -> InspectableEngine:
         """The tagger in torch, in float32 on the CPU, computing as its ONNX file will."""

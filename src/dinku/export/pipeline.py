@@ -261,7 +261,8 @@ def _quantize(
     batches = [tagger.encoder.batch([window]) for window in windows]
     whole = int8.read(float32)
     reference.report("measuring ranges", 0, 0)
-    int8.smooth(whole, batches)
+    if strength := reference.converter.smoothing:
+        int8.smooth(whole, batches, strength)
     write = int8.to_onnxruntime if runtime == "onnxruntime" else int8.to_openvino
 
     def tried(kept: Sequence[str]) -> tuple[float, float]:
@@ -281,7 +282,7 @@ def _quantize(
         write(whole, path, mode, batches)
     if equal is not None and lost is not None and not fine(equal, lost):
         reference.report("ranking layers", 0, 0)
-        found = reference.converter.layer_costs(ranges.sample(RANKED, seed=0), int8.SMOOTH)
+        found = reference.converter.layer_costs(ranges.sample(RANKED, seed=0), strength)
         costs = sorted(found, key=lambda name: -found[name])
         with tempfile.TemporaryDirectory() as folder:
             full = shutil.copytree(path.parent, Path(folder) / "full") / path.name

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.export import convert, javascript
+from dinku.export import convert, int8, javascript
 from dinku.model.bundle import Precision
 from dinku.model.encode import LabelOn, SubwordEncoder, SubwordWindow
 from dinku.nn.quiet import quietly
@@ -29,6 +29,8 @@ class TransformerConverter:
     """See `dinku.export.converter.Converter`."""
 
     tagger: Tagger
+
+    smoothing: float = int8.SMOOTH
 
     @property
     def length(self) -> int:

@@ -26,6 +26,7 @@ class WordConverter:
     tagger: WordTagger
 
     label_on: LabelOn = "first"
+    smoothing: float = 0.0  # all that a layer reads was normalized, or is bounded like the embeddings
 
     @property
     def length(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -24,25 +25,41 @@ def legal_transitions(tags: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([[not (tag.startswith("I-") and was[2:] != tag[2:]) for tag in tags] for was in before])
 
 
-def legal_tags(logits: NDArray[np.float32], tags: tuple[str, ...]) -> Ids:
+def legal_tags(logits: NDArray[np.float32], tags: tuple[str, ...], lengths: Sequence[int] | None = None) -> Ids:
     """[words] the numbers of the tags whose logits [words, tags] have the largest sum of all that are legal one after another.
 
-    The largest of each word, if these are legal; else those that Viterbi's algorithm finds.
+    The words are those of sentences of these ``lengths``, by default of one. A sentence gets the largest tag of each word, if
+    these are legal; else those that Viterbi's algorithm finds.
 
     >>> legal_tags(np.array([[0.0, 2.0, 3.0], [0.0, 1.0, 5.0]], np.float32), ("O", "B-PER", "I-PER")).tolist()
     [1, 2]
     """
     best = logits.argmax(-1)
     legal = legal_transitions(tags)
-    if legal[np.concatenate([[0], best[:-1] + 1]), best].all():
-        return best
+    ends = np.cumsum([len(logits)] if lengths is None else lengths)
+    before = np.concatenate([[0], best[:-1] + 1])
+    before[ends[:-1][ends[:-1] < len(best)]] = 0
+    wrong = np.unique(np.searchsorted(ends, np.flatnonzero(~legal[before, best]), side="right"))
+    if len(wrong):
+        starts = np.concatenate([[0], ends[:-1]])
+        _viterbi(logits, starts[wrong], ends[wrong], legal, best)
+    return best
+
+
+def _viterbi(logits: NDArray[np.float32], starts: Ids, ends: Ids, legal: NDArray[np.bool_], best: Ids) -> None:
+    """Write the best legal tags of the sentences from ``starts`` to ``ends`` to ``best``, all sentences word by word together."""
+    order = np.argsort(starts - ends, kind="stable")  # the longest first, so that those that have a word stand together
+    starts, lengths = starts[order], (ends - starts)[order]
     penalty = np.where(legal, 0.0, _NEVER)
-    score, back = logits[0] + penalty[0], []
-    for word in logits[1:]:
-        through = score[:, None] + penalty[1:]
-        back.append(through.argmax(0))
-        score = through.max(0) + word
-    path = [int(score.argmax())]
-    for step in reversed(back):
-        path.append(int(step[path[-1]]))
-    return np.array(path[::-1], np.int64)
+    score, back = logits[starts] + penalty[0], []
+    reading = [int(np.count_nonzero(lengths > word)) for word in range(lengths[0])]  # sentences that have this word
+    for word, count in enumerate(reading[1:], 1):
+        through = score[:count, :, None] + penalty[1:]
+        back.append(through.argmax(1))
+        score[:count] = through.max(1) + logits[starts[:count] + word]
+    tag = score.argmax(1)
+    for word in range(lengths[0] - 1, 0, -1):
+        count = reading[word]
+        best[starts[:count] + word] = tag[:count]
+        tag[:count] = back[word - 1][np.arange(count), tag[:count]]
+    best[starts] = tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -86,15 +87,16 @@ _NEVER = np.float32(-1e4)  # a logit whose probability is 0
 
 
 class Draft:
-    """The tags of one sentence while its windows are answered one by one, in any order.
+    """The tags of sentences of these ``lengths`` while their windows are answered one by one, in any order.
 
     A word that no window scores is ``O`` with probability 1. With ``legal`` the tags are the most probable ones that are legal
     one after another, else the most probable one of each word.
     """
 
-    def __init__(self, tags: Sequence[str], words: int, *, legal: bool = False) -> None:
-        self._tags, self._legal = tuple(tags), legal
-        self._logits = np.full((words, len(tags)), _NEVER, np.float32)
+    def __init__(self, tags: Sequence[str], *lengths: int, legal: bool = False) -> None:
+        self._tags, self._lengths, self._legal = tuple(tags), lengths, legal
+        self._starts = list(accumulate(lengths, initial=0))
+        self._logits = np.full((self._starts[-1], len(tags)), _NEVER, np.float32)
         self._logits[:, self._tags.index("O")] = 0.0
 
     def take(self, window: Window, logits: Logits) -> None:
@@ -104,15 +106,15 @@ class Draft:
                 f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
             )
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
-        self._logits[window.words] = logits
+        self._logits[self._starts[window.sentence] + window.words] = logits
 
-    def tagging(self) -> Tagging:
-        """What is known so far."""
+    def taggings(self) -> list[Tagging]:
+        """What is known so far, a sentence each."""
         logits = self._logits
-        best = legal_tags(logits, self._tags) if self._legal and len(logits) else logits.argmax(-1)
-        chosen = np.take_along_axis(logits, best[:, None], -1)
-        scores = 1 / np.exp(logits - chosen).sum(-1)
-        return Tagging(tuple(self._tags[i] for i in best.tolist()), scores)
+        best = legal_tags(logits, self._tags, self._lengths) if self._legal and len(logits) else logits.argmax(-1)
+        scores = 1 / np.exp(logits - np.take_along_axis(logits, best[:, None], -1)).sum(-1)
+        names = [self._tags[number] for number in best.tolist()]
+        return [Tagging(tuple(names[start:end]), scores[start:end]) for start, end in pairwise(self._starts)]
 
 
 def tag(
@@ -130,10 +132,10 @@ def tag(
     """
     sentences = [*each(sentences, Sentence)]
     _check_asked(sentences, options)
-    drafts = [Draft(tags, len(s.words), legal=legal) for s in sentences]
+    draft = Draft(tags, *(len(s.words) for s in sentences), legal=legal)
     for window, logits in answers(engine, encoder, sentences, **options):
-        drafts[window.sentence].take(window, logits)
-    return [draft.tagging() for draft in drafts]
+        draft.take(window, logits)
+    return draft.taggings()
 
 
 def evaluate(

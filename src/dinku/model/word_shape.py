@@ -113,10 +113,8 @@ class WordShape:
         if (part == "word embeddings" and not self.scheme.words) or (part == "tag head" and not self.scheme.head):
             rows = 0
         scales = rows if self.scheme.scales == "row" else 0
-        layers = {"word mixing": 1, "convolutions": self.depth, "tag head": 1}.get(part, 0)
-        factors = layers * columns if self.scheme.smooth and rows else 0
         weights = rows * columns
-        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * (scales + factors)
+        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * scales
 
     @property
     def bytes(self) -> int:

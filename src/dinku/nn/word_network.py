@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +23,7 @@ class Maxout(nn.Module):
         self.pieces = pieces
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return reduce(torch.maximum, self.linear(x).chunk(self.pieces, -1))
+        return self.linear(x).unflatten(-1, (self.pieces, -1)).amax(-2)
 
 
 class WordNetwork(nn.Module):

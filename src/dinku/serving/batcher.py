@@ -236,7 +236,7 @@ class Batcher:
             self._fail(job, error)
 
     def _finish(self, job: _Job, number: int, text: _Text) -> None:
-        answer = job.answers[number] = text.line.answer(text.draft.tagging())
+        answer = job.answers[number] = text.line.answer(text.draft.taggings()[0])
         self.texts += 1
         self.words += len(text.line.spans)
         self.entities += len(answer["entities"])
