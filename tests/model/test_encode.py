@@ -13,7 +13,8 @@ from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.model.encode import SubwordEncoder, opened, subwords_of
-from dinku.model.folder import HOUSE, ModelFolder, find_folder
+from dinku.model.folder import ModelFolder, find_folder
+from dinku.model.installed import HOUSE
 from dinku.model.windows import buckets
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger, tiny_tokenizer

@@ -19,13 +19,13 @@ from dinku.data.spans import is_iob2_tag
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
+from dinku.model.installed import PREFIX, installed_folder
 from dinku.model.store import Store
 from dinku.settings import home, offline
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
                 "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
 
-HOUSE = "dinku:house"  # the encoder inside the package
 BUNDLE_FILE = "bundle.json"  # what makes a folder a bundle
 _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
 
@@ -119,8 +119,9 @@ class ModelFolder:
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a model: a path, a name under ``home()/models``, ``dinku:house``, what a run left in ``home()/store`` by its
-    address or at least eight digits of it, or a Hub id, ``owner/name[@revision]``.
+    """The folder of a model: ``dinku:house`` and what else is installed (`dinku.model.installed`), a path, a name under
+    ``home()/models``, what a run left in ``home()/store`` by its address or at least eight digits of it, or a Hub id,
+    ``owner/name[@revision]``.
 
     A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
     bundle what its engine reads. Raises `DinkuError` where there is no such folder, or it holds what isn't a file.
@@ -142,8 +143,8 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def _folder(text: str) -> Path:
-    if text == HOUSE:
-        return Path(__file__).parent / "house"
+    if text.startswith(PREFIX):
+        return installed_folder(text)
     if Path(text).is_dir():
         return Path(text)
     if ".." not in Path(text).parts and (home() / "models" / text).is_dir():

@@ -28,7 +28,8 @@ from dinku.files import os_errors_as_dinku
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.method import Data, Method, Work, needs_of
 from dinku.methods.registry import to_json
-from dinku.model.folder import HOUSE, ModelFolder
+from dinku.model.folder import ModelFolder
+from dinku.model.installed import HOUSE
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.shape import Shape
 from dinku.model.store import Store
