@@ -52,7 +52,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         forget()
 
     def forget() -> None:
-        for cached in (registry._plugins, registry._loaded, registry._method_of):
+        for cached in (registry._plugins, registry._loaded, registry._method_of, registry.find_method):
             cached.cache_clear()
 
     yield put

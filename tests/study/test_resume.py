@@ -93,12 +93,14 @@ def test_timing_trains_nothing_again(place: Path, home: Path, monkeypatch: pytes
     runner(home).run()
     assert made == []  # timed here already
     elsewhere = environment(1).model_copy(update={"cpu": "another"})
-    monkeypatch.setattr("dinku.study.run.environment", lambda *_: elsewhere)
+    monkeypatch.setattr("dinku.study.measure.environment", lambda *_: elsewhere)
     runner(home).run()
     assert len(made) == 3 * 2  # another machine's clock, the taggers at hand
     made.clear()
     shutil.rmtree(home / "store")
-    monkeypatch.setattr("dinku.study.run.environment", lambda *_: environment(1).model_copy(update={"cpu": "a third"}))
+    monkeypatch.setattr(
+        "dinku.study.measure.environment", lambda *_: environment(1).model_copy(update={"cpu": "a third"})
+    )
     runner(home).run()
     assert made == []  # a third machine, and no tagger: nothing is trained for its clock
     assert not (home / "store").exists() or not list((home / "store").glob("*/*/step.json"))

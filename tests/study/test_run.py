@@ -32,7 +32,7 @@ from dinku.report.build import write as write_report
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import LEARN_MORE
 from dinku.scoring.error_analysis import calibration_error, tagged
-from dinku.study import run as run_module
+from dinku.study import steps as steps_module
 from dinku.study.current import Current, standing
 from dinku.study.definition import Study
 from dinku.study.facts import Clock, size_of
@@ -787,7 +787,7 @@ def test_a_tagger_in_memory_is_the_one_that_would_be_read_back(
         read_back[folder.path.name] += 1
         return opened(folder, **how)
 
-    monkeypatch.setattr(run_module, "open_tagger", noted)
+    monkeypatch.setattr(steps_module, "open_tagger", noted)
     found = []
     for name in ("in memory", "read back"):
         if name == "read back":

@@ -38,7 +38,8 @@ class Distillation:
         found, excluded = [], Exclusions()
         quality = measurements.quality
         compared = {id(row) for comparable in quality.comparable for row in comparable.rows}
-        taught = {row.address for row in quality.rows if quality.steps(row).of_category("distillation")}
+        recipes = {row.address: quality.steps(row) for row in quality.rows}
+        taught = {address for address, steps in recipes.items() if steps.of_category("distillation")}
         for row in quality.rows:
             if row.address in taught and id(row) not in compared:
                 excluded.add("another recipe goes by its name, or it was measured on other sentences", row.title)

@@ -330,7 +330,9 @@ def judge_n3(measurements: Measurements) -> Verdict | None:
 def _with_something_to_lose(measurements: Measurements) -> tuple[Measurements, str]:
     """The rows in languages in which the dense tagger has an F1 of at least `FLOOR`, and a note that names the others."""
     f1: dict[str, list[float]] = defaultdict(list)
-    dense = [row for row in measurements.rows if measurements.steps(row).is_dense]
+    recipes = {row.address: measurements.steps(row) for row in measurements.rows}
+    addresses = {address for address, steps in recipes.items() if steps.is_dense}
+    dense = [row for row in measurements.rows if row.address in addresses]
     for row in most(dense, lambda r: (r.base_digest, r.trained_on, measurements.steps(r).training)):
         f1[row.language].append(100 * without_absent(measurements.counts([row]))[0].scores().f1)
     low = sorted(language for language, values in f1.items() if fmean(values) < FLOOR)

@@ -127,6 +127,7 @@ def _method_of(step: str) -> Method | None:
         return None
 
 
+@cache
 def find_method(name: str) -> Any:
     """The class of that name, dinku's own or another package's; ``None`` if there is none.
 

@@ -52,10 +52,13 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
     out = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # `undrawn` says so in the report
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(
+            "none"
+        )  # which is laid out now; to save it would lay it out and draw it again for each format
         for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
             file = io.BytesIO()
             figure.savefig(file, format=kind, dpi=150, metadata=metadata)
-            figure.set_layout_engine("none")  # as it is laid out now, which took longer than drawing it
             out[f"{name}.{kind}"] = file.getvalue()
     return out
 
@@ -147,7 +150,7 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         left.set_title("mean over languages" if names else ", ".join(table.languages), fontsize=12)
         for axes, name in zip(small, names, strict=True):
             draw(axes, table, name)
-            axes.set_title(name, fontsize=12)
+            axes.set_title(name, fontsize=12, y=1.0)  # a place of its own, which takes long to find
             axes.label_outer()
         notes = [scope(table.quality), "with 95 % intervals"]
         if table.is_grid and any(len(c.runs) == 1 for c in table.cells):
@@ -253,24 +256,23 @@ def _draw_lines(axes: Any, table: Table, language: str) -> None:
         axes.plot(x, y, color=colour, linewidth=2 if not language else 1.6)
         axes.plot([], [], color=colour, marker=mark, linewidth=2, label=arm)
         own = [(at, f1, len(c.runs) > 1) for at, f1, c in zip(x, y, cells, strict=True) if c is not table.dense]
-        for at, f1, several in own:
-            fill = colour if several else "white"
-            size = 5 if language else 8
-            axes.plot(
-                [at],
-                [f1],
-                mark,
-                color=colour,
-                markerfacecolor=fill,
-                markersize=size,
-                markeredgewidth=1.5,
-                clip_on=False,
-            )
+        for fill, several in ((colour, True), ("white", False)):
+            if points := [(at, f1) for at, f1, repeated in own if repeated == several]:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    mark,
+                    color=colour,
+                    markerfacecolor=fill,
+                    markersize=5 if language else 8,
+                    markeredgewidth=1.5,
+                    clip_on=False,
+                )
         if not language:
             axes.fill_between(x, [c.f1.low for c in cells], [c.f1.high for c in cells], color=colour, alpha=0.15, lw=0)
     axes.set_xlim(-2, 100)
     axes.set_ylim(0, 100)
     axes.set_xticks((0, 50) if language else range(0, 101, 20))
+    axes.set_yticks(range(0, 101, 20))
     axes.set_xlabel("sparsity, %")
     axes.set_ylabel("span F1")
 

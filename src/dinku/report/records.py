@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 from types import SimpleNamespace
@@ -49,7 +50,7 @@ def _record(row: Row, current: Current) -> Record:
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
     line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
     for reading, table in (row.spans or {}).items():
-        gold, predicted, correct = (sum(n[i] for n in table.values()) for i in range(3))
+        gold, predicted, correct = map(sum, zip((0, 0, 0), *table.values(), strict=True))
         line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
         line |= {f"gold_{reading}": gold, f"predicted_{reading}": predicted, f"correct_{reading}": correct}
     if row.size:
@@ -144,7 +145,7 @@ def _is(value: Any, text: str) -> bool:
 
 def column(found: Iterable[Record], name: str, *, where: str) -> str:
     """The column that a name means: itself, a grid's value, or a short name for it."""
-    there = dict.fromkeys(key for record in found for key in record)
+    there = columns(found)
     for key in (name, f"values.{name}", _SHORT.get(name, "")):
         if key in there:
             return key
@@ -210,7 +211,9 @@ def plain(value: Any) -> str:
 
 
 def columns(found: Iterable[Record]) -> list[str]:
-    return list(dict.fromkeys(key for record in found for key in record))
+    """The columns of records, in the order in which they come."""
+    kinds = dict.fromkeys(map(tuple, found))  # most records have the same
+    return list(dict.fromkeys(chain.from_iterable(kinds)))
 
 
 def as_csv(found: Sequence[Record]) -> str:
@@ -229,13 +232,14 @@ def as_csv(found: Sequence[Record]) -> str:
     return "\n".join([*lines, ""])
 
 
+_FIRST = "'=+-@\t\r\n"  # of such a cell; most cells need no closer look
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 
 
 def _no_formula(cell: Any) -> Any:
     """A cell that no spreadsheet computes."""
-    if not isinstance(cell, str) or not _FORMULA.match(cell) or _NUMBER.fullmatch(cell):
+    if not isinstance(cell, str) or cell[:1] not in _FIRST or not _FORMULA.match(cell) or _NUMBER.fullmatch(cell):
         return cell
     return f"'{cell}"
 

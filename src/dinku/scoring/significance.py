@@ -280,17 +280,26 @@ def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Aver
     key = (drawn.key, strict, average)
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
     if new:
-        groups = runs[0]._by_language.values()
-        tables = np.concatenate([run._spans(strict=strict) for run in new], axis=1)  # [sentence, seed × 3]
+        spans = [run._spans(strict=strict) for run in new]
+        # Gold spans, which all seeds share, once, and then what each predicted and got right: [sentence, 1 + seed × 2].
+        tables = np.concatenate([spans[0][:, :1], *(each[:, 1:] for each in spans)], axis=1)
         # Sums of whole numbers are exact in single precision, too, as long as they stay below 2^24.
         kind = np.float32 if len(tables) * tables.max(initial=0) < 2**24 else np.float64
         tables = tables.astype(kind)
         # All seeds in one product: reading the weights is what takes the time.
+        groups = runs[0]._by_language.values()
         totals = [w.astype(kind) @ tables[rows] for w, rows in zip(drawn.weights, groups, strict=True)]
-        found = _f1([each.reshape(len(each), len(new), 3) for each in totals], average)
+        found = _f1([_with_gold(each, len(new)) for each in totals], average)
         for run, f1 in zip(new, np.ascontiguousarray(found.T), strict=True):
             run._f1_of[key] = f1
     return whole, np.stack([run._f1_of[key] for run in runs])
+
+
+def _with_gold(totals: NDArray[Any], seeds: int) -> NDArray[Any]:
+    """[draw, seed, 3] from [draw, 1 + seed × 2], gold first."""
+    out = np.empty((len(totals), seeds, 3), totals.dtype)
+    out[..., :1], out[..., 1:] = totals[:, None, :1], totals[:, 1:].reshape(len(totals), seeds, 2)
+    return out
 
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Ints:

@@ -24,9 +24,10 @@ from dinku.machine import available_threads
 from dinku.method import Method
 from dinku.model.store import Store
 from dinku.study.definition import Study
+from dinku.study.failures import Failed
 from dinku.study.prepare import Prepared, memory_needed
 from dinku.study.results import Results
-from dinku.study.run import Failed, Runner, use_threads
+from dinku.study.run import Runner, use_threads
 from dinku.training.settings import TrainingSettings
 
 RETRIES = 3  # how often a task is done again after its process or node was lost

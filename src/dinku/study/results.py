@@ -246,16 +246,16 @@ class Results:
         kept = self._counted.get(name)
         if kept and kept[0] == row.spans:
             return kept[1]
-        data, path = self._archive.get(name), self._archive.path / name
-        if data is None and (self._old_counts / name).exists():
-            path = self._old_counts / name
-            counts = Counts.load(path)
-        elif data is None:
-            raise DinkuError("isn't there", where=str(path), remedy=AGAIN)
+        where = f"{self._archive.path}{os.sep}{name}"
+        if (data := self._archive.get(name)) is not None:
+            counts = Counts.from_bytes(data, where=where)
+        elif (old := self._old_counts / name).exists():
+            where = str(old)
+            counts = Counts.load(old)
         else:
-            counts = Counts.from_bytes(data, where=str(path))
+            raise DinkuError("isn't there", where=where, remedy=AGAIN)
         if totals(counts) != row.spans:
-            raise DinkuError("doesn't add up to its row", where=str(path), remedy=AGAIN)
+            raise DinkuError("doesn't add up to its row", where=where, remedy=AGAIN)
         self._counted[name] = row.spans, counts
         return counts
 
