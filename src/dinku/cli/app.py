@@ -35,6 +35,8 @@ data.callback(invoke_without_command=True)(data_.data_alone)
 data.command("list")(data_.data_list)
 data.command("fetch")(data_.data_fetch)
 data.command("check")(data_.data_check)
+data.command("convert")(data_.data_convert)
+data.command("split")(data_.data_split)
 app.command()(evaluate.inspect)
 app.command()(evaluate.score)
 app.command()(evaluate.evaluate)
@@ -54,6 +56,7 @@ _EXTRAS = {
     "openvino": "openvino",
     "nncf": "openvino",
     "pyarrow": "parquet",
+    **dict.fromkeys(("conllu", "huggingface_hub", "sentencex", "spacy"), "formats"),
     "ray": "ray",
 }
 
