@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.cli import bundles, evaluate, rows, run, start, tag
+from dinku.cli import bundles, evaluate, hub, rows, run, start, tag
 from dinku.cli import data as data_
 from dinku.cli.options import print_help
 from dinku.cli.terminal import print
@@ -44,6 +44,7 @@ app.command()(tag.predict)
 app.command()(tag.bench)
 app.command()(tag.serve)
 app.command()(bundles.export)
+app.command()(hub.push)
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(rows.report)
