@@ -22,9 +22,8 @@ def table() -> str:
         if name in FILES:
             lines.append(f"| `{name}.py` | {said(FILES[name])} | |")
         else:
-            files = sorted(
-                each.split(".")[1] for each in FILES if each.startswith(f"{name}.") and "__init__" not in each
-            )
+            inside = [each.split(".") for each in FILES if each.startswith(f"{name}.")]
+            files = sorted({parts[1] + "/" * (len(parts) > 2) for parts in inside} - {"__init__"})
             lines.append(
                 f"| `{name}/` | {said(SOURCE / name / '__init__.py')} | {', '.join(f'`{f}`' for f in files)} |"
             )

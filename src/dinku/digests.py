@@ -27,3 +27,14 @@ def canonical(value: Any) -> str:
 
 
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def is_of(path: Path, digest: str) -> bool:
+    """Whether a file has a digest: its sha256, or in 40 digits the sha1 by which git names its content."""
+    if len(digest) != 40:
+        return file_digest(path) == digest
+    with os_errors_as_dinku(path, reading=True), reading(path) as file:
+        whole = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        while block := file.read(1 << 20):
+            whole.update(block)
+    return whole.hexdigest() == digest

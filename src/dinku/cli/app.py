@@ -13,7 +13,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.cli import bundles, evaluate, rows, run, start, tag
+from dinku.cli import bundles, evaluate, hub, rows, run, start, tag
 from dinku.cli import data as data_
 from dinku.cli.options import print_help
 from dinku.cli.terminal import print
@@ -35,6 +35,8 @@ data.callback(invoke_without_command=True)(data_.data_alone)
 data.command("list")(data_.data_list)
 data.command("fetch")(data_.data_fetch)
 data.command("check")(data_.data_check)
+data.command("convert")(data_.data_convert)
+data.command("split")(data_.data_split)
 app.command()(evaluate.inspect)
 app.command()(evaluate.score)
 app.command()(evaluate.evaluate)
@@ -42,6 +44,7 @@ app.command()(tag.predict)
 app.command()(tag.bench)
 app.command()(tag.serve)
 app.command()(bundles.export)
+app.command()(hub.push)
 app.command()(run.plan)
 app.command()(run.run)
 app.command()(rows.report)
@@ -54,6 +57,7 @@ _EXTRAS = {
     "openvino": "openvino",
     "nncf": "openvino",
     "pyarrow": "parquet",
+    **dict.fromkeys(("conllu", "huggingface_hub", "sentencex", "spacy"), "formats"),
     "ray": "ray",
 }
 

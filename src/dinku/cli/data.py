@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,8 +18,26 @@ if TYPE_CHECKING:
     from dinku.model.encode import SubwordEncoder
 
 
+Named = Annotated[
+    str, typer.Argument(metavar="CORPUS", help="A known corpus, hf:owner/name, a file, or a folder of splits.")
+]
+Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="The files' format, where it can't be told.")]
+Misaligned = Annotated[str, typer.Option(help="Spans that cut words: error (the default), widen or drop.")]
+Documents = Annotated[str, typer.Option(help="A text is one sentence (whole), or is split: lines or sentences.")]
+Words = Annotated[str, typer.Option(help="Words are as given (the default), found by rule, or between blanks.")]
+Tags = Annotated[str, typer.Option(help="bare, if tags are labels without a prefix: PER.")]
+Labels = Annotated[str, typer.Option(help="Names of tags that are numbers: O,B-PER,I-PER, or a file of them.")]
+
+
+def _spelled(corpus: str, form: str, misaligned: str, documents: str, words: str, tags: str, labels: str) -> str:
+    from dinku.data.sources import spelled
+
+    options = {"misaligned": misaligned, "documents": documents, "words": words, "tags": tags, "labels": labels}
+    return spelled(corpus, form=form, **options)
+
+
 def data_alone(context: typer.Context) -> None:
-    """List, download and check corpora."""
+    """List, download, check, convert and split corpora."""
     print_help(context)
 
 
@@ -46,11 +66,13 @@ def data_list(as_json: AsJson = False) -> None:
 
 
 def data_fetch(
-    corpus: Annotated[str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau or masakhaner:all.")],
+    corpus: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau, masakhaner:all or hf:owner/name/config.")
+    ],
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a known corpus into the cache, verified.
+    """Download a known corpus, or a data set of the Hub, into the cache, verified.
 
     After an interruption, the same command continues where it stopped.
     """
@@ -58,8 +80,8 @@ def data_fetch(
 
     with watching() as report:
         fetched = sources.fetch(corpus, force=force, progress=report)
-    source = catalogue.SOURCES[corpus.partition(":")[0]]
-    print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
+    if source := catalogue.SOURCES.get(corpus.partition(":")[0]):
+        print(f"{source.title}: {source.licence}; cite {source.citation}", file=sys.stderr)
     if as_json:
         return print_json([{"path": str(f.path), "bytes": f.bytes, "state": f.state} for f in fetched])
     new = sum(f.state == "fetched" for f in fetched)
@@ -69,19 +91,25 @@ def data_fetch(
 
 
 def data_check(
-    corpus: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="A known corpus, a CoNLL file or a folder of splits.")
-    ],
+    corpus: Named,
     model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
     before: Annotated[
         str | None,
         typer.Option(help="Also compare with this model, of which MODEL is a copy with a trimmed vocabulary."),
     ] = None,
+    form: Form = "",
+    misaligned: Misaligned = "",
+    documents: Documents = "",
+    words: Words = "",
+    tags: Tags = "",
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Count what a corpus holds, and report what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
+
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
 
     if before and not model:
         raise DinkuError("needs --model", where="--before", remedy="name the trimmed model")
@@ -105,14 +133,14 @@ def data_check(
         alone = labels_alone(whole)
         splits = {s: whole[s] | {"labels_alone": alone[s], "by_language": parts} for s, parts in audits.items()}
         return print_json({"corpus": corpus, "splits": splits, "absent": absent})
-    labels = sorted({label for parts in audits.values() for part in parts.values() for label in part["spans"]})
+    kinds = sorted({label for parts in audits.values() for part in parts.values() for label in part["spans"]})
     names = {"orphan_tags": "orphan I-", "invisible": "invisible", "not_nfc": "not NFC", "duplicates": "twice"}
     names |= {"also_in_train": "in train", "longest": "longest"}
     names |= {"longest_subwords": "in subwords", "over_window": "over window", "unknown": "unknown"} if model else {}
-    head = ["", "split", "sentences", "words", *labels, *names.values(), *(["subwords a word"] if model else [])]
+    head = ["", "split", "sentences", "words", *kinds, *names.values(), *(["subwords a word"] if model else [])]
     rows = [
         [language, split, *(f"{part[k]:,}" for k in ("sentences", "words"))]
-        + [f"{part['spans'].get(label, 0):,}" for label in labels]
+        + [f"{part['spans'].get(label, 0):,}" for label in kinds]
         + [f"{part[name]:,}" if part[name] else "" for name in names]
         + ([f"{part['subwords'] / max(1, part['words']):.2f}"] if model else [])
         for language in dict.fromkeys(language for parts in audits.values() for language in parts)
@@ -127,6 +155,104 @@ def data_check(
     for line in _oddities(audits):
         print(line)
     return None
+
+
+def data_convert(
+    corpus: Named,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A new file, or a new folder if there are several splits.")
+    ],
+    to: Annotated[
+        str, typer.Option(help="conll, jsonl, parquet, csv, conllu, spacy, prodigy, doccano, label-studio, brat.")
+    ],
+    split: Annotated[str, typer.Option(help="Only train, dev or test.")] = "",
+    form: Form = "",
+    misaligned: Misaligned = "",
+    documents: Documents = "",
+    words: Words = "",
+    tags: Tags = "",
+    labels: Labels = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a corpus in another format.
+
+    dinku data convert export.json mine.conll --to conll
+
+    dinku data convert masakhaner:hau hausa --to doccano
+    """
+    from dinku.data import convert, sources
+
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
+    done = convert.convert(corpus, out, to, split=split)
+    warn(note for parts in sources.whole(corpus).values() for part in parts.values() for note in part.notes)
+    _say_written(done, as_json)
+
+
+def _say_written(done: list[Any], as_json: bool) -> None:
+    if as_json:
+        return print_json([{"path": str(w.path), "sentences": w.sentences, "words_moved": w.moved} for w in done])
+    for w in done:
+        print(f"{w.path}: {plural(w.sentences, 'sentence')}")
+    if moved := sum(w.moved for w in done):
+        has = plural(moved, "sentence has words", "sentences have words")
+        print(f"{has} that dinku's rule splits otherwise, and this format keeps no words: read it with words=blanks")
+    return None
+
+
+def data_split(
+    corpus: Named,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, for train, dev and test.")],
+    dev: Annotated[str, typer.Option(help="The share of dev, as in 10%, or its number of sentences.")] = "10%",
+    test: Annotated[str, typer.Option(help="The share of test, or its number of sentences; 0 for none.")] = "10%",
+    seed: Annotated[int, typer.Option(help="Another seed divides otherwise.")] = 0,
+    split: Annotated[str, typer.Option(help="What of CORPUS is divided: train, dev or test.")] = "",
+    to: Annotated[str, typer.Option(help="The format to write; by default that of CORPUS.")] = "",
+    form: Form = "",
+    misaligned: Misaligned = "",
+    documents: Documents = "",
+    words: Words = "",
+    tags: Tags = "",
+    labels: Labels = "",
+    as_json: AsJson = False,
+) -> None:
+    """Divide a corpus into train, dev and test.
+
+    dinku data split export.jsonl mine
+
+    dinku data split mine.conll mine --dev 200 --test 15% --seed 1
+
+    Equal sentences are never on both sides; nor are sentences of one document, if there are many documents.
+    """
+    from dinku.data import convert, sources
+    from dinku.data.corpus import Corpus
+    from dinku.data.formats.registry import CONLL, FORMATS
+
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
+    there = sources.splits(corpus)
+    if not split and len(there) > 1:
+        remedy = f"say which to divide, as in --split {there[0]}"
+        raise DinkuError(f"is divided already, into {', '.join(there)}", where=corpus, remedy=remedy)
+    shares = {name: _share(value, f"--{name}") for name, value in (("test", test), ("dev", dev))}
+    parts = sources.parts(corpus, split or there[0])
+    warn(note for part in parts for note in part.notes)
+    own = sources.format_of(corpus)
+    divided = convert.divided(Corpus.joined(parts, corpus), shares, seed=seed)
+    whole = {
+        name: {language: part.only(language) for language in part.languages}
+        for name, part in sorted(divided.items(), key=lambda item: sources.SPLITS.index(item[0]))
+    }
+    _say_written(convert.write_splits(whole, out, to or (own if FORMATS[own].write else CONLL)), as_json)
+
+
+def _share(text: str, where: str) -> float:
+    """A share, 0 to 1, or a number of sentences."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", text):
+        share = float(found[1]) / 100
+        if share < 1:
+            return share
+    elif text.isdecimal():
+        return int(text)
+    raise DinkuError(f"is {text!r}", where=where, remedy="give a share below 100%, as in 10%, or a number of sentences")
 
 
 def _trimmed(audits: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:

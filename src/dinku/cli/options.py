@@ -17,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, a
 Model = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="A folder, a name under DINKU_HOME/models, an address in the store, or a Hub id."
+        metavar="MODEL", help="A folder, a name under DINKU_HOME/models, an address in the store, or hf:owner/name."
     ),
 ]
 

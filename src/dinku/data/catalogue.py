@@ -6,8 +6,17 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from dinku.settings import home
+
+
+class Fetched(NamedTuple):
+    """A file of a corpus in the cache, and whether it has just been fetched."""
+
+    path: Path
+    bytes: int
+    state: Literal["fetched", "there"]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,9 @@ _FOREIGN = (
 )
 
 
-def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", iob2: bool = False) -> Corpus:
+def read(
+    path: str | os.PathLike[str], *, language: str = "", split: str = "", iob2: bool = False, bare: bool = False
+) -> Corpus:
     """The corpus in a CoNLL file, named by its path; see ``parse`` for the format and the options.
 
     A file that is missing, a folder, or malformed raises ``DinkuError``.
@@ -47,11 +49,18 @@ def read(path: str | os.PathLike[str], *, language: str = "", split: str = "", i
         raise DinkuError("is a folder", where=str(path), remedy="name one of the files in it") from None
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions") from None
-    return parse(data, str(path), language=language, split=split, iob2=iob2)
+    return parse(data, str(path), language=language, split=split, iob2=iob2, bare=bare)
 
 
 def parse(
-    data: bytes, name: str, *, language: str = "", split: str = "", labelled: bool = True, iob2: bool = False
+    data: bytes,
+    name: str,
+    *,
+    language: str = "",
+    split: str = "",
+    labelled: bool = True,
+    iob2: bool = False,
+    bare: bool = False,
 ) -> Corpus:
     """The corpus in CoNLL text in UTF-8: one word a line, in columns between blanks or tabs, its tag in the last.
 
@@ -64,12 +73,13 @@ def parse(
     The scheme is determined from all tags, by `dinku.data.spans.scheme_of`: IO, IOB1, BIOES (also called IOBES) and BILOU
     are converted to IOB2 with the same spans, and ``notes`` say so. A file with a ``B-X`` that doesn't follow an ``X`` is
     IOB2; its orphan ``I-X`` stay unchanged and are counted, and if more than a tenth of its spans begin with one, ``notes``
-    say that, too. With ``iob2``, the tags ``B-`` and ``I-`` are read as IOB2 in any case.
+    say that, too. With ``iob2``, the tags ``B-`` and ``I-`` are read as IOB2 in any case. With ``bare``, tags are labels
+    without a prefix, ``PER`` for ``I-PER``.
 
     ``name`` is the name of the corpus; errors give it with the line. Malformed text raises ``DinkuError``.
     """
     text, bom = _decoded(data, name)
-    reader = _Reader(language, labelled)
+    reader = _Reader(language, labelled, bare)
     words, tags, known_words, known_tags = reader.words, reader.tags, reader.known_words, reader.known_tags
     for number, line in enumerate(text.split("\n"), 1):
         columns = line.split("\t" if "\t" in line else " ")
@@ -89,8 +99,8 @@ def parse(
         raise DinkuError("has no sentence", where=name, remedy="give it at least one word" + " with a tag" * labelled)
     findings = Findings.within(sentences)
     notes: tuple[str, ...] = ()
-    if labelled and (findings.orphan_tags or not all(map(is_iob2_tag, known_tags))):
-        sentences, notes = _in_iob2(sentences, known_tags, name, iob2)
+    if labelled and (findings.orphan_tags or not all(map(is_iob2_tag, known_tags.values()))):
+        sentences, notes = in_iob2(sentences, known_tags.values(), name, iob2)
         findings = replace(findings, orphan_tags=sum(orphans(s.tags or ()) for s in sentences))
     findings += Findings(bom=bom, empty_tokens=reader.empty_tokens, docstart=reader.docstart)
     return Corpus(name, split, tuple(sentences), findings, notes)
@@ -106,6 +116,7 @@ class _Reader:
 
     language: str
     labelled: bool
+    bare: bool = False
     sentences: list[Sentence] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
@@ -132,9 +143,11 @@ class _Reader:
         else:
             if not self.width:
                 self.width, self.first = len(columns), number
+            if self.bare:
+                columns[-1] = from_bare(tag)
             _check(columns, self.width, self.first, self.labelled, f"{name}:{number}")
             self.words.append(self.known_words.setdefault(word, word))
-            self.tags.append(self.known_tags.setdefault(tag, tag))
+            self.tags.append(self.known_tags.setdefault(tag, columns[-1]))
 
     def close(self) -> None:
         """End the sentence, if it has a word."""
@@ -145,13 +158,18 @@ class _Reader:
             self.tags.clear()
 
 
+def from_bare(label: str) -> str:
+    """The tag of IO that a label without a prefix means; ``O`` stays."""
+    return label if label == "O" else f"I-{label}"
+
+
 _FEW = 0.1  # the share of spans that may begin with I-X without a note
 
 
-def _in_iob2(
+def in_iob2(
     sentences: list[Sentence], known: Iterable[str], name: str, iob2: bool
 ) -> tuple[list[Sentence], tuple[str, ...]]:
-    """A file's sentences tagged in IOB2, and notes on how they were tagged."""
+    """A file's sentences tagged in IOB2, and notes on how they were tagged; ``known`` are the tags that occur."""
     tagged = [s.tags or () for s in sentences]
     try:
         scheme = scheme_of(tagged, known)
@@ -263,4 +281,5 @@ def _check(columns: list[str], width: int, first: int | str, labelled: bool, whe
         raise DinkuError(problem, where=where, remedy="give every line the same columns, the word first, its tag last")
     if labelled and not is_tag(columns[-1]):
         problem = f"the last column, {columns[-1][:40]!r}, is no IOB2 tag"
-        raise DinkuError(problem, where=where, remedy="write tags as O, B-X or I-X")
+        bare = ", or read bare labels with tags=bare" * (columns[-1].isalpha() and columns[-1].isupper())
+        raise DinkuError(problem, where=where, remedy=f"write tags as O, B-X or I-X{bare}")

@@ -10,10 +10,11 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,24 @@ from dinku.errors import DinkuError, plural
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What the record that a sentence was read from says beside words and tags.
+
+    ``where`` is the record's place, as *file:line* · ``keys`` are its other keys, such as an *id* · ``text`` is the text as it
+    was typed, ``None`` if the record has words alone · ``offsets`` are the start and end of each word in the text.
+    """
+
+    where: str
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """Words in order, one tag a word (``None`` if unlabelled), and the code of the language, if it is known.
+
+    ``origin`` is what else its record says, for sentences of formats that say more than CoNLL; equal sentences may differ in it.
 
     >>> from dinku import Sentence
     >>> Sentence(("Ade", "lives", "in", "Kano"), ("B-PER", "O", "O", "B-LOC")).words[3]
@@ -34,6 +51,7 @@ class Sentence:
     words: tuple[str, ...]
     tags: tuple[str, ...] | None = None
     language: str = ""
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.tags is not None and len(self.tags) != len(self.words):

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from dinku.digests import file_digest
+from dinku.digests import is_of
 from dinku.errors import DinkuError, plural
 from dinku.files import locked, os_errors_as_dinku
 from dinku.progress import Count
@@ -57,7 +57,7 @@ def fetch(
 
     Received bytes go to a partial file beside it, which a later run continues, and which is moved to ``path`` once size and hash
     are right. Processes that want the same file wait for each other. An existing file with other content is an error, unless
-    ``force`` replaces it; a correct one is never fetched again.
+    ``force`` replaces it; a correct one is never fetched again. In place of the sha256 git's name of the content may be given.
 
     Raises `DinkuError`, of status 1 if the network fails.
     """
@@ -105,7 +105,7 @@ def there(path: Path, sha256: str, *, force: bool = False) -> bool:
     """Whether the file is at ``path``. Other content there raises `DinkuError`, or with ``force`` counts as no file."""
     if not path.exists():
         return False
-    if file_digest(path) == sha256:
+    if is_of(path, sha256):
         return True
     if force:
         return False
@@ -120,7 +120,7 @@ def _attempt(url: str, part: Path, sha256: str, size: int, limits: Limits, progr
         had = _download(url, part, had, size, limits, progress)
     if (found := part.stat().st_size) < size:
         raise _MayPass(f"it ended after {found:,} of {plural(size, 'byte')}")
-    if file_digest(part) != sha256:
+    if not is_of(part, sha256):
         part.unlink()
         if had:  # a part from another day, or of another server
             raise _MayPass("what had come before doesn't fit what came after")

@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from dinku.data import conll, hub
 from dinku.data.audit import audit, labels_alone
-from dinku.data.catalogue import SOURCES, Source
-from dinku.data.conll import read
+from dinku.data.catalogue import SOURCES, Fetched, Source
 from dinku.data.corpus import Corpus
+from dinku.data.formats.reading import AS_USUAL, How
+from dinku.data.formats.registry import CONLL, FORMATS, SUFFIXES, named, read, recognized
 from dinku.data.sample import LANGUAGES, sample
 from dinku.errors import DinkuError, nearest
 from dinku.progress import Progress, silent
@@ -23,15 +26,7 @@ from dinku.settings import offline
 
 SPLITS = ("train", "dev", "test")
 _STEMS = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "test": "test"}
-_SUFFIXES = (".txt", ".conll", ".tsv", ".bio")
-
-
-class Fetched(NamedTuple):
-    """A file of a known corpus in the cache, and whether it has just been fetched."""
-
-    path: Path
-    bytes: int
-    state: Literal["fetched", "there"]
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(-[0-9a-f]+)?$")  # of a split in several files, as the library datasets names them
 
 
 Name = str | os.PathLike[str]
@@ -42,10 +37,14 @@ def load(name: Name | Sequence[Name], split: str) -> Corpus:
 
     A name is ``family:language``, with several languages as in ``masakhaner:hau,swa``, all of them as in
     ``masakhaner:all``, or all but one as in ``masakhaner:all,-hau``. The family ``sample`` is the embedded sample. A name
-    may also be a path. A folder holds ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` as ``.txt``,
-    ``.conll``, ``.tsv`` or ``.bio``, and its name is the language; or it holds one such folder a language. A file is a
-    single split: the one in its name (``dev.txt``), or else the requested one. Its language is its name without the suffix,
-    or its folder's name if the file is named for a split.
+    may also be a path. A folder holds ``train``, ``dev`` (or ``valid``, ``validation``) and ``test`` in any format of
+    `dinku.data.formats.registry`, and its name is the language; or it holds one such folder a language. A file, or a folder of
+    brat's documents, is a single split: the one in its name (``dev.txt``), or else the requested one. Its language is its
+    name without the suffix, or its folder's name if it is named for a split. ``hf:owner/name/config`` is a data set of the Hub
+    that was fetched; its configurations are taken for languages, and named as those of a family.
+
+    A path or a Hub name may have a format before it, ``doccano:mine.jsonl``, and after a question mark the options of
+    `dinku.data.formats.reading.How`, ``mine.jsonl?misaligned=drop&documents=sentences``.
 
     Raises ``DinkuError`` for what is unknown, missing or unreadable.
 
@@ -72,17 +71,48 @@ def parts(name: Name | Sequence[Name], split: str) -> list[Corpus]:
                 there = _or(source.apart[language])
                 raise DinkuError(f"{language} has no {split} split", where=name, remedy=f"ask for {there}")
         return _cached(source, languages, split)
-    path = _path(name)
-    if path.is_file():
-        own, language = _place(path)
-        return [read(path, language=language, split=own or split)]
-    files = _files(path)
-    for has in files.values():
-        if split not in has:
-            where = next(iter(has.values())).parent
+    out = []
+    files, how = _found(name)
+    for language, has in files.items():
+        paths = has.get(_ANY) or has.get(split)
+        if not paths:
+            where = next(iter(has.values()))[0].parent
             remedy = f"add {split}.txt, or ask for what it has: {', '.join(has)}"
             raise DinkuError(f"has no {split} split", where=str(where), remedy=remedy)
-    return [read(has[split], language=language, split=split) for language, has in files.items()]
+        own = _place(paths[0])[0] if _ANY in has else ""
+        read_ = [read(path, how, language=language, split=own or split) for path in paths]
+        out.append(read_[0] if len(read_) == 1 else Corpus.joined(read_, str(paths[0].parent)))
+    return out
+
+
+def spelled(name: str, *, form: str = "", **options: str) -> str:
+    """A name of a corpus with a format before it and options behind it, as `load` reads them.
+
+    Raises `DinkuError` for a known corpus, whose format is known, and for a format or option that doesn't exist.
+
+    >>> spelled("mine.jsonl", form="doccano", misaligned="drop", words="")
+    'doccano:mine.jsonl?misaligned=drop'
+    """
+    given = {option: value for option, value in options.items() if value}
+    if not form and not given:
+        return name
+    if _sampled(name) or _source(name):
+        raise DinkuError("is known, and so is how it is read", where=name, remedy="leave out --from and the like")
+    plain, how = _asked(name)
+    if form:
+        named(form, where="--from")
+    how = replace(how.having(where=name, **given), form=form or how.form)
+    prefix = f"{how.form}:" if how.form else ""
+    return f"{prefix}{plain}" + (f"?{how.query}" if how.query else "")
+
+
+def format_of(name: str) -> str:
+    """The name of the format of a corpus's files, *conll* for known ones. Raises `DinkuError` if there is no such corpus."""
+    if _sampled(name) or _source(name):
+        return CONLL
+    files, how = _found(name)
+    first = next(paths[0] for has in files.values() for paths in has.values())
+    return how.form or recognized(first).name
 
 
 def fetch(name: str, *, force: bool = False, progress: Progress = silent) -> list[Fetched]:
@@ -92,6 +122,8 @@ def fetch(name: str, *, force: bool = False, progress: Progress = silent) -> lis
     """
     if _sampled(name):
         raise DinkuError("comes inside dinku", where=name, remedy="use it as it is: there is nothing to fetch")
+    if name.startswith(hub.PREFIX):
+        return hub.fetch(_asked(name)[0], force=force, progress=progress)
     named = _source(name)
     if not named:
         known = f"{name}:all" if name in SOURCES else " or ".join(f"{family}:all" for family in SOURCES)
@@ -189,10 +221,13 @@ def absent(name: Name | Sequence[Name]) -> dict[str, tuple[str, ...]]:
     """The splits that each language of a corpus should have but lacks here; a file is a single split, and lacks none."""
     missing: dict[str, tuple[str, ...]] = {}
     for one in _each(name):
-        if _sampled(one) or Path(os.path.expanduser(one)).is_file():
+        if _sampled(one):
             continue
         known = _source(one)
-        language = known[1][0] if known else _name(_path(one))
+        files = {} if known else _found(one)[0]
+        if any(_ANY in has for has in files.values()):
+            continue
+        language = known[1][0] if known else next(iter(files))
         meant = known[0].apart.get(language, SPLITS) if known else SPLITS
         if gone := tuple(split for split in meant if split not in splits(one)):
             missing[language] = gone
@@ -216,10 +251,10 @@ def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
             for split in SPLITS
             if all(split in source.apart.get(one, SPLITS) and source.file(one, split).is_file() for one in languages)
         )
-    path = _path(name)
-    if path.is_file():
-        return (_place(path)[0] or "test",)
-    return tuple(split for split in SPLITS if all(split in has for has in _files(path).values()))
+    files = _found(name)[0]
+    if single := [has[_ANY][0] for has in files.values() if _ANY in has]:
+        return (_place(single[0])[0] or "test",)
+    return tuple(split for split in SPLITS if all(split in has for has in files.values()))
 
 
 def licence(name: str) -> str:
@@ -228,7 +263,9 @@ def licence(name: str) -> str:
         return "Apache-2.0"
     if named := _source(name):
         return named[0].licence
-    _path(name)
+    plain, _ = _asked(name)
+    if not plain.startswith(hub.PREFIX):
+        _path(plain, name)
     return ""
 
 
@@ -246,16 +283,16 @@ def _each(name: Name | Sequence[Name]) -> list[str]:
     named = _source(name) if not _sampled(name) else None
     if languages := _sampled(name) or (named[1] if named else ()):
         return [f"{name.partition(':')[0]}:{language}" for language in languages]
-    path = _path(name)
-    if path.is_file() or _splits_in(path):
-        return [name]
-    return [str(path / language) for language in _files(path)]
+    files, _ = _found(name)
+    return [name] if len(files) == 1 else _apart(name, files)
 
 
 def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
     """The known corpus and the languages that a name stands for; ``None`` for a path."""
     family, colon, wanted = name.partition(":")
-    if not colon or (family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family))):
+    if not colon or family in FORMATS or name.startswith(hub.PREFIX):
+        return None
+    if family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family)):
         return None
     if family not in SOURCES:
         remedy = _known(family, "the known ones are", sorted([*SOURCES, "sample"]))
@@ -297,12 +334,40 @@ def _cached(source: Source, languages: Sequence[str], split: str) -> list[Corpus
         family = next(name for name, known in SOURCES.items() if known is source)
         remedy = f"run: dinku data fetch {family}:{','.join(lacking)} (or put a copy of {source.repository} at {source.cache})"
         raise DinkuError(f"{source.title} isn't there", where=str(files[lacking[0]]), remedy=remedy)
-    return [read(path, language=language, split=split) for language, path in files.items()]
+    return [conll.read(path, language=language, split=split) for language, path in files.items()]
 
 
-def _path(name: str) -> Path:
-    path = Path(os.path.expanduser(name))
-    if not name or not path.exists():
+_ANY = ""  # the split of what is a single one, and isn't named for it
+Files = dict[str, dict[str, tuple[Path, ...]]]  # language → split → files
+
+
+def _asked(name: str) -> tuple[str, How]:
+    """A name without the format before it and the options behind it, and what these say."""
+    if not name or Path(os.path.expanduser(name)).exists():
+        return name, AS_USUAL
+    form, colon, rest = name.partition(":")
+    plain, form = (rest, form) if colon and form in FORMATS else (name, "")
+    if Path(os.path.expanduser(plain)).exists():
+        return plain, How(form)
+    plain, _, query = plain.partition("?")
+    return plain, How.parse(query, where=name, form=form)
+
+
+def _found(name: str) -> tuple[Files, How]:
+    """The files that a path or a Hub name stands for, and how they are read. Raises `DinkuError` if there are none."""
+    plain, how = _asked(name)
+    if plain.startswith(hub.PREFIX):
+        return hub.files(plain), how
+    path = _path(plain, name)
+    if path.is_file():
+        return {_place(path)[1]: {_ANY: (path,)}}, how
+    return _files(path, FORMATS[how.form].suffixes if how.form else SUFFIXES), how
+
+
+def _path(plain: str, name: str) -> Path:
+    """The file or folder that a plain name stands for. Raises `DinkuError` if there is none."""
+    path = Path(os.path.expanduser(plain))
+    if not plain or not path.exists():
         known = f"{name}:all" if name in SOURCES else "a known corpus such as masakhaner:hau"
         raise DinkuError(
             "isn't there", where=name, remedy=f"give a CoNLL file, a folder with train, dev and test, or {known}"
@@ -312,27 +377,49 @@ def _path(name: str) -> Path:
     return path
 
 
-def _files(folder: Path) -> dict[str, dict[str, Path]]:
-    """The files of each split, by language: those in the folder, or else those in the folders within it."""
-    if own := _splits_in(folder):
+def _apart(name: str, files: Files) -> list[str]:
+    """The names of each language of a folder of folders, or of a data set of the Hub."""
+    plain, how = _asked(name)
+    within = (
+        (lambda each: hub.within(plain, each)) if plain.startswith(hub.PREFIX) else (lambda each: f"{plain}/{each}")
+    )
+    prefix, query = f"{how.form}:" if how.form else "", f"?{how.query}" if how.query else ""
+    return [f"{prefix}{within(language)}{query}" for language in files]
+
+
+def _files(folder: Path, suffixes: Sequence[str]) -> Files:
+    """The files of each split, by language: those in the folder, or else those in the folders within it.
+
+    A folder of brat's documents that are not named for splits is a single split.
+    """
+    if own := _splits_in(folder, suffixes):
         return {_name(folder): own}
-    inner = {f.name: _splits_in(f) for f in sorted(folder.iterdir()) if f.is_dir()}
+    inner = {f.name: _splits_in(f, suffixes) for f in sorted(folder.iterdir()) if f.is_dir()}
     if not any(inner.values()):
+        if _is_brat(folder):
+            return {_place(folder)[1]: {_ANY: (folder,)}}
         there = ", ".join(sorted(f.name for f in folder.iterdir())[:6]) or "nothing"
         remedy = f"name the files train.txt, dev.txt and test.txt, in it or in a folder a language; it holds {there}"
         raise DinkuError("has no train, dev or test", where=str(folder), remedy=remedy)
     return {language: there for language, there in inner.items() if there}
 
 
-def _splits_in(folder: Path) -> dict[str, Path]:
-    files: dict[str, Path] = {}
+def _splits_in(folder: Path, suffixes: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+    files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.stem in _STEMS and path.suffix in _SUFFIXES and path.is_file():
-            first = files.setdefault(_STEMS[path.stem], path)
-            if first != path:
-                problem = f"has two files for one split, {first.name} and {path.name}"
+        stem = _SHARD.sub("", path.stem)
+        fits = path.suffix in suffixes and path.is_file() if not path.is_dir() else _is_brat(path)
+        if stem in _STEMS and fits and not (path.suffix == ".txt" and path.with_suffix(".ann").exists()):
+            there = files.setdefault(_STEMS[stem], [])
+            if there and (stem == path.stem or there[0].suffix != path.suffix):
+                problem = f"has two files for one split, {there[0].name} and {path.name}"
                 raise DinkuError(problem, where=str(folder), remedy="keep one of them there")
-    return {split: files[split] for split in SPLITS if split in files}
+            there.append(path)
+    return {split: tuple(files[split]) for split in SPLITS if split in files}
+
+
+def _is_brat(folder: Path) -> bool:
+    return any(folder.rglob("*.ann"))
 
 
 def _place(path: Path) -> tuple[str, str]:

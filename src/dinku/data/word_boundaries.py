@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 
 VERSION = 2  # of these rules; it rises when they change, because what is learnt from text depends on them
 _APOSTROPHES = frozenset("'‘’ʼ`´")
@@ -32,3 +34,13 @@ def _kind(character: str) -> str:
 def words(text: str) -> list[tuple[int, int]]:
     """The start and end of each word of a text; every visible character lies within a word."""
     return [match.span() for match in _WORD.finditer("".join(map(_kind, text)))]
+
+
+def joined(words: Sequence[str]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Words joined by blanks, and the start and end of each.
+
+    >>> joined(["Ade", "ba"])
+    ('Ade ba', ((0, 3), (4, 6)))
+    """
+    ends = accumulate((len(word) + 1 for word in words), initial=0)
+    return " ".join(words), tuple((start, end - 1) for start, end in pairwise(ends))

@@ -26,6 +26,7 @@ from dinku.settings import home, offline
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
                 "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
 
+HUB = "hf:"  # before a Hub id, which may otherwise be the name of a folder, too
 BUNDLE_FILE = "bundle.json"  # what makes a folder a bundle
 _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin")
 
@@ -121,7 +122,7 @@ class ModelFolder:
 def find_folder(name: str | os.PathLike[str]) -> Path:
     """The folder of a model: ``dinku:house`` and what else is installed (`dinku.model.installed`), a path, a name under
     ``home()/models``, what a run left in ``home()/store`` by its address or at least eight digits of it, or a Hub id,
-    ``owner/name[@revision]``.
+    ``owner/name[@revision]`` or ``hf:owner/name[@revision]``.
 
     A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
     bundle what its engine reads. Raises `DinkuError` where there is no such folder, or it holds what isn't a file.
@@ -143,6 +144,8 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def _folder(text: str) -> Path:
+    if text.startswith(HUB):
+        return _from_hub(text)
     if text.startswith(PREFIX):
         return installed_folder(text)
     if Path(text).is_dir():
@@ -153,7 +156,11 @@ def _folder(text: str) -> Path:
         raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
     if re.fullmatch("[0-9a-f]{8,64}", text):
         return _stored(text)
-    repository, _, revision = text.partition("@")
+    return _from_hub(text)
+
+
+def _from_hub(text: str) -> Path:
+    repository, _, revision = text.removeprefix(HUB).partition("@")
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", repository, re.ASCII):
         raise DinkuError(
             "there is no such model", where=text, remedy=f"name a folder, one under {home() / 'models'}, or a Hub id"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain, islice, pairwise
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from dinku.data.conll import foreign, stream
 from dinku.data.corpus import Sentence
 from dinku.data.spans import is_tag
-from dinku.data.word_boundaries import words
+from dinku.data.word_boundaries import joined, words
 from dinku.errors import DinkuError, brief
 from dinku.scoring.tagging import Tagging
 
@@ -150,8 +150,7 @@ class Line:
     @classmethod
     def joined(cls, given: Sequence[str]) -> Self:
         """Words that are known, joined by blanks."""
-        ends = list(accumulate((len(word) + 1 for word in given), initial=0))
-        return cls(" ".join(given), tuple((a, b - 1) for a, b in pairwise(ends)))
+        return cls(*joined(given))
 
     def with_keys(self, keys: Mapping[str, Any]) -> Self:
         return replace(self, keys=keys)

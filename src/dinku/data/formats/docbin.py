@@ -1,0 +1,95 @@
+"""spaCy's own files, ``.spacy``: documents with entities, read and written by spaCy. Its tokens are the words."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dinku.data.corpus import Sentence
+from dinku.data.formats.format import Format, Head, all_labelled
+from dinku.data.formats.reading import Collected, keys_of, text_of
+from dinku.data.spans import spans
+from dinku.errors import DinkuError, reason
+from dinku.files import content, written
+
+_KEYS = "dinku"  # under which a document's user data holds the other keys
+
+
+def _recognizes(head: Head) -> bool:
+    try:
+        start = zlib.decompressobj().decompress(head.data, 200)
+    except zlib.error:
+        return False
+    return b"attrs" in start and b"version" in start
+
+
+def _read(into: Collected) -> None:
+    name = str(into.path)
+    for number, doc in enumerate(_documents(into.path), 1):
+        where = f"{name}, document {number}"
+        marks = [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
+        words = [(t.idx, t.idx + len(t)) for t in doc if t.text.strip()]
+        said = doc.user_data.get(_KEYS)
+        into.text(doc.text, marks, where, said if isinstance(said, dict) else {}, words)
+
+
+def _documents(path: Path) -> list[Any]:
+    from spacy.tokens import DocBin
+    from spacy.vocab import Vocab
+
+    try:
+        return list(DocBin().from_bytes(content(path)).get_docs(Vocab()))
+    except OSError:
+        raise
+    except Exception as error:  # whatever malformed bytes lead to within the library
+        problem = f"can't be read by spaCy ({reason(error)})"
+        raise DinkuError(problem, where=str(path), remedy="write it again with DocBin.to_disk") from None
+
+
+def _write(sentences: Sequence[Sentence], path: Path) -> None:
+    from spacy.tokens import Doc, DocBin, Span
+    from spacy.vocab import Vocab
+
+    all_labelled(sentences, path)
+    vocab = Vocab()
+    store = DocBin(attrs=["ENT_IOB", "ENT_TYPE"], store_user_data=True)
+    for sentence in sentences:
+        words, spaces, places = _tokens(sentence)
+        doc = Doc(vocab, words=words, spaces=spaces)
+        inside = [Span(doc, places[s.start], places[s.end - 1] + 1, s.label) for s in spans(sentence.tags or ())]
+        doc.set_ents(inside)
+        if keys := keys_of(sentence):
+            doc.user_data[_KEYS] = keys
+        store.add(doc)
+    with written(path) as file:
+        file.write(store.to_bytes())
+
+
+def _tokens(sentence: Sentence) -> tuple[list[str], list[bool], list[int]]:
+    """A sentence's tokens as spaCy has them, whether a blank follows each, and the token of each word.
+
+    What stands between words beside one blank is a token of its own, as in spaCy's tokenizers.
+    """
+    text, offsets = text_of(sentence)
+    words: list[str] = []
+    spaces: list[bool] = []
+    places: list[int] = []
+    at = 0
+    for start, end in [*offsets, (len(text), len(text))]:
+        between = text[at:start]
+        if words and between.startswith(" "):
+            spaces[-1], between = True, between[1:]
+        if between:
+            words.append(between)
+            spaces.append(False)
+        if end > start:
+            places.append(len(words))
+            words.append(text[start:end])
+            spaces.append(False)
+        at = end
+    return words, spaces, places
+
+
+FORMAT = Format("spacy", "spaCy .spacy", (".spacy",), _recognizes, _read, _write)
