@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dinku.data.sources import load
     from dinku.data.spans import Span
     from dinku.errors import DinkuError
+    from dinku.making.train import train
     from dinku.method import Data, Method, Work
     from dinku.model.bundle import Bundle
     from dinku.model.shape import Shape
@@ -41,6 +42,7 @@ __all__ = [
     "export",
     "load",
     "open",
+    "train",
 ]
 
 # Threads of torch that wait for each other yield the core soon, where the environment says nothing else. GNU OpenMP spins for
@@ -66,6 +68,7 @@ _MODULES = {
     "Work": "method",
     "load": "data.sources",
     "open": "serving.reader",
+    "train": "making.train",
 }
 
 

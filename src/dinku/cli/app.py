@@ -31,6 +31,7 @@ app.add_typer(data, name="data")
 
 
 app.command()(start.demo)
+app.command()(start.train)
 data.callback(invoke_without_command=True)(data_.data_alone)
 data.command("list")(data_.data_list)
 data.command("fetch")(data_.data_fetch)
