@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dinku.data.sources import load
     from dinku.data.spans import Span
     from dinku.errors import DinkuError
+    from dinku.export.pipeline import export
+    from dinku.making.budget import Budget
+    from dinku.making.compress import compress
     from dinku.making.train import train
     from dinku.method import Data, Method, Work
     from dinku.model.bundle import Bundle
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Budget",
     "Bundle",
     "Corpus",
     "Counts",
@@ -39,6 +43,7 @@ __all__ = [
     "Tagger",
     "Work",
     "__version__",
+    "compress",
     "export",
     "load",
     "open",
@@ -53,6 +58,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # Where each name is imported from when it is first used: most bring numpy, some bring torch.
 _MODULES = {
+    "Budget": "making.budget",
     "Bundle": "model.bundle",
     "Corpus": "data.corpus",
     "Counts": "scoring.counts",
@@ -66,6 +72,7 @@ _MODULES = {
     "Study": "study.definition",
     "Tagger": "nn.tagger",
     "Work": "method",
+    "compress": "making.compress",
     "load": "data.sources",
     "open": "serving.reader",
     "train": "making.train",

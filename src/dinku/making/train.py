@@ -125,10 +125,12 @@ def _same(folder: Path, other: Path) -> bool:
     return (folder / "config.json").is_file() and ModelFolder(folder).digest == ModelFolder(other).digest
 
 
-def study_of(kind: str, base: str, corpus: str, steps: Sequence[Any], *, seed: int, split: str, **more: Any) -> Study:
+def study_of(
+    kind: str, base: str, corpus: str, steps: Sequence[Any], *, seed: int, split: str, arm: str = "", **more: Any
+) -> Study:
     """A study of one recipe, named by the ``kind`` of work and a digest of what it says."""
     written = [to_json(step) if isinstance(step, Method) else step for step in steps]
-    block = Block(arm=kind, steps=written, grid={}, seeds=[seed])
+    block = Block(arm=arm or kind, steps=written, grid={}, seeds=[seed])
     told = {"base": base, "corpus": corpus, "split": split, "recipes": [block], **more}
     name = document_digest([base, corpus, split, block.model_dump(mode="json"), {k: str(v) for k, v in more.items()}])
     return Study.model_validate({"name": f"{kind}-{name[:12]}", **told})
