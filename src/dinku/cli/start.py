@@ -214,17 +214,18 @@ def _print_plan(plan: Plan, model: str, corpus: str) -> None:
         f"{model}: {plan.teacher.summary}, {plan.teacher.bytes / 1e6:.1f} MB; {corpus}: {plan.train:,} train sentences,"
     )
     print(f"{plan.text:,} lines of text. {limits}. By arithmetic and measured times {students} fit.")
+    if not plan.fitting:
+        return
     rows = [
         [p["student"], f"{p['bytes'] / 1e6:.1f}", f"{p['sentences_per_second']:,.0f}", f"{p['latency_ms']:.1f}",
          duration(p["seconds"])]
         for p in map(plan.predicted, plan.first)
     ]  # fmt: skip
     table(["the first", "MB", "sentences/s", "ms", "whole training"], rows, title="foreseen, in int8")
-    if plan.fitting:
-        numbers = ", then ".join(
-            f"{number} {'shortly' if level == 0 else 'longer'}" for level, number in enumerate(plan.schedule)
-        )
-        print(f"{numbers}; the best in int8, chosen on dev; test once. About {duration(plan.seconds)} from here.")
+    numbers = ", then ".join(
+        f"{number} {'shortly' if level == 0 else 'longer'}" for level, number in enumerate(plan.schedule)
+    )
+    print(f"{numbers}; the best in int8, chosen on dev; test once. About {duration(plan.seconds)} from here.")
 
 
 def _print_outcome(made: Compressed, out: Path) -> None:

@@ -168,7 +168,7 @@ class Miss:
 def amount(name: str, value: float) -> str:
     """A measured value of a limit for people."""
     if name == "size":
-        return f"{value / 1e6:.1f} MB"
+        return f"{value / 1e6:.2f} MB" if value < 1e7 else f"{value / 1e6:.1f} MB"
     if name == "speed":
         return f"{value:,.0f} sentences/s"
     if name == "latency":

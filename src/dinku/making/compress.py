@@ -22,7 +22,7 @@ from dinku.making import corpora, outcome
 from dinku.making.budget import Budget, facts, quantity
 from dinku.making.costs import Costs, Engine, families_of, measured, progress_of, tokenizer_bytes, units_of
 from dinku.making.outcome import Compressed, Tried
-from dinku.making.plan import Effort, Plan, misfit
+from dinku.making.plan import ROOM, Effort, Plan, misfit
 from dinku.making.students import Student, every, space, student_of
 from dinku.making.table import Scored
 from dinku.making.train import runner_of, study_of
@@ -276,7 +276,9 @@ def compress(
 def _none_fits(plan: Plan) -> BudgetMissed:
     """That nothing of the space keeps the limits of size and speed, and which would have to be relaxed."""
     nearest = min(plan.students, key=lambda s: misfit(plan.budget, plan.costs, s))
-    own = facts(size=plan.costs.bytes(nearest), speed=plan.costs.speed(nearest), latency=plan.costs.latency(nearest))
+    own = facts(
+        size=plan.costs.bytes(nearest) / ROOM, speed=plan.costs.speed(nearest), latency=plan.costs.latency(nearest)
+    )
     missed = plan.budget.misses(own)
     problem = f"no student can keep it; the nearest, a {nearest.told}, would have: {'; '.join(m.told for m in missed)}"
     return BudgetMissed(problem, remedy=f"relax it to {' '.join(m.relaxed for m in missed)}", nearest=None, plan=plan)

@@ -32,7 +32,7 @@ _SCHEDULES = (
     (1,),
 )
 _EFFORTS: dict[Effort, tuple[int, ...]] = {"quick": (4, 1), "default": (8, 3, 1), "thorough": (16, 6, 2, 1)}
-_ROOM = 0.98  # of a limit, for students known by arithmetic alone
+ROOM = 0.98  # of a limit, for students known by arithmetic alone
 _SLACK = 1.15  # what students take together, beside what the mean of the first ones takes
 
 
@@ -159,7 +159,7 @@ def misfit(budget: Budget, costs: Costs, student: Student) -> float:
     Sizes are held to a little less than the limit, as a tokenizer's is estimated; times to the limit itself.
     """
     known: dict[str, Callable[[Student], float]] = {
-        "size": lambda s: costs.bytes(s) / _ROOM,
+        "size": lambda s: costs.bytes(s) / ROOM,
         "speed": costs.speed,
         "latency": costs.latency,
     }
