@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "dinku"
 GROUND = ("errors", "settings", "schema", "digests", "files", "machine", "progress")
 ROOMS = (
     *("data", "scoring", "model", "modeling", "nn", "serving", "method", "training", "export", "methods"),
-    *("study", "claims", "report", "testing", "cli", "__main__"),
+    *("study", "claims", "report", "making", "testing", "cli", "__main__"),
 )  # in this order; a single file is a room of its own
 WITH_TORCH = ("modeling", "nn", "training", "export", "testing")  # where torch may be imported at the top of a file
 FILES = {

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from dinku.data.sources import load
     from dinku.data.spans import Span
     from dinku.errors import DinkuError
+    from dinku.export.pipeline import export
+    from dinku.making.budget import Budget
+    from dinku.making.compress import compress
+    from dinku.making.train import train
     from dinku.method import Data, Method, Work
     from dinku.model.bundle import Bundle
     from dinku.model.shape import Shape
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Budget",
     "Bundle",
     "Corpus",
     "Counts",
@@ -38,9 +43,11 @@ __all__ = [
     "Tagger",
     "Work",
     "__version__",
+    "compress",
     "export",
     "load",
     "open",
+    "train",
 ]
 
 # Threads of torch that wait for each other yield the core soon, where the environment says nothing else. GNU OpenMP spins for
@@ -51,6 +58,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 # Where each name is imported from when it is first used: most bring numpy, some bring torch.
 _MODULES = {
+    "Budget": "making.budget",
     "Bundle": "model.bundle",
     "Corpus": "data.corpus",
     "Counts": "scoring.counts",
@@ -64,8 +72,10 @@ _MODULES = {
     "Study": "study.definition",
     "Tagger": "nn.tagger",
     "Work": "method",
+    "compress": "making.compress",
     "load": "data.sources",
     "open": "serving.reader",
+    "train": "making.train",
 }
 
 

@@ -31,6 +31,8 @@ app.add_typer(data, name="data")
 
 
 app.command()(start.demo)
+app.command()(start.train)
+app.command()(start.compress)
 data.callback(invoke_without_command=True)(data_.data_alone)
 data.command("list")(data_.data_list)
 data.command("fetch")(data_.data_fetch)
@@ -51,7 +53,7 @@ app.command()(rows.report)
 app.command()(rows.claims)
 app.command("results")(rows.results_)
 
-_COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript")
+_COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript", "optuna")
 _EXTRAS = {
     **dict.fromkeys(_COMPRESS, "compress"),
     "openvino": "openvino",

@@ -1,17 +1,22 @@
-"""The command to begin with: an example from start to end."""
+"""The commands to begin with: an example from start to end, and taggers made from one's own data."""
 
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dinku.cli.options import AsJson
+from dinku.cli.options import AsJson, Corpora, Device, Store, Threads, device_of, warn
 from dinku.cli.tag import entities_of
-from dinku.cli.terminal import print, print_json, table, watching
+from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
+
+if TYPE_CHECKING:
+    from dinku.making.outcome import Compressed
+    from dinku.making.plan import Plan
 
 
 def demo(
@@ -47,3 +52,204 @@ def demo(
     typed = f"echo {shlex.quote(done.suggestion)} | " if done.suggestion else ""
     print(f"To try the bundle:  {typed}dinku predict {shlex.quote(str(done.bundle))}")
     return None
+
+
+Share = Annotated[
+    str, typer.Option(help="The part of train that is set aside where there is no dev split, such as 10%.")
+]
+
+
+def train(
+    base: Annotated[
+        str,
+        typer.Argument(metavar="BASE", help="The encoder or tagger to start from: a folder, dinku:house, or a Hub id."),
+    ],
+    corpus: Corpora,
+    out: Annotated[Path, typer.Option("--out", help="The folder of the tagger that is made.")],
+    weights: Annotated[
+        Literal["equal", "balanced"],
+        typer.Option(help="balanced has words with rare tags count more, for labels with few entities."),
+    ] = "equal",
+    epochs: Annotated[int | None, typer.Option(help="Passes over train; by default what suits its size.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Sentences a step; by default what suits their number.")] = None,
+    rate: Annotated[float | None, typer.Option(help="The learning rate; by default what suits the encoder.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the training, and of the choice of dev sentences.")] = 0,
+    dev: Share = "10%",
+    store: Store = None,
+    threads: Threads = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Make a tagger from your own tagged sentences.
+
+    The epoch that is best on dev is kept. The same command continues a training that was stopped.
+    """
+    from dinku.making.budget import share
+    from dinku.making.train import train as trained
+
+    with watching() as report:
+        made = trained(
+            *(base, corpus, out),
+            weights=weights,
+            epochs=epochs,
+            batch=batch,
+            rate=rate,
+            seed=seed,
+            dev=share(dev, where="--dev"),
+            threads=threads,
+            device=device_of(device),
+            store=store,
+            progress=report,
+        )
+    warn(made.notes)
+    scored, languages = made.scored, made.scored.by_language
+    if as_json:
+        document = {"tagger": str(out), "address": made.address, "bytes_disk": made.bytes, "split": scored.split}
+        spans = {language: dict(own) for language, own in scored.spans.items()}
+        return print_json(
+            document | {"f1": scored.f1, "f1_by_language": languages, "spans": spans, "notes": made.notes}
+        )
+    table(*scored.table(), title=f"F1 on {corpus} {scored.split}, the worst first")
+    print(f"{out}: {made.bytes / 1e6:.1f} MB, {made.settings}")
+    print(f"Next:  dinku compress {shlex.quote(str(out))} --corpus {shlex.quote(corpus)} --out small --max-size 12MB")
+    return None
+
+
+def compress(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A tagger, or an encoder, which is trained first; named as elsewhere."),
+    ],
+    corpus: Corpora,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder of the bundle; what was searched goes beside it.")
+    ] = None,
+    max_size: Annotated[str | None, typer.Option(help="The most bytes on disk, such as 12MB.")] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="The part of the tagger's mean F1 to keep, such as 95%, the default without other limits."),
+    ] = None,
+    keep_worst: Annotated[
+        str | None, typer.Option(help="The same in the language that keeps least, such as 90%.")
+    ] = None,
+    min_speed: Annotated[str | None, typer.Option(help="Sentences a second in batches, such as 500/s.")] = None,
+    max_latency: Annotated[str | None, typer.Option(help="The time of one sentence, such as 5ms.")] = None,
+    text: Annotated[
+        str | None, typer.Option(help="A folder of unlabelled text, <language>.txt, which teaches students most.")
+    ] = None,
+    time: Annotated[str | None, typer.Option(help="The time that it may take in all, such as 2h or 40min.")] = None,
+    effort: Annotated[
+        Literal["quick", "default", "thorough"], typer.Option(help="How much is tried, unless --time says so.")
+    ] = "default",
+    runtime: Annotated[
+        Literal["onnxruntime", "openvino"], typer.Option(help="The engine that the bundle is for.")
+    ] = "onnxruntime",
+    plan: Annotated[bool, typer.Option("--plan", help="Show what fits and what it takes, and stop there.")] = False,
+    seed: Annotated[int, typer.Option(help="The seed of trainings and of the search.")] = 0,
+    dev: Share = "10%",
+    store: Store = None,
+    threads: Threads = None,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Make a small bundle of a tagger that keeps a budget.
+
+    Small transformers and word networks are tried as its students. Without a limit of size or speed the smallest that keeps
+    enough F1 is wanted, else the best that keeps all limits. The same command continues a search that was stopped.
+    """
+    from dinku.making import compress as searching
+    from dinku.making.budget import Budget, quantity, share
+
+    limits = {
+        "size": max_size and quantity(max_size, "size", where="--max-size"),
+        "keep": keep and share(keep, where="--keep"),
+        "keep_worst": keep_worst and share(keep_worst, where="--keep-worst"),
+        "speed": min_speed and quantity(min_speed, "speed", where="--min-speed"),
+        "latency": max_latency and quantity(max_latency, "latency", where="--max-latency"),
+    }
+    how: dict[str, Any] = {
+        "text": text,
+        "time": time and quantity(time, "time", where="--time"),
+        "effort": effort,
+        "runtime": runtime,
+        "seed": seed,
+        "dev": share(dev, where="--dev"),
+        "threads": threads,
+        "device": device_of(device),
+        "store": store,
+    }
+    budget = Budget(**limits)
+    if plan:
+        with watching() as report:
+            made_plan = searching.planned(searching.asked(model, corpus, budget, **how), report)
+        if as_json:
+            return print_json(made_plan.document())
+        return _print_plan(made_plan, model, corpus)
+    if out is None:
+        raise DinkuError("is missing", where="--out", remedy="name the folder of the bundle, or add --plan")
+    with watching() as report:
+        shown = None if as_json else partial(_print_plan, model=model, corpus=corpus)
+        made = searching.compress(model, corpus, budget, **how, out=out, told=shown, progress=report)
+    if as_json:
+        print_json(made.document())
+    else:
+        _print_outcome(made, out)
+    if made.missed:
+        told, relaxed = "; ".join(m.told for m in made.missed), " ".join(m.relaxed for m in made.missed)
+        problem = f"kept on dev, by which it was chosen, and missed on {made.test.split}: {told}"
+        raise DinkuError(problem, where=str(out), remedy=f"relax it to {relaxed}, or give more --text", status=1)
+    return None
+
+
+def _print_plan(plan: Plan, model: str, corpus: str) -> None:
+    """Print what a search would do, and what is to be known of the corpus."""
+    warn(plan.notes)
+    students = ", ".join(
+        f"{sum(s.family == family for s in plan.fitting):,} of {sum(s.family == family for s in plan.students):,} {name}"
+        for family, name in (("words", "word networks"), ("transformer", "transformers"))
+        if family in plan.families
+    )
+    limits = "; ".join(limit.told for limit in plan.budget.limits)
+    print(
+        f"{model}: {plan.teacher.summary}, {plan.teacher.bytes / 1e6:.1f} MB; {corpus}: {plan.train:,} train sentences,"
+    )
+    print(f"{plan.text:,} lines of text. {limits}. By arithmetic and measured times {students} fit.")
+    if not plan.fitting:
+        return
+    rows = [
+        [p["student"], f"{p['bytes'] / 1e6:.1f}", f"{p['sentences_per_second']:,.0f}", f"{p['latency_ms']:.1f}",
+         duration(p["seconds"])]
+        for p in map(plan.predicted, plan.first)
+    ]  # fmt: skip
+    table(["the first", "MB", "sentences/s", "ms", "whole training"], rows, title="foreseen, in int8")
+    numbers = ", then ".join(
+        f"{number} {'shortly' if level == 0 else 'longer'}" for level, number in enumerate(plan.schedule)
+    )
+    print(f"{numbers}; the best in int8, chosen on dev; test once. About {duration(plan.seconds)} from here.")
+
+
+def _print_outcome(made: Compressed, out: Path) -> None:
+    """Print the table of students, what the chosen one keeps, where it lies and what to do next."""
+    table(*made.table(), title="students, the chosen one among those in int8 (~ foreseen)")
+    head = ["language", "dense", "this", "lost", "kept"]
+    from dinku.making.table import points
+
+    own, dense = made.test.by_language, made.dense_test.by_language
+    rows = [
+        [la, points(dense[la]), points(own[la]), f"{100 * (dense[la] - own[la]):.1f}", f"{100 * part:.1f} %"]
+        for la, part in made.test.kept(made.dense_test).items()
+    ]
+    once = "scored once" if made.test.split == "test" else "by which it was chosen"
+    table(head, rows, title=f"F1 on {made.asked} {made.test.split}, {once}, the worst first")
+    sizes, facts = made.plan.teacher.bytes / made.facts["size"], made.facts
+    print(
+        f"{out}: {made.chosen.student.told}; {facts['size'] / 1e6:.1f} MB ({sizes:.0f} times smaller), "
+        f"{facts['speed']:,.0f} sentences/s, {1000 * facts['latency']:.1f} ms; keeps {100 * facts['keep']:.1f} % of F1"
+    )
+    if made.chosen.student.family == "words":
+        print("A word network gives up languages that it wasn't taught in; its card says how much.")
+    beside = out.with_name(f"{out.name}-search")
+    print(
+        f"{beside}: the front (front.png), all students (students.csv), and the study that makes it again (study.yaml)"
+    )
+    print(f"It took {duration(made.seconds)}.  Next:  dinku predict {shlex.quote(str(out))} FILE")

@@ -9,6 +9,7 @@ import builtins
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -123,21 +124,14 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def watching() -> Iterator[Progress]:
-    """Progress on stderr: a bar on a terminal, otherwise a line for each new activity."""
+    """Progress on stderr: a bar on a terminal, otherwise a line for each new activity, and at times one on how far it is."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        said: list[str] = []
-
-        def say(what: str, done: int, total: int) -> None:
-            if [what] != said:
-                said[:] = [what]
-                print(what, file=sys.stderr, flush=True)
-
-        yield say
+        yield _Lines()
         return
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.completed}/{task.total}")]
     with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -147,3 +141,27 @@ def watching() -> Iterator[Progress]:
             bar.update(task, description=shown(what), completed=done, total=total or None)
 
         yield show
+
+
+class _Lines:
+    """Progress as lines. What stands before the first comma names an activity; what follows may change all the time."""
+
+    EVERY = 10.0  # seconds
+
+    def __init__(self) -> None:
+        self.activity, self.said = "", ""
+        self.started = self.at = 0.0
+        self.first = 0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now, activity = time.monotonic(), what.partition(",")[0]
+        if activity != self.activity:
+            self.activity, self.started, self.first = activity, now, done
+        elif what == self.said or now - self.at < self.EVERY:
+            return
+        self.said, self.at = what, now
+        left = ""
+        if total and done > self.first:  # a training that is continued doesn't begin at 0
+            seconds = (now - self.started) / (done - self.first) * (total - done)
+            left = f" ({done / total:.0%}, {duration(seconds)} left)"
+        print(what + left, file=sys.stderr, flush=True)

@@ -11,15 +11,17 @@ that falls linearly to zero, no weight decay, gradients clipped at 1, the last w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
-from dinku.method import Category, Data, Need, Planned, Work
+from dinku.method import LATER, Category, Data, Need, Planned, Work
 from dinku.model.shape import Shape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import S, SupervisedTraining
@@ -38,10 +40,12 @@ class FineTune(SupervisedTraining):
     fields, and what they are unless given.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
-    another order, gets a fresh one.
+    another order, gets a fresh one. With ``weights="balanced"`` a word counts in the loss by the inverse square root of how
+    often its tag occurs in the train split, so that labels with few entities are learned, at some cost to the others.
     """
 
     tags: tuple[str, ...] = ()
+    weights: Literal["equal", "balanced"] = field(default="equal", metadata=LATER)
 
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     category: ClassVar[Category] = "training"
@@ -87,13 +91,29 @@ class FineTune(SupervisedTraining):
             return {"gold": torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))}
 
         examples = fit.Examples(windows, [range(len(windows))] * method.epochs, targets)
-        return fit.fit(trained, examples, fit.Objective(word_loss), method, work, dev=dev, note="fine-tuning")
+        loss = word_loss
+        if self.weights == "balanced":
+            loss = partial(word_loss, weights=torch.from_numpy(balanced(np.concatenate(labels), len(method.tags))))
+        return fit.fit(trained, examples, fit.Objective(loss), method, work, dev=dev, note="fine-tuning")
 
 
-def word_loss(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+def balanced(labels: NDArray[np.int64], tags: int) -> NDArray[np.float32]:
+    """The weight of each tag: by the inverse square root of how often it is in ``labels``, and 1 on average over these.
+
+    >>> balanced(np.array([0, 0, 0, 0, 1]), 2).round(2).tolist()
+    [0.83, 1.67]
+    """
+    counts = np.bincount(labels, minlength=tags)
+    weights = 1 / np.sqrt(np.maximum(counts, 1))
+    return np.asarray(weights * counts.sum() / (weights * counts).sum(), np.float32)
+
+
+def word_loss(model: Any, batch: dict[str, Any], weights: torch.Tensor | None = None) -> torch.Tensor:
     """Cross-entropy, the mean over the scored words, of logits at the subwords that speak for them."""
     import torch
 
     from dinku.training import reading
 
-    return torch.nn.functional.cross_entropy(reading.logits(model, batch).float(), batch["gold"])
+    logits = reading.logits(model, batch).float()
+    weights = weights.to(logits.device) if weights is not None else None
+    return torch.nn.functional.cross_entropy(logits, batch["gold"], weight=weights)

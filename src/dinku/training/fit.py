@@ -146,7 +146,12 @@ def fit(
                     best.offer()
 
             whole = torch.nn.ModuleList([model, objective.extra]) if objective.extra else model
-            _train(whole, list(chain(*steps)), collate, objective.loss, how, work, after_step=after_step, note=note)
+            _train(
+                *(whole, list(chain(*steps)), collate, objective.loss, how, work),
+                after_step=after_step,
+                note=note,
+                said=lambda: best.said if best else "",
+            )
             if best:
                 best.take()
     finally:
@@ -186,16 +191,18 @@ def _train(
     *,
     after_step: Callable[[int], None],
     note: str,
+    said: Callable[[], str],
 ) -> None:
     """Train ``model`` in place through the planned ``steps``, each a batch of indices that ``collate`` makes tensors of.
 
-    ``loss(model, tensors)`` is a scalar. ``after_step(n)`` runs after the n-th step of the optimizer, numbered from 1. Training
-    resumes from the checkpoints in ``work.folder`` and leaves them there; the folder's owner removes it.
+    ``loss(model, tensors)`` is a scalar. ``after_step(n)`` runs after the n-th step of the optimizer, numbered from 1. Reports
+    end in what ``said`` gives. Training resumes from the checkpoints in ``work.folder`` and leaves them there; the folder's
+    owner removes it.
     """
     if work.threads:
         torch.set_num_threads(work.threads)
     with _scratch(work) as scratch:
-        callbacks: list[TrainerCallback] = [_AfterStep(after_step), _Progress(work, len(steps), note)]
+        callbacks: list[TrainerCallback] = [_AfterStep(after_step), _Progress(work, len(steps), note, said)]
         if work.folder is not None:
             callbacks.append(_Checkpoint())
         _discard_partial(scratch)
@@ -287,13 +294,13 @@ class _AfterStep(TrainerCallback):
 class _Progress(TrainerCallback):
     """Reports every step, with the mean loss over the last whole one of the `LOSSES` parts of training."""
 
-    def __init__(self, work: Work, total: int, note: str) -> None:
-        self.work, self.total, self.note = work, total, note
+    def __init__(self, work: Work, total: int, note: str, said: Callable[[], str]) -> None:
+        self.work, self.total, self.note, self.said = work, total, note, said
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]  # a checkpoint restores earlier ones
         what = f"{self.note}, loss {losses[-1]:.3f}" if losses else self.note
-        self.work.progress(what, state.global_step, self.total)
+        self.work.progress(what + self.said(), state.global_step, self.total)
 
 
 class _Checkpoint(TrainerCallback):
@@ -324,6 +331,11 @@ class _Best:
             with safe_open(self.file, "pt") as stored:
                 self.f1 = float(stored.metadata()["f1"])
                 self.weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+    @property
+    def said(self) -> str:
+        """The best F1 so far, for reports; empty before the first epoch ends."""
+        return f", best dev F1 {100 * self.f1:.1f}" if self.weights else ""
 
     def offer(self) -> None:
         tagger = self.tagger

@@ -1,0 +1,1 @@
+"""From data and a base to one tagger: trained, and compressed to a budget."""

@@ -1,0 +1,128 @@
+"""A corpus made ready to learn from: where it has no dev split, a part of its train split is set aside as one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from dinku.data import conll, sources
+from dinku.data.corpus import Corpus, Sentence
+from dinku.data.learned import fingerprint, fingerprints
+from dinku.digests import document_digest
+from dinku.errors import DinkuError, plural
+from dinku.files import written_folder
+from dinku.settings import home
+
+FEWEST, MOST = 50, 1000  # sentences of a language that are set aside for dev: not fewer unless train is small, nor more
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A corpus with train and dev. ``name`` is where they are, ``asked`` what the corpus is called by whoever named it.
+
+    ``scored`` is the split that results are told of, *test* unless there is none. ``notes`` say what is to be known of the
+    splits, a line each.
+    """
+
+    name: str
+    asked: str
+    scored: Literal["test", "dev"]
+    notes: tuple[str, ...]
+
+
+def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> Ready:
+    """Find a corpus, and set ``part`` of the train split of each language without dev aside for dev.
+
+    Which sentences are set aside depends on them and on ``seed`` alone; sentences with the same words stay on one side. The
+    splits are then written to a folder of `home`. Raises `DinkuError` for a corpus without a train split, or where too little
+    would be left to learn from.
+    """
+    asked = os.fspath(name)
+    if not 0 < part < 1:
+        raise DinkuError(f"is {part:g}", where="dev", remedy="give the part of train to set aside, such as 0.1")
+    train = {corpus.languages[0]: corpus for corpus in sources.parts(asked, "train")}
+    for corpus in train.values():
+        if corpus.split != "train":
+            remedy = "name a folder with train.txt, or a file whose name is none of a split's"
+            raise DinkuError(f"is the {corpus.split} split, and no train split", where=asked, remedy=remedy)
+    whole = {} if Path(os.path.expanduser(asked)).is_file() else sources.whole(asked)
+    dev, test = (whole.get(split, {}) for split in ("dev", "test"))
+    scored: Literal["test", "dev"] = "test" if test.keys() >= train.keys() else "dev"
+    notes = [note for corpus in train.values() for note in corpus.notes]
+    if scored == "dev":
+        lacking = ", ".join(sorted(train.keys() - test.keys()))
+        notes.append(
+            f"{asked} has no test split ({lacking}): F1 is that on dev, which choices are made by, and flatters"
+        )
+    notes += _shared(asked, train, {"dev": dev, "test": test})
+    if dev.keys() >= train.keys():
+        return Ready(asked, asked, scored, tuple(notes))
+    drawn = dict(dev)
+    for language in sorted(train.keys() - dev.keys()):
+        train[language], drawn[language] = apart(train[language], part, seed)
+    without = sorted(drawn.keys() - dev.keys())
+    number = sum(len(drawn[language]) for language in without)
+    notes.append(
+        f"{asked} has no dev split ({', '.join(without)}): {plural(number, 'train sentence')} (seed {seed}) "
+        f"{'is' if number == 1 else 'are'} set aside for it, none of which stays in train"
+    )
+    splits = {"train": train, "dev": {each: drawn[each] for each in train}}
+    splits |= {"test": {each: test[each] for each in train}} if scored == "test" else {}
+    return Ready(str(_written(splits)), asked, scored, tuple(notes))
+
+
+def apart(corpus: Corpus, part: float, seed: int) -> tuple[Corpus, Corpus]:
+    """Train and dev from one split of a language: ``part`` of the sentences for dev, 50 if it may be, 1,000 at the most.
+
+    >>> from dinku.testing import tiny_corpus
+    >>> train, dev = apart(tiny_corpus(300), 0.1, seed=0)
+    >>> len(train), len(dev)
+    (250, 50)
+    """
+    alike: dict[int, list[int]] = defaultdict(list)
+    for number, sentence in enumerate(corpus):
+        alike[fingerprint(sentence.words)].append(number)
+    wanted = min(MOST, max(round(part * len(corpus)), min(FEWEST, len(corpus) // 5), 1))
+    order = sorted(alike, key=lambda each: hashlib.sha256(f"{seed} {each}".encode()).digest())
+    chosen: set[int] = set()
+    for each in order:
+        if len(chosen) >= wanted:
+            break
+        if len(alike[each]) <= max(1, wanted - len(chosen)):  # a sentence that is there very often would be all of dev
+            chosen.update(alike[each])
+    if not 0 < len(chosen) < len(corpus):
+        problem = f"has {plural(len(alike), 'sentence')} in {corpus.languages[0]}, too few to set some aside for dev"
+        raise DinkuError(problem, where=corpus.name, remedy="add sentences, or a dev split")
+    sides: tuple[list[Sentence], list[Sentence]] = ([], [])
+    for number, sentence in enumerate(corpus):
+        sides[number in chosen].append(sentence)
+    train, dev = (replace(corpus, sentences=tuple(side)) for side in sides)
+    return train, replace(dev, split="dev")
+
+
+def _shared(asked: str, train: dict[str, Corpus], others: dict[str, dict[str, Corpus]]) -> list[str]:
+    """How many sentences of given dev and test splits stand in train as well."""
+    known = fingerprints(s.words for corpus in train.values() for s in corpus)
+    out = []
+    for split, by_language in others.items():
+        shared = sum(fingerprint(s.words) in known for corpus in by_language.values() for s in corpus)
+        if shared:
+            out.append(f"{plural(shared, f'{split} sentence')} of {asked} stand{'s' * (shared == 1)} in train, too")
+    return out
+
+
+def _written(splits: dict[str, dict[str, Corpus]]) -> Path:
+    """The folder in `home` that has these splits, a folder a language; its name is that of its content."""
+    known = {split: [(each, corpus.fingerprint) for each, corpus in own.items()] for split, own in splits.items()}
+    folder = home() / "splits" / document_digest(known)[:16]
+    if not folder.is_dir():
+        with written_folder(folder) as made:
+            for split, own in splits.items():
+                for language, corpus in own.items():
+                    (made / language).mkdir(exist_ok=True)
+                    conll.write(corpus, made / language / f"{split}.txt")
+    return folder

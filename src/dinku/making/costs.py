@@ -1,0 +1,275 @@
+"""What students will take to make and how fast they will be: a line through short measurements on this machine, a family each.
+
+Seconds for a sentence are a fixed part and one in proportion to multiply-adds, in training as in use. Two students of each family
+are made from a few sentences and timed; what is asked of others is read off the line through them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal, Self, cast
+
+from pydantic import ValidationError
+
+from dinku.digests import document_digest
+from dinku.files import written
+from dinku.machine import environment
+from dinku.making.students import FAMILIES, Family, Reads, Student, every
+from dinku.method import Data, Work
+from dinku.methods.distil import Distil
+from dinku.methods.quantize import Quantize
+from dinku.model.bundle import Bundle
+from dinku.model.folder import ModelFolder
+from dinku.model.sentence_tagger import SentenceTagger
+from dinku.model.shape import Shape
+from dinku.progress import Progress, silent
+from dinku.schema import Record
+from dinku.serving.lines import Line
+from dinku.serving.reader import Reader
+from dinku.settings import home
+
+Engine = Literal["onnxruntime", "openvino"]
+
+TAUGHT, RANGES, TIMED = (
+    64,
+    128,
+    48,
+)  # sentences that students learn from, that int8 is calibrated on, and that are timed
+_BATCH, _ROUNDS = 16, 4
+_GRAPH = {
+    "words": (8_000, 4_000),
+    "transformer": (22_000, 17_000),
+}  # bytes of a bundle beside its weights, and for each layer
+_TOKENIZER = 80_000  # bytes of a tokenizer.json that don't depend on the number of its pieces
+
+
+class Trend(Record):
+    """Seconds for a sentence: ``fixed``, and ``each`` for a multiply-add."""
+
+    fixed: float
+    each: float
+
+    @classmethod
+    def through(cls, points: Sequence[tuple[float, float]]) -> Self:
+        """The line through two points of multiply-adds and seconds; it neither falls nor begins below zero.
+
+        >>> Trend.through([(10.0, 3.0), (30.0, 7.0)]).at(20.0)
+        5.0
+        """
+        (x, a), (y, b) = (min(points), max(points))
+        each = max(0.0, (b - a) / (y - x)) if y > x else 0.0
+        fixed = a - each * x
+        if fixed < 0:  # noise: in proportion to the larger of the two
+            return cls(fixed=0.0, each=b / y)
+        return cls(fixed=fixed, each=each)
+
+    def at(self, multiply_adds: float) -> float:
+        return self.fixed + self.each * multiply_adds
+
+
+class Timings(Record):
+    """What was measured on this machine, in seconds for a sentence of mean length: the teacher's ``answer``, and by family the
+    *training*, *batched* use, use of a *single* one; ``making`` is what an export to int8 takes in all.
+    """
+
+    answer: float
+    training: dict[str, Trend]
+    batched: dict[str, Trend]
+    single: dict[str, Trend]
+    making: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The cost model: timings, and the mean ``units`` of a sentence by family, words or subwords.
+
+    ``tokenizer`` is the size of the teacher's tokenizer.json, ``longer`` how many times as long as a tagged sentence a line of
+    text is.
+    """
+
+    timings: Timings
+    units: dict[str, float]
+    tokenizer: int
+    train: int
+    dev: int
+    longer: float = 1.0
+
+    def multiply_adds(self, student: Student) -> int:
+        return student.shape.multiply_adds(max(1, round(self.units[student.family])))
+
+    def bytes(self, student: Student) -> int:
+        """The size of its folder in int8."""
+        shape = student.int8
+        fixed, each = _GRAPH[student.family]
+        layers = shape.sizes["layers"]
+        own: int = shape.bytes + fixed + each * layers
+        if student.family == "transformer":
+            part = cast(Shape, shape).vocabulary / cast(Shape, student.teacher).vocabulary
+            own += min(_TOKENIZER, self.tokenizer) + round(max(0, self.tokenizer - _TOKENIZER) * part)
+        return own
+
+    def speed(self, student: Student) -> float:
+        """Sentences a second in batches, from text to entities."""
+        return 1 / max(1e-9, self.timings.batched[student.family].at(self.multiply_adds(student)))
+
+    def latency(self, student: Student) -> float:
+        """Seconds for one sentence, from text to entities."""
+        return self.timings.single[student.family].at(self.multiply_adds(student))
+
+    def teaching(self, student: Student, reads: Reads) -> float:
+        """Seconds that its training takes, and that the dev split takes to tag after it."""
+        a_sentence = self.timings.training[student.family].at(self.multiply_adds(student))
+        read = reads.epochs * self.train + self.longer * reads.passes * reads.lines
+        return a_sentence * (read + self.dev / 3)
+
+    def answering(self, lines: int) -> float:
+        """Seconds in which the teacher answers to the train split and to so many lines of text."""
+        return self.timings.answer * (self.train + self.longer * lines)
+
+    def making(self, student: Student) -> float:
+        """Seconds of an export to int8."""
+        return self.timings.making[student.family]
+
+
+def measured(
+    teacher: SentenceTagger,
+    data: Data,
+    families: Sequence[Family],
+    *,
+    engine: Engine,
+    threads: int,
+    progress: Progress = silent,
+) -> Timings:
+    """Time this machine with two students of each family, or read what it took an earlier time, from a file in `home`.
+
+    ``data`` are the train and dev splits, 100 train sentences or more. It takes some seconds for each student.
+    """
+    here = environment(threads).machine
+    key = document_digest([2, here, teacher.digest, list(families), engine, TAUGHT, RANGES, TIMED])
+    file = home() / "timings" / f"{key[:24]}.json"
+    try:
+        return Timings.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        pass
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="dinku-timings-") as folder:
+        timings = _timed(teacher, data, families, engine, threads, Path(folder), progress)
+    timings = timings.model_copy(update={"seconds": time.monotonic() - began})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written(file) as out:
+        out.write(timings.model_dump_json(indent=1).encode() + b"\n")
+    return timings
+
+
+def _timed(
+    teacher: SentenceTagger,
+    data: Data,
+    families: Sequence[Family],
+    engine: Engine,
+    threads: int,
+    folder: Path,
+    progress: Progress,
+) -> Timings:
+    assert data.train
+    assert data.dev
+    taught, ranges, dev = data.train.sample(TAUGHT, 0), data.train.sample(RANGES, 0), data.dev.sample(TIMED, 0)
+    words = sum(len(s.words) for s in taught) / len(taught)
+    answers = folder / "answers"
+    progress("measuring this machine: the teacher", 0, 0)
+    answer = min(_seconds(lambda: teacher.tag(taught.sentences)) for _ in range(2)) / len(taught)
+    subwords = units_of(teacher, [s.words for s in taught])
+    points: dict[str, list[tuple[float, float]]] = {}
+    making: dict[str, list[float]] = {}
+    batched: dict[str, list[tuple[float, float]]] = {}
+    single: dict[str, list[tuple[float, float]]] = {}
+    for student in _examples(teacher, families):
+        own = progress_of(progress, f"measuring this machine: {student.name}")
+        units = subwords if student.family == "transformer" else words
+        adds = student.shape.multiply_adds(max(1, round(units)))
+        steps: list[float] = []
+
+        def note(what: str, done: int, total: int, steps: Any = steps, own: Progress = own) -> None:
+            if what.startswith("distilling"):
+                steps.append(time.perf_counter())
+            own(what, done, total)
+
+        work = Work(threads=threads, cache=answers, progress=note)
+        method = Distil(student=student.methods(), epochs=3, rate=1e-4, batch=_BATCH, warmup=0.0)
+        small = Data(taught, dev)
+        tagger = method.resolve(cast(Any, teacher), small).apply(cast(Any, teacher), small, work)
+        a_step = median(b - a for a, b in pairwise(steps))
+        points.setdefault(student.family, []).append((adds, a_step / _BATCH))
+        began = time.perf_counter()
+        quantized = Quantize(runtime=engine, tolerance=1.0).apply(
+            tagger, Data(ranges, dev), replace(work, progress=own)
+        )
+        making.setdefault(student.family, []).append(time.perf_counter() - began)
+        texts = [" ".join(s.words) for s in dev]
+        own("timing", 0, 0)
+        batched.setdefault(student.family, []).append((adds, tagging(quantized, texts, 32)))
+        single.setdefault(student.family, []).append((adds, tagging(quantized, texts, 1)))
+    lines = {
+        name: {family: Trend.through(own) for family, own in by_family.items()}
+        for name, by_family in (("training", points), ("batched", batched), ("single", single))
+    }
+    longest = {family: 2 * max(seconds) for family, seconds in making.items()}  # an export is held to more sentences
+    return Timings(answer=answer, making=longest, seconds=0.0, **cast(Any, lines))
+
+
+def tagging(bundle: Bundle, texts: Sequence[str], batch: int) -> float:
+    """Seconds for a text, from text to entities, in batches: the least of some rounds, whatever else the machine does."""
+    reader = Reader(bundle)
+    batches = [texts[i : i + batch] for i in range(0, len(texts), batch)]
+
+    def once(some: Sequence[str]) -> None:
+        lines = [Line.typed(text) for text in some]
+        for line, found in zip(lines, reader.tag(lines), strict=True):
+            line.entities(found)
+
+    seconds = [[_seconds(partial(once, some)) for some in batches] for _ in range(_ROUNDS)]
+    return sum(map(min, zip(*seconds, strict=True))) / len(texts)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _examples(teacher: SentenceTagger, families: Iterable[Family]) -> list[Student]:
+    """Two students of each family, a small one and a larger one."""
+    out = []
+    for family in families:
+        students = sorted(every(teacher.shape, [family]), key=lambda s: (s.shape.multiply_adds(32), s.int8.bytes))
+        out += [students[0], students[len(students) // 2]]
+    return out
+
+
+def units_of(tagger: SentenceTagger, sentences: Sequence[Sequence[str]]) -> float:
+    """The mean number of units of a sentence that a tagger reads, special ones included."""
+    windows = tagger.encoder.windows(sentences)
+    return sum(window.size for window in windows) / max(1, len(sentences))
+
+
+def tokenizer_bytes(folder: ModelFolder) -> int:
+    """The size of a model's tokenizer.json; 0 without one."""
+    file = folder.path / "tokenizer.json"
+    return file.stat().st_size if file.is_file() else 0
+
+
+def progress_of(progress: Progress, before: str) -> Progress:
+    """Progress that says first which part of the work it is."""
+    return lambda what, done, total: progress(f"{before}: {what}", done, total)
+
+
+def families_of(terminal: bool, shape: Any) -> tuple[Family, ...]:
+    """The families of students that a tagger can have: quantized ones and word networks teach word networks alone."""
+    return FAMILIES if isinstance(shape, Shape) and not terminal else ("words",)

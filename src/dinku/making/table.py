@@ -1,0 +1,110 @@
+"""F1 by language and label from the rows of a recipe, the worst language first."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dinku.study.rows import Row
+
+Spans = tuple[int, int, int]  # gold, predicted and correct
+
+
+@dataclass(frozen=True)
+class Scored:
+    """F1 (0 to 1) of a tagger on a split by language and label, in seqeval's default reading; ``spans`` are counts behind it.
+
+    >>> scored = Scored("dev", {"hau": {"PER": (4, 4, 3), "LOC": (2, 1, 1)}, "yor": {"PER": (2, 2, 1)}})
+    >>> round(scored.f1, 3), scored.worst
+    (0.635, 'yor')
+    """
+
+    split: str
+    spans: dict[str, dict[str, Spans]]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], address: str, split: str) -> Scored:
+        """What rows say of the tagger at an address, its sentences as they are."""
+        found = {
+            row.language: row.spans["default"]
+            for row in rows
+            if row.kind == "quality" and row.address == address and row.split == split
+            if row.spans and not row.perturbation
+        }
+        return cls(split, found)
+
+    @property
+    def by_language(self) -> dict[str, float]:
+        """F1 of each language, the worst first."""
+        own = {language: f1_of(labels.values()) for language, labels in self.spans.items()}
+        return dict(sorted(own.items(), key=lambda item: (item[1], item[0])))
+
+    @property
+    def f1(self) -> float:
+        """The mean over languages."""
+        own = self.by_language
+        return sum(own.values()) / max(1, len(own))
+
+    @property
+    def worst(self) -> str:
+        """The language with the lowest F1."""
+        return next(iter(self.by_language), "")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, the one with the lowest F1 over all languages first."""
+        together: dict[str, list[Spans]] = {}
+        for labels in self.spans.values():
+            for label, spans in labels.items():
+                together.setdefault(label, []).append(spans)
+        return tuple(sorted(together, key=lambda label: (f1_of(together[label]), label)))
+
+    def kept(self, dense: Scored) -> dict[str, float]:
+        """The part of another tagger's F1 that is kept, by language, the worst first."""
+        theirs = dense.by_language
+        own = {
+            language: f1 / theirs[language] if theirs[language] else 1.0 for language, f1 in self.by_language.items()
+        }
+        return dict(sorted(own.items(), key=lambda item: (item[1], item[0])))
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """A head and a row a language: F1, its F1 by label, and gold spans."""
+        labels = self.labels
+        rows = []
+        for language, f1 in self.by_language.items():
+            own = self.spans[language]
+            cells = [points(f1_of([own[label]])) if own.get(label, (0,))[0] else "-" for label in labels]
+            rows.append([language, points(f1), *cells, f"{sum(n[0] for n in own.values()):,}"])
+        if len(rows) > 1:
+            every = {label: [own[label] for own in self.spans.values() if label in own] for label in labels}
+            spans = sum(n[0] for own in self.spans.values() for n in own.values())
+            rows.append(
+                ["mean, labels over all", points(self.f1), *(points(f1_of(every[la])) for la in labels), f"{spans:,}"]
+            )
+        return ["language", "F1", *labels, "spans"], rows
+
+
+def f1_of(spans: Iterable[Spans]) -> float:
+    """Micro-F1 (0 to 1) over counts; 0 where there is nothing.
+
+    >>> f1_of([(4, 4, 3), (2, 1, 1)])
+    0.7272727272727273
+    """
+    gold, predicted, correct = (sum(column) for column in zip(*spans, strict=True)) if spans else (0, 0, 0)
+    return 2 * correct / (gold + predicted) if gold + predicted else 0.0
+
+
+def points(f1: float) -> str:
+    """F1 of 100, with a decimal."""
+    return f"{100 * f1:.1f}"
+
+
+def as_html(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+    """A table for notebooks."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f"<table><caption>{html.escape(caption)}</caption>{line('th', head)}{body}</table>"
