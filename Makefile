@@ -9,9 +9,10 @@ venv: $(BIN)/.installed
 # The demo needs far less than the tests, which is for whoever pays for what is downloaded.
 $(BIN)/.demo: EXTRAS := compress
 $(BIN)/.installed: EXTRAS := compress,openvino,ray,test
-$(BIN)/.demo $(BIN)/.installed: pyproject.toml constraints.txt
+TAGGER := packages/dinku-masakhaner
+$(BIN)/.demo $(BIN)/.installed: pyproject.toml constraints.txt $(TAGGER)/pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]' --editable $(TAGGER)
 	touch $@
 
 demo: $(BIN)/.demo

@@ -29,10 +29,14 @@ def demo(
 
     Takes minutes, and needs nothing but the encoder and the sample sentences in the package.
     """
-    from dinku.cli.story import run_demo
+    from dinku.cli.story import run_demo, typed_sentences
 
     if out.exists() and not out.is_dir():
         raise DinkuError("is a file", where=str(out), remedy="give --out a folder")
+    if not as_json:
+        for text, found in typed_sentences():
+            entities = ", ".join(f"{entity['text']} ({entity['label']})" for entity in found)
+            print(f"{text.language}  {text.text}\n     {entities}")
     with watching() as report:
         done = run_demo(out, report)
     if as_json:

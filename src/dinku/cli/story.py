@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus, Sentence
+from dinku.data.sample import Typed, typed
 from dinku.data.spans import spans
 from dinku.model import inspect
 from dinku.model.bundle import Bundle
+from dinku.model.installed import installed_models
 from dinku.model.store import Store
 from dinku.progress import Progress
 from dinku.report import build
@@ -19,10 +23,12 @@ from dinku.report.writers import Example
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
+from dinku.serving.reader import open as open_reader
 from dinku.study.definition import Study
 from dinku.study.results import Results
 from dinku.study.run import Runner
 
+MASAKHANER = "dinku:masakhaner"  # of packages/dinku-masakhaner
 SHOWN = 2  # sentences of each language whose entities are printed: the first with two entities or more
 
 
@@ -40,6 +46,13 @@ class DemoResult:
     sentences: int
     found: tuple[tuple[Sentence, Tagging], ...]
     suggestion: str
+
+
+def typed_sentences() -> Iterator[tuple[Typed, list[dict[str, Any]]]]:
+    """A typed sentence in each of ten languages with what ``dinku:masakhaner`` finds in it; none if that isn't installed."""
+    if MASAKHANER in installed_models():
+        reader = open_reader(MASAKHANER)
+        yield from ((text, reader.find(text.text)) for text in typed())
 
 
 def run_demo(folder: Path, progress: Progress) -> DemoResult:

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
@@ -40,6 +41,35 @@ def sample(language: str, split: str) -> Corpus:
         problem = f"has too few patterns or names for {SIZES[split]} {split} sentences"
         raise DinkuError(problem, where=str(path), remedy="add lines to it")
     return Corpus(f"sample:{language}", split, sentences)
+
+
+def typed() -> list[Typed]:
+    """A sentence in each of MasakhaNER's ten languages, as one would type it, with its entities.
+
+    >>> from dinku.data.sample import typed
+    >>> typed()[1].entities[0]
+    (8, 24, 'PER')
+    """
+    lines = (_FOLDER / "typed.txt").read_text(encoding="utf-8").splitlines()
+    return [_typed(*line.split(": ", 1)) for line in lines]
+
+
+class Typed(NamedTuple):
+    """A text of a language, and its entities: start and end in characters of the text, and label."""
+
+    language: str
+    text: str
+    entities: tuple[tuple[int, int, str], ...]
+
+
+def _typed(language: str, marked: str) -> Typed:
+    text, entities = "", []
+    for plain, entity, label in re.findall(r"([^[]*)(?:\[([^]]+)\]\((\w+)\))?", marked):
+        text += plain
+        if entity:
+            entities.append((len(text), len(text) + len(entity), label))
+            text += entity
+    return Typed(language, text, tuple(entities))
 
 
 def _parsed(text: str, where: str) -> dict[str, list[str]]:
