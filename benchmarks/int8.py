@@ -53,7 +53,7 @@ def exported(model: str, corpus: str, folder: Path) -> None:
         if not target.exists():
             print(f"exporting {target.name}", file=sys.stderr, flush=True)
             calibration = train if precision == "int8" else None
-            export(tagger, target, dev, runtime=runtime, precision=precision, mode=mode, calibration=calibration)  # type: ignore[arg-type]
+            export(tagger, target, dev, runtime=runtime, precision=precision, mode=mode, calibration=calibration)
 
 
 def measured(

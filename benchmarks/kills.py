@@ -145,7 +145,7 @@ class Killed:
         self.orphans.clear()
         results = Results(self.folder / "results" / "small")
         found = facts(results)
-        assert not results.failures(), [failure.told for failure in results.failures()]
+        assert not results.failures(), [failure.summary for failure in results.failures()]
         shutil.rmtree(results.folder)
         shutil.rmtree(self.home / "store")
         self.driver = None

@@ -23,6 +23,7 @@ from dinku.data.conll import write
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, int8, pipeline
+from dinku.export.float_layers import fewest
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.fresh import StartFresh
@@ -214,7 +215,7 @@ def test_the_fewest_layers_are_found(least: int) -> None:
         asked.append(n)
         return n >= least
 
-    assert pipeline._fewest(fine, 14) == least
+    assert fewest(fine, 14) == least
     assert len(asked) == len(set(asked)) <= 8
 
 
@@ -301,7 +302,7 @@ def test_what_is_wrong_is_one_line(
         Quantize().apply(tagger, Data(tiny_corpus(20), data.dev), ONE)
     assert data.dev
     with pytest.raises(DinkuError, match="there is no mode 'fast'; choose static or dynamic"):
-        pipeline.export(tagger, tmp_path / "out", data.dev, precision="int8", mode="fast")  # type: ignore[arg-type]
+        pipeline.export(tagger, tmp_path / "out", data.dev, precision="int8", mode="fast")
     with pytest.raises(DinkuError, match="fp32 has no tolerance"):
         pipeline.export(tagger, tmp_path / "out", data.dev, tolerance=0.1)
     with pytest.raises(DinkuError, match=r"can't change a quantized tagger \(int8\)"):

@@ -29,7 +29,7 @@ from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.export import convert, gate, pipeline
-from dinku.export.pipeline import About, Measured
+from dinku.export.card import About, Measured, card, unseen
 from dinku.method import Data, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.model import bundle
@@ -80,8 +80,8 @@ def bundles(
             tagger,
             out[runtime, precision],
             corpus,
-            runtime=runtime,  # type: ignore[arg-type]
-            precision=precision,  # type: ignore[arg-type]
+            runtime=runtime,
+            precision=precision,
             calibration=tiny_corpus(120),
             threads=1,
         )
@@ -367,7 +367,7 @@ def test_what_cannot_be_asked_for_is_refused(tagger: Tagger, corpus: Corpus, tmp
     with pytest.raises(DinkuError, match="no bf16 kernels for CPUs; choose fp32"):
         pipeline.export(tagger, tmp_path / "out", corpus, precision="bf16")
     with pytest.raises(DinkuError, match="there is no runtime 'tpu'; choose"):
-        pipeline.export(tagger, tmp_path / "out", corpus, runtime="tpu")  # type: ignore[arg-type]
+        pipeline.export(tagger, tmp_path / "out", corpus, runtime="tpu")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
     with pytest.raises(DinkuError, match="already exists"):
@@ -420,7 +420,7 @@ def _card(name: str, corpus: Corpus, folder: Path) -> tuple[dict, str]:  # type:
     counts = count(tags, wrong, [s.language for s in corpus])
     about = About(name="mine", data=("masakhaner:hau",), data_licence="CC BY-NC 4.0", recipe=[{"FineTune": {}}])
     opened = Bundle.open(str(folder))
-    text = pipeline.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+    text = card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
     _, header, body = text.split("---\n", 2)
     return yaml.safe_load(header), body
 
@@ -445,7 +445,7 @@ def test_the_metadata_is_what_the_hub_takes(bundles: dict[tuple[str, str], Path]
     counts = count([s.tags or () for s in there], [s.tags or () for s in there], [s.language for s in there])
     opened = Bundle.open(str(bundles["onnxruntime", "fp32"]))
     about = About(name="mine", data=("masakhaner2:hau", "sample:hau", "mine"), data_licence="no such licence")
-    text = pipeline.card(opened.manifest, opened.tags, about, Measured("masakhaner2:hau", "test", counts))
+    text = card(opened.manifest, opened.tags, about, Measured("masakhaner2:hau", "test", counts))
     data: Any = ModelCard(text).data  # which reads a model-index by the Hub's own rules
     assert (data.language, data.license, data.datasets) == (["hau"], "other", ["masakhane/masakhaner2"])
     found = [
@@ -456,7 +456,7 @@ def test_the_metadata_is_what_the_hub_takes(bundles: dict[tuple[str, str], Path]
         ("token-classification", "masakhane/masakhaner2")
     }
     for name in ("masakhaner2:hau (10 of 90)", "mine", "sample:hau"):  # neither a whole test, nor one of the Hub's
-        text = pipeline.card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
+        text = card(opened.manifest, opened.tags, about, Measured(name, "test", counts))
         data = ModelCard(text).data
         assert data.eval_results is None
 
@@ -471,7 +471,7 @@ def test_the_card_tells_what_was_tested_on_and_learned_from(
     counts = count(tags, found, [s.language for s in corpus])
 
     def told(seen: list[bool] | None) -> str:
-        return pipeline.card(opened.manifest, opened.tags, About(), Measured("mine", "test", counts, seen))
+        return card(opened.manifest, opened.tags, About(), Measured("mine", "test", counts, seen))
 
     assert "**The tagger learned from 40 of them.** Over the other 120 in all micro-F1 is 0.00, where it is" in told(
         known
@@ -482,19 +482,19 @@ def test_the_card_tells_what_was_tested_on_and_learned_from(
     with pytest.raises(
         DinkuError, match=r"mine test: the tagger learned from \d+ of the 160 sentences of the test split"
     ):
-        pipeline.unseen(corpus, learnt, where="mine test")
-    pipeline.unseen(tiny_corpus(160, seed=99), learned.fingerprints([("never",)]), where="")
+        unseen(corpus, learnt, where="mine test")
+    unseen(tiny_corpus(160, seed=99), learned.fingerprints([("never",)]), where="")
 
 
 def test_the_card_says_how_offsets_count_and_what_javascript_reads(
     bundles: dict[tuple[str, str], Path], tagger: Tagger
 ) -> None:
-    card = (bundles["onnxruntime", "fp32"] / "README.md").read_text()
-    assert "Offsets count Unicode code points" in card
-    assert "transformers.js reads this folder, too." in card
+    written = (bundles["onnxruntime", "fp32"] / "README.md").read_text()
+    assert "Offsets count Unicode code points" in written
+    assert "transformers.js reads this folder, too." in written
     assert "transformers.js" not in (bundles["openvino", "fp32"] / "README.md").read_text()
     manifest = Bundle.open(str(bundles["onnxruntime", "fp32"])).manifest
-    odd = pipeline.card(manifest, tagger.tags, About(), unread=["WordLevel (model)"])
+    odd = card(manifest, tagger.tags, About(), unread=["WordLevel (model)"])
     assert "transformers.js doesn't read its tokenizer as dinku does: WordLevel (model)." in odd
 
 

@@ -13,7 +13,7 @@ from made_rows import HOME, Made, Tagged
 
 from dinku.report import build
 from dinku.report.figures import Matrix
-from dinku.report.sections import kept
+from dinku.report.sections import f1_kept_matrix
 from dinku.report.tables import Table
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import count
@@ -73,7 +73,7 @@ def test_what_is_kept_on_other_texts_is_drawn(made: Tagged) -> None:
     assert {"kept.svg", "kept.png"} <= set(files)
     assert "(kept.svg)" in files["report.md"].decode()
     tables = [Table.of(STUDY, part) for part in made.measurements.comparable]
-    found = kept(tables, made.measurements)
+    found = f1_kept_matrix(tables, made.measurements)
     assert found is not None
     home, elsewhere = found.targets
     assert (elsewhere, found.sources) == ("elsewhere", ["before 30 % (1 seed)", "before 60 %", "before 90 %"])
@@ -91,7 +91,7 @@ def test_what_is_kept_is_of_the_first_base_whatever_others_there_are(made: Tagge
     made.pruned("elsewhere", {0: {"da": 40}, 0.6: {"da": 10}})
 
     def found() -> Matrix | None:
-        return kept([Table.of(STUDY, part) for part in made.measurements.comparable], made.measurements)
+        return f1_kept_matrix([Table.of(STUDY, part) for part in made.measurements.comparable], made.measurements)
 
     alone = found()
     assert alone is not None

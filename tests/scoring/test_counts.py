@@ -19,7 +19,7 @@ from dinku.data.conll import read
 from dinku.data.corpus import Corpus, Sentence
 from dinku.errors import DinkuError
 from dinku.scoring.counts import Counts, align, count, document, without_absent, worst
-from dinku.scoring.significance import Average, holm, interval, kept, non_inferior, paired, rank_correlation
+from dinku.scoring.significance import Average, f1_kept, holm, interval, non_inferior, paired, rank_correlation
 
 LABELS = ("DATE", "LOC", "ORG", "PER")
 TAGS = np.array(["O", *(f"{prefix}-{label}" for label in LABELS for prefix in "BI")], dtype=object)
@@ -473,8 +473,12 @@ def test_what_is_kept_is_told_apart_where_it_differs_and_seldom_where_it_does_no
         gold = random.poisson(1.2, 500)
         other = random.poisson(1.2, 400) if seed % 2 else gold  # another text, or the same perturbed
         clean = [skilled(random, gold, 0.8)], [skilled(random, gold, 0.64)]
-        alike.append(kept(clean, ([skilled(random, other, 0.6)], [skilled(random, other, 0.48)]), draws=200, seed=seed))
-        worse.append(kept(clean, ([skilled(random, other, 0.6)], [skilled(random, other, 0.36)]), draws=200, seed=seed))
+        alike.append(
+            f1_kept(clean, ([skilled(random, other, 0.6)], [skilled(random, other, 0.48)]), draws=200, seed=seed)
+        )
+        worse.append(
+            f1_kept(clean, ([skilled(random, other, 0.6)], [skilled(random, other, 0.36)]), draws=200, seed=seed)
+        )
         covered.append(worse[-1].low < -0.2 < worse[-1].high)
     assert np.mean([found.p_value < 0.05 for found in alike]) <= 0.1
     assert np.mean([found.low > 0 or found.high < 0 for found in alike]) <= 0.1
@@ -486,16 +490,16 @@ def test_kept_of_runs_with_seeds() -> None:
     random = np.random.default_rng(37)
     gold = random.poisson(1.2, 300)
     clean, noisy = ([skilled(random, gold, f1) for _ in range(3)] for f1 in (0.8, 0.6))
-    assert kept((clean, noisy), (clean, noisy)) == (0.0, 0.0, 0.0, 1.0)
-    found = kept((clean, clean), (clean, noisy), average="languages")
+    assert f1_kept((clean, noisy), (clean, noisy)) == (0.0, 0.0, 0.0, 1.0)
+    found = f1_kept((clean, clean), (clean, noisy), average="languages")
     by = [[np.mean([s.f1 for s in c.by_language().values()]) for c in runs] for runs in (clean, noisy)]
     assert found.difference == pytest.approx(np.mean(by[1]) / np.mean(by[0]) - 1)
     assert found.high < 0
     dead = [replace(c, default=c.default * np.array([1, 0, 0])) for c in clean]
-    assert kept((clean, clean), (dead, dead)).difference == 0  # nothing to lose
+    assert f1_kept((clean, clean), (dead, dead)).difference == 0  # nothing to lose
     for wrong, said in (
         ((clean, noisy[:2]), "there are 3, 3, 3, 2 seeds"),
         ((clean, [*noisy[:2], skilled(random, gold[::-1], 0.5)]), "same sentences"),
     ):
         with pytest.raises(DinkuError, match=said):
-            kept((clean, noisy), wrong)
+            f1_kept((clean, noisy), wrong)

@@ -1,4 +1,4 @@
-"""What runs say of one another: differences with their intervals, and runs laid out by when they prune."""
+"""Comparisons of runs: differences of F1 with their intervals, and runs arranged by when they prune."""
 
 from __future__ import annotations
 

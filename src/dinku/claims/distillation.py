@@ -86,7 +86,7 @@ def judge_c4(distillations: Sequence[Distillation], excluded: Exclusions) -> Ver
 
 
 def _judge_pair(pair: TeacherPair) -> Judgement:
-    more = pair.base.kept > pair.large.kept
+    more = pair.base.f1_kept > pair.large.f1_kept
     if pair.at.seeds < SEEDS:
         return "undecided"
     if pair.at.low > 0 and more:
@@ -115,7 +115,7 @@ def judge_q3(measurements: Measurements) -> Verdict | None:
     nothing is said of a trend over sizes.
     """
     distillations, excluded = Distillation.all(measurements)
-    more = [pair for pair in teacher_pairs(distillations, Exclusions()) if pair.base.kept > pair.large.kept]
+    more = [pair for pair in teacher_pairs(distillations, Exclusions()) if pair.base.f1_kept > pair.large.f1_kept]
     if not more:
         return None
     at = more[0].at

@@ -92,7 +92,7 @@ class Measurements:
 
     @classmethod
     def current(cls, results: Results) -> Measurements:
-        """The rows of what a study now says."""
+        """The rows of the study as it is now."""
         return cls(tuple(standing(results)[0]), results)
 
     def of(self, rows: Iterable[Row]) -> Measurements:
@@ -190,7 +190,7 @@ def by_seed(runs: Iterable[Run]) -> list[Run]:
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[list[Row]]:
-    """Rows of one key together, keys in the order of their text, whatever the order of rows."""
+    """Rows grouped by a key. Groups are in the order of the keys as text, so they don't depend on the order of rows."""
     groups: dict[Hashable, list[Row]] = defaultdict(list)
     for row in rows:
         groups[key(row)].append(row)
@@ -203,7 +203,7 @@ def most(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
 
 
 def setting(row: Row) -> tuple[str, ...]:
-    """What rows must share to be compared."""
+    """The properties that rows must share to be comparable."""
     label_on = str(row.recipe.get("label_on", "first"))
     return row.base_digest, row.trained_on, row.evaluated_on, row.split, label_on, row.perturbation
 
@@ -217,12 +217,12 @@ def learnt_from(row: Row) -> str:
 
 
 def _by_content(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows that learnt from one train split together; those that learnt from none, or didn't record it, with the most."""
+    """Rows grouped by their train split; rows without one, or that don't record it, join the largest group."""
     known = Counter(learnt for row in rows if (learnt := learnt_from(row)))
     commonest = max(sorted(known), key=known.__getitem__, default="")
     return grouped(rows, lambda r: learnt_from(r) or commonest)
 
 
 def _newest(rows: Iterable[Row]) -> list[Row]:
-    """The rows of one address, of rows of one recipe and seed: that with the newest versions of methods."""
+    """Of the rows of one recipe and seed, those of one address: the one with the newest versions of methods."""
     return max(grouped(rows, lambda r: r.address), key=lambda g: (sorted(g[0].versions.items()), len(g)))

@@ -29,7 +29,7 @@ class Quantized:
 
     @classmethod
     def all(cls, measurements: Measurements, method: str, other: str | None) -> list[Quantized]:
-        """Recipes that end in ``method``, beside those that end in ``other`` instead, or in the step before.
+        """Recipes that end in ``method``, each paired with the recipe that ends in ``other`` instead, or lacks its last step.
 
         Those with most seeds come first, then those that were only fine-tuned before. Encoders and corpora are never mixed.
         """

@@ -83,7 +83,7 @@ class Distillation:
         return 1 - student / teacher
 
     @property
-    def kept(self) -> float:
+    def f1_kept(self) -> float:
         """The student's F1 over its teacher's, the mean over seeds."""
         return float(np.mean([s.mean / max(t.mean, 1e-9) for s, t in zip(self.student, self.teacher, strict=True)]))
 
@@ -96,7 +96,7 @@ class Distillation:
         return contrast(self.teacher, self.student)
 
     def chance_of_losing(self, points: float) -> float:
-        """The p-value of the hypothesis that the student loses so many F1 points or more."""
+        """The p-value of the hypothesis that the student loses at least this many F1 points."""
         teacher, student = ([run.counts for run in of] for of in (self.teacher, self.student))
         return non_inferior(teacher, student, points / 100, draws=4000, average="languages").p_value
 
@@ -175,7 +175,7 @@ class TeacherPair:
         return (
             f"The student of the teacher with {self.large.parameters[1] / 1e6:.1f} M parameters ({self.large.title}) minus that "
             f"of the one with {self.base.parameters[1] / 1e6:.1f} M ({self.base.title}): {self.at}. They keep "
-            f"{100 * self.large.kept:.1f} % and {100 * self.base.kept:.1f} % of their teachers' F1."
+            f"{100 * self.large.f1_kept:.1f} % and {100 * self.base.f1_kept:.1f} % of their teachers' F1."
         )
 
 
@@ -250,7 +250,7 @@ def _reads_text(steps: Iterable[dict[str, Any]]) -> bool:
 
 
 def _consumed(run: Run, part: str) -> set[str]:
-    """The fingerprints of what a run's trainings read as *train*, *dev* or *text*; none in rows that don't tell."""
+    """The fingerprints of what a run's trainings read as *train*, *dev* or *text*; empty if its rows don't record it."""
     return {t.consumes[part] for row in run.rows for t in row.trainings if part in t.consumes}
 
 
@@ -261,14 +261,14 @@ def _mixed(a: Run, b: Run, read: Iterable[str]) -> bool:
 
 
 def _surgery(steps: Iterable[dict[str, Any]]) -> str:
-    """Steps in order, those that train by their names alone."""
+    """The steps in order; trainings are reduced to their names."""
     return canonical(
         [name if category_of(name) == "training" else {name: fields} for step in steps for name, fields in step.items()]
     )
 
 
 def _construction(run: Run) -> str:
-    """How a student is built, as far as its recipe and size tell: layers, heads, what else was done, and its weights."""
+    """A student's construction, from its recipe and size: layers, heads, other surgery, and the number of weights."""
     layers, heads, other = 0, 0, list[Any]()
     steps = run.steps
     at = next((i for i, _, _ in _distillations(run)), len(steps))

@@ -19,7 +19,7 @@ from dinku.claims.recipes import DENSE, Order
 from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, interval_note, list_levels, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
-from dinku.scoring.significance import holm, kept, non_inferior, rank_correlation
+from dinku.scoring.significance import f1_kept, holm, non_inferior, rank_correlation
 from dinku.study.rows import Row
 
 DROP = 5.0  # F1 points: what C8's "considerably" is taken to mean
@@ -221,7 +221,7 @@ class Versions:
 
     @classmethod
     def of(cls, measurements: Measurements) -> Versions | None:
-        """The versions in one setting; ``None`` where no tagger was only trained.
+        """The versions in one setting; ``None`` if no recipe only trains.
 
         Of several taggers that were only trained the one with most seeds is the dense one, or the largest of those with as many
         seeds; of these, taggers as large or larger aren't versions of it.
@@ -245,8 +245,8 @@ class Versions:
                 out.append(name)
         return out
 
-    def kept(self, other: Versions, name: str, level: float) -> Difference | None:
-        """How much more of the dense tagger's F1 a version keeps on the other text than here, in points of the percentage."""
+    def kept_more(self, other: Versions, name: str, level: float) -> Difference | None:
+        """How much more of the dense tagger's F1 a version keeps on the other text than on this one, in percentage points."""
         if name not in other.small:
             return None
         sides = (self.dense, self.small[name], other.dense, other.small[name])
@@ -254,8 +254,8 @@ class Versions:
         if not seeds:
             return None
         a, b, c, d = ([of[seed].counts for seed in seeds] for of in sides)
-        found = kept((a, b), (c, d), level=level, draws=max(4000, ceil(20 / (1 - level))), average="languages")
-        return Difference(len(seeds), *(100 * value for value in found[:3]))
+        more = f1_kept((a, b), (c, d), level=level, draws=max(4000, ceil(20 / (1 - level))), average="languages")
+        return Difference(len(seeds), *(100 * value for value in more[:3]))
 
 
 def _bytes(of: Mapping[int, Run]) -> int:
@@ -270,7 +270,7 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], low_note:
     """
     pairs = [(text, name) for text, (home, other) in texts.items() for name in home.alive() if name in other.small]
     level = 1 - 0.05 / max(1, len(pairs))
-    found = {(text, name): c for text, name in pairs if (c := texts[text][0].kept(texts[text][1], name, level))}
+    found = {(text, name): c for text, name in pairs if (c := texts[text][0].kept_more(texts[text][1], name, level))}
     if not found:
         return None
     verdict: Judgement = "undecided"

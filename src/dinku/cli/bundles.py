@@ -14,7 +14,7 @@ from dinku.errors import DinkuError
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
-    from dinku.export.pipeline import About
+    from dinku.export.card import About
     from dinku.model.folder import ModelFolder
 
 
@@ -86,7 +86,7 @@ def _converted(
 ) -> tuple[dict[str, Any], list[str]]:
     """Convert a tagger; the command's JSON document and its lines."""
     from dinku.data import sources
-    from dinku.export import pipeline
+    from dinku.export import card, pipeline
     from dinku.nn.loading import load
 
     int8 = asked["precision"] == "int8"
@@ -94,7 +94,7 @@ def _converted(
     test = _tested(corpus, compared.split, asked["precision"])
     tagger = load(folder)
     if test:
-        pipeline.unseen(test, tagger.learned, where=f"{corpus} test")
+        card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:
         problem = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
         warn([f"{problem}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
@@ -109,7 +109,7 @@ def _converted(
             progress=report,
         )
         if test:
-            pipeline.measure(bundle, test, about, known=tagger.learned, progress=partial(report, "tagging"))
+            card.measure(bundle, test, about, known=tagger.learned, progress=partial(report, "tagging"))
         report("compressing", 0, 0)
         sizes = _sizes(out)
     gate, quantization = bundle.manifest.gate, bundle.manifest.quantization
@@ -164,7 +164,7 @@ def _copied(folder: ModelFolder, model: str, out: Path, given: dict[str, Any]) -
 def about_of(model: str, trained_on: str | None, licence: str) -> About:
     """What a card says about a model: its name, its training corpus as given, and its steps if it lies in a store."""
     from dinku.data import sources
-    from dinku.export.pipeline import About
+    from dinku.export.card import About
     from dinku.model.folder import find_folder
     from dinku.model.store import Store
 

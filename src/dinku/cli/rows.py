@@ -163,7 +163,7 @@ def results_(
     elif rows:
         print(f"none of {plural(len(rows), 'row')} meets --where; {records.unmet(every, where or ())}")
     for failure in failures:
-        print(f"failed ×{failure.attempts}: {failure.told}")
+        print(f"failed ×{failure.attempts}: {failure.summary}")
     return None
 
 
@@ -173,7 +173,7 @@ def _rows(folders: dict[str, list[Results]]) -> tuple[list[Row], list[Failure]]:
 
     merged = [records.merged(own) for own in folders.values()]
     for row, first, second in (conflict for each in merged for conflict in each.conflicts):
-        warn([f"{records.told(row)}: other counts in {second} than in {first}, whose are shown"])
+        warn([f"{records.row_label(row)}: other counts in {second} than in {first}, whose are shown"])
     failures = [failure for own in folders.values() for each in own for failure in each.failures()]
     return [row for each in merged for row in each.rows], failures
 

@@ -60,8 +60,9 @@ def run_demo(folder: Path, progress: Progress) -> DemoResult:
 
     Writes ``report.html`` and the other files of a report there, and the dense tagger in int8, without torch, to ``bundle-…``.
     """
-    from dinku.export.pipeline import About, export
-    from dinku.export.pipeline import measure as measured
+    from dinku.export.card import About
+    from dinku.export.card import measure as measured
+    from dinku.export.pipeline import export
     from dinku.nn.tagger import Tagger
 
     study = Study.read("demo")
@@ -112,7 +113,7 @@ def suggested(bundle: Bundle, corpus: Corpus) -> str:
     """
     reader, wanted = Reader(bundle), dict[str, list[tuple[str, str]]]()
     for s in corpus:
-        own = [(" ".join(s.words[p.start : p.end]), p.label) for p in spans(s.tags or ())]
+        own = [(p.text(s.words), p.label) for p in spans(s.tags or ())]
         wanted |= {Line.joined(s.words).text: own} if own else {}
     by_worth = sorted(wanted, key=lambda text: (-len({label for _, label in wanted[text]}), len(text), text))
     return next((text for text in by_worth if _entities(reader, text) == wanted[text]), "")

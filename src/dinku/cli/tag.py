@@ -198,4 +198,4 @@ def _column(word: str, tag: str) -> str:
 
 def entities_of(sentence: Sentence, tagging: Tagging) -> list[str]:
     """The entities of a tagged sentence, each with its label and score."""
-    return [f"{' '.join(sentence.words[s.start : s.end])} [{s.label} {p:.2f}]" for s, p in tagging.entities()]
+    return [f"{s.text(sentence.words)} [{s.label} {p:.2f}]" for s, p in tagging.entities()]

@@ -15,7 +15,7 @@ from random import Random
 from typing import NamedTuple
 
 from dinku.data.corpus import Corpus, Findings, Sentence
-from dinku.data.spans import Span, spans
+from dinku.data.spans import Span, folded, spans
 from dinku.errors import DinkuError
 
 Names = Mapping[tuple[str, str], tuple[tuple[str, ...], ...]]  # (language, label) → the words of each name
@@ -84,11 +84,11 @@ def changed(before: Corpus, after: Corpus) -> float:
 
 def unseen_names(train: Corpus, others: Iterable[Corpus]) -> Names:
     """The entities of other splits by language and label, without those that train has, whatever their letter case."""
-    known = {(language, label, _folded(name)) for language, label, name in _entities(train)}
+    known = {(language, label, folded(name)) for language, label, name in _entities(train)}
     entities: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
     for corpus in others:
         for language, label, name in _entities(corpus):
-            if (language, label, _folded(name)) not in known:
+            if (language, label, folded(name)) not in known:
                 entities.setdefault((language, label), {})[name] = None
     return {key: tuple(names) for key, names in entities.items()}
 
@@ -97,10 +97,6 @@ def _entities(corpus: Corpus) -> Iterable[tuple[str, str, tuple[str, ...]]]:
     for s in corpus:
         for span in spans(s.tags or ()):
             yield s.language, span.label, s.words[span.start : span.end]
-
-
-def _folded(name: tuple[str, ...]) -> str:
-    return " ".join(name).casefold()
 
 
 # Changes of a word. Each returns the word itself if it doesn't apply, and never an empty word or one with a blank.

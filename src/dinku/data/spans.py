@@ -25,6 +25,27 @@ class Span(NamedTuple):
     end: int
     label: str
 
+    def text(self, words: Sequence[str]) -> str:
+        """The words that the span covers in a sentence, with blanks between them.
+
+        >>> Span(0, 2, "PER").text(["Ada", "Obi", "sings"])
+        'Ada Obi'
+        """
+        return " ".join(words[self.start : self.end])
+
+    def name(self, words: Sequence[str]) -> str:
+        """The entity's name by which it is looked up elsewhere: the same in any letter case.
+
+        >>> Span(0, 2, "PER").name(["Ada", "OBI", "sings"])
+        'ada obi'
+        """
+        return folded(words[self.start : self.end])
+
+
+def folded(name: Sequence[str]) -> str:
+    """An entity's name from its words: the same in any letter case."""
+    return " ".join(name).casefold()
+
 
 def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
     """The spans that a sentence's tags mean, from left to right.

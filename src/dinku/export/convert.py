@@ -1,6 +1,6 @@
 """torch → ONNX → OpenVINO, and the gate that what was converted has to pass.
 
-A conversion that fails is told by an exception, one that is wrong by nothing: an operator that an engine reads otherwise,
+A conversion that fails raises an exception; one that is wrong doesn't: an operator that an engine reads otherwise,
 a mask that is dropped, a precision chosen in silence. So each is compared with the tagger it was made from, on windows of
 every length, in batches of several shapes, padded and not, and refused with the numbers where it differs.
 
@@ -27,7 +27,7 @@ from dinku.model.sentence_tagger import SentenceTagger
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
 
-TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost unless told otherwise
+TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost by default
 CALIBRATION = 100  # the fewest sentences that ranges are measured on
 _OPSET = 20  # the first that knows Gelu
 _LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph

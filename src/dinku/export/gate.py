@@ -1,4 +1,4 @@
-"""The gate: nothing is exported that isn't shown to be the same tagger."""
+"""The gate: a converted model is refused unless it is shown to tag as the tagger it was made from."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Equivalence:
         return asdict(self)
 
     def fault(self, tolerance: float) -> str:
-        """What keeps it from passing, with the numbers; empty where nothing does."""
+        """The reason why it doesn't pass, with the numbers; empty if it passes."""
         if not np.isfinite(self.logits):
             return "its logits aren't all numbers"
         if self.precision == "fp32" and not self.logits <= LOGITS:
@@ -76,7 +76,7 @@ class Equivalence:
 
 
 class Reference:
-    """A tagger in torch, in fp32, and what it answers for the sentences of a corpus, to which engines are held.
+    """A tagger in torch, in fp32, with its answers for the sentences of a corpus: engines are compared with it.
 
     Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
     """
@@ -155,7 +155,7 @@ def _each(engine: Engine, encoder: Encoder[Any], batches: Sequence[Sequence[Wind
 
 
 def _most(wanted: Mapping[int, Logits], found: Iterable[tuple[int, Logits]]) -> float:
-    """The largest difference of a logit; NaN where one is none."""
+    """The largest difference between logits; NaN if any logit is NaN."""
     return float(np.max([np.abs(logits - wanted[number]).max() for number, logits in found]))
 
 

@@ -4,7 +4,7 @@
 onnxruntime is laid out as transformers.js reads it, too: ``onnx/model.onnx`` (int8: ``onnx/model_quantized.onnx``),
 ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``; one for OpenVINO has ``openvino/openvino_model.xml`` and
 ``.bin`` instead. Nothing is given to an engine before names and checksums are as listed and the model is known to read
-no other file. The card, ``README.md``, isn't listed, as people edit it once `dinku.export.pipeline` has written it.
+no other file. The card, ``README.md``, isn't listed, as people edit it once `dinku.export.card` has written it.
 """
 
 from __future__ import annotations

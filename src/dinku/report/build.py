@@ -22,7 +22,7 @@ from dinku.files import os_errors_as_dinku, written
 from dinku.methods.registry import outdated
 from dinku.report import records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
-from dinku.report.sections import damage, kept, matrices, perturbed, targets, transfer
+from dinku.report.sections import damage, f1_kept_matrix, matrices, perturbed, targets, transfer
 from dinku.report.tables import Cell, Table, level_label
 from dinku.report.writers import Example, Grid, Part, html, latex, markdown
 from dinku.study.current import Current, standing
@@ -75,8 +75,8 @@ class Report:
             problem = "has no rows to report" if not every else "has no recipe measured on every language yet"
             raise Unfinished(problem, where=str(results.folder), remedy="run `dinku run STUDY` first")
         title, found = _title(study, rows or every), matrices(tables)
-        parted = kept(tables, current) if tables and not found else None
-        content = _content(tables, current, found, parted, aside=len(every) - len(rows))
+        kept = f1_kept_matrix(tables, current) if tables and not found else None
+        content = _content(tables, current, found, kept, aside=len(every) - len(rows))
         content += _outdated(old, others)
         if missing := undrawn([title, *(cell.label for table in tables for cell in table.cells)]):
             content.append(
@@ -86,9 +86,9 @@ class Report:
         if tables:
             first = _title(study, tables[0].rows)
             figures = curves(tables[0], first) | fronts(tables[0], first) | (heat(found, title) if found else {})
-        if parted:
-            told = f"{title}; {scope(row for row in rows if not row.perturbation)}"
-            figures |= heat([parted], told, name="kept", axes=("", ""))
+        if kept:
+            caption = f"{title}; {scope(row for row in rows if not row.perturbation)}"
+            figures |= heat([kept], caption, name="kept", axes=("", ""))
         return cls(study.name, title, ledger(current), content, figures, every, Current.read(results.folder))
 
     @_without_collection()
@@ -125,11 +125,11 @@ def write_together(reports: Sequence[Report], out: Path) -> list[Path]:
     title = f"What {plural(len(reports), 'study', 'studies')} found"
     verdicts = together({report.name: report.verdicts for report in reports})
     notes = {report.name: _part(report.rows) for report in reports}
-    brief = [[claim, told[0][1].said, _agreed(told, notes)] for claim, told in verdicts.items()]
+    brief = [[claim, judged[0][1].said, _agreed(judged, notes)] for claim, judged in verdicts.items()]
     cells = [
         [claim, f"**{v.verdict}**", study + notes.get(study, ""), v.found]
-        for claim, told in verdicts.items()
-        for study, v in told
+        for claim, judged in verdicts.items()
+        for study, v in judged
     ]
     content: list[Part] = [CLAIMS, Grid(["claim", "the paper says", "verdict"], brief)]
     content += ["## What each study found of them", Grid(["claim", "verdict", "study", "found"], cells)]
@@ -149,10 +149,10 @@ def _part(rows: Sequence[Row]) -> str:
     return " (some of the sentences)" if some else ""
 
 
-def _agreed(told: Iterable[tuple[str, Verdict]], notes: Mapping[str, str]) -> str:
+def _agreed(judged: Iterable[tuple[str, Verdict]], notes: Mapping[str, str]) -> str:
     """Which studies come to which verdict; ``notes`` holds the note after each study's name (`_part`)."""
     studies: dict[str, list[str]] = {}
-    for study, verdict in told:
+    for study, verdict in judged:
         studies.setdefault(verdict.verdict, []).append(study + notes.get(study, ""))
     return "; ".join(f"**{verdict}**" + f" in {', '.join(names)}" * any(names) for verdict, names in studies.items())
 
@@ -182,7 +182,7 @@ def _write(out: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def _tables(study: Study, measurements: Measurements) -> list[Table]:
-    """The rows of clean text that may be compared, each set of them a table; those that have no whole run left out."""
+    """A table for each set of comparable rows of clean text; sets without a complete run are left out."""
     return [table for part in measurements.clean.comparable if (table := Table.of(study, part)).cells]
 
 
@@ -205,7 +205,7 @@ def _split_names(tables: Iterable[Table]) -> list[str]:
 
 
 def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence[Row]]) -> list[Part]:
-    """F1 of rows that aren't of what the study now says, by how they differ."""
+    """F1 of outdated rows, by how they differ from the study as it is now."""
     if not rows:
         return []
     note = "These rows are of what the study, or a file that it names, said before it was last run. No table or verdict above is "
@@ -222,7 +222,7 @@ def _content(
     tables: Sequence[Table],
     measurements: Measurements,
     found: Sequence[Matrix],
-    parted: Matrix | None,
+    kept: Matrix | None,
     *,
     aside: int,
 ) -> list[Part]:
@@ -243,7 +243,7 @@ def _content(
         out.append(f"{_about(table, split=split)} {_origin(table.rows)}")
         if table is tables[0]:
             out.append("![F1 and what was done](curves.svg)")
-            out += ["![How much of the dense tagger's F1 is kept on each text](kept.svg)"] if parted else []
+            out += ["![How much of the dense tagger's F1 is kept on each text](kept.svg)"] if kept else []
         out += _f1(table)
         if table.unfinished:
             out.append(f"Left out until they are measured on every language: {plural(table.unfinished, 'recipe')}.")
@@ -273,7 +273,7 @@ def _origin(rows: Collection[Row]) -> str:
     commits = sorted(
         {(r.environment.commit or "unknown")[:12] + (" with changes" if r.environment.dirty else "") for r in rows}
     )
-    old = sorted({told for r in rows if (told := outdated(r.versions))})
+    old = sorted({note for r in rows if (note := outdated(r.versions))})
     other = f" By other versions of methods than this dinku's: {'; '.join(old)}." if old else ""
     return f"Measured on {'; '.join(places)}; dinku at commit {', '.join(commits)}.{other}"
 

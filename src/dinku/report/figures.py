@@ -64,7 +64,7 @@ def _saved(figure: Any, name: str) -> dict[str, bytes]:
 
 
 def undrawn(texts: Iterable[str]) -> str:
-    """The characters that the font of figures lacks, each of which is drawn as a box."""
+    """The characters that the figures' font lacks; each is drawn as a box."""
     from matplotlib.font_manager import findfont, get_font
 
     known = get_font(findfont(_FONT)).get_charmap()
@@ -103,7 +103,7 @@ def heat(
 
 
 def _head(figure: Any, *lines: str) -> None:
-    """A figure's title and notes, broken so that none is cut: layout doesn't keep text within a figure."""
+    """Set a figure's title and notes, with line breaks so that none is cut off: layout doesn't keep text within a figure."""
     figure.suptitle("\n".join(_within(line, figure.get_figwidth(), 13) for line in lines), fontsize=13)
 
 
@@ -164,7 +164,7 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
 
 
 def fronts(table: Table, title: str) -> dict[str, bytes]:
-    """F1 against each cost of a table, a mark a recipe; those that none beats are joined by steps. None without costs."""
+    """F1 against each cost, a mark for each recipe; steps join the Pareto front. Empty if there are no costs."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -176,9 +176,9 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
     with matplotlib.rc_context(_SETTINGS):
         figure = Figure(figsize=(7.0 * len(table.fronts), 6.2 + 0.12 * len(arms)), layout="constrained")
         panels = figure.subplots(1, len(table.fronts), squeeze=False, sharey=True)[0]
-        told: dict[str, str] = {}
+        labels: dict[str, str] = {}
         for i, (axes, front) in enumerate(zip(panels, table.fronts, strict=True)):
-            told |= _draw_front(axes, front, styles, f"front-{i}")
+            labels |= _draw_front(axes, front, styles, f"front-{i}")
         notes = [scope(table.quality), "means over languages with 95 % intervals", "joined: beaten by no other"]
         if any(front.cpu for front in table.fronts):
             notes.append("grey: the clock's own noise")
@@ -188,7 +188,7 @@ def fronts(table: Table, title: str) -> dict[str, bytes]:
         columns = min(3 * len(table.fronts), _abreast(figure, arms, size=10))
         figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
         saved = _saved(figure, "front")
-    return saved | {"front.svg": _titled(saved["front.svg"], told)}
+    return saved | {"front.svg": _titled(saved["front.svg"], labels)}
 
 
 def _abreast(figure: Any, labels: Sequence[str], *, size: float) -> int:
@@ -197,10 +197,10 @@ def _abreast(figure: Any, labels: Sequence[str], *, size: float) -> int:
     return max(1, int(figure.get_figwidth() / longest))
 
 
-def _titled(svg: bytes, told: Mapping[str, str]) -> bytes:
-    """An SVG whose groups of these ids tell what they are: by hovering, to a keyboard, and to who reads the screen aloud."""
+def _titled(svg: bytes, labels: Mapping[str, str]) -> bytes:
+    """An SVG whose groups with these ids have labels, for tooltips, keyboards and screen readers."""
     text = svg.decode()
-    for name, said in told.items():
+    for name, said in labels.items():
         label = escape(said)
         text = text.replace(
             f'<g id="{name}">',
@@ -210,8 +210,8 @@ def _titled(svg: bytes, told: Mapping[str, str]) -> bytes:
 
 
 def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, str]], name: str) -> dict[str, str]:
-    """Draw a mark a recipe; says by the id of each what it stands for."""
-    told: dict[str, str] = {}
+    """Draw a mark for each recipe, and return its label by its id."""
+    labels: dict[str, str] = {}
     best = front.best
     axes.step(
         [x for _, x in best], [c.f1.value for c, _ in best], where="post", color="#888888", linewidth=1.4, zorder=1
@@ -222,8 +222,8 @@ def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, s
         colour, mark = styles[cell.arm]
         axes.plot([x, x], [cell.f1.low, cell.f1.high], color=colour, linewidth=1, alpha=0.5)
         on = any(cell is c for c, _ in best)
-        gid = f"{name}-{len(told)}"
-        told[gid] = f"{cell.label}: F1 {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
+        gid = f"{name}-{len(labels)}"
+        labels[gid] = f"{cell.label}: F1 {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
         axes.plot(
             [x],
             [cell.f1.value],
@@ -241,7 +241,7 @@ def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, s
             ticks("{x:g}")
     axes.set_xlabel(front.cost)
     axes.set_ylabel("span F1")
-    return told
+    return labels
 
 
 def _draw_lines(axes: Any, table: Table, language: str) -> None:

@@ -62,7 +62,7 @@ def _record(row: Row, current: Current) -> Record:
 
 
 class Merged(NamedTuple):
-    """The rows of several folders, each fact once, and those that aren't the same in all: (row, folder, other folder)."""
+    """The rows of several folders, each fact once; and conflicts, where two folders disagree: (row, folder, other folder)."""
 
     rows: list[Row]
     conflicts: list[tuple[Row, Path, Path]]
@@ -84,7 +84,7 @@ def check_alike(folders: Sequence[Results]) -> None:
     """Raise `DinkuError`, of status 1, where two folders hold different counts of one fact: one isn't what its address says."""
     if conflicts := merged(folders).conflicts:
         row, first, second = conflicts[0]
-        problem = f"{plural(len(conflicts), 'fact')} with other counts in {second}, such as {told(row)}"
+        problem = f"{plural(len(conflicts), 'fact')} with other counts in {second}, such as {row_label(row)}"
         raise DinkuError(
             problem, where=str(first), remedy="measure them again in one place, or leave one out", status=1
         )
@@ -102,7 +102,8 @@ def merge(folders: Sequence[Results], target: Results) -> tuple[int, int]:
     return new, len({row.key for results in folders for row in results.rows()} - there)
 
 
-def told(row: Row) -> str:
+def row_label(row: Row) -> str:
+    """A row's recipe, seed, language, split and perturbation, to name it in messages."""
     return " ".join(filter(None, (row.title, f"seed {row.seed}", row.language, row.split, row.perturbation)))
 
 

@@ -136,13 +136,13 @@ def perturbed(table: Table, measurements: Measurements) -> list[Part]:
     shares = [_share(of.rows) for of in by.values()]
     if not any(any(line[2:]) for line in lines):
         return []
-    told = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
+    note = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
     changed = ["sentences changed", "", *(f"{100 * share:.0f} %" for share in shares)]
-    return ["## Perturbed text", told, Grid(["recipe", "clean", *found], [*lines, changed], True)]
+    return ["## Perturbed text", note, Grid(["recipe", "clean", *found], [*lines, changed], True)]
 
 
 def _noisy(table: Table, measurements: Measurements) -> dict[str, Measurements]:
-    """The rows about a table's sentences perturbed, by how."""
+    """The rows about the table's sentences in perturbed form, by perturbation."""
     corpora = {row.language: row.evaluated_on for row in table.quality}
     by: dict[str, list[Row]] = defaultdict(list)
     for row in measurements.rows:
@@ -161,7 +161,7 @@ def _mean_on(cell: Cell, of: Mapping[str, float]) -> float | None:
     return fmean(values) if values else None
 
 
-def kept(tables: Sequence[Table], measurements: Measurements) -> Matrix | None:
+def f1_kept_matrix(tables: Sequence[Table], measurements: Measurements) -> Matrix | None:
     """How much of the dense tagger's mean F1 each recipe keeps, in percent, by text.
 
     That is what each table is evaluated on, and what the first is, perturbed; over the seeds that both have, whose number is

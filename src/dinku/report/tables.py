@@ -56,7 +56,7 @@ class Cell:
 
 
 class ParetoFront(NamedTuple):
-    """Cells of a table with what each costs; for a time where it was taken, and what the clock alone does to 1."""
+    """Cells of a table, each with its cost. For times also the processor, and the band of ratios that its noise alone makes."""
 
     cost: str
     points: Sequence[tuple[Cell, float]]

@@ -34,7 +34,7 @@ class Example(NamedTuple):
         out, at = [], 0
         for span in sorted(self.found, key=lambda s: s.start):
             out += [(" ".join(self.sentence.words[at : span.start]), "")] if span.start > at else []
-            out.append((" ".join(self.sentence.words[span.start : span.end]), span.label))
+            out.append((span.text(self.sentence.words), span.label))
             at = span.end
         return [*out, (" ".join(self.sentence.words[at:]), "")]
 

@@ -1,7 +1,7 @@
 """Span F1 from stored counts, in seqeval's default reading and in strict IOB2; intervals, and tests between runs.
 
-Counts are kept a sentence and a label, so that scores add up, intervals can be drawn again, and any two runs over the
-same sentences can be compared later.
+Counts are kept by sentence and label: so scores add up, intervals can be computed again, and any two runs over the same
+sentences can be compared later.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Counts:
 
     @property
     def silence(self) -> str:
-        """What is said of a tagger that finds nothing where there is something to find; empty of any other."""
+        """A warning if the tagger finds nothing though there are entities; otherwise empty."""
         gold, predicted, _ = np.asarray(self.totals()).reshape(-1, 3).sum(0).tolist()
         if predicted or not gold:
             return ""
@@ -354,10 +354,10 @@ def align(gold: Corpus, predicted: Corpus) -> None:
 
 
 def worst(runs: Sequence[Counts]) -> Counts:
-    """Of each sentence, the run with the most wrong and missed spans: what an adversary with so many tries brings about.
+    """For each sentence, the counts of the run with the most wrong and missed spans, as an adversary would choose.
 
-    The first of those with equally many. The runs are over as many sentences, with as many gold spans each; otherwise
-    `DinkuError` is raised.
+    If several runs are equally bad, the first one counts. Raises `DinkuError` unless all runs have the same sentences with the
+    same gold spans.
     """
     alike = [replace(run, words=runs[0].words, strict=run.default) for run in runs]
     for other in alike[1:]:
@@ -372,7 +372,7 @@ def worst(runs: Sequence[Counts]) -> Counts:
 
 
 def check_same(a: Counts, b: Counts) -> None:
-    """Whether two runs were scored on the same sentences with the same gold spans."""
+    """Raise `DinkuError` unless two runs were scored on the same sentences with the same gold spans."""
     if a._sentences != b._sentences:
         raise DinkuError(
             "the runs aren't over the same sentences", where="paired", remedy="compare runs on one test set"

@@ -104,11 +104,7 @@ def agreement(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]]) -> Agreeme
 
 def known(train: Corpus) -> frozenset[tuple[str, str]]:
     """(language, name) of every entity in a corpus, in whatever letter case and under whatever label."""
-    return frozenset((s.language, _name(s.words, span)) for s in train for span in spans(s.tags or ()))
-
-
-def _name(words: Sequence[str], span: Span) -> str:
-    return " ".join(words[span.start : span.end]).casefold()
+    return frozenset((s.language, span.name(s.words)) for s in train for span in spans(s.tags or ()))
 
 
 def by_novelty(
@@ -130,8 +126,8 @@ def by_novelty(
 
 
 def _only(s: Sentence, given: Sequence[str], names: frozenset[tuple[str, str]], is_known: bool) -> tuple[str, ...]:
-    """The tags of those spans that are known, or of those that aren't."""
-    kept = [span for span in spans(given) if ((s.language, _name(s.words, span)) in names) == is_known]
+    """The sentence's tags with its known spans only, or with its unknown spans only."""
+    kept = [span for span in spans(given) if ((s.language, span.name(s.words)) in names) == is_known]
     return tags(kept, len(given))
 
 
@@ -173,9 +169,9 @@ def tagged(answers: Answers) -> list[Tagging]:
 
 
 def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tagging]) -> Iterator[str]:
-    """Lines for a reader, of the sentences that two taggers tag otherwise: each word, its gold tag and theirs, apart by tabs.
+    """The sentences that two taggers tag differently, as lines: word, gold tag and both taggers' tags, separated by tabs.
 
-    Those that lost most spans which were right come first, and those that won some last.
+    Sentences that lost most correct spans come first; those that gained correct spans come last.
     """
 
     def lost(i: int) -> int:
@@ -188,13 +184,13 @@ def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tag
         sentence = corpus.sentences[i]
         gold = sentence.tags or ("",) * len(sentence.words)
         yield f"# {sentence.language} {i + 1}, right spans {-lost(i):+d}: word, gold, before, after"
-        for told in zip(sentence.words, gold, before[i].tags, after[i].tags, strict=True):
-            yield "\t".join(told)
+        for columns in zip(sentence.words, gold, before[i].tags, after[i].tags, strict=True):
+            yield "\t".join(columns)
         yield ""
 
 
 def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tagging]) -> dict[str, Any]:
-    """What ``evaluate --against`` adds: how much F1 is gone since another tagger, where most, and how far the two agree."""
+    """What ``evaluate --against`` adds: how much F1 is lost against another tagger, where, and how often the two agree."""
     by_language, by_type = (
         [
             loss._asdict() | {"relative": loss.relative}
@@ -230,7 +226,7 @@ def robustness(
     tries: int = 1,
     names: Names | None = None,
 ) -> Robustness:
-    """Tag a corpus perturbed; with ``tries`` the worst of so many seeds in each sentence, as an adversary would choose.
+    """Tag a perturbed corpus. With ``tries``, it is perturbed that often, and the worst result of each sentence counts.
 
     ``clean`` are the counts on the corpus as it is. Raises `DinkuError` for fewer than one try.
     """

@@ -127,7 +127,7 @@ def non_inferior(
     return NonInferior(difference, low, margin, low > -margin, p_value)
 
 
-def kept(
+def f1_kept(
     first: tuple[Sequence[Counts], Sequence[Counts]],
     second: tuple[Sequence[Counts], Sequence[Counts]],
     *,
@@ -136,7 +136,7 @@ def kept(
     seed: int = 0,
     average: Average = "micro",
 ) -> Paired:
-    """How much more of F1 is kept in the ``second`` pair of runs than in the ``first``; below 0, more is lost.
+    """How much more of its F1 the ``second`` pair of runs keeps than the ``first``; negative if it keeps less.
 
     A pair is before and after, each a run a seed: a tagger before and after it was compressed, on one text and on another. What
     is kept is F1 after over F1 before, means over seeds, and 1 where F1 before is 0. The draws are those of `paired`, the seeds
@@ -147,7 +147,7 @@ def kept(
     sides = (*first, *second)
     if len({*map(len, sides)}) > 1 or not sides[0]:
         problem = f"there are {', '.join(str(len(side)) for side in sides)} seeds"
-        raise DinkuError(problem, where="kept", remedy="give as many runs of each, one or more")
+        raise DinkuError(problem, where="f1_kept", remedy="give as many runs of each, one or more")
     random = np.random.default_rng(seed)
     texts: list[tuple[Counts, _Draws]] = []
     values, drawn = [], []
@@ -156,7 +156,7 @@ def kept(
             _check_draws(run, draws, level, average)
             if not same_gold(side[0], run):
                 raise DinkuError(
-                    "the runs aren't over the same sentences", where="kept", remedy="compare runs on one text"
+                    "the runs aren't over the same sentences", where="f1_kept", remedy="compare runs on one text"
                 )
         weights = next((w for text, w in texts if same_gold(text, side[0])), None)
         if weights is None:
@@ -181,7 +181,7 @@ def _two_sided(value: float, drawn: Floats, level: float) -> Paired:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their being many, in their order (Holm 1979): the chance of any false finding is kept."""
+    """p-values adjusted for multiple testing, in the given order (Holm 1979): so the family-wise error rate is kept."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -253,7 +253,7 @@ class _Draws(NamedTuple):
 
     @classmethod
     def of(cls, random: np.random.Generator, counts: Counts, draws: int) -> Self:
-        """Those that a generator brings next. They are made once for all runs over as many sentences that start from one seed."""
+        """The next draws of a generator. Runs over equally many sentences that start from one seed share them."""
         state = random.bit_generator.state
         key = (*state["state"].values(), tuple(map(len, counts._by_language.values())), draws)
         weights, after = _weights_from(*key)
@@ -265,7 +265,7 @@ class _Draws(NamedTuple):
 def _weights_from(
     state: int, inc: int, sizes: tuple[int, ...], draws: int
 ) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
-    """The weights of so many sentences a language that a generator in this state brings, and the state that it is in then."""
+    """The weights that a generator in this state draws for languages of these sizes, and its state afterwards."""
     random = np.random.default_rng()
     random.bit_generator.state = {**random.bit_generator.state, "state": {"state": state, "inc": inc}}
     weights = tuple(narrowed(_weights(random, n, draws)) for n in sizes)
@@ -303,7 +303,7 @@ def _with_gold(totals: NDArray[Any], seeds: int) -> NDArray[Any]:
 
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Ints:
-    """[draw, sentence] how often each of ``n`` sentences is taken."""
+    """[draw, sentence]: how often each of ``n`` sentences is drawn."""
     # Counting what was drawn is several times as fast as drawing the multinomial numbers themselves.
     taken = random.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
     return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n)

@@ -27,7 +27,7 @@ _DIGITS = 24  # of a digest, as names of files have
 
 
 class Asked(Record):
-    """One recipe: the address of what it makes, its base, a digest of its steps, and fingerprints of what they read, by part."""
+    """One recipe: its tagger's address, its base, a digest of its steps, and fingerprints of the data they read, by split."""
 
     address: str
     base: str
@@ -73,7 +73,7 @@ class Current(Record):
 
     @classmethod
     def read(cls, folder: Path) -> Current:
-        """What is kept in a folder of rows; raises `DinkuError` where that is damaged."""
+        """Read ``current.json`` in a folder of rows; raises `DinkuError` if it is damaged."""
         file = folder / "current.json"
         with os_errors_as_dinku(file, reading=True):
             if not file.is_file():
@@ -136,7 +136,7 @@ def text_name(kind: str, source: str, language: str, split: str, perturbation: s
 
 
 def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:
-    """The rows of what a study now says, in order; and all others, by how they differ (`Current.otherwise`)."""
+    """The rows of the study as it is now, in order; and all other rows, by how they differ (`Current.otherwise`)."""
     current = Current.read(results.folder)
     now, others = list[Row](), defaultdict[str, list[Row]](list)
     for row in in_order(results.rows()):

@@ -161,7 +161,7 @@ class Study(Record):
         return study
 
     def _only(self, section: str, where: str) -> Study:
-        """This study, of which one section alone is read."""
+        """This study with only one of its sections."""
         if section not in (known := list(dict.fromkeys(b.section for b in self.recipes if b.section))):
             remedy = f"choose of {', '.join(known)}" if known else "leave it out"
             raise DinkuError(f"there is no section {section!r}", where=where, remedy=remedy)
@@ -169,7 +169,7 @@ class Study(Record):
         return self
 
     def _check(self, where: str) -> None:
-        """Raise `DinkuError` for a recipe that can't be, or if times are measured against an arm that there isn't."""
+        """Raise `DinkuError` for an impossible recipe, or if times are measured against an unknown arm."""
         measured = {(entry.arm, entry.recipe.seed) for entry in self.entries(where=where)}
         if timing := self.latency:
             for seed in timing.seeds:
@@ -279,7 +279,7 @@ def _extent(value: Any, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a mapping that has a key twice, of which YAML would silently take the last."""
+    """Refuses a mapping with a repeated key: YAML would silently take the last value."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)

@@ -45,7 +45,7 @@ class Clock:
 def target(encoder: Encoder[Any], corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
     """How sentences look to a tagger's tokenizer, and how they compare with the train split and the ``names`` in it."""
     words = [word for s in corpus for word in s.words]
-    own = [" ".join(s.words[p.start : p.end]).casefold() for s in corpus for p in spans(s.tags or ())]
+    own = [span.name(s.words) for s in corpus for span in spans(s.tags or ())]
     subwords, unknown = encoder.unknown([s.words for s in corpus])
     (language,) = corpus.languages
     return Target(

@@ -20,7 +20,7 @@ from dinku.study.rows import Failure
 
 
 class Failed(Exception):
-    """A step failed, and that was kept as a row of its own."""
+    """A step failed, and the failure is recorded."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class KeepsFailures(Inputs):
     """The part of a run that keeps what failed. What the system refuses, such as a full disk, isn't kept: it stops the run."""
 
     def begin(self, chosen: Sequence[Prepared]) -> None:
-        """Forget the failures of what was made since, and look at how often other steps have failed."""
+        """Forget the failures of recipes that are complete now, and note how often each other step has failed."""
         self.results.mend({address for p in chosen if not self.missing(p) for address in p.addresses})
         self.before.clear()
         self.before.update({failure.address: failure.attempts for failure in self.results.failures()})
 
     def failed(self, chosen: Sequence[Prepared]) -> list[Failure]:
-        """The steps of recipes that failed since `begin`, here or in another process."""
+        """The steps of these recipes that failed since `begin`, in this process or another."""
         fresh = [f for f in self.results.failures() if f.attempts > self.before.get(f.address, 0)]
         addresses = {address for p in chosen for address in p.addresses} if fresh else set()
         return [failure for failure in fresh if failure.address in addresses]
@@ -43,19 +43,19 @@ class KeepsFailures(Inputs):
         """Raise `DinkuError`, of status 1, that names the steps that failed."""
         if failed := self.failed(chosen):
             left = sum(bool(self.missing(p)) for p in chosen)
-            told = "; ".join(f.told for f in failed[:3])
-            told += f"; and {len(failed) - 3} more" * (len(failed) > 3)
+            listed = "; ".join(f.summary for f in failed[:3])
+            listed += f"; and {len(failed) - 3} more" * (len(failed) > 3)
             steps, recipes = (
                 plural(len(failed), "step"),
                 plural(left, "recipe lacks", "recipes lack"),
             )
-            problem = f"{steps} failed, and {recipes} rows ({told})"
+            problem = f"{steps} failed, and {recipes} rows ({listed})"
             remedy = "see them with `dinku results`, and run again to try once more"
             raise DinkuError(problem, where=str(self.results.folder), remedy=remedy, status=1)
 
     @contextmanager
     def _kept(self, prepared: Prepared, address: str, step: Method | str) -> Iterator[None]:
-        """What fails within the block is kept as a row of its own, unless the system refused."""
+        """Record what fails within the block, unless the system refused something."""
         try:
             yield
         except Failed:
@@ -74,7 +74,7 @@ class KeepsFailures(Inputs):
         self.before.pop(address, None)
 
     def fail(self, prepared: Prepared, address: str, step: Method | str, reason: str) -> None:
-        """Keep that a step, or *tagging* or *timing*, failed for this reason."""
+        """Record that a step, or *tagging* or *timing*, failed for this reason."""
         failure = Failure(
             study=self.study.name,
             recipe=prepared.title,
@@ -85,7 +85,7 @@ class KeepsFailures(Inputs):
         )
         self._describe()
         self.results.fail(failure)
-        self.report(f"failed: {failure.told}", 0, 0)
+        self.report(f"failed: {failure.summary}", 0, 0)
 
     def _describe(self) -> None:
         self.results.describe(self.study.document())
@@ -93,7 +93,7 @@ class KeepsFailures(Inputs):
 
 
 def _of_the_system(error: BaseException | None) -> bool:
-    """Whether the system refused something: not the step's fault, and it may pass."""
+    """Whether the system refused something, such as disk space: not the step's fault, and perhaps only for now."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return True
@@ -102,5 +102,5 @@ def _of_the_system(error: BaseException | None) -> bool:
 
 
 def _nearest(path: Path) -> Path:
-    """A path, or the nearest folder above it that there is."""
+    """The path itself if it exists, or else the nearest folder above it that does."""
     return next(place for place in (path, *path.absolute().parents) if place.exists())

@@ -63,7 +63,7 @@ class Inputs:
         return out
 
     def _text(self) -> Text | None:
-        """The study's text; None where it has none, or a plan does without it."""
+        """The study's unlabelled text; ``None`` if it has none, or if it is missing while planning."""
         if self.study.text is None or (self.planning and not Path(os.path.expanduser(self.study.text)).is_dir()):
             return None
         return Text.open(self.study.text)
@@ -73,7 +73,7 @@ class Inputs:
         return {name: self._base(name) for name in dict.fromkeys(e.recipe.base for e in self.study.entries())}
 
     def _base(self, name: str) -> StartingModel:
-        """A base as it lies here; for a plan one of known shape may be elsewhere, and is known by the rows that there are."""
+        """The starting model of that name. While planning, one of published shape may be missing."""
         published = PUBLISHED.get(name.partition("@")[0])
         try:
             return StartingModel.of(name)
@@ -96,7 +96,7 @@ class Inputs:
 
     @cached_property
     def evaluated(self) -> dict[str, tuple[Subject, ...]]:
-        """What recipes are evaluated on, by the name of the corpus that they learn from."""
+        """The test sentences of recipes, by the name of the corpus that the recipes learn from."""
         named = {corpus: tuple(self.study.evaluate or [corpus]) for corpus in self.data}
         subjects = {name: self._subjects(name) for name in dict.fromkeys(n for names in named.values() for n in names)}
         out = {corpus: tuple(s for name in names for s in subjects[name]) for corpus, names in named.items()}
@@ -112,7 +112,7 @@ class Inputs:
         return out
 
     def _subjects(self, name: str) -> tuple[Subject, ...]:
-        """A corpus's languages apart, each as it is and then perturbed."""
+        """The test sentences of a corpus by language: each language as it is, then perturbed in each way."""
         whole = sources.load(name, self.study.split)
         if whole.split != self.study.split:
             problem = f"is the {whole.split} split, not {self.study.split}"
@@ -130,30 +130,30 @@ class Inputs:
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the study and can be run all the same, a line each."""
+        """Warnings about the study, a line each; none of them keeps it from running."""
         learnt = [split for data in self.data.values() for split in (data.train, data.dev) if split]
         tested = [subject.whole for subjects in self.evaluated.values() for subject in subjects]
-        told = [note for corpus in (*learnt, *tested) for note in corpus.notes]
-        told += [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
+        notes = [note for corpus in (*learnt, *tested) for note in corpus.notes]
+        notes += [foreign(step, p.data) for p in self.prepared for step in p.recipe.steps]
         if (timing := self.study.latency) and all(p.entry.arm != timing.reference for p in self.prepared):
-            told.append(
+            notes.append(
                 f"nothing is timed: {timing.reference!r}, to be timed against, isn't of this section's encoders"
             )
         absent = [name for name, base in self.bases.items() if not base.here]
-        told += [f"{name} isn't here: sizes are as it was published" for name in absent]
+        notes += [f"{name} isn't here: sizes are as it was published" for name in absent]
         if (
             self.study.text and not Path(os.path.expanduser(self.study.text)).is_dir()
         ):  # else it is refused, where a step reads it
             assumed = f"{LINE} subwords a line are assumed" if self.planning else "no step reads it"
-            told.append(f"the text {self.study.text} isn't here: {assumed}")
-        return [line for line in dict.fromkeys(told) if line]
+            notes.append(f"the text {self.study.text} isn't here: {assumed}")
+        return [line for line in dict.fromkeys(notes) if line]
 
     @property
     def threads(self) -> int:
         return self.study.threads or self.cores or machine.available_threads()
 
     def chosen(self, only: Sequence[str] = ()) -> list[Prepared]:
-        """The recipes of the arms ``only``, or all; raises `DinkuError` for an arm that there isn't."""
+        """The recipes of the arms ``only``, or of all arms; raises `DinkuError` for an unknown arm."""
         arms = dict.fromkeys(p.entry.arm for p in self.prepared)
         if unknown := [name for name in only if name not in arms]:
             problem = f"no arm is named {unknown[0]!r}"
@@ -161,7 +161,7 @@ class Inputs:
         return [p for p in self.prepared if not only or p.entry.arm in only]
 
     def missing(self, prepared: Prepared) -> list[Subject]:
-        """What this recipe has no quality row of yet."""
+        """The test sentences for which this recipe has no quality row yet."""
         have = self.results.complete()
         subjects = self.evaluated[prepared.recipe.corpus]
         return [subject for subject in subjects if ("quality", prepared.address, *subject.key) not in have]

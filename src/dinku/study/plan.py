@@ -70,7 +70,7 @@ def _steps(runner: Runner, workloads: Mapping[str, Workload]) -> list[dict[str, 
 
 
 def _step(prepared: Prepared, i: int, workload: Workload) -> dict[str, Any]:
-    """What is known of the i-th step of a recipe before it is made."""
+    """What the plan knows of the i-th step of a recipe before it is carried out."""
     step, (before, after) = prepared.recipe.steps[i - 1], prepared.shapes[i - 1 : i + 1]
     work = workload.work(step, before, after, prepared.addresses[i - 1])
     details = _details(prepared.entry.recipe.steps[i - 1], step)
@@ -91,7 +91,7 @@ def _step(prepared: Prepared, i: int, workload: Workload) -> dict[str, Any]:
 
 
 def _rate(runner: Runner, steps: Sequence[dict[str, Any]]) -> tuple[float, str]:
-    """Multiply-adds a second of a training, and where that comes from: the store's trainings, or a guess."""
+    """Multiply-adds per second of training, and the source of that number: trainings in the store, or a guess."""
     stored = [step for step in steps if step["training"] and runner.store.has(step["address"])]
     if not stored:
         return RATE, f"a guess of {RATE:.0e} multiply-adds a second, as the store holds no training of this study yet"

@@ -120,7 +120,7 @@ def changeable_by(step: Method, shape: Costs) -> Shape:
 
 
 def title_of(arm: str, values: Mapping[str, Any]) -> str:
-    """How people are told of a recipe, its seed aside: its arm and the grid's values."""
+    """The recipe's name for readers, without its seed: its arm and the grid's values."""
     return " ".join([arm, *(f"{key}={value}" for key, value in values.items())])
 
 

@@ -219,7 +219,7 @@ class Results:
             os.fsync(file.fileno())
 
     def check_writable(self) -> None:
-        """Raise `DinkuError`, of status 1, where rows couldn't be written, without making anything."""
+        """Raise `DinkuError`, of status 1, if rows can't be written; creates nothing."""
         place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.exists())
         with os_errors_as_dinku(self.folder):
             if not place.is_dir():
@@ -236,12 +236,12 @@ class Results:
             out.write(study.encode())
 
     def has_counts(self, row: Row) -> bool:
-        """Whether the counts behind a row are there; without them a quality row isn't complete."""
+        """Whether the counts behind a row exist; without them a quality row isn't complete."""
         name = row.counts_file
         return row.kind != "quality" or name in self._archive.names or (self._old_counts / name).is_file()
 
     def counts(self, row: Row) -> Counts:
-        """The counts a sentence behind a quality row; raises `DinkuError` where they aren't the row's own."""
+        """The counts by sentence behind a quality row; raises `DinkuError` if they are missing or contradict the row."""
         name = row.counts_file
         kept = self._counted.get(name)
         if kept and kept[0] == row.spans:
@@ -265,7 +265,7 @@ class Results:
         return {}
 
     def answers(self, row: Row) -> Answers | None:
-        """What was found in each word, where that was kept; raises `DinkuError` where it isn't the row's own."""
+        """The tag of each word, or ``None`` if answers weren't saved; raises `DinkuError` if they contradict the row."""
         path = self.folder / "answers" / row.counts_file
         if not path.is_file():
             return None
@@ -285,7 +285,7 @@ def _line(row: Row | Failure) -> bytes:
 
 
 def _is_whole(line: bytes) -> bool:
-    """Whether a last line that nothing ends was written to its end all the same."""
+    """Whether a last line without a line break is complete nevertheless."""
     try:
         json.loads(line)
     except (ValueError, RecursionError):

@@ -19,7 +19,7 @@ _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _recipe(value: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as far as rows are told by it."""
+    """Check the parts of a recipe that reports read."""
     steps = value.get("steps")
     known = isinstance(value.get("base"), str) and isinstance(value.get("corpus"), str) and isinstance(steps, list)
     if not known or not all(isinstance(step, dict) and len(step) == 1 for step in steps or []):
@@ -101,7 +101,7 @@ class Target(Record):
 
     @property
     def features(self) -> dict[str, float]:
-        """What may tell how well a language fares."""
+        """Features that may predict how well a language fares."""
         return {
             "subwords a word": self.subwords / max(1, self.words),
             "unknown words": self.unknown / max(1, self.words),
@@ -156,7 +156,7 @@ class Row(Record):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Two rows of one key are the same fact; a time is a fact of one machine."""
+        """Rows with the same key record the same fact; the key of a time includes its machine."""
         at = self.environment.machine if self.kind == "latency" else ""
         return self.kind, self.address, self.fingerprint, self.language, self.split, self.perturbation, at
 
@@ -177,8 +177,8 @@ class Row(Record):
 
     @property
     def counts_file(self) -> str:
-        told = f"-{self.perturbation.replace(':', '-')}" if self.perturbation else ""
-        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{told}.npz"
+        suffix = f"-{self.perturbation.replace(':', '-')}" if self.perturbation else ""
+        return f"{self.address[:24]}-{self.language}-{self.split}-{self.fingerprint[:8]}{suffix}.npz"
 
 
 @cache
@@ -207,6 +207,6 @@ class Failure(Record):
         return self.step if isinstance(self.step, str) else next(iter(self.step), "")
 
     @property
-    def told(self) -> str:
-        """Which recipe, which step and why, in one line."""
+    def summary(self) -> str:
+        """One line: the recipe, the step, and the reason."""
         return f"{self.recipe}: {self.name}: {self.reason.removeprefix(f'{self.name}: ')}"

@@ -25,9 +25,9 @@ class Runner(Measures):
     """A study that is run: its recipes are carried out and measured, in turn. See `dinku.study.inputs.Inputs` for the fields."""
 
     def run(self, only: Sequence[str] = ()) -> None:
-        """Bring every recipe of the study (or of the arms ``only``) to its rows, then time what is to be timed.
+        """Carry out and measure every recipe of the study (or of the arms ``only``), then take the times that the study asks for.
 
-        Raises `DinkuError`, of status 1, at once where the system refuses, and at the end where steps failed.
+        Raises `DinkuError`, of status 1, at once if the system refuses something, and at the end if steps failed.
         """
         chosen = self.chosen(only)
         machine.check_threads(self.threads, where=f"{self.study.name}: threads")
@@ -50,7 +50,7 @@ class Runner(Measures):
         self.conclude(chosen)
 
     def finish(self, prepared: Prepared, *, wait: bool) -> bool:
-        """Write the missing rows of one recipe; False where another process holds a step of it.
+        """Write the missing rows of one recipe; ``False`` if another process is working on a step of it.
 
         Raises `Failed` where a step of it failed, and what the system refuses, as `make` does.
         """
@@ -68,14 +68,14 @@ class Runner(Measures):
         return True
 
     def conclude(self, chosen: Sequence[Prepared]) -> None:
-        """Time what is to be timed, here, and raise as `run` does where steps failed."""
+        """Take the times that the study asks for, on this machine, and raise as `run` does if steps failed."""
         if self.study.latency:
             self._time(chosen)
         self._describe()
         self.check(chosen)
 
     def silent(self, chosen: Sequence[Prepared]) -> str:
-        """Which of the recipes find nothing in any of their clean sentences, and what to try; empty where all find something."""
+        """A warning that names the recipes that find no entity in clean text, and says what to try; empty if there are none."""
         spans: dict[str, list[int]] = {}
         for row in self.results.rows():
             if row.kind == "quality" and not row.perturbation and row.spans:
@@ -92,7 +92,7 @@ class Runner(Measures):
 
 
 def use_threads(n: int) -> None:
-    """Have torch work with so many threads in this process."""
+    """Set the number of threads that torch uses in this process."""
     import torch
 
     torch.set_num_threads(n)
