@@ -72,7 +72,7 @@ def data_fetch(
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a known corpus, or a data set of the Hub, into the cache, verified.
+    """Download a corpus into the cache, verified.
 
     After an interruption, the same command continues where it stopped.
     """

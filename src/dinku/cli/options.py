@@ -23,7 +23,7 @@ Model = Annotated[
 
 
 Corpora = Annotated[
-    str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, a CoNLL file or a folder of splits.")
+    str, typer.Option("--corpus", help="masakhaner:hau, masakhaner:all, hf:owner/name, a file or a folder of splits.")
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
-from dinku.cli.terminal import print, print_data, print_json, table, watching
-from dinku.errors import DinkuError, plural
+from dinku.cli.terminal import print, print_data, print_json, print_list, table, watching
+from dinku.errors import DinkuError, nearest, plural
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Sentence
     from dinku.scoring.tagging import Tagging
-    from dinku.serving.lines import Source
+    from dinku.serving.lines import Line, Source
 
 
 def predict(
@@ -36,33 +36,91 @@ def predict(
     jsonl: Annotated[
         bool, typer.Option("--jsonl", help='Read JSON lines: {"text": "…"}; other keys are copied to the output.')
     ] = False,
-    form: Annotated[str, typer.Option("--format", help="Of the output: table, conll or jsonl.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", help="Of the output: table, conll, jsonl, doccano, label-studio or brat.")
+    ] = "table",
+    out: Annotated[Path | None, typer.Option(help="For brat: the new folder to write.")] = None,
+    threshold: Annotated[float, typer.Option(help="Leave out entities whose score (0 to 1) is lower.")] = 0.0,
+    sort: Annotated[
+        str, typer.Option(help="uncertain: the most doubtful sentences first; all are held in memory.")
+    ] = "",
     threads: Threads = None,
     precision: Precision = None,
     device: Device = "cpu",
 ) -> None:
     """Find entities in text.
 
-    Lines are answered in order, as they are read, so the text may be of any length.
-    """
-    from dinku.serving import lines, reader
+    echo "Amina ta je Kano" | dinku predict bundle
 
-    if form not in ("table", "conll", "jsonl"):
-        raise DinkuError(f"there is no format {form!r}", where="--format", remedy="choose table, conll or jsonl")
+    dinku predict bundle notes.txt --format label-studio --sort uncertain > tasks.json
+
+    Lines are answered in order, as they are read, so the text may be of any length. The formats of annotation tools hold what
+    was found as suggestions to correct.
+    """
+    from dinku.serving import lines, reader, suggestions
+
+    _check_asked(form, out, threshold, sort)
     if conll and jsonl:
         raise DinkuError("exclude each other", where="--conll and --jsonl", remedy="give one of them")
     with lines.opened(file) as source, _reading(source) as text:
         kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
         given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](text)
         opened = reader.open(model, threads=threads, precision=precision, device=device_of(device))
-        for line, tagging in opened.stream(given):
-            if form == "jsonl":
-                print_json(line.answer(tagging))
-            elif form == "conll":
-                print_data("".join(map(_column, line.sentence.words, tagging.tags)))
-            else:
-                said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(tagging)]
-                print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
+        answers: Iterable[tuple[Line, Tagging]] = opened.stream(given)
+        if sort:
+            answers = sorted(answers, key=lambda answer: suggestions.certainty(answer[1]))
+        _say(answers, form, threshold, Path(model).name, out, file, opened.tagger.tags)
+
+
+_FORMS = ("table", "conll", "jsonl", "doccano", "label-studio", "brat")
+
+
+def _check_asked(form: str, out: Path | None, threshold: float, sort: str) -> None:
+    if form not in _FORMS:
+        remedy = f"{nearest(form, _FORMS)}choose {', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
+        raise DinkuError(f"there is no format {form!r}", where="--format", remedy=remedy)
+    if (form == "brat") != (out is not None):
+        remedy = "name a new folder with --out" if form == "brat" else "leave it out, and send the output to a file"
+        problem = "writes a folder" if form == "brat" else "is for brat alone"
+        raise DinkuError(problem, where="--format brat" if form == "brat" else "--out", remedy=remedy)
+    if not 0 <= threshold <= 1:
+        raise DinkuError(f"is {threshold:g}", where="--threshold", remedy="give a number from 0 to 1")
+    if sort not in ("", "uncertain"):
+        raise DinkuError(f"there is no order {sort!r}", where="--sort", remedy="give uncertain, or leave it out")
+
+
+def _say(
+    answers: Iterable[tuple[Line, Tagging]],
+    form: str,
+    threshold: float,
+    model: str,
+    out: Path | None,
+    file: Path | None,
+    tags: Sequence[str],
+) -> None:
+    """Print the answers in a format, or write them to a folder."""
+    from dinku.serving import suggestions
+
+    kept = ((line, suggestions.above(found, threshold) if threshold else found) for line, found in answers)
+    if out is not None:
+        labels = {tag[2:] for tag in tags if tag != "O"}
+        name = file.stem if file and str(file) != "-" else "text"
+        entities = suggestions.to_brat(kept, out, name, labels)
+        return print(f"{out}: {plural(entities, 'entity', 'entities')}")
+    if form == "label-studio":
+        certain = suggestions.certainty
+        return print_list(suggestions.for_label_studio(line, found, model, certain(found)) for line, found in kept)
+    for line, found in kept:
+        if form == "jsonl":
+            print_json(line.answer(found))
+        elif form == "doccano":
+            print_json(suggestions.for_doccano(line, found))
+        elif form == "conll":
+            print_data("".join(map(_column, line.sentence.words, found.tags)))
+        else:
+            said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+            print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
+    return None
 
 
 def bench(

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -30,11 +30,23 @@ def print_data(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one line of JSON, valid also if stdout isn't UTF-8."""
+    builtins.print(_json(value))
+
+
+def print_list(values: Iterable[Any]) -> None:
+    """Print a JSON array with a line for each value, as soon as the next one is known."""
+    lead = "["
+    for value in values:
+        builtins.print(lead)
+        builtins.print(_json(value), end="")
+        lead = ","
+    builtins.print("\n]" if lead == "," else "[]")
+
+
+def _json(value: Any) -> str:
     unicode = (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(value, ensure_ascii=not unicode)
-    builtins.print(
-        CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    )  # which occur in JSON only within strings
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # which occur in JSON only within strings
 
 
 def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:

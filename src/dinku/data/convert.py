@@ -81,8 +81,8 @@ def divided(corpus: Corpus, shares: Mapping[str, float], *, seed: int) -> dict[s
     or train would be empty.
 
     >>> from dinku.data.sample import sample
-    >>> {split: len(part) for split, part in divided(sample("hau", "train"), {"dev": 0.1, "test": 50}, seed=0).items()}
-    {'train': 238, 'dev': 32, 'test': 50}
+    >>> {split: len(part) for split, part in divided(sample("hau", "train"), {"test": 50, "dev": 0.1}, seed=0).items()}
+    {'train': 310, 'test': 50, 'dev': 40}
     """
     sides: dict[int, str] = {}
     for language in corpus.languages:

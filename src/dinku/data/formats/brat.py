@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dinku.data.conll import foreign
@@ -82,9 +82,17 @@ def _decoded(path: Path) -> str:
 def entities(marks: Sequence[Mark], text: str, *, first: int = 1, shift: int = 0) -> str:
     """The lines of an ``.ann`` file for spans of a text that begins ``shift`` characters into its document."""
     return "".join(
-        f"T{number}\t{label} {start + shift} {end + shift}\t{text[start:end]}\n"
+        f"T{number}\t{label} {start + shift} {end + shift}\t{_flat(text[start:end])}\n"
         for number, (start, end, label) in enumerate(marks, first)
     )
+
+
+def settings(labels: Iterable[str]) -> str:
+    """The text of ``annotation.conf``, by which brat knows the labels of a folder."""
+    return "\n".join(["[entities]", *sorted(labels), "[relations]", "[events]", "[attributes]", ""])
+
+
+CONF = "annotation.conf"
 
 
 def _write(sentences: Sequence[Sentence], path: Path) -> None:
@@ -95,7 +103,9 @@ def _write(sentences: Sequence[Sentence], path: Path) -> None:
         name = sentence.origin.keys.get("document") if sentence.origin else None
         own = isinstance(name, str) and re.fullmatch(r"\w[\w. -]*", name)  # a name that can't leave the folder
         documents.setdefault(str(name) if own else path.name, []).append(sentence)
+    labels = {tag[2:] for s in sentences for tag in s.tags or () if tag != "O"}
     with written_folder(path) as folder:
+        (folder / CONF).write_text(settings(labels), encoding="utf-8")
         for name, inside in documents.items():
             texts, found, at, number = [], [], 0, 1
             for sentence in inside:

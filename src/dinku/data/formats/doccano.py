@@ -14,6 +14,7 @@ from dinku.errors import DinkuError
 
 _LISTS = ("label", "labels", "entities", "annotations")  # the key of the spans, by version and by kind of project
 _TEXTS = ("text", "data")
+OWN = (*_LISTS, *_TEXTS)  # keys that are doccano's
 
 
 def _claims(record: Any) -> bool:
@@ -41,15 +42,15 @@ def _named(label: Any, names: dict[int, str]) -> Any:
     return names.get(label, label) if type(label) is int else label
 
 
-def record(sentence: Sentence) -> dict[str, Any]:
+def _record(sentence: Sentence) -> dict[str, Any]:
     """A sentence as doccano imports it, with its other keys."""
     text, marks = marks_of(sentence)
-    return keys_of(sentence, *_TEXTS, *_LISTS) | {"text": text, "label": [list(mark) for mark in marks]}
+    return keys_of(sentence, *OWN) | {"text": text, "label": [list(mark) for mark in marks]}
 
 
 def _write(sentences: Sequence[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
-    write_lines(path, sentences, record)
+    write_lines(path, sentences, _record)
 
 
 FORMAT = Format("doccano", "doccano JSONL", (".jsonl", ".json"), by_records(_claims), _read, _write, words=False)
