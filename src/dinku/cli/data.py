@@ -79,7 +79,7 @@ def data_check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Count what a corpus holds, and report what is odd in it."""
+    """Count what a corpus holds, and what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
 
