@@ -105,7 +105,7 @@ def data_check(
     labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
-    """Count what a corpus holds, and report what is odd in it."""
+    """Count what a corpus holds, and what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
 

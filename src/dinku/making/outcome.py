@@ -220,8 +220,8 @@ def as_csv(made: Compressed) -> str:
 def card(made: Compressed, folder: Path) -> str:
     """The model card of the chosen bundle, with what was lost by language, the worst first."""
     from dinku.export import javascript
-    from dinku.export.pipeline import About, Measured
-    from dinku.export.pipeline import card as whole_card
+    from dinku.export.card import About, Measured
+    from dinku.export.card import card as whole_card
 
     bundle = Bundle.open(str(folder))
     test = sources.load(made.study.corpus, made.test.split)
