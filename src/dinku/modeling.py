@@ -13,6 +13,7 @@ the rank of the word embeddings.
 from __future__ import annotations
 
 from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -21,50 +22,96 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
-from dinku.model.shape import Layer, Shape, config_key
+from dinku.errors import DinkuError
+from dinku.model.family import Family, described, known
+from dinku.model.shape import Layer, Shape
 
 
 class Linears(NamedTuple):
-    """The linear layers of a transformer layer: attention's four, the feed-forward part's two."""
+    """The linear layers of a transformer layer, by what they compute.
 
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
+    ``into_heads`` make queries, keys and values, and whatever else is cut into heads: each has ``stacked`` of them, one below
+    another. ``out`` reads what the heads answer. ``widen`` has ``wide`` matrices one below another (2: values and gates), and
+    ``narrow`` reads what they come to.
+    """
+
+    into_heads: tuple[nn.Linear, ...]
     out: nn.Linear
     widen: nn.Linear
     narrow: nn.Linear
+    stacked: int
+    wide: int
+
+    @property
+    def query(self) -> nn.Linear:
+        """What makes queries; the same as `key` and `value` where one layer makes all three."""
+        return self.into_heads[0]
+
+    @property
+    def key(self) -> nn.Linear:
+        return self.into_heads[1 % len(self.into_heads)]
+
+    @property
+    def value(self) -> nn.Linear:
+        return self.into_heads[2 % len(self.into_heads)]
+
+    @property
+    def reading(self) -> tuple[nn.Linear, ...]:
+        """Those that read hidden states."""
+        return (*self.into_heads, self.widen)
+
+    @property
+    def all(self) -> tuple[nn.Linear, ...]:
+        return (*self.into_heads, self.out, self.widen, self.narrow)
+
+
+def family_of(model: PreTrainedModel) -> Family:
+    """The family of a model; raises `DinkuError` where it isn't described."""
+    family = described(model.config.to_dict())
+    if family is None:
+        where = type(model).__name__
+        problem = "has insides that dinku doesn't know"
+        raise DinkuError(problem, where=where, remedy=f"use one of {', '.join(each.name for each in known())}")
+    return family
 
 
 def layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The transformer layers; each answers with hidden states [batch, subwords, hidden]."""
-    return cast(nn.ModuleList, stack(model).layer)
-
-
-def stack(model: PreTrainedModel) -> Any:
-    """What holds the layers, as ``layer``."""
-    return getattr(model.base_model, "transformer", None) or model.base_model.encoder
+    """The transformer layers that have weights of their own; each answers with hidden states [batch, subwords, hidden]."""
+    return cast(nn.ModuleList, model.base_model.get_submodule(family_of(model).layers))
 
 
 def attention(layer: nn.Module) -> Any:
-    """What holds queries, keys and values of a layer, and cuts them into heads."""
-    whole = cast(Any, layer).attention
-    return getattr(whole, "self", whole)
+    """What cuts queries, keys and values of a layer into heads."""
+    return layer.get_submodule(_family_of_layer(layer).attention)
+
+
+def head_size(layer: nn.Module) -> int:
+    """How many numbers a head of a layer has."""
+    own = attention(layer)
+    return int(own.head_dim if hasattr(own, "head_dim") else own.attention_head_size)
 
 
 def linears(layer: nn.Module) -> Linears:
-    """The linear layers of a transformer layer, by what they compute."""
-    own, each = attention(layer), cast(Any, layer)
-    if hasattr(own, "q_lin"):  # DistilBERT
-        return Linears(own.q_lin, own.k_lin, own.v_lin, own.out_lin, each.ffn.lin1, each.ffn.lin2)
-    out, widen, narrow = each.attention.output.dense, each.intermediate.dense, each.output.dense
-    return Linears(own.query, own.key, own.value, out, widen, narrow)
+    """The linear layers of a transformer layer."""
+    family, there = _family_of_layer(layer), dict(layer.named_modules())
+    into = tuple(cast(nn.Linear, there[name]) for name in family.into_heads if name in there)
+    out, widen, narrow = (cast(nn.Linear, there[name]) for name in (family.out, family.widen, family.narrow))
+    return Linears(into, out, widen, narrow, family.stacked, widen.out_features // narrow.in_features)
+
+
+def _family_of_layer(layer: nn.Module) -> Family:
+    """A family whose layers have such parts; several have the same."""
+    there = dict(layer.named_modules())
+    return next(each for each in known() if {each.into_heads[0], each.out, each.widen, each.narrow} <= there.keys())
 
 
 def set_heads(layer: nn.Module, heads: int, size: int) -> None:
     """Have a layer cut its queries, keys and values into so many heads of that size."""
     own = attention(layer)
-    setattr(own, "n_heads" if hasattr(own, "n_heads") else "num_attention_heads", heads)
-    own.attention_head_size, own.all_head_size, own.scaling = size, heads * size, size**-0.5
+    sizes = {"n_heads": heads, "num_attention_heads": heads, "attention_head_size": size, "head_dim": size}
+    for name, value in {**sizes, "all_head_size": heads * size, "scaling": size**-0.5}.items():
+        if hasattr(own, name):
+            setattr(own, name, value)
 
 
 class FactorizedEmbedding(nn.Embedding):
@@ -101,17 +148,26 @@ def factorize(model: PreTrainedModel, table: FactorizedEmbedding) -> None:
 
 def describe(model: PreTrainedModel) -> None:
     """Say in a model's config what its modules' sizes are: as transformers does where it can, else as dinku does."""
-    config, table = model.config, cast(nn.Embedding, model.base_model.get_input_embeddings())
+    config, table, family = model.config, cast(nn.Embedding, model.base_model.get_input_embeddings()), family_of(model)
     sizes = []
     for layer in layers(model):
-        own, inner = attention(layer), linears(layer).query.out_features
-        sizes.append([inner // own.attention_head_size, own.attention_head_size, linears(layer).widen.out_features])
+        own, size = linears(layer), head_size(layer)
+        sizes.append([own.out.in_features // size, size, own.narrow.in_features])
     rank = table.embedding_dim if isinstance(table, FactorizedEmbedding) else 0
-    hidden = len(table.projection) if isinstance(table, FactorizedEmbedding) else table.embedding_dim
+    hidden = linears(layers(model)[0]).out.out_features
+    build = family.build(config.to_dict())
+    if build and build.shared:
+        sizes *= config.num_hidden_layers
+    elif hasattr(config, "layer_types"):
+        config.layer_types = [cast(Any, layer).attention_type for layer in layers(model)]
+    if build and not build.width and hasattr(config, "embedding_size"):
+        config.embedding_size = hidden
     heads, size, _ = sizes[0]
     config.hidden_size, config.num_hidden_layers = hidden, len(sizes)
     config.num_attention_heads = 1 if hidden % heads else heads  # transformers builds no others, and they are replaced
-    setattr(config, config_key(config.model_type, "intermediate_size"), max(each[2] for each in sizes))
+    if family.rotary:
+        config.head_dim = size
+    setattr(config, family.key("intermediate_size"), max(each[2] for each in sizes))
     plain = heads * size == hidden and all(each == sizes[0] for each in sizes)
     for name, value in (("dinku_layers", None if plain else sizes), ("dinku_rank", rank)):
         config.__dict__.pop(name, None)
@@ -130,22 +186,25 @@ def _shaped(kind: Any) -> Any:
     def __init__(self: Any, config: Any, **options: Any) -> None:  # noqa: N807 - becomes that of the class below
         kind.__init__(self, config, **options)
         shape = Shape.of_config(config.to_dict())
-        for layer, sizes in zip(layers(self), shape.layers, strict=True):
-            _resize(layer, sizes, shape.hidden, getattr(config, "initializer_range", 0.02))
+        for layer, sizes in zip(layers(self), shape.stored_layers, strict=True):
+            _resize(layer, sizes, getattr(config, "initializer_range", 0.02))
         if shape.rank:
             pad = self.base_model.get_input_embeddings().padding_idx
-            factorize(self, FactorizedEmbedding(shape.vocabulary, shape.rank, shape.hidden, pad))
+            factorize(self, FactorizedEmbedding(shape.vocabulary, shape.rank, shape.embedding_width, pad))
 
     return type(kind.__name__, (kind,), {"__init__": __init__, "__module__": __name__})
 
 
-def _resize(layer: nn.Module, sizes: Layer, hidden: int, deviation: float) -> None:
+def _resize(layer: nn.Module, sizes: Layer, deviation: float) -> None:
     inner, own = sizes.heads * sizes.head_size, linears(layer)
-    wanted = [(inner, hidden)] * 3 + [(hidden, inner), (sizes.width, hidden), (hidden, sizes.width)]
-    for linear, (rows, columns) in zip(own, wanted, strict=True):
+    hidden = own.out.out_features
+    wanted = [(own.stacked * inner, hidden)] * len(own.into_heads)
+    wanted += [(hidden, inner), (own.wide * sizes.width, hidden), (hidden, sizes.width)]
+    for linear, (rows, columns) in zip(own.all, wanted, strict=True):
         linear.out_features, linear.in_features = rows, columns
         linear.weight = nn.Parameter(nn.init.normal_(linear.weight.new_empty(rows, columns), std=deviation))
-        linear.bias = nn.Parameter(linear.bias.new_zeros(rows))
+        if linear.bias is not None:
+            linear.bias = nn.Parameter(linear.bias.new_zeros(rows))
     set_heads(layer, sizes.heads, sizes.head_size)
 
 
@@ -185,4 +244,6 @@ AutoModelForTokenClassification = _Auto(
 
 def without_pooler(kind: Any, config: Any) -> dict[str, bool]:
     """The options that keep an encoder from being built with a pooler, which not every class knows."""
-    return {} if kind is not AutoModel or config.model_type == "distilbert" else {"add_pooling_layer": False}
+    if kind is not AutoModel or "add_pooling_layer" not in signature(kind.kinds[type(config)].__init__).parameters:
+        return {}
+    return {"add_pooling_layer": False}

@@ -94,7 +94,7 @@ def test_the_loss_of_words_is_the_formula() -> None:
 def test_relations_are_compared_within_windows() -> None:
     tagger = tiny_tagger()
     windows = tagger.encoder.windows([s.words for s in tiny_corpus(11)])
-    tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(len(tagger.tokenizer)))
+    tensors = unpadded.row(windows, model=tiny_tagger().model, pad=1, renumber=torch.arange(len(tagger.tokenizer)))
     n = tensors["ids"].shape[1]
     theirs, ours = (torch.randn(n, width, generator=torch.Generator().manual_seed(width)) for width in (16, 8))
     ours.requires_grad_()
@@ -118,7 +118,7 @@ def test_relations_are_compared_within_windows() -> None:
 def test_relations_keep_float32_where_training_takes_bfloat16() -> None:
     tagger = tiny_tagger()
     windows = tagger.encoder.windows([s.words for s in tiny_corpus(11)])
-    tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(len(tagger.tokenizer)))
+    tensors = unpadded.row(windows, model=tiny_tagger().model, pad=1, renumber=torch.arange(len(tagger.tokenizer)))
     n = tensors["ids"].shape[1]
     theirs, ours = (torch.randn(n, width, generator=torch.Generator().manual_seed(width)) for width in (16, 8))
     gradients = []
@@ -135,7 +135,7 @@ def test_relations_keep_float32_where_training_takes_bfloat16() -> None:
 def test_relations_are_kept_for_no_gradient() -> None:
     """What autograd keeps grows with the subwords, and not with their pairs."""
     windows = tiny_tagger().encoder.windows([("Bade",) * 60] * 16)
-    tensors = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=torch.arange(100))
+    tensors = unpadded.row(windows, model=tiny_tagger().model, pad=1, renumber=torch.arange(100))
     own = torch.randn(tensors["ids"].shape[1], 16, requires_grad=True)
     kept: list[int] = []
 
@@ -293,7 +293,7 @@ def test_text_alone_brings_an_encoder_nearer_to_its_teacher(text: Text) -> None:
         with torch.no_grad(), state_loss(method, teacher, student, ONE) as matched, unpadded.reading(student.model):
             assert matched is not None
             whole = torch.arange(teacher.model.config.vocab_size)
-            row = unpadded.row(windows, family="xlm-roberta", pad=1, renumber=whole)
+            row = unpadded.row(windows, model=tiny_tagger().model, pad=1, renumber=whole)
             unpadded.read(student.model, row)
             values.append(float(matched.loss({**row, **matched.tensors(windows)})))
     assert values[1] < 0.7 * values[0]
@@ -405,7 +405,7 @@ def test_a_teacher_of_another_family_reads_with_positions_of_its_own(swapped: bo
     how = replace(FAST, hidden=1.0, relations=1.0, student=())
     windows = student.windows_of(64).windows([s.words for s in tiny_corpus()])[:4]
     whole = torch.arange(len(surgery.word_embeddings(student.model).weight))
-    read = {"family": student.model.config.model_type, "pad": student.encoder.pad, "renumber": whole}
+    read = {"model": student.model, "pad": student.encoder.pad, "renumber": whole}
     with torch.no_grad(), state_loss(how, teacher, student, ONE) as matched, unpadded.reading(student.model):
         assert matched is not None
         row = unpadded.row(windows, **read) | matched.tensors(windows)

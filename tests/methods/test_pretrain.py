@@ -42,9 +42,7 @@ def hidden_of(tagger: Tagger, text: Text, how: Pretrain, seed: int = 0) -> Hidde
 
 def row_of(tagger: Tagger, hidden: Hidden, batch: list[int]) -> dict[str, Any]:
     whole = torch.arange(tagger.model.config.vocab_size)
-    tensors = unpadded.row(
-        [hidden[i] for i in batch], family=tagger.shape.family, pad=tagger.encoder.pad, renumber=whole
-    )
+    tensors = unpadded.row([hidden[i] for i in batch], tagger.model, pad=tagger.encoder.pad, renumber=whole)
     return tensors | {"gold": torch.from_numpy(np.concatenate([hidden.gold(i) for i in batch]))}
 
 

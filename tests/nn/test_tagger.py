@@ -420,7 +420,7 @@ def broken(folder: Path, name: str) -> None:
         ("labels without names", "its id2label or architectures aren't"),
         ("sizes without weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
         ("sizes without int8 weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
-        ("family", "'t5' isn't one that dinku can measure"),
+        ("family", "'t5' is an encoder–decoder; use one of"),
         ("cut weights", "its weights can't be read"),
         ("no weights", "its weights can't be read"),
         ("a weight missing", "lacks 1 of its weights, or has them in another size: classifier.weight"),

@@ -69,7 +69,7 @@ def test_units_that_say_nothing_go_first(how: str) -> None:
     tagger, data = tiny_tagger(), tiny_data()
     for number, layer in enumerate(modeling.layers(tagger.model)):
         own = modeling.linears(layer)
-        for linear in own[:3]:
+        for linear in own.into_heads:
             linear.weight.data[4 * number : 4 * number + 4] = 0
         own.out.weight.data[:, 4 * number : 4 * number + 4] = 0
         own.widen.weight.data[number::3] = 0
@@ -89,7 +89,7 @@ def test_units_that_say_nothing_go_first(how: str) -> None:
 def test_a_layer_that_changes_nothing_goes_first() -> None:
     tagger, data = tiny_tagger("bert", "wordpiece"), tiny_data()
     last = modeling.linears(modeling.layers(tagger.model)[1])
-    for linear in last:
+    for linear in last.all:
         linear.weight.data *= 1e-3
         linear.bias.data.zero_()
     for method in (KeepLayers(layers=1, importance="magnitude"), KeepLayers(layers=1, importance="activation")):

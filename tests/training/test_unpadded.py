@@ -16,7 +16,7 @@ def read(tagger: Tagger, windows: list[SubwordWindow], renumber: torch.Tensor | 
     whole = torch.arange(tagger.model.config.vocab_size)
     tensors = unpadded.row(
         windows,
-        family=tagger.model.config.model_type,
+        tagger.model,
         pad=tagger.encoder.pad,
         renumber=whole if renumber is None else renumber,
     )

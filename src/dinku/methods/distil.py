@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
 from dinku.method import LATER, Data, Need, Planned, Reading, Work
-from dinku.model.shape import Shape
+from dinku.model.shape import EncoderShape, Shape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import HEAVIEST, WEIGHT, StudentTraining, SupervisedTraining
 
@@ -50,7 +50,7 @@ class Distil(SupervisedTraining, StudentTraining):
     passes: int = field(default=1, metadata=LATER)
 
     version: ClassVar[int] = 2  # relations are compared in float32
-    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from dinku.method import Category, Data, Need, Validated, Work
-from dinku.model.shape import DYNAMIC, Shape
+from dinku.model.shape import DYNAMIC, EncoderShape, Shape
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
@@ -27,6 +27,7 @@ class QuantizeDynamic(Validated):
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "quantization"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def declare(self, shape: Shape) -> Shape:

@@ -22,7 +22,7 @@ from dinku.data.learned import fingerprints
 from dinku.data.spans import is_iob2_tag
 from dinku.errors import DinkuError
 from dinku.method import LATER, Category, Data, Need, Planned, Work
-from dinku.model.shape import Shape
+from dinku.model.shape import EncoderShape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import S, SupervisedTraining
 
@@ -50,7 +50,7 @@ class FineTune(SupervisedTraining):
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     category: ClassVar[Category] = "training"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
-    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()

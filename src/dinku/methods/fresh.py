@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from dinku.errors import DinkuError, plural
 from dinku.method import Category, Data, Need, Seeded, Validated, Work
-from dinku.model.shape import Layer, Shape
+from dinku.model.shape import EncoderShape, Layer, Shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -67,6 +67,7 @@ class StartFresh(Seeded, Validated):
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "start"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +126,7 @@ class StartFresh(Seeded, Validated):
         if self.vocabulary:
             tokenizer = self._tokenizer(data.text_for(self), work)
         shape = self.declare(tagger.shape)
-        window = window_of(shape.family, shape.positions, tokenizer.pad_token_id, float("inf"))
+        window = window_of(shape, tokenizer.pad_token_id, float("inf"))
         if window < 8:
             problem = f"positions is {shape.positions}, room for windows of {plural(window, 'subword')}"
             raise DinkuError(problem, where="StartFresh", remedy="give more")

@@ -40,6 +40,7 @@ class PruneHeads(ByImportance):
         self.at_least_one("heads")
 
     def declare(self, shape: Shape) -> Shape:
+        shape.known_family.check_makes_sense(self)
         own = [layer.heads for layer in shape.layers]
         if self.spread == "uneven":
             no_more(self, "heads", sum(own) // len(own), f"the mean of the layers' heads, {sum(own) / len(own):.4g}")

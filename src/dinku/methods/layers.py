@@ -51,6 +51,7 @@ class KeepLayers(ByImportance):
         return super().needs if self.layers else frozenset()
 
     def declare(self, shape: Shape) -> Shape:
+        shape.known_family.check_makes_sense(self)
         no_more(self, "layers", len(shape.layers), f"the {plural(len(shape.layers), 'layer')} that there are")
         if self.layers == len(shape.layers):
             return shape
@@ -64,6 +65,9 @@ class KeepLayers(ByImportance):
         if self.keep[-1] >= len(shape.layers):
             problem = f"there is no layer {self.keep[-1]} among {len(shape.layers)}"
             raise DinkuError(problem, where="KeepLayers", remedy=f"number them from 0 to {len(shape.layers) - 1}")
+        if shape.known_family.first_stays and self.keep[0]:
+            problem = f"the first layer of a {shape.known_family.name} is unlike the others, and has to stay"
+            raise DinkuError(problem, where="KeepLayers", remedy="begin keep with 0")
         return shape.smaller(layers=tuple(shape.layers[i] for i in self.keep))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
@@ -75,5 +79,10 @@ class KeepLayers(ByImportance):
         self.declare(shape)
         if self.layers == len(shape.layers):
             return tagger
-        keep = self.keep or importance.strongest(importance.layers(tagger, data, self), self.layers)
+        keep = self.keep
+        if not keep:
+            scores = importance.layers(tagger, data, self)
+            if shape.known_family.first_stays:
+                scores[0] = scores.max() + 1
+            keep = importance.strongest(scores, self.layers)
         return replace(tagger, model=surgery.with_layers(tagger.model, keep))

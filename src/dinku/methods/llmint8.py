@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Validated, Work
-from dinku.model.shape import LLM_INT8, Shape
+from dinku.model.shape import LLM_INT8, EncoderShape, Shape
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
@@ -39,6 +39,7 @@ class QuantizeLLMInt8(Validated):
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "quantization"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Planned, Validated, Work
 from dinku.model.folder import ModelFolder
-from dinku.model.shape import Shape
+from dinku.model.shape import EncoderShape, Shape
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
@@ -32,6 +32,7 @@ class StartFrom(Validated):
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "start"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
     needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __post_init__(self) -> None:

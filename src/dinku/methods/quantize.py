@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Validated, Work
-from dinku.model.shape import INT8, Shape
+from dinku.model.shape import INT8, EncoderShape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import S
 
@@ -46,7 +46,7 @@ class Quantize(Validated):
     version: ClassVar[int] = 2
     category: ClassVar[Category] = "quantization"
     needs: ClassVar[frozenset[Need]] = frozenset({"labels"})
-    takes: ClassVar[tuple[type, ...]] = (Shape, WordShape)
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape, WordShape)
 
     def __post_init__(self) -> None:
         super().__post_init__()

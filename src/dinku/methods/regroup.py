@@ -35,6 +35,7 @@ class RegroupHeads(Validated):
             raise DinkuError(f"heads is {self.heads}", where="RegroupHeads", remedy="give 1 or more")
 
     def declare(self, shape: Shape) -> Shape:
+        shape.known_family.check_makes_sense(self)
         shape.known("heads", where="RegroupHeads")
         layers = []
         for layer in shape.layers:

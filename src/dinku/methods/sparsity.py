@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import ByImportance, Category, Data, Work
-from dinku.model.shape import Shape
+from dinku.model.shape import EncoderShape, Shape
 
 if TYPE_CHECKING:
     from dinku.nn.tagger import Tagger
@@ -38,6 +38,7 @@ class Sparsify(ByImportance):
 
     version: ClassVar[int] = 1
     category: ClassVar[Category] = "sparsity"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
 
     def __post_init__(self) -> None:
         super().__post_init__()

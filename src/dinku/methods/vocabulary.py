@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.method import LATER, Category, Data, Need, Reading, Validated, Work, no_more
-from dinku.model.shape import Shape
+from dinku.model.shape import EncoderShape, Shape
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus, Sentence
@@ -59,6 +59,7 @@ class TrimVocabulary(Validated):
 
     version: ClassVar[int] = 2
     category: ClassVar[Category] = "structure"
+    takes: ClassVar[tuple[type, ...]] = (EncoderShape,)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,9 +132,8 @@ class TrimVocabulary(Validated):
             alone = {i for i in named if pieces[i] in _BYTES}
         must = built.closed(alone | _special(tagger.tokenizer))
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
-        # RoBERTa counts positions by the number of the padding id, so rows up to that keep their places.
-        counted = tagger.model.config.model_type in ("roberta", "xlm-roberta")
-        must |= {*(range(tagger.tokenizer.pad_token_id) if counted else ()), *least}
+        # Where positions are counted from after the padding id, rows up to that keep their places.
+        must |= {*(range(tagger.tokenizer.pad_token_id) if tagger.shape.offset else ()), *least}
         if len(must) > size:
             problem = f"size is {self.size:,}, and {len(must):,} special tokens and single characters stay"
             raise DinkuError(problem, where="TrimVocabulary", remedy=f"give {len(must):,} or more, or fewer scripts")

@@ -22,13 +22,13 @@ from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural, reason
 from dinku.files import content
 from dinku.model.folder import ModelFolder
-from dinku.model.shape import Shape
+from dinku.model.measured import shape_of
+from dinku.model.shape import EncoderShape
 from dinku.model.windows import Ids
 
 LabelOn = Literal["first", "first_content"]
 SUBWORD_INPUTS = ("input_ids", "attention_mask")  # of an ONNX model that reads subwords
 _MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the start of a word
-_OFFSET_FAMILIES = ("roberta", "xlm-roberta")  # their positions begin after the padding id
 
 
 class SubwordWindow(NamedTuple):
@@ -268,14 +268,14 @@ def _cuts(first: Ids, n: int, room: int) -> Iterator[tuple[int, int, int, int]]:
         start, low = following, high
 
 
-def window_of(family: str, positions: int, pad: int, most: float) -> int:
+def window_of(shape: EncoderShape, pad: int, most: float) -> int:
     """The most subwords that a model reads at once: its positions, and no more than its tokenizer is said to give."""
-    return min(int(min(most, 1 << 30)), positions - first_position(family, pad))
+    return min(int(min(most, 1 << 30)), shape.positions - first_position(shape.offset, pad))
 
 
-def first_position(family: str, pad: int) -> int:
-    """The position of a window's first subword, which isn't 0 where a family counts from after the padding id."""
-    return pad + 1 if family in _OFFSET_FAMILIES else 0
+def first_position(offset: bool, pad: int) -> int:
+    """The position of a window's first subword, which isn't 0 where positions are counted from after the padding id."""
+    return pad + 1 if offset else 0
 
 
 def uncut(tokenizer: Tokenizer) -> Tokenizer:
@@ -326,7 +326,7 @@ def opened(
     tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then
     transformers has to open it.
     """
-    shape = Shape.of_config(folder.config, where=folder.config_file)
+    shape = shape_of(folder.config, where=folder.config_file)
     file = folder.path / "tokenizer.json"
     if not file.is_file():
         return None
@@ -344,7 +344,7 @@ def opened(
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        encoder = SubwordEncoder(tokenizer, window_of(shape.family, shape.positions, pad, most), pad)
+        encoder = SubwordEncoder(tokenizer, window_of(shape, pad, most), pad)
     except Exception as error:  # the tokenizers library raises bare Exception
         problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None

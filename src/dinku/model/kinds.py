@@ -13,9 +13,11 @@ from typing import Any, cast
 from dinku.errors import DinkuError, plural
 from dinku.model import encode
 from dinku.model.encode import LabelOn, SubwordEncoder
+from dinku.model.family import model_types, refusal
 from dinku.model.folder import BUNDLE_FILE, ModelFolder, is_masked_lm
+from dinku.model.measured import MeasuredShape, shape_of_folder
 from dinku.model.onnx_file import AGAIN
-from dinku.model.shape import FAMILIES, Costs, Shape
+from dinku.model.shape import Costs, Shape
 from dinku.model.windows import Encoder
 from dinku.model.word_encoder import WORD_INPUTS, WordEncoder
 from dinku.model.word_shape import MODEL_TYPE, WordShape
@@ -55,20 +57,29 @@ def _bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> Subw
 
 
 # What a tagger leaves out of a checkpoint, and what holds the word embeddings once more.
-_LEFT_OUT = re.compile(r"(^|\.)(pooler|cls\.seq_relationship|position_ids|scale|SCB|weight_format)(\.|$)")
+_LEFT_OUT = re.compile(r"(^|\.)(pooler|position_ids|scale|SCB|weight_format)(\.|$)")
 _TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
+_HEAD = re.compile(r"(classifier|score|head)\.")  # that of tags; ModernBERT's masked-LM head has a part of that name
 
 
 def _holds(name: str, shape: Costs) -> bool:
-    """A pooler doesn't count, nor a masked-LM head under a tag head."""
-    spare_head = is_masked_lm(name) and not cast(Shape, shape).masked_lm
-    return not (_LEFT_OUT.search(name) or _TIED.search(name) or spare_head)
+    """The encoder's weights and those of its head; a pooler doesn't count, nor any other head."""
+    if isinstance(shape, MeasuredShape):
+        encoder, kept = shape.measured.encoder, shape.measured.encoder
+    else:
+        encoder, kept = cast(Shape, shape).known_family.encoder, ()
+    if name.split(".")[0] not in encoder:
+        if is_masked_lm(name):
+            return cast(Shape, shape).masked_lm and not (_TIED.search(name) or _LEFT_OUT.search(name))
+        return bool(shape.tags and _HEAD.match(name)) and not _LEFT_OUT.search(name)
+    left_out = _LEFT_OUT.search(name)
+    return not left_out or left_out[2] in kept
 
 
 TRANSFORMER = Kind(
     name="transformer",
-    model_types=FAMILIES,
-    shape=Shape.of_folder,
+    model_types=model_types(),
+    shape=shape_of_folder,
     encoder=encode.opened,
     bundle_encoder=_bundle_encoder,
     holds=_holds,
@@ -106,9 +117,7 @@ def kind_of(folder: ModelFolder) -> Kind:
     for kind in KINDS:
         if model_type in kind.model_types:
             return kind
-    problem = f"the architecture {model_type!r} isn't one that dinku can measure"
-    known = ", ".join(name for kind in KINDS for name in kind.model_types)
-    raise DinkuError(problem, where=folder.config_file, remedy=f"use one of {known}")
+    raise refusal(model_type, where=folder.config_file)
 
 
 def subword_encoder(folder: ModelFolder) -> SubwordEncoder | None:

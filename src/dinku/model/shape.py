@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, Self, cast
 
 from dinku.errors import DinkuError, plural
+from dinku.model.family import Build, Family, described, known, named, refusal
 from dinku.model.folder import ModelFolder, model_tags
-
-# What a family calls otherwise than the rest, and what an absent key of a config.json means.
-_OWN_KEYS = {
-    "distilbert": {
-        "hidden_size": "dim",
-        "num_hidden_layers": "n_layers",
-        "num_attention_heads": "n_heads",
-        "intermediate_size": "hidden_dim",
-    }
-}
-_DEFAULTS = {"vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}
-FAMILIES = ("bert", "distilbert", "roberta", "xlm-roberta")
-
-
-def config_key(family: str, name: str) -> str:
-    """What a family's config.json calls what BERT's calls ``name``."""
-    return _OWN_KEYS.get(family, {}).get(name, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +164,157 @@ class Costs(Protocol):
         ...
 
 
+class EncoderShape:
+    """What the shapes of encoders have in common, whether dinku knows the family (`Shape`) or not (`dinku.model.measured`)."""
+
+    __slots__ = ()
+
+    family: str
+    vocabulary: int
+    positions: int
+    hidden: int
+    tags: int
+    zeros: int
+    nonzero: tuple[int, int]
+    spread: frozenset[str]
+    scheme: Scheme
+    kept: int
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """See `Costs.parts`."""
+        raise NotImplementedError
+
+    @property
+    def depth(self) -> int:
+        """How many layers a sentence goes through."""
+        raise NotImplementedError
+
+    @property
+    def offset(self) -> bool:
+        """Whether positions are counted from after the padding id."""
+        raise NotImplementedError
+
+    def matrices(self, *, embeddings: bool) -> list[tuple[int, int]]:
+        """Rows and columns of the matrices that unstructured sparsity may zero: those of the encoder's linear layers.
+
+        With ``embeddings`` the word embeddings come last, without their padding row.
+        """
+        raise NotImplementedError
+
+    def _stored(self, part: str, parameters: int) -> int:
+        """Bytes of a component."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the tensors as they are stored, without a file's header."""
+        return sum(component.bytes for component in self.components)
+
+    def weights(self, *, embeddings: bool) -> list[int]:
+        """Sizes of `matrices`."""
+        return [rows * columns for rows, columns in self.matrices(embeddings=embeddings)]
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        stored = [Component(name, n, self._stored(name, n)) for name, n in self.parts.items() if n]
+        return (*stored, *([Component("layers kept in float32", 0, self.kept)] if self.kept else []))
+
+    def _bytes(self, parameters: int, matrices: Sequence[tuple[int, int]], read: int) -> int:
+        """Bytes of a component with these matrices [rows, columns], which read that many features."""
+        weights, rows = sum(r * c for r, c in matrices), sum(r for r, _ in matrices)
+        scales = {"": 0, "row": rows, "matrix": len(matrices)}[self.scheme.scales]
+        factors = read if self.scheme.smooth else 0
+        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * (scales + factors)
+
+    @property
+    def linear(self) -> int:
+        """The weights of the encoder's linear layers."""
+        return sum(self.weights(embeddings=False))
+
+    @property
+    def unit(self) -> str:
+        return "subword"
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"layers": self.depth, "hidden": self.hidden, "vocabulary": self.vocabulary}
+
+    @property
+    def summary(self) -> str:
+        return f"{plural(self.depth, 'layer')}, hidden {self.hidden}, vocabulary {self.vocabulary:,}"
+
+    def counted(self, nonzero: int) -> Self:
+        """See `Costs.counted`."""
+        return self._with(nonzero=(nonzero, nonzero))
+
+    def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Self:
+        """See `Costs.as_stored`."""
+        return self._with(scheme=scheme, nonzero=(nonzero, nonzero), zeros=zeros, kept=kept)
+
+    def smaller(self, **sizes: Any) -> Self:
+        """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""
+        less = self._with(**sizes)
+        gone = self.parameters - less.parameters
+        zeros = max(0, self.zeros - gone)
+        low, high = self.nonzero
+        return less._with(zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
+
+    def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Self:
+        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else. With ``chosen``
+        data decide which layers are.
+
+        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
+        """
+        self.scheme.refuse(where)
+        if not self.tags:
+            raise DinkuError("there are no tags", where=where, remedy="fine-tune the encoder first")
+        spread = self.spread | {"precision"} if chosen else self.spread
+        nonzero = (0, min(self.nonzero[1], self.parameters - self.zeros))
+        return self._with(scheme=scheme, spread=spread, nonzero=nonzero)
+
+    def with_tags(self, tags: int) -> Self:
+        """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""
+        return self._headed({"tags": 0}, {"tags": tags})
+
+    def _headed(self, without: Mapping[str, Any], head: Mapping[str, Any]) -> Self:
+        bare, headed = self._with(**without), self._with(**{**without, **head})
+        added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
+        low, high = self.nonzero
+        return headed._with(nonzero=(max(0, low - gone), min(high, bare.parameters) + added))
+
+    def _with(self, **fields: Any) -> Self:
+        return cast(Self, replace(cast(Any, self), **fields))
+
+    def broken_by(self, measured: Costs) -> str:
+        """How a measured shape differs from this, the declared one; empty where it keeps the law.
+
+        All sizes are equal, those that are spread over the layers by data in all; the meant zeros are at least as many; the
+        parameters that aren't zero lie within the interval.
+        """
+        if not isinstance(measured, type(self)) or not self._alike(measured):
+            return f"declared {self}, measured {measured}"
+        if measured.zeros < self.zeros:
+            return f"declared {self.zeros:,} zeros or more, measured {measured.zeros:,}"
+        low, high = self.nonzero
+        if not low <= measured.nonzero[0] <= measured.nonzero[1] <= high:
+            return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
+        return ""
+
+    def _alike(self, measured: Self) -> bool:
+        """Whether all that isn't left to data is equal."""
+        kept = self.kept if "precision" in self.spread else measured.kept
+        return measured._with(zeros=self.zeros, nonzero=self.nonzero, spread=self.spread, kept=kept) == self
+
+
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of an encoder with a tag head (``tags == 0``: none), and the ``scheme`` by which its folder stores them.
+class Shape(EncoderShape):
+    """The sizes of an encoder of a described family with a tag head (``tags == 0``: none), and the ``scheme`` by which its folder
+    stores them.
 
     An encoder without tags may have a ``masked_lm`` head, whose decoder is the word embeddings and not counted twice.
 
@@ -192,7 +324,8 @@ class Shape:
     in float32: ``kept`` bytes more than if none did.
 
     ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
-    at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing.
+    at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing. ``build`` is what the
+    encoder is made of, besides its sizes.
 
     >>> from dinku.testing import tiny_tagger
     >>> tiny_tagger().shape.parameters
@@ -213,6 +346,7 @@ class Shape:
     spread: frozenset[str] = frozenset()
     scheme: Scheme = FLOAT32
     kept: int = 0
+    build: Build = field(default_factory=Build)
 
     @classmethod
     def of_config(
@@ -225,22 +359,17 @@ class Shape:
     ) -> Self:
         """The dense shape that a Hugging Face ``config.json`` describes, with its own tags unless told how many.
 
-        Raises `DinkuError` for an architecture whose arithmetic dinku doesn't know, or a config without its sizes.
+        Raises `DinkuError` for a family that isn't described, or a config without its sizes.
         """
-        family = config.get("model_type")
-        if family not in FAMILIES:
-            raise DinkuError(
-                f"the architecture {family!r} isn't one that dinku can measure",
-                where=where,
-                remedy=f"use one of {', '.join(FAMILIES)}",
-            )
-        family = str(family)
+        family = described(config)
+        if family is None:
+            raise refusal(config.get("model_type"), where=where)
 
-        def size(name: str, most: int = 10_000_000) -> int:  # a wrong size is told before it fills the memory
-            key = config_key(family, name)
-            value = config.get(key, _DEFAULTS.get(key))
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                problem = f"{key} is {value!r}, not a number from 1 to {most:,}"
+        def size(name: str, most: int = 10_000_000, least: int = 1) -> int:  # told before it fills the memory
+            key = family.key(name)
+            value = config.get(key, family.defaults.get(key))
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                problem = f"{key} is {value!r}, not a number from {least} to {most:,}"
                 raise DinkuError(problem, where=where, remedy="restore the file")
             return value
 
@@ -249,20 +378,28 @@ class Shape:
             raise DinkuError(
                 f"hidden size {hidden} isn't a multiple of {plural(heads, 'head')}", where=where, remedy="correct it"
             )
+        build = family.build(config)
+        assert build is not None  # or it wouldn't be described
+        for name in ("width", "relative", "head_relative"):
+            value = getattr(build, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
+                problem = f"its {name} is {value!r}, not a number up to 1,000,000"
+                raise DinkuError(problem, where=where, remedy="restore the file")
         layer = Layer(heads, hidden // heads, size("intermediate_size"))
         dense = cls(
-            family=family,
+            family=str(config["model_type"]),
             vocabulary=size("vocab_size"),
             positions=size("max_position_embeddings"),
-            types=0 if family == "distilbert" else size("type_vocab_size"),
+            types=size("type_vocab_size", least=min(1, family.defaults["type_vocab_size"])) if family.types else 0,
             hidden=hidden,
             layers=_uneven(config, where) or (layer,) * size("num_hidden_layers", most=1000),
             tags=len(model_tags(config)) if tags is None else tags,
             zeros=0,
             nonzero=(0, 0),
-            masked_lm=masked_lm,
+            masked_lm=masked_lm and family.masked_lm,
             rank=size("dinku_rank", 100_000) if config.get("dinku_rank") else 0,
             scheme=scheme_of(config, where=where),
+            build=build,
         )
         return replace(dense, nonzero=(0, dense.parameters))
 
@@ -272,82 +409,92 @@ class Shape:
         return cls.of_config(folder.config, masked_lm=folder.masked_lm, where=folder.config_file)
 
     @property
+    def known_family(self) -> Family:
+        """The family, as it is described."""
+        family = named(self.family)
+        assert family is not None
+        return family
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    @property
+    def offset(self) -> bool:
+        return self.known_family.offset
+
+    @property
+    def embedding_width(self) -> int:
+        """How many numbers embeddings have for a subword."""
+        return self.build.width or self.hidden
+
+    @property
+    def stored_layers(self) -> tuple[Layer, ...]:
+        """The layers that have weights of their own."""
+        return self.layers[:1] if self.build.shared else self.layers
+
+    @property
     def parts(self) -> dict[str, int]:
         """Parameters by component, in the order of the data's flow."""
-        h = self.hidden
-        inner = [layer.heads * layer.head_size for layer in self.layers]
+        h, own, width, layers = self.hidden, self.build, self.embedding_width, self.stored_layers
+        inner = [layer.heads * layer.head_size for layer in layers]
+        wide = 2 if own.gated else 1
+        positions = (self.positions if own.table else 0) + self.types
+        relative = own.relative * h + own.head_relative * self.layers[0].heads
+        head = self.tags * (h + 1)
+        if own.dense and self.tags:
+            head += h * (h + own.dense_bias + own.norm)
         return {
-            "word embeddings": self.vocabulary * self.rank + self.rank * h if self.rank else self.vocabulary * h,
-            "position and type embeddings": (self.positions + self.types) * h,
-            "attention": sum(4 * h * a + 3 * a + h for a in inner),
-            "feed-forward": sum(2 * h * layer.width + layer.width + h for layer in self.layers),
-            "layer norms": 2 * h * (1 + 2 * len(self.layers)),
-            "tag head": self.tags * (h + 1),
+            "word embeddings": self.vocabulary * self.rank + self.rank * width
+            if self.rank
+            else self.vocabulary * width,
+            "position and type embeddings": positions * width + relative,
+            "embedding projection": (own.width + 1) * h if own.width else 0,
+            "attention": sum(
+                (own.projected + 1) * h * a + own.projected * a * own.attention_bias + h * own.out_bias for a in inner
+            ),
+            "feed-forward": sum((wide + 1) * h * la.width + (wide * la.width + h) * own.forward_bias for la in layers),
+            "layer norms": own.norm * (own.width + h * (own.outer + 2 * len(layers))),
+            "tag head": head,
             "masked-LM head": (h + 3) * h + self.vocabulary if self.masked_lm else 0,
         }
 
-    @property
-    def parameters(self) -> int:
-        return sum(self.parts.values())
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of the tensors as they are stored, without a file's header."""
-        return sum(component.bytes for component in self.components)
-
     def matrices(self, *, embeddings: bool) -> list[tuple[int, int]]:
-        """Rows and columns of the matrices that unstructured sparsity may zero: the encoder's linear layers, in their order.
-
-        With ``embeddings`` the word embeddings come last, without their padding row.
-        """
-        linear = [m for layer in self.layers for m in [*_attention(layer, self.hidden), *_forward(layer, self.hidden)]]
-        return [*linear, (self.vocabulary - 1, self.rank or self.hidden)] if embeddings else linear
-
-    def weights(self, *, embeddings: bool) -> list[int]:
-        """Sizes of `matrices`."""
-        return [rows * columns for rows, columns in self.matrices(embeddings=embeddings)]
+        """See `EncoderShape.matrices`."""
+        linear = [m for layer in self.stored_layers for m in [*self._attention(layer), *self._forward(layer)]]
+        linear = [*self._projection, *linear]
+        return [*linear, (self.vocabulary - 1, self.rank or self.embedding_width)] if embeddings else linear
 
     @property
-    def components(self) -> tuple[Component, ...]:
-        stored = [Component(name, n, self._stored(name, n)) for name, n in self.parts.items() if n]
-        return (*stored, *([Component("layers kept in float32", 0, self.kept)] if self.kept else []))
+    def _projection(self) -> list[tuple[int, int]]:
+        return [(self.hidden, self.build.width)] if self.build.width else []
+
+    def _attention(self, layer: Layer) -> list[tuple[int, int]]:
+        inner, stacked = layer.heads * layer.head_size, self.known_family.stacked
+        return [(stacked * inner, self.hidden)] * (self.build.projected // stacked) + [(self.hidden, inner)]
+
+    def _forward(self, layer: Layer) -> list[tuple[int, int]]:
+        return [((2 if self.build.gated else 1) * layer.width, self.hidden), (self.hidden, layer.width)]
 
     def _stored(self, part: str, parameters: int) -> int:
         """Bytes of a component: its matrices [rows, columns], their scales and the rest of it."""
-        inner, h = [layer.heads * layer.head_size for layer in self.layers], self.hidden
+        h, layers = self.hidden, self.stored_layers
+        head = [(h, h)] * self.build.dense + [(self.tags, h)]
         matrices = {
-            "attention": [m for layer in self.layers for m in _attention(layer, h)],
-            "feed-forward": [m for layer in self.layers for m in _forward(layer, h)],
-            "tag head": [(self.tags, h)] if self.scheme.head else [],
+            "embedding projection": self._projection,
+            "attention": [m for layer in layers for m in self._attention(layer)],
+            "feed-forward": [m for layer in layers for m in self._forward(layer)],
+            "tag head": head if self.scheme.head else [],
             "word embeddings": self._tables if self.scheme.words else [],
         }.get(part, [])
-        weights, rows = sum(r * c for r, c in matrices), sum(r for r, _ in matrices)
-        scales = {"": 0, "row": rows, "matrix": len(matrices)}[self.scheme.scales]
         read = {
-            "attention": sum(h + a for a in inner),  # queries, keys and values read the same
-            "feed-forward": sum(h + layer.width for layer in self.layers),
-            "tag head": h,
+            "embedding projection": self.build.width,
+            "attention": sum(h + la.heads * la.head_size for la in layers),  # queries, keys and values read the same
+            "feed-forward": sum(h + la.width for la in layers),
+            "tag head": h * len(head),
             "word embeddings": self.rank,
         }.get(part, 0)
-        factors = read if self.scheme.smooth else 0
-        return self.scheme.linear * weights + self.scheme.rest * (parameters - weights) + 4 * (scales + factors)
-
-    @property
-    def linear(self) -> int:
-        """The weights of the encoder's linear layers."""
-        return sum(self.weights(embeddings=False))
-
-    @property
-    def unit(self) -> str:
-        return "subword"
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {"layers": len(self.layers), "hidden": self.hidden, "vocabulary": self.vocabulary}
-
-    @property
-    def summary(self) -> str:
-        return f"{plural(len(self.layers), 'layer')}, hidden {self.hidden}, vocabulary {self.vocabulary:,}"
+        return self._bytes(parameters, matrices, read)
 
     @property
     def masked_lm_multiply_adds(self) -> int:
@@ -357,33 +504,25 @@ class Shape:
     def _tables(self) -> list[tuple[int, int]]:
         """The matrices of the word embeddings."""
         if self.rank:
-            return [(self.vocabulary, self.rank), (self.hidden, self.rank)]
-        return [(self.vocabulary, self.hidden)]
+            return [(self.vocabulary, self.rank), (self.embedding_width, self.rank)]
+        return [(self.vocabulary, self.embedding_width)]
 
     def multiply_adds(self, subwords: int) -> int:
         """Multiply-adds of one forward pass over a sentence of that many subwords (linear layers and attention)."""
-        attention = sum(2 * subwords * subwords * la.heads * la.head_size for la in self.layers)
-        return subwords * (self.linear + (self.rank + self.tags) * self.hidden) + attention
+        h, own = self.hidden, self.build
+        inner = [la.heads * la.head_size for la in self.layers]
+        linear = sum(4 * h * a for a in inner) + sum((3 if own.gated else 2) * h * la.width for la in self.layers)
+        once = own.width * h + self.rank * self.embedding_width + (self.tags + h * own.dense) * h * bool(self.tags)
+        attention = sum(2 * subwords * subwords * a for a in inner)
+        relative = sum(
+            2 * own.relative * a * (h + subwords) for a in inner
+        )  # the table is projected, and multiplied with
+        return subwords * (linear + once) + attention + relative
 
-    def broken_by(self, measured: Costs) -> str:
-        """How a measured shape differs from this, the declared one; empty where it keeps the law.
-
-        All sizes are equal, those that are spread over the layers by data in all; the meant zeros are at least as many; the
-        parameters that aren't zero lie within the interval.
-        """
-        if not isinstance(measured, Shape):
-            return f"declared {self}, measured {measured}"
-        alike = replace(measured, zeros=self.zeros, nonzero=self.nonzero, layers=self.layers, spread=self.spread)
-        if "precision" in self.spread:
-            alike = replace(alike, kept=self.kept)
-        if alike != self or measured.spread_sizes(self.spread) != self.spread_sizes(self.spread):
-            return f"declared {self}, measured {measured}"
-        if measured.zeros < self.zeros:
-            return f"declared {self.zeros:,} zeros or more, measured {measured.zeros:,}"
-        low, high = self.nonzero
-        if not low <= measured.nonzero[0] <= measured.nonzero[1] <= high:
-            return f"declared {low:,} to {high:,} parameters that aren't zero, measured {measured.nonzero}"
-        return ""
+    def _alike(self, measured: Self) -> bool:
+        alike = measured._with(layers=self.layers)
+        same = measured.spread_sizes(self.spread) == self.spread_sizes(self.spread)
+        return same and EncoderShape._alike(self, alike)
 
     def spread_sizes(self, spread: frozenset[str]) -> list[Any]:
         """The layers' sizes, and of those that are ``spread`` over them what they add up to."""
@@ -401,64 +540,22 @@ class Shape:
             problem = f"the layers' {open[0]} are spread by data, and it has to know each layer's"
             raise DinkuError(problem, where=where, remedy="put it before the step that spreads them")
 
-    def counted(self, nonzero: int) -> Shape:
-        """See `Costs.counted`."""
-        return replace(self, nonzero=(nonzero, nonzero))
+    def with_tags(self, tags: int) -> Self:
+        """See `EncoderShape.with_tags`."""
+        return self._headed({"tags": 0, "masked_lm": False}, {"tags": tags})
 
-    def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Shape:
-        """See `Costs.as_stored`."""
-        return replace(self, scheme=scheme, nonzero=(nonzero, nonzero), zeros=zeros, kept=kept)
-
-    def smaller(self, **sizes: Any) -> Shape:
-        """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""
-        less = replace(self, **sizes)
-        gone = self.parameters - less.parameters
-        zeros = max(0, self.zeros - gone)
-        low, high = self.nonzero
-        return replace(less, zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
-
-    def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Shape:
-        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else. With ``chosen``
-        data decide which layers are.
-
-        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
-        """
-        self.scheme.refuse(where)
-        if not self.tags:
-            raise DinkuError("there are no tags", where=where, remedy="fine-tune the encoder first")
-        spread = self.spread | {"precision"} if chosen else self.spread
-        nonzero = (0, min(self.nonzero[1], self.parameters - self.zeros))
-        return replace(self, scheme=scheme, spread=spread, nonzero=nonzero)
-
-    def with_tags(self, tags: int) -> Shape:
-        """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""
-        return self._headed(tags=tags, masked_lm=False)
-
-    def with_masked_lm(self) -> Shape:
-        """The same encoder under a fresh masked-LM head instead of any other."""
-        return self._headed(tags=0, masked_lm=True)
-
-    def _headed(self, *, tags: int, masked_lm: bool) -> Shape:
-        bare = replace(self, tags=0, masked_lm=False)
-        headed = replace(self, tags=tags, masked_lm=masked_lm)
-        added, gone = headed.parameters - bare.parameters, self.parameters - bare.parameters
-        low, high = self.nonzero
-        return replace(headed, nonzero=(max(0, low - gone), min(high, bare.parameters) + added))
-
-
-def _attention(layer: Layer, hidden: int) -> list[tuple[int, int]]:
-    inner = layer.heads * layer.head_size
-    return [(inner, hidden)] * 3 + [(hidden, inner)]
-
-
-def _forward(layer: Layer, hidden: int) -> list[tuple[int, int]]:
-    return [(layer.width, hidden), (hidden, layer.width)]
+    def with_masked_lm(self) -> Self:
+        """The same encoder under a fresh masked-LM head instead of any other; raises `DinkuError` where dinku trains none."""
+        if not self.known_family.masked_lm:
+            problem = f"the masked-LM head of {self.known_family.name} isn't one that dinku trains"
+            raise DinkuError(problem, where="Pretrain", remedy="leave the step out, or start from BERT or RoBERTa")
+        return self._headed({"tags": 0, "masked_lm": False}, {"masked_lm": True})
 
 
 def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
     """The layers of a config that lists their sizes one by one; none where it doesn't."""
-    listed = config.get("dinku_layers")
-    if listed is None:
+    listed, family = config.get("dinku_layers"), described(config)
+    if listed is None or family is None:
         return ()
     fine = isinstance(listed, list) and 1 <= len(listed) <= 1000
     for sizes in listed if fine else ():
@@ -468,7 +565,7 @@ def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
             and all(type(size) is int and 1 <= size <= 100_000 for size in sizes)
             and sizes[0] * sizes[1] <= 100_000
         )
-    if not fine or len(listed) != config.get(config_key(str(config["model_type"]), "num_hidden_layers")):
+    if not fine or len(listed) != config.get(family.key("num_hidden_layers")):
         problem = "dinku_layers isn't heads, their size and the width of each layer"
         raise DinkuError(problem, where=where, remedy="restore the file")
     return tuple(Layer(*sizes) for sizes in listed)
@@ -477,9 +574,12 @@ def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
 def check_takes(method: object, shape: Costs) -> None:
     """Raise `DinkuError` for a method that can't change a model of this kind.
 
-    It changes transformers, unless its ``takes`` names other classes of costs.
+    It changes encoders of described families, unless its ``takes`` names other classes of costs.
     """
     if not isinstance(shape, getattr(method, "takes", Shape)):
         problem = "can't change a model of this kind"
         remedy = "leave the step out, or put it before the model is replaced"
+        if isinstance(shape, EncoderShape):
+            problem = f"can't cut an encoder of the type {shape.family}, whose insides dinku doesn't know"
+            remedy = f"leave the step out, or start from one of these: {', '.join(each.name for each in known())}"
         raise DinkuError(problem, where=type(method).__name__, remedy=remedy)

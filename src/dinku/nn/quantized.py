@@ -15,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from dinku.errors import DinkuError
-from dinku.model.shape import LLM_INT8, Scheme, scheme_of
+from dinku.model.shape import DYNAMIC, LLM_INT8, Scheme, scheme_of
 
 _SCALE = ".weight.scale"  # as in `packing`, which so reads a dynamic tagger's folder as what its int8 stands for
 THRESHOLD = "llm_int8_threshold"  # in config.json
@@ -31,10 +31,11 @@ class LLMInt8Linear(nn.Linear):
 
     SCB: torch.Tensor
 
-    def __init__(self, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor, threshold: float) -> None:
-        super().__init__(weight.shape[1], weight.shape[0], device="meta")
+    def __init__(self, weight: torch.Tensor, scales: torch.Tensor, bias: torch.Tensor | None, threshold: float) -> None:
+        super().__init__(weight.shape[1], weight.shape[0], bias is not None, device="meta")
         self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = nn.Parameter(bias, requires_grad=False)
+        if bias is not None:
+            self.bias = nn.Parameter(bias, requires_grad=False)
         self.register_buffer("SCB", scales)
         self.threshold = threshold
 
@@ -69,10 +70,11 @@ def to_llm_int8(model: PreTrainedModel, *, threshold: float, rest: str) -> PreTr
     """
     library = bitsandbytes()
     other = copy.deepcopy(model).requires_grad_(False)
-    for name, layer in _linear(other, LLM_INT8[rest]).items():
+    linear = _linear(other, LLM_INT8[rest])
+    for name, layer in linear.items():
         weight, scales, _ = library.functional.int8_vectorwise_quant(layer.weight.data.to(torch.float16))
         weight[scales == 0] = 0  # such a row was divided by zero
-        other.set_submodule(name, LLMInt8Linear(weight, scales, layer.bias.data, threshold))
+        other.set_submodule(name, LLMInt8Linear(weight, scales, _data(layer.bias), threshold))
     for parameter in other.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.to(getattr(torch, rest))
@@ -83,7 +85,7 @@ def to_llm_int8(model: PreTrainedModel, *, threshold: float, rest: str) -> PreTr
         "load_in_8bit": True,
         "load_in_4bit": False,
         "llm_int8_has_fp16_weight": False,
-        "llm_int8_skip_modules": ["classifier"],
+        "llm_int8_skip_modules": [name for name in _linear(model, DYNAMIC) if name not in linear],
         THRESHOLD: threshold,
     }
     for name, tensor in tensors(other).items():
@@ -132,7 +134,9 @@ def tensors(model: PreTrainedModel) -> Tensors:
     out = {k: v for k, v in model.state_dict().items() if not any(k.startswith(f"{name}.") for name in own)}
     for name, layer in own.items():
         weight, bias = layer._weight_bias()
-        out[f"{name}.weight"], out[f"{name}.bias"] = weight.int_repr(), bias.detach()
+        out[f"{name}.weight"] = weight.int_repr()
+        if bias is not None:
+            out[f"{name}.bias"] = bias.detach()
         out[name + _SCALE] = torch.tensor([weight.q_scale()], dtype=torch.float32)
     return out
 
@@ -166,7 +170,9 @@ def restored(model: PreTrainedModel, stored: Tensors, *, where: str) -> PreTrain
         problem = f"doesn't fit config.json: {min(wrong)} is missing, unknown, or of another size or type"
         raise DinkuError(problem, where=where, remedy="quantize the model again")
     for name in linear:
-        weight, bias, scales = (stored[name + end] for end in (".weight", ".bias", scale))
+        weight, bias, scales = (stored.get(name + end) for end in (".weight", ".bias", scale))
+        assert weight is not None
+        assert scales is not None
         model.set_submodule(name, _layer(model, weight, bias, scales, scheme))
     for name, parameter in model.named_parameters():
         parameter.data = stored[name]
@@ -174,16 +180,20 @@ def restored(model: PreTrainedModel, stored: Tensors, *, where: str) -> PreTrain
 
 
 def _layer(
-    model: PreTrainedModel, weight: torch.Tensor, bias: torch.Tensor, scales: torch.Tensor, scheme: Scheme
+    model: PreTrainedModel, weight: torch.Tensor, bias: torch.Tensor | None, scales: torch.Tensor, scheme: Scheme
 ) -> nn.Module:
     if scheme.scales == "row":
         return LLMInt8Linear(weight, scales, bias, cast(Any, model.config).quantization_config[THRESHOLD])
     from torch.ao.nn.quantized import dynamic
 
     with _deprecated():
-        layer = dynamic.Linear(weight.shape[1], weight.shape[0])
+        layer = dynamic.Linear(weight.shape[1], weight.shape[0], bias is not None)
         layer.set_weight_bias(torch._make_per_tensor_quantized_tensor(weight, scales.item(), 0), bias)
     return cast(nn.Module, layer)
+
+
+def _data(bias: nn.Parameter | None) -> torch.Tensor | None:
+    return None if bias is None else bias.data
 
 
 def _linear(model: PreTrainedModel, scheme: Scheme) -> dict[str, nn.Linear]:

@@ -18,7 +18,9 @@ from transformers import AutoConfig, PreTrainedModel
 
 from dinku import modeling
 from dinku.errors import DinkuError, plural
-from dinku.model.shape import Shape, config_key, scheme_of
+from dinku.model import measured
+from dinku.model.measured import MeasuredShape
+from dinku.model.shape import Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
 from dinku.nn import quantized
 
@@ -82,13 +84,26 @@ def meant_zeros(model: PreTrainedModel, sparse: Sequence[str]) -> dict[str, list
     return {name: [view == 0 for view in parts] for name, parts in views.items()}
 
 
+def record_sizes(model: PreTrainedModel) -> None:
+    """Note in a model's config what is measured of it, so that its folder is read without torch.
+
+    Nothing is noted where arithmetic tells.
+    """
+    shape = measured.shape_of(model.config.to_dict(), tags=0)
+    if isinstance(shape, MeasuredShape):
+        setattr(model.config, measured.KEY, measured.document(shape))
+
+
 def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -> Shape:
     """Measure a model: its config's arithmetic, held against its parameters, and its zeros counted.
+
+    Where its family isn't described it is a `MeasuredShape`, which only methods with `EncoderShape` among their ``takes`` are
+    given.
 
     Raises `DinkuError` where arithmetic and model disagree, so that no declared size can be wrong in silence.
     """
     name = type(model).__name__
-    dense = Shape.of_config(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
+    dense = measured.shape_of(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
     weights: Iterable[torch.Tensor] = model.parameters()
     if dense.scheme.terminal:
         stored = quantized.tensors(model)
@@ -104,9 +119,14 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
             where=name,
             remedy="use a plain Hugging Face architecture",
         )
+    if isinstance(dense, MeasuredShape):  # by number alone another mixture would pass
+        found_linear = sorted(tuple(weight.shape) for weight in matrices(model).values())
+        if found_linear != sorted(dense.matrices(embeddings=False)):
+            problem = "has other linear layers than its config says"
+            raise DinkuError(problem, where=name, remedy="use a plain Hugging Face architecture")
     zeros = sum(int(mask.sum()) for masks in meant_zeros(model, sparse).values() for mask in masks)
     nonzero = sum(int(torch.count_nonzero(p)) for p in weights)
-    return replace(dense, zeros=zeros, nonzero=(nonzero, nonzero))
+    return cast(Shape, replace(dense, zeros=zeros, nonzero=(nonzero, nonzero)))
 
 
 def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
@@ -123,8 +143,8 @@ def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
         "num_attention_heads": layer.heads,
         "intermediate_size": layer.width,
     }
-    sizes = {config_key(shape.family, name): value for name, value in sizes.items()}
-    if shape.family != "distilbert":
+    sizes = {shape.known_family.key(name): value for name, value in sizes.items()}
+    if shape.known_family.types:
         sizes |= {"type_vocab_size": shape.types, "layer_norm_eps": 1e-12 if shape.family == "bert" else 1e-5}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -147,8 +167,9 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
         headed: Any = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
         headed.base_model.load_state_dict(model.base_model.state_dict())
         torch.manual_seed(seed)
-        nn.init.normal_(headed.classifier.weight, std=getattr(config, "initializer_range", 0.02))
-        nn.init.zeros_(headed.classifier.bias)
+        scores = headed.classifier if hasattr(headed, "classifier") else headed.score
+        nn.init.normal_(scores.weight, std=getattr(config, "initializer_range", 0.02))
+        nn.init.zeros_(scores.bias)
     return cast(PreTrainedModel, headed.eval())
 
 
@@ -195,7 +216,7 @@ def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(modeling.layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
     kept = nn.ModuleList(modeling.layers(smaller)[i] for i in keep)
-    modeling.stack(smaller).layer = kept
+    smaller.base_model.set_submodule(modeling.family_of(smaller).layers, kept)
     modeling.describe(smaller)
     return smaller
 
@@ -205,7 +226,7 @@ def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
     changeable(model)
     other = copy.deepcopy(model)
     for layer in modeling.layers(other):
-        modeling.set_heads(layer, heads, modeling.linears(layer).query.out_features // heads)
+        modeling.set_heads(layer, heads, modeling.linears(layer).out.in_features // heads)
     modeling.describe(other)
     return other
 
@@ -222,15 +243,15 @@ def with_units(
     for i, layer in enumerate(modeling.layers(smaller)):
         own = modeling.linears(layer)
         if heads is not None:
-            size = modeling.attention(layer).attention_head_size
+            size = modeling.head_size(layer)
             inner = (torch.tensor(heads[i])[:, None] * size + torch.arange(size)).flatten()
-            for linear in own[:3]:
-                _cut(linear, rows=inner)
+            for linear in own.into_heads:
+                _cut(linear, rows=_stacked(linear, inner, own.stacked))
             _cut(own.out, columns=inner)
             modeling.set_heads(layer, len(heads[i]), size)
         if neurons is not None:
             kept = torch.tensor(neurons[i])
-            _cut(own.widen, rows=kept)
+            _cut(own.widen, rows=_stacked(own.widen, kept, own.wide))
             _cut(own.narrow, columns=kept)
     modeling.describe(smaller)
     return smaller
@@ -240,36 +261,57 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with some coordinates of its hidden states, by their numbers; whatever reads or writes them shrinks."""
     changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
-    decoder, within = smaller.get_output_embeddings(), set[nn.Module]()
+    family, hidden, decoder = modeling.family_of(model), model.config.hidden_size, smaller.get_output_embeddings()
+    build = family.build(model.config.to_dict())
+    projected = bool(build and build.width)  # then embeddings have a width of their own
+    projection = smaller.base_model.get_submodule(family.projection) if projected else None
+    within = {linear for layer in modeling.layers(smaller) for linear in modeling.linears(layer).all}
     for layer in modeling.layers(smaller):
         own = modeling.linears(layer)
-        within |= set(own)
-        for linear in (*own[:3], own.widen):
+        for linear in own.reading:
             _cut(linear, columns=kept)
         for linear in (own.out, own.narrow):
             _cut(linear, rows=kept)
-    for module in smaller.modules():
+    for module in _modules(smaller, family.embeddings if projected else ""):
         if isinstance(module, modeling.FactorizedEmbedding):
             module.projection = nn.Parameter(module.projection.data[kept])
-        elif isinstance(module, nn.Embedding):
+        elif isinstance(module, nn.Embedding) and module.embedding_dim == hidden:
             module.weight, module.embedding_dim = nn.Parameter(module.weight.data[:, kept]), len(keep)
         elif isinstance(module, nn.LayerNorm):
             module.normalized_shape = (len(keep),)
-            module.weight, module.bias = (nn.Parameter(w.data[kept]) for w in (module.weight, module.bias))
+            module.weight = nn.Parameter(module.weight.data[kept])
+            if module.bias is not None:
+                module.bias = nn.Parameter(module.bias.data[kept])
+        elif module is projection:
+            _cut(cast(nn.Linear, module), rows=kept)
         elif isinstance(module, nn.Linear) and module not in within and module is not decoder:
-            writes = has_masked_lm(smaller)  # its head transforms the states first; a tag head only reads them
-            _cut(module, rows=kept if writes else None, columns=kept)
+            scores_tags = module is getattr(smaller, "classifier", None)  # other parts of a head write states as well
+            _cut(module, rows=None if scores_tags else kept, columns=kept)
     if isinstance(decoder, nn.Linear):
         decoder.in_features, decoder.weight = len(keep), word_embeddings(smaller).weight
     modeling.describe(smaller)
     return smaller
 
 
+def _modules(model: PreTrainedModel, without: str) -> Iterator[nn.Module]:
+    """The modules of a model, but those in the part of its encoder that is called ``without``."""
+    left_out = set(model.base_model.get_submodule(without).modules()) if without else set()
+    return (module for module in model.modules() if module not in left_out)
+
+
+def _stacked(linear: nn.Linear, units: torch.Tensor, stacked: int) -> torch.Tensor:
+    """The rows of some units in a linear layer with so many matrices one below another."""
+    each = linear.out_features // stacked
+    return torch.cat([units + start * each for start in range(stacked)])
+
+
 def _cut(linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
     """Keep some outputs and inputs of a linear layer."""
     weight = linear.weight.data
     if rows is not None:
-        weight, linear.bias = weight[rows], nn.Parameter(linear.bias.data[rows])
+        weight = weight[rows]
+        if linear.bias is not None:
+            linear.bias = nn.Parameter(linear.bias.data[rows])
     if columns is not None:
         weight = weight[:, columns]
     linear.weight = nn.Parameter(weight.contiguous())
@@ -325,6 +367,8 @@ def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTr
         decoder.out_features = len(rows)
     table = word_embeddings(smaller)
     table.num_embeddings = smaller.config.vocab_size = len(rows)
+    if recorded := getattr(smaller.config, measured.KEY, None):
+        recorded["vocabulary"] = len(rows)
     if table.padding_idx is not None:
         table.padding_idx = pad
     smaller.config.pad_token_id = pad

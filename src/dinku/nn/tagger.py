@@ -19,13 +19,13 @@ from safetensors.torch import save_file as save_tensors
 from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from dinku import modeling
 from dinku.data import learned
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
 from dinku.model import int8_rows
 from dinku.model.encode import LabelOn, SubwordEncoder, check_ids, uncut
 from dinku.model.folder import ModelFolder
+from dinku.model.measured import architecture, shape_of, shape_of_folder
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import DYNAMIC, Scheme, Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
@@ -64,8 +64,8 @@ class Tagger(TagsByEngine):
 
     def __repr__(self) -> str:
         labels = " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"})) or "no tags"
-        layers, parameters = modeling.layers(self.model), sum(p.numel() for p in self.model.parameters())
-        return f"Tagger({plural(len(layers), 'layer')}, {parameters / 1e6:.1f} M, {labels})"
+        depth, parameters = shape_of(self.model.config.to_dict()).depth, sum(p.numel() for p in self.model.parameters())
+        return f"Tagger({plural(depth, 'layer')}, {parameters / 1e6:.1f} M, {labels})"
 
     @cached_property
     def encoder(self) -> SubwordEncoder:
@@ -93,7 +93,9 @@ class Tagger(TagsByEngine):
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
-        if (how := _computes(config)) != _computes(type(config)()):
+        if config.model_type not in _FIRST:
+            whole.update(architecture(config.to_dict()).encode())
+        elif (how := _computes(config)) != _computes(type(config)()):
             whole.update(repr(how).encode())
         if self.scheme.terminal:
             threshold = getattr(self.model.config, "quantization_config", {}).get(quantized.THRESHOLD)
@@ -189,6 +191,7 @@ class Tagger(TagsByEngine):
         target = Path(folder)
         with written_folder(target) as part:
             model = self.model
+            surgery.record_sizes(model)
             model.config.dinku_sparse, model.config.dinku_label_on = list(self.sparse), self.label_on
             try:
                 with quietly():
@@ -239,7 +242,7 @@ class Tagger(TagsByEngine):
         tags, config = folder.tags, _config(folder)
         tokenizer = tokenizer_of(folder.path, config)
         _check_size(folder)
-        encoder = AutoModelForMaskedLM if folder.masked_lm else AutoModel
+        encoder = AutoModelForMaskedLM if shape_of_folder(folder).masked_lm else AutoModel
         kind = AutoModelForTokenClassification if tags else encoder
         if (scheme := scheme_of(folder.config, where=folder.config_file)).terminal:
             model = _quantized(folder, kind, config, scheme)
@@ -250,6 +253,7 @@ class Tagger(TagsByEngine):
             remedy = "fetch the model again, or train it anew"
             raise DinkuError(f"{odd[0]} isn't finite", where=str(folder), remedy=remedy)
         model.eval()
+        surgery.record_sizes(model)
         model.config.pad_token_id = tokenizer.pad_token_id
         table = surgery.word_embeddings(model)
         if table.padding_idx is None:  # its row would be trained and pruned
@@ -268,11 +272,14 @@ class Tagger(TagsByEngine):
 
 def _config(folder: ModelFolder) -> Any:
     where = folder.config_file
-    Shape.of_config(folder.config, where=where)
+    shape_of(folder.config, where=where)
     if "auto_map" in folder.config:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
     with quietly():
         return AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
+
+
+_FIRST = ("bert", "distilbert", "roberta", "xlm-roberta")  # whose digests had to stay when there were more
 
 
 def _computes(config: Any) -> tuple[str, str]:
@@ -285,7 +292,7 @@ def _computes(config: Any) -> tuple[str, str]:
 
 def _check_size(folder: ModelFolder) -> None:
     """Raise `DinkuError` if the files can't hold as much as the config says, before that fills the memory."""
-    files, parameters = folder.weight_files, Shape.of_folder(folder).parameters
+    files, parameters = folder.weight_files, shape_of_folder(folder).parameters
     there = sum(path.stat().st_size for path in files)
     if files and there < parameters:  # of which int8 takes the least, a byte each
         problem = f"its weights can't be read: {plural(there, 'byte holds', 'bytes hold')} no {plural(parameters, 'parameter')}"

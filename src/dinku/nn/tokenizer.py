@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from dinku.errors import DinkuError, reason
 from dinku.files import content
 from dinku.model.encode import padding_token, prefix_space, window_of
+from dinku.model.measured import shape_of
 from dinku.nn.quiet import quietly
 
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -39,8 +40,8 @@ def tokenizer_of(folder: Path, config: Any) -> PreTrainedTokenizerFast:
             remedy = "name one in tokenizer_config.json"
             raise DinkuError("its tokenizer has no padding token", where=where, remedy=remedy)
         prefix_space(backend)
-        positions, most = config.max_position_embeddings, tokenizer.model_max_length
-        tokenizer.model_max_length = window_of(config.model_type, positions, tokenizer.pad_token_id, most)
+        shape = shape_of(config.to_dict(), where=where)
+        tokenizer.model_max_length = window_of(shape, tokenizer.pad_token_id, tokenizer.model_max_length)
     except DinkuError:
         raise
     except Exception as error:  # the tokenizers library raises bare Exception

@@ -63,12 +63,12 @@ def sample(data: Data, how: ByImportance) -> Corpus:
 def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """Batches of windows of similar length, each with the tensors of its row; the model can read rows while these are drawn."""
     windows = sorted(tagger.encoder.windows([s.words for s in corpus]), key=lambda w: len(w.ids))
-    family, pad = tagger.model.config.model_type, tagger.encoder.pad
+    pad = tagger.encoder.pad
     every = torch.arange(tagger.model.config.vocab_size)
     with unpadded.reading(tagger.model):
         for start in range(0, len(windows), _BATCH):
             chosen = windows[start : start + _BATCH]
-            yield chosen, unpadded.row(chosen, family=family, pad=pad, renumber=every)
+            yield chosen, unpadded.row(chosen, tagger.model, pad=pad, renumber=every)
 
 
 def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
@@ -76,17 +76,26 @@ def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
     table = surgery.word_embeddings(tagger.model)
     linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear)]
     squares = {m.weight: torch.zeros(m.in_features) for m in linears}
-    rows, real = torch.zeros(table.num_embeddings), 0
+    rows, real, now = torch.zeros(table.num_embeddings), 0, dict[str, Any]()
 
     def read(module: Any, states: torch.Tensor) -> None:
-        squares[module.weight] += states[0, :real].float().square().sum(0)
+        if _is_of_text(states, now):
+            squares[module.weight] += unpadded.flat(states, now)[:real].float().square().sum(0)
 
     with torch.inference_mode(), _reading(linears, read):
         for _, tensors in _rows(tagger, corpus):
-            real = len(tensors["slots"]) - tensors["tail"]
+            real, now = len(tensors["slots"]) - tensors["tail"], tensors
             rows += torch.bincount(tensors["ids"][0, :real], minlength=len(rows))
             unpadded.read(tagger.model.base_model, tensors)
     return {w: total.sqrt() for w, total in {**squares, table.weight: rows}.items()}
+
+
+def _is_of_text(states: torch.Tensor, tensors: dict[str, Any]) -> bool:
+    """Whether a linear layer reads the subwords of a row, and not a table, as of relative positions."""
+    if "pad" not in tensors:
+        return True
+    windows, _, _, longest = tensors["masks"][0].shape
+    return states.shape[:2] == (windows, longest) and states.dim() == 3
 
 
 @contextmanager
@@ -156,20 +165,24 @@ def heads(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
     """The scores [heads] of each layer."""
     found, out = scores(tagger, data, how), []
     for layer in modeling.layers(tagger.model):
-        own, size = modeling.linears(layer), modeling.attention(layer).attention_head_size
-        out.append(_units(found, how, own[:3], own.out).view(-1, size).sum(1))
+        own, size = modeling.linears(layer), modeling.head_size(layer)
+        out.append(_units(found, how, own.into_heads, own.out, own.stacked).view(-1, size).sum(1))
     return out
 
 
 def neurons(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]:
     """The scores [width] of the feed-forward part of each layer."""
-    found, both = scores(tagger, data, how), [modeling.linears(layer) for layer in modeling.layers(tagger.model)]
-    return [_units(found, how, [own.widen], own.narrow) for own in both]
+    found, out = scores(tagger, data, how), []
+    for layer in modeling.layers(tagger.model):
+        own = modeling.linears(layer)
+        out.append(_units(found, how, [own.widen], own.narrow, own.wide))
+    return out
 
 
-def _units(found: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear) -> torch.Tensor:
-    """The scores [units] of the units between some linear layers and the one that reads their outputs."""
-    own = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
+def _units(found: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear, stacked: int) -> torch.Tensor:
+    """The scores [units] of the units between some linear layers, each of ``stacked`` matrices, and the one that reads them."""
+    rows = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
+    own = [part for each in rows for part in each.chunk(stacked)]
     return torch.stack([*own, found[out.weight].sum(0)]).sum(0)
 
 
@@ -178,7 +191,7 @@ def coordinates(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
     found, out = scores(tagger, data, how), torch.zeros(tagger.shape.hidden)
     for layer in modeling.layers(tagger.model):
         own = modeling.linears(layer)
-        out += torch.stack([found[linear.weight].sum(0) for linear in (*own[:3], own.widen)]).sum(0)
+        out += torch.stack([found[linear.weight].sum(0) for linear in own.reading]).sum(0)
         if how.importance != "activation":
             out += found[own.out.weight].sum(1) + found[own.narrow.weight].sum(1)
     return out
@@ -191,12 +204,12 @@ def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
     if how.importance != "activation":
         found = scores(tagger, data, how)
         return torch.stack(
-            [sum((found[li.weight].sum() for li in modeling.linears(la)), torch.zeros(())) for la in own]
+            [sum((found[li.weight].sum() for li in modeling.linears(la).all), torch.zeros(())) for la in own]
         )
     corpus, turned, before = sample(data, how), torch.zeros(len(own)), list[torch.Tensor]()
 
     def read(module: Any, states: torch.Tensor) -> None:
-        before.append(states[0])
+        before.append(states)
 
     with torch.inference_mode(), _reading(own, read), surgery.listening(own) as after:
         for _, tensors in _rows(tagger, corpus):
@@ -204,9 +217,8 @@ def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
             unpadded.read(tagger.model.base_model, tensors)
             real = len(tensors["slots"]) - tensors["tail"]
             pairs = zip(before, after, strict=True)
-            turned += torch.stack(
-                [(1 - nn.functional.cosine_similarity(a, b[0], dim=-1))[:real].sum() for a, b in pairs]
-            )
+            each = ((unpadded.flat(a, tensors), unpadded.flat(b, tensors)) for a, b in pairs)
+            turned += torch.stack([(1 - nn.functional.cosine_similarity(a, b, dim=-1))[:real].sum() for a, b in each])
     return turned
 
 

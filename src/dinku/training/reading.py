@@ -64,7 +64,7 @@ def _subwords(tagger: Tagger, windows: Sequence[SubwordWindow], *, all_rows: boo
         while_training.quick_dropout(model),
         unpadded.reading(model),
     ):
-        read = partial(unpadded.row, family=model.config.model_type, pad=tagger.encoder.pad, renumber=row)
+        read = partial(unpadded.row, model=model, pad=tagger.encoder.pad, renumber=row)
         yield View(read, UnpaddedEngine(model, read))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, cast
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
 from dinku.method import INNER, LATER, Category, Data, Method, Planned, Reading, Seeded, Validated, Work
+from dinku.model.measured import MeasuredShape
 from dinku.model.shape import Shape
 from dinku.model.word_shape import WordShape
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from dinku.model.encode import SubwordEncoder
     from dinku.nn.tagger import Tagger
 
-S = TypeVar("S", Shape, WordShape)
+S = TypeVar("S", Shape, MeasuredShape, WordShape)
 
 # AfriBERTa's recipe but for its rate: the default for what isn't given beside a rate.
 BESIDE_RATE: dict[str, Any] = {"batch": 16, "warmup": 0.0, "epochs": 50}
@@ -37,7 +38,7 @@ def suited(shape: Any, sentences: int) -> dict[str, Any]:
     batch = 8 if sentences < FEW else 16
     steps = max(1, -(-sentences // batch))
     return {
-        "rate": min(3e-4, float(f"{0.46 / (shape.hidden * len(shape.layers)):.2g}")),
+        "rate": min(3e-4, float(f"{0.46 / (shape.hidden * shape.depth):.2g}")),
         "batch": batch,
         "warmup": 0.1,
         "epochs": min(MOST_EPOCHS, max(FEWEST_EPOCHS, -(-STEPS // steps))),
@@ -257,8 +258,15 @@ class StudentTraining(EpochTraining):
         if not (self.matches or self.layers or self.relation_heads):
             return
         if not (isinstance(student, Shape) and isinstance(teacher, Shape)):
-            problem = "layers and relation_heads are those of transformers, and a word network has none"
+            problem = "hidden, relations, layers and relation_heads are those of described encoders, and one of the two is none"
             raise DinkuError(problem, where=type(self).__name__, remedy="leave them out")
+        for shape in (teacher, student):
+            if self.hidden and shape.build.shared:
+                problem = f"the layers of an {shape.known_family.name} are one, whose states can't be told apart"
+                raise DinkuError(problem, where=type(self).__name__, remedy="set hidden to 0")
+            if self.relations and shape.build.relative:
+                problem = f"the queries and keys of a {shape.known_family.name} are those of positions as well"
+                raise DinkuError(problem, where=type(self).__name__, remedy="set relations to 0")
         if self.relations:
             for each in (teacher, student):
                 each.known("heads", where=type(self).__name__)

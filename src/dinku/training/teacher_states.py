@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from dinku import modeling
+from dinku.errors import DinkuError
 from dinku.method import Work
 from dinku.model.encode import SubwordWindow, first_position
 from dinku.nn import surgery
@@ -27,7 +28,8 @@ class StateLoss:
     """What a student's loss gains by its states: a teacher and a student that read the same rows.
 
     ``projections`` [student's hidden size → teacher's] are trained along with the student. ``shift`` is added to the student's
-    positions to get the teacher's. ``theirs`` and ``ours`` hold what the teacher and the student computed of the last row.
+    positions to get the teacher's. ``compared`` layers have their states compared. ``theirs`` and ``ours`` hold what the teacher
+    and the student computed of the last row.
     """
 
     how: StudentTraining
@@ -35,6 +37,7 @@ class StateLoss:
     pad: int
     shift: int
     heads: int
+    compared: int
     theirs: list[torch.Tensor]
     ours: list[torch.Tensor]
     projections: torch.nn.ModuleList
@@ -48,17 +51,17 @@ class StateLoss:
         with torch.no_grad():
             positions = tensors["positions"] + self.shift
             unpadded.read(self.teacher, {**tensors, "ids": tensors["teachers_ids"], "positions": positions})
-        theirs, ours = ([x[0] for x in heard] for heard in (self.theirs, self.ours))  # [subwords, width] each
+        # [subwords, width] each
+        theirs, ours = ([unpadded.flat(x, tensors) for x in heard] for heard in (self.theirs, self.ours))
         total = torch.zeros((), device=theirs[0].device)
         if self.how.hidden:
             real = len(tensors["slots"]) - tensors["tail"]
             projected = [p(x) for p, x in zip(self.projections, ours, strict=False)] if self.projections else ours
-            states = len(ours) - (3 if self.how.relations else 0)
-            pairs = zip(projected[:states], theirs[:states], strict=True)
+            pairs = zip(projected[: self.compared], theirs[: self.compared], strict=True)
             errors = [F.mse_loss(own[:real].float(), their[:real].float()) for own, their in pairs]
             total = total + self.how.hidden * torch.stack(errors).mean()
         if self.how.relations:
-            pairs = zip(theirs[-3:], ours[-3:], strict=True)
+            pairs = zip(_apart(theirs[self.compared :]), _apart(ours[self.compared :]), strict=True)
             each = [relation_loss(a, b, tensors, heads=self.heads) for a, b in pairs]
             total = total + self.how.relations * torch.stack(each).sum()
         return total
@@ -75,6 +78,13 @@ def state_loss(how: StudentTraining, teacher: Tagger, student: Tagger, work: Wor
         yield None
         return
     layers, heads = how.fitted(student.shape, teacher.shape)
+    if unpadded.padded(student.model) != unpadded.padded(teacher.model):
+        problem = (
+            "hidden states and relations are compared while both read alike, and one of the two reads padded windows"
+        )
+        raise DinkuError(
+            problem, where=type(how).__name__, remedy="take both of one family, or set hidden and relations to 0"
+        )
     if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
         raise how.other_vocabulary()
     with torch.random.fork_rng(devices=[]), ExitStack() as stack:
@@ -86,16 +96,22 @@ def state_loss(how: StudentTraining, teacher: Tagger, student: Tagger, work: Wor
         stack.enter_context(unpadded.reading(teacher.model))
         theirs = stack.enter_context(surgery.listening(_parts(how, teacher, layers)))
         ours = stack.enter_context(surgery.listening(_parts(how, student, range(len(layers)))))
-        first, students = (first_position(t.model.config.model_type, t.encoder.pad) for t in (teacher, student))
+        first, students = (first_position(t.shape.offset, t.encoder.pad) for t in (teacher, student))
         projections = torch.nn.ModuleList(linear)
-        yield StateLoss(how, model, teacher.encoder.pad, first - students, heads, theirs, ours, projections)
+        compared = len(layers) if how.hidden else 0
+        yield StateLoss(how, model, teacher.encoder.pad, first - students, heads, compared, theirs, ours, projections)
 
 
 def _parts(how: StudentTraining, tagger: Tagger, layers: Sequence[int]) -> list[torch.nn.Module]:
     """The layers whose states are compared, then the modules that make the last one's queries, keys and values."""
     own = modeling.layers(tagger.model)
     states: list[torch.nn.Module] = [own[i] for i in layers] if how.hidden else []
-    return states + (list(modeling.linears(own[-1])[:3]) if how.relations else [])
+    return states + (list(modeling.linears(own[-1]).into_heads[:3]) if how.relations else [])
+
+
+def _apart(made: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+    """Queries, keys and values [subwords, width], which one linear layer may have made at once."""
+    return made[0].chunk(3, -1) if len(made) == 1 else made
 
 
 def relation_loss(teacher: torch.Tensor, student: torch.Tensor, tensors: dict[str, Any], *, heads: int) -> torch.Tensor:

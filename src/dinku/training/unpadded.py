@@ -2,6 +2,9 @@
 
 Embeddings, linear layers, norms and dropout read a whole batch as [1, subwords]; attention alone separates windows, in groups of
 similar length. The results are those of padded windows, for about two thirds of the work if lengths vary.
+
+Attention that can't be replaced, such as that of a family that isn't described, reads the same row as padded windows (`padded`),
+and its answers are laid end to end again.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from transformers import (
 from transformers.masking_utils import AttentionMaskInterface
 
 from dinku.model.encode import SubwordWindow, first_position
+from dinku.model.family import described
 from dinku.model.windows import Ids, Logits
 from dinku.training.while_training import dropped
 
@@ -30,20 +34,33 @@ MULTIPLE = (
 )
 
 
-def row(windows: Sequence[SubwordWindow], *, family: str, pad: int, renumber: torch.Tensor) -> dict[str, Any]:
+def padded(model: PreTrainedModel) -> bool:
+    """Whether a model has to read rows as padded windows."""
+    family = described(model.config.to_dict())
+    return family is None or not family.unpadded
+
+
+def row(
+    windows: Sequence[SubwordWindow], model: PreTrainedModel, *, pad: int, renumber: torch.Tensor
+) -> dict[str, Any]:
     """The tensors that `read` takes, for windows of which neighbours should be of similar length.
 
     ``ids`` and ``positions`` [1, subwords] are the row, padded to a `MULTIPLE`, with ``tail`` subwords of padding at its end.
     ``speaks`` [words] is the subword of each scored word. For attention, ``spread`` [slots] is the subword in every slot of the
     padded groups, ``slots`` [subwords] the slot of every subword, and ``masks`` [windows, 1, 1, longest] what is added to the
-    scores of a group. ``renumber`` [vocabulary] gives the row of the word embeddings at which each subword stands.
+    scores of a group. ``renumber`` [vocabulary] gives the row of the word embeddings at which each subword stands. Where windows
+    are read `padded`, there is one group of all, and ``pad`` is the row of the padding subword.
     """
+    family = described(model.config.to_dict())
+    whole = padded(model)
     lengths = np.array([len(w.ids) for w in windows])
     starts = np.concatenate([[0], np.cumsum(lengths)])
     end = np.zeros(-starts[-1] % MULTIPLE, np.int64)
-    positions = np.concatenate([*(np.arange(n) for n in lengths), end]) + first_position(family, pad)
+    positions = np.concatenate([*(np.arange(n) for n in lengths), end]) + first_position(
+        bool(family and family.offset), pad
+    )
     spread, masks = [], []
-    size = math.ceil(len(windows) / GROUPS)
+    size = len(windows) if whole else math.ceil(len(windows) / GROUPS)
     for i in range(0, len(windows), size):
         own = lengths[i : i + size, None]
         column = np.arange(own.max())
@@ -59,6 +76,7 @@ def row(windows: Sequence[SubwordWindow], *, family: str, pad: int, renumber: to
         "slots": torch.from_numpy(np.concatenate([np.flatnonzero(flat >= 0), end])),
         "masks": masks,
         "tail": len(end),
+        **({"pad": int(renumber[pad])} if whole else {}),
     }
 
 
@@ -69,22 +87,36 @@ def ids(windows: Sequence[SubwordWindow], pad: int) -> Ids:
 
 
 def read(model: Any, tensors: dict[str, Any]) -> Any:
-    """A model's output for the tensors of `row`, within `reading`."""
+    """A model's output for the tensors of `row`, within `reading`; what it gives for each subword is to be read by `flat`."""
     device = model.device
     on = {name: tensors[name].to(device) for name in ("ids", "positions", "spread", "slots")}
     masks = [mask.to(device) for mask in tensors["masks"]]
     ids, positions = on.pop("ids"), on.pop("positions")
-    return model(input_ids=ids, position_ids=positions, masks=masks, **on)
+    if "pad" not in tensors:
+        return model(input_ids=ids, position_ids=positions, masks=masks, **on)
+    real = masks[0][:, 0, 0] == 0  # [windows, longest]
+    windows = ids[0].index_select(0, on["spread"]).view(real.shape).masked_fill(~real, tensors["pad"])
+    return model(input_ids=windows, attention_mask=real.long())
+
+
+def flat(states: torch.Tensor, tensors: dict[str, Any]) -> torch.Tensor:
+    """What a model gave for each subword of a row, [subwords, …]."""
+    if "pad" not in tensors:
+        return states[0]
+    return states.flatten(0, 1).index_select(0, tensors["slots"].to(states.device))
 
 
 def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
     """The logits [scored words, tags] of a tagger's model, within `reading`."""
-    return read(model, tensors).logits[0].index_select(0, tensors["speaks"].to(model.device))
+    return flat(read(model, tensors).logits, tensors).index_select(0, tensors["speaks"].to(model.device))
 
 
 @contextmanager
 def reading(model: PreTrainedModel) -> Iterator[None]:
-    """Let a model read rows within the block: its attention is replaced, and put back afterwards."""
+    """Let a model read rows within the block: its attention is replaced where it can be, and put back afterwards."""
+    if padded(model):
+        yield
+        return
     before = model.config._attn_implementation
     model.set_attn_implementation(_NAME)
     try:
@@ -105,6 +137,7 @@ def _attention(
     masks: Sequence[torch.Tensor],
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention within each window, [1, heads, subwords, size] → [1, subwords, heads, size]."""
@@ -117,6 +150,9 @@ def _attention(
         windows, longest = mask.size(0), mask.size(-1)
         q, k, v = (p.view(windows, longest, heads, size).transpose(1, 2) for p in parts)
         scores = torch.matmul(q, k.transpose(-1, -2)) + mask
+        if sliding_window is not None and longest > sliding_window:
+            places = torch.arange(longest, device=scores.device)
+            scores = scores.masked_fill((places[:, None] - places).abs() >= sliding_window, -1e9)
         weights = dropped(scores.softmax(-1).to(v.dtype), dropout)
         out.append(torch.matmul(weights, v).transpose(1, 2).reshape(windows * longest, heads, size))
     return torch.cat(out).index_select(0, slots)[None], None

@@ -1,0 +1,1 @@
+"""Families of encoders, one a file: each has a ``FAMILY``."""

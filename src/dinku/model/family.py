@@ -1,0 +1,188 @@
+"""What dinku knows of a family of encoders: its words in config.json, where its weights are, and what it is made of.
+
+Each file in `dinku.model.families` describes one family. An encoder of any other family is measured, by `dinku.model.measured`,
+and can't be cut.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from dinku.errors import DinkuError
+from dinku.model import families
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What an encoder is made of, besides its sizes, as its config says.
+
+    ``projected`` are the linear layers of a layer that make queries, keys, values and whatever else is cut into heads;
+    ``attention_bias``, ``out_bias`` and ``forward_bias`` say whether linear layers have biases, and ``norm`` how many numbers a
+    norm has for each coordinate. With ``gated`` the first feed-forward matrix has twice as many rows, half of which are gates.
+    ``outer`` counts the norms of the hidden states outside of layers. ``width`` is that of the embeddings if a linear layer turns
+    them into hidden states, else 0. ``table`` says whether there are position embeddings, ``relative`` is the number of rows of a
+    table of relative positions [rows, hidden], and ``head_relative`` that of one [rows, heads]. With ``shared`` all layers are
+    one. With ``dense`` the tag head begins with a linear layer, with a bias if ``dense_bias``, and a norm.
+    """
+
+    projected: int = 3
+    attention_bias: bool = True
+    out_bias: bool = True
+    forward_bias: bool = True
+    norm: int = 2
+    gated: bool = False
+    outer: int = 1
+    width: int = 0
+    table: bool = True
+    relative: int = 0
+    head_relative: int = 0
+    shared: bool = False
+    dense: bool = False
+    dense_bias: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of encoders.
+
+    ``model_types`` are the values of ``model_type`` in config.json; ``keys`` says what the config calls what BERT's calls
+    otherwise, ``defaults`` what an absent key means. ``build`` reads a config, and gives ``None`` for one with a part that isn't
+    described: then the encoder is measured. ``encoder`` lists the first words of the names of an encoder's weights in a
+    checkpoint.
+
+    ``layers`` is the path of the list of layers in the model. The other paths are within a layer: ``attention`` is what cuts
+    queries, keys and values into heads; ``into_heads`` are the linear layers that make these, ``out`` the one that reads the
+    result, ``widen`` and ``narrow`` those of the feed-forward part. Each of ``into_heads`` has ``stacked`` matrices one below
+    another. The linear layer at ``projection`` turns ``embeddings`` into hidden states.
+
+    ``offset`` says that positions are counted from after the padding id, ``unpadded`` that attention can be replaced, so that
+    training reads rows without padding, ``masked_lm`` that
+    dinku trains its masked-LM head, and ``rotary`` that positions are angles of a head's coordinates. ``refuses`` gives, by the
+    name of a method, the reason why it makes no sense here and what does. With ``first_stays`` the first layer is unlike the
+    others.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    encoder: tuple[str, ...]
+    layers: str
+    attention: str
+    into_heads: tuple[str, ...]
+    out: str
+    widen: str
+    narrow: str
+    build: Callable[[Mapping[str, Any]], Build | None] = lambda config: Build()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, int] = field(
+        default_factory=lambda: {"vocab_size": 30522, "max_position_embeddings": 512, "type_vocab_size": 2}
+    )
+    types: bool = True
+    stacked: int = 1
+    projection: str = ""
+    embeddings: str = "embeddings"
+    offset: bool = False
+    unpadded: bool = True
+    masked_lm: bool = True
+    rotary: bool = False
+    first_stays: bool = False
+    refuses: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    def key(self, name: str) -> str:
+        """What a config of this family calls what BERT's calls ``name``."""
+        return self.keys.get(name, name)
+
+    def check_makes_sense(self, method: object) -> None:
+        """Raise `DinkuError` for a method that makes no sense in this family."""
+        if reason := self.refuses.get(type(method).__name__):
+            raise DinkuError(reason[0], where=type(method).__name__, remedy=reason[1])
+
+
+@cache
+def known() -> tuple[Family, ...]:
+    """The families that are described, by the name of their files."""
+    names = sorted(module.name for module in pkgutil.iter_modules(families.__path__))
+    return tuple(importlib.import_module(f"{families.__name__}.{name}").FAMILY for name in names)
+
+
+@cache
+def named(model_type: str) -> Family | None:
+    """The family of a ``model_type``, if it is described."""
+    return next((family for family in known() if model_type in family.model_types), None)
+
+
+def described(config: Mapping[str, Any]) -> Family | None:
+    """The family of a config, if all of its parts are described."""
+    family = named(str(config.get("model_type")))
+    return family if family and family.build(config) else None
+
+
+# Encoders that transformers has token classifiers of, and that read text as any other: subwords in, states out.
+MEASURED = (
+    *(
+        "data2vec-text",
+        "deberta",
+        "esm",
+        "esmc",
+        "eurobert",
+        "flaubert",
+        "gte",
+        "jina_embeddings_v3",
+        "layoutlm",
+        "longformer",
+    ),
+    *("mobilebert", "nomic_bert", "openai_privacy_filter", "rembert", "roberta-prelayernorm", "roc_bert", "roformer"),
+    *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod"),
+)
+_WHY_NOT = {
+    "answers otherwise when windows are padded, and so can't be held to one answer": (
+        *("big_bird", "convbert", "fnet", "funnel", "mra", "nystromformer", "yoso"),
+    ),
+    "reads more than subwords: places, entities, images or characters": (
+        *(
+            "bros",
+            "canine",
+            "layoutlmv2",
+            "layoutlmv3",
+            "lilt",
+            "luke",
+            "markuplm",
+            "modernvbert",
+            "mluke",
+            "qwen3_asr",
+        ),
+    ),
+    "is an encoder–decoder": (
+        "bart",
+        "mbart",
+        "mt5",
+        "m2m_100",
+        "t5",
+        "t5gemma",
+        "t5gemma2",
+        "umt5",
+        "marian",
+        "ultravbert",
+    ),
+    "keeps quantizers in its layers": ("ibert",),
+}
+
+
+def supported() -> str:
+    """What dinku opens, in words: the described families, then the types of config.json that it measures."""
+    return f"{', '.join(family.name for family in known())}; or, to be trained and quantized but not cut, {', '.join(MEASURED)}"
+
+
+def model_types() -> tuple[str, ...]:
+    """All values of ``model_type`` of encoders that dinku opens."""
+    return (*(name for family in known() for name in family.model_types), *MEASURED)
+
+
+def refusal(model_type: Any, *, where: str) -> DinkuError:
+    """Why a model of this type isn't opened, and what is."""
+    why = next((why for why, types in _WHY_NOT.items() if model_type in types), "is no encoder that dinku opens")
+    return DinkuError(f"the architecture {model_type!r} {why}", where=where, remedy=f"use one of {supported()}")
