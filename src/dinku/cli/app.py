@@ -13,45 +13,38 @@ import typer
 from typer.exceptions import TyperException
 
 from dinku import __version__
-from dinku.cli import bundles, evaluate, hub, rows, run, start, tag
+from dinku.cli import bundles, evaluate, hub, inventory, rows, run, start, tag
 from dinku.cli import data as data_
+from dinku.cli.helping import Command, Grouped, help_
 from dinku.cli.options import print_help
 from dinku.cli.terminal import print
 from dinku.errors import DinkuError
 
 app = typer.Typer(
     name="dinku",
-    add_completion=False,
+    cls=Grouped,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-data = typer.Typer()
+data = typer.Typer(cls=Grouped)
 app.add_typer(data, name="data")
 
-
-app.command()(start.demo)
-app.command()(start.train)
-app.command()(start.compress)
+for command in (
+    *(start.demo, start.train, start.compress),
+    *(tag.predict, tag.serve, bundles.export, hub.push),
+    *(evaluate.evaluate, tag.bench, evaluate.inspect, evaluate.score),
+    *(run.plan, run.run, rows.report, rows.claims, inventory.methods, inventory.store),
+):
+    app.command(cls=Command)(command)
+app.command("results", cls=Command)(rows.results_)
+app.command("help", hidden=True)(help_)
 data.callback(invoke_without_command=True)(data_.data_alone)
-data.command("list")(data_.data_list)
-data.command("fetch")(data_.data_fetch)
-data.command("check")(data_.data_check)
-data.command("convert")(data_.data_convert)
-data.command("split")(data_.data_split)
-app.command()(evaluate.inspect)
-app.command()(evaluate.score)
-app.command()(evaluate.evaluate)
-app.command()(tag.predict)
-app.command()(tag.bench)
-app.command()(tag.serve)
-app.command()(bundles.export)
-app.command()(hub.push)
-app.command()(run.plan)
-app.command()(run.run)
-app.command()(rows.report)
-app.command()(rows.claims)
-app.command("results")(rows.results_)
+data.command("list", cls=Command)(data_.data_list)
+data.command("fetch", cls=Command)(data_.data_fetch)
+data.command("check", cls=Command)(data_.data_check)
+data.command("convert", cls=Command)(data_.data_convert)
+data.command("split", cls=Command)(data_.data_split)
 
 _COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript", "optuna")
 _EXTRAS = {

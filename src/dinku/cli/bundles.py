@@ -49,7 +49,7 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a tagger to a bundle, which tags without torch.
+    """Convert a tagger to a bundle, free of torch.
 
     Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
     copied unchanged.

@@ -107,7 +107,7 @@ def evaluate(
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Score a tagger on a corpus: span F1, by type and language."""
+    """Score a tagger on a corpus, by label and language."""
     from dinku.data import sources
     from dinku.data.conll import write
     from dinku.data.corpus import Sentence

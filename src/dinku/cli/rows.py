@@ -24,7 +24,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The folder to write to; by default DINKU_HOME/reports.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a page, tables and figures from a study's rows.
+    """Write a study's page, tables and figures.
 
     Without a study, write them for every study that has rows, and one page of all.
     """
@@ -117,7 +117,10 @@ def results_(
     merge: Annotated[Path | None, typer.Option("--merge", help="Add all these rows to this folder of rows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List, filter, group and merge rows, and list failed steps."""
+    """List, filter, group and merge rows.
+
+    Steps that failed are listed as well.
+    """
     from dinku import files
     from dinku.report import records
     from dinku.study.current import Current

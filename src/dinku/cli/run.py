@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,13 +14,17 @@ from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, check_count, plural
 
 if TYPE_CHECKING:
+    from dinku.study.prepare import Prepared
+    from dinku.study.rows import Row
     from dinku.study.run import Runner
+
+RECIPES = 40  # in the table after a run
 
 
 def plan(
     study: StudyFile, results: ResultsFolder = Path("results"), store: Store = None, as_json: AsJson = False
 ) -> None:
-    """Estimate the steps, sizes and time of a study; run nothing."""
+    """Estimate a study's steps, sizes and time."""
     from dinku.study.plan import GPU_RATE
     from dinku.study.plan import plan as planned
 
@@ -106,13 +110,35 @@ def run(
             arguments = [str(study), "--results", str(results), "--store", str(runner.store.root), "--device", device]
             arguments += [f"--only={arm}" for arm in only or ()]
             run_together(runner, arguments, processes, only or ())
-    rows = runner.results.rows()
-    warn(filter(None, [runner.silent(runner.chosen(only or ()))]))
+    rows, chosen = runner.results.rows(), runner.chosen(only or ())
+    warn(filter(None, [runner.silent(chosen)]))
     if as_json:
         return print_json(documents(rows))
-    command = f"dinku report {runner.study.whole(study)}{'' if results == Path('results') else f' --results {results}'}"
+    _print_recipes(chosen, rows, runner.study.split)
+    elsewhere = "" if results == Path("results") else f" --results {results}"
+    command = f"dinku report {runner.study.whole(study)}{elsewhere}"
     print(f"{plural(len(rows), 'row')} in {runner.results.folder}; see them with: {command}")
+    print("Next:  dinku export ADDRESS OUT --corpus CORPUS  makes a bundle of one of them")
     return None
+
+
+def _print_recipes(chosen: Sequence[Prepared], rows: Sequence[Row], split: str) -> None:
+    """Print a line for each recipe: F1, the worst language, megabytes on disk, and the address that other commands take."""
+    from dinku.making.table import Scored, points
+
+    sizes = {row.address: row.size.bytes_disk for row in rows if row.size}
+    cells = []
+    for prepared in chosen[:RECIPES]:
+        scored = Scored.of(rows, prepared.address, split)
+        if scored.spans:
+            worst = f"{scored.worst} {points(scored.by_language[scored.worst])}"
+            size = f"{sizes[prepared.address] / 1e6:.1f}"
+            cells.append([prepared.title, points(scored.f1), worst, size, prepared.address[:8]])
+    more = f"; {len(chosen) - RECIPES:,} more in the report" if len(chosen) > RECIPES else ""
+    if cells:
+        table(
+            ["arm", "F1", "worst language", "MB", "address"], cells, title=f"F1 on {split}, mean over languages{more}"
+        )
 
 
 def runner_of(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:

@@ -83,7 +83,7 @@ def bench(
     precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the speed and memory of models side by side.
+    """Compare the speed and memory of models.
 
     Times cover the whole path from text to entities. Each model runs in a process of its own, and they take turns.
     """

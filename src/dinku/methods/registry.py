@@ -59,7 +59,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
     ((name, given),) = step.items()
     kind = find_method(name)
     if kind is None:
-        known = sorted({*MODULES, *_plugins()})
+        known = names()
         remedy = f"{nearest(str(name), known)}use one of {', '.join(known)}"
         raise DinkuError(f"there is no method {name!r}", where=where, remedy=remedy)
     if not isinstance(given, dict | None):
@@ -141,6 +141,11 @@ def find_method(name: str) -> Any:
         problem = f"the method {name} is brought by {' and '.join(sources)}"
         raise DinkuError(problem, where=sources[-1], remedy=f"uninstall {plugins[-1].dist.name}")  # type: ignore[union-attr]
     return _loaded(plugins[0]) if plugins else method_class(name)
+
+
+def names() -> list[str]:
+    """The names of all methods, other packages' included, sorted."""
+    return sorted({*MODULES, *_plugins()})
 
 
 def method_class(name: str) -> Any:

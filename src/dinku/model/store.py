@@ -9,8 +9,10 @@ these says who works on it.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,9 +89,58 @@ class Store:
             raise DinkuError("isn't as it was written", where=str(folder / name), remedy=remedy, status=1)
         return folder
 
+    def taggers(self) -> list[tuple[str, int]]:
+        """The addresses that are whole, each with the bytes of its folder."""
+        return [(folder.name, _bytes(folder)) for folder in self._folders() if (folder / "step.json").is_file()]
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the *taggers*, of the *answers* of teachers, and of what is *unfinished*."""
+        unfinished = sum(_bytes(folder) for folder in self._folders() if not (folder / "step.json").is_file())
+        whole = sum(size for _, size in self.taggers())
+        return {"taggers": whole, "answers": _bytes(self.answers), "unfinished": unfinished}
+
+    def clean_up(self, parts: Collection[str]) -> int:
+        """Remove some of the parts of `sizes`, and say how many bytes that were; an address that is being worked on stays."""
+        freed = 0
+        if "answers" in parts:
+            freed += _bytes(self.answers)
+            shutil.rmtree(self.answers, ignore_errors=True)
+        for folder in self._folders():
+            whole = (folder / "step.json").is_file()
+            if ("taggers" if whole else "unfinished") not in parts:
+                continue
+            with self.lock(folder.name, wait=False) as held:
+                if held:
+                    size = _bytes(folder)
+                    (folder / "step.json").unlink(missing_ok=True)  # first, lest half a tagger be taken for a whole one
+                    for path in folder.iterdir():
+                        if path.name != ".lock":
+                            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                    freed += size - _bytes(folder)
+        return freed
+
+    def _folders(self) -> list[Path]:
+        """The folders of addresses, whole or not."""
+        with os_errors_as_dinku(self.root, reading=True):
+            return sorted(
+                path for path in self.root.glob("[0-9a-f][0-9a-f]/*") if path.is_dir() and _ADDRESS.match(path.name)
+            )
+
     def lock(self, address: str, *, wait: bool) -> AbstractContextManager[bool]:
         """Hold an address against other processes; says whether it was had. A kill lets it go."""
         return locked(self.folder(address) / ".lock", wait=wait)
+
+
+_ADDRESS = re.compile("[0-9a-f]{64}$")  # and not the lock of its rows, for one
+
+
+def _bytes(folder: Path) -> int:
+    """The bytes of all files in a folder; of those that went meanwhile none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
+    return total
 
 
 def _digests(folder: Path) -> dict[str, str]:
