@@ -37,7 +37,7 @@ def _spelled(corpus: str, form: str, misaligned: str, documents: str, words: str
 
 
 def data_alone(context: typer.Context) -> None:
-    """List, download, check, convert and split corpora."""
+    """List, fetch, check, convert and split corpora."""
     print_help(context)
 
 
@@ -72,7 +72,7 @@ def data_fetch(
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a corpus into the cache, verified.
+    """Download a corpus known by name, or of the Hub.
 
     After an interruption, the same command continues where it stopped.
     """
@@ -174,12 +174,7 @@ def data_convert(
     labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write a corpus in another format.
-
-    dinku data convert export.json mine.conll --to conll
-
-    dinku data convert masakhaner:hau hausa --to doccano
-    """
+    """Write a corpus in another format."""
     from dinku.data import convert, sources
 
     corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
@@ -216,10 +211,6 @@ def data_split(
     as_json: AsJson = False,
 ) -> None:
     """Divide a corpus into train, dev and test.
-
-    dinku data split export.jsonl mine
-
-    dinku data split mine.conll mine --dev 200 --test 15% --seed 1
 
     Equal sentences are never on both sides; nor are sentences of one document, if there are many documents.
     """

@@ -31,7 +31,7 @@ EXAMPLES = {
         "dinku export tagger small --precision int8 --corpus mine",
         "dinku export 3f2a9c41 small --runtime openvino --precision bf16 --corpus masakhaner:hau",
     ),
-    "push": ("dinku push small my-name/small", "dinku push small my-name/small --private"),
+    "push": ("dinku push small owner/name", 'dinku push small owner/name --private --message "More data"'),
     "evaluate": ("dinku evaluate small --corpus mine", "dinku evaluate small --corpus mine --against tagger --detail"),
     "bench": ("dinku bench tagger small --corpus mine", "dinku bench small --corpus sample:hau --threads 1 --batch 32"),
     "inspect": ("dinku inspect small", "dinku inspect dinku:house --json"),
@@ -45,12 +45,12 @@ EXAMPLES = {
     "store": ("dinku store", "dinku store --clean unfinished"),
     "data list": ("dinku data list", "dinku data list --json"),
     "data fetch": ("dinku data fetch masakhaner:hau,swa", "dinku data fetch masakhaner:all"),
-    "data check": ("dinku data check mine", "dinku data check masakhaner:hau --json"),
     "data convert": (
-        "dinku data convert tasks.json mine.conll --to conll",
-        "dinku data convert mine texts.jsonl --to doccano",
+        "dinku data convert labels.json mine.conll --to conll",
+        "dinku data convert masakhaner:hau hausa --to doccano",
     ),
-    "data split": ("dinku data split tasks.jsonl mine", "dinku data split mine.conll mine --seed 7"),
+    "data split": ("dinku data split mine.txt mine", "dinku data split labels.jsonl mine --dev 200 --test 15%"),
+    "data check": ("dinku data check mine", "dinku data check masakhaner:hau --json"),
 }
 
 

@@ -19,10 +19,6 @@ def push(
 ) -> None:
     """Put a bundle or a tagger on the Hub.
 
-    dinku push bundle owner/name
-
-    dinku push bundle owner/name --private --message "Trained on more data"
-
     Log in first with `hf auth login`, or set HF_TOKEN.
     """
     from dinku.model.folder import ModelFolder

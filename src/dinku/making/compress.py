@@ -18,6 +18,7 @@ from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
+from dinku.export import gate
 from dinku.making import corpora, outcome
 from dinku.making.budget import Budget, facts, quantity
 from dinku.making.costs import Costs, Engine, families_of, measured, progress_of, tokenizer_bytes, units_of
@@ -146,6 +147,10 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
     if len(data.train) < FEWEST:
         problem = f"has {plural(len(data.train), 'train sentence')}, too few to compress with"
         remedy = f"int8 is calibrated on {FEWEST} or more: tag more sentences, or export the tagger in fp32"
+        raise DinkuError(problem, where=what.corpus.asked, remedy=remedy)
+    if data.dev.words < gate.FEWEST:
+        problem = f"has {plural(data.dev.words, 'word')} in dev, too few to choose and to hold int8 to"
+        remedy = f"give dev {gate.FEWEST} words or more, or set more aside with --dev"
         raise DinkuError(problem, where=what.corpus.asked, remedy=remedy)
     notes = list(what.corpus.notes)
     before: tuple[Method, ...] = ()

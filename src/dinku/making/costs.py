@@ -6,6 +6,7 @@ are made from a few sentences and timed; what is asked of others is read off the
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from typing import Any, Literal, Self, cast
 from pydantic import ValidationError
 
 from dinku.digests import document_digest
+from dinku.export import gate
 from dinku.files import written
 from dinku.machine import environment
 from dinku.making.students import FAMILIES, Family, Reads, Student, every
@@ -181,7 +183,8 @@ def _timed(
     assert data.train
     assert data.dev
     taught, ranges, dev = data.train.sample(TAUGHT, 0), data.train.sample(RANGES, 0), data.dev.sample(TIMED, 0)
-    words = sum(len(s.words) for s in taught) / len(taught)
+    words = taught.words / len(taught)
+    compared = data.dev.sample(max(TIMED, math.ceil(1.5 * gate.FEWEST * len(data.dev) / data.dev.words)), 0)
     answers = folder / "answers"
     progress("measuring this machine: the teacher", 0, 0)
     answer = min(_seconds(lambda: teacher.tag(taught.sentences)) for _ in range(2)) / len(taught)
@@ -209,7 +212,7 @@ def _timed(
         points.setdefault(student.family, []).append((adds, a_step / _BATCH))
         began = time.perf_counter()
         quantized = Quantize(runtime=engine, tolerance=1.0).apply(
-            tagger, Data(ranges, dev), replace(work, progress=own)
+            tagger, Data(ranges, compared), replace(work, progress=own)
         )
         making.setdefault(student.family, []).append(time.perf_counter() - began)
         texts = [" ".join(s.words) for s in dev]
