@@ -5,7 +5,6 @@ A family that is described has its line in `DESCRIBED`; adding one is its file a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from made_encoders import OWN, SIZES, made
-from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES
+from made_encoders import made
 
 from dinku.errors import DinkuError
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.feedforward import NarrowFeedForward
-from dinku.methods.finetune import FineTune
 from dinku.methods.heads import PruneHeads
 from dinku.methods.hidden import NarrowHidden
 from dinku.methods.layers import KeepLayers
@@ -29,7 +26,6 @@ from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.regroup import RegroupHeads
 from dinku.methods.sparsity import Sparsify
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.model import family, measured
 from dinku.model.folder import ModelFolder
 from dinku.model.inspect import inspection
 from dinku.nn.tagger import Tagger

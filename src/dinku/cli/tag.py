@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, Threads, device_of, warn
 from dinku.cli.terminal import print, print_data, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
@@ -40,6 +40,7 @@ def predict(
     threads: Threads = None,
     precision: Precision = None,
     device: Device = "cpu",
+    labels: Labels = "",
 ) -> None:
     """Find entities in text.
 
@@ -54,7 +55,7 @@ def predict(
     with lines.opened(file) as source, _reading(source) as text:
         kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
         given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](text)
-        opened = reader.open(model, threads=threads, precision=precision, device=device_of(device))
+        opened = reader.open(model, threads=threads, precision=precision, device=device_of(device), labels=labels)
         for line, tagging in opened.stream(given):
             if form == "jsonl":
                 print_json(line.answer(tagging))
@@ -153,6 +154,7 @@ def serve(
     ] = None,
     threads: Threads = None,
     precision: Precision = None,
+    labels: Labels = "",
 ) -> None:
     """Find entities over HTTP, with a page to try it.
 
@@ -162,7 +164,7 @@ def serve(
     from dinku.serving.batcher import Limits
     from dinku.serving.http import serve as served
 
-    opened = reader.open(model, threads=threads, precision=precision)
+    opened = reader.open(model, threads=threads, precision=precision, labels=labels)
     served(
         opened,
         model=Path(model).name,

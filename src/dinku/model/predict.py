@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import as_iob2
 from dinku.errors import DinkuError, brief, check_count, plural
 from dinku.model.decoding import legal_tags
 from dinku.model.engine import Engine
+from dinku.model.labels import scheme_of_head
 from dinku.model.windows import Encoder, Logits, W, Window, buckets
 from dinku.progress import Count
 from dinku.scoring.counts import Counts
@@ -86,7 +88,7 @@ _NEVER = np.float32(-1e4)  # a logit whose probability is 0
 
 
 class Draft:
-    """The tags of one sentence while its windows are answered one by one, in any order.
+    """The tags of one sentence while its windows are answered one by one, in any order; in IOB2, whatever the head's scheme.
 
     A word that no window scores is ``O`` with probability 1. With ``legal`` the tags are the most probable ones that are legal
     one after another, else the most probable one of each word.
@@ -112,7 +114,8 @@ class Draft:
         best = legal_tags(logits, self._tags) if self._legal and len(logits) else logits.argmax(-1)
         chosen = np.take_along_axis(logits, best[:, None], -1)
         scores = 1 / np.exp(logits - chosen).sum(-1)
-        return Tagging(tuple(self._tags[i] for i in best.tolist()), scores)
+        tags = tuple(self._tags[i] for i in best.tolist())
+        return Tagging(tags if scheme_of_head(self._tags) == "IOB2" else as_iob2(tags), scores)
 
 
 def tag(
