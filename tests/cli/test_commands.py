@@ -206,13 +206,19 @@ def test_evaluate_agrees_with_score_on_what_it_saved(
     assert {k: evaluated[k] for k in ("default", "strict", "by_type", "words", "sentences")} == scored
 
 
-def test_labels_that_a_tagger_never_gives_are_told(dinku: Command, tagger: Path) -> None:
+def test_labels_that_one_side_alone_has_are_told(dinku: Command, tagger: Path) -> None:
     make("other.txt", "Badeo O\nKiland B-XYZ\nAdeba B-PER\n\n")
     status, out, err = dinku("evaluate", tagger, "--corpus", "other.txt", "--json")
     assert (status, json.loads(out)["by_type"]["XYZ"]["recall"]) == (0, 0.0)
-    assert f"{tagger} never gives XYZ, which other.txt has\n" in err
-    make("known.txt", "Badeo O\nAdeba B-PER\n\n")
-    assert "never gives" not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
+    assert "only other.txt has XYZ: the model misses all of that" in err
+    assert "only the model has LOC: what it finds of that counts as wrong (--labels LOC= drops it)" in err
+    make("known.txt", "Badeo O\nKiland B-LOC\nAdeba B-PER\n\n")
+    assert "only " not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
+    make("foreign.txt", "Badeo O\nKiland B-PLACE\nAdeba B-PERSON\n\n")
+    status, _, err = dinku("evaluate", tagger, "--corpus", "foreign.txt")
+    assert (status, "say which are the same: --labels LOC=,PER=PERSON" in err) == (2, True)
+    status, out, _ = dinku("evaluate", tagger, "--corpus", "foreign.txt", "--labels", "LOC=PLACE,PER=PERSON", "--json")
+    assert (status, set(json.loads(out)["by_type"])) == (0, {"PLACE", "PERSON"})
 
 
 def test_evaluate_says_that_nothing_was_found(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, Model, warn
+from dinku.cli.options import AsJson, Labels, Model, warn
 from dinku.cli.terminal import print, print_json, watching
 from dinku.errors import DinkuError
 
@@ -47,6 +47,7 @@ def export(
         str | None,
         typer.Option(metavar="CORPUS", help="The corpus that it was fine-tuned on, for the card and its licence."),
     ] = None,
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Convert a tagger to a bundle, free of torch.
@@ -58,9 +59,9 @@ def export(
     from dinku.model.folder import ModelFolder
 
     given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
-    folder = ModelFolder.of(model)
+    folder = ModelFolder.of(model, labels=labels)
     if pipeline.finished(folder):
-        given |= {"licence": licence or None, "trained-on": trained_on}
+        given |= {"licence": licence or None, "trained-on": trained_on, "labels": labels or None}
         document, lines = _copied(
             folder, model, out, {name: value for name, value in given.items() if value is not None}
         )
@@ -87,12 +88,15 @@ def _converted(
     """Convert a tagger; the command's JSON document and its lines."""
     from dinku.data import sources
     from dinku.export import card, pipeline
+    from dinku.model.labels import check_common
     from dinku.nn.loading import load
 
     int8 = asked["precision"] == "int8"
     compared = sources.load(corpus or "sample:all", "dev")
     test = _tested(corpus, compared.split, asked["precision"])
     tagger = load(folder)
+    if corpus:
+        warn(check_common(tagger.tags, compared, where=model))
     if test:
         card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:

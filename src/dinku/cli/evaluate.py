@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, device_of, warn
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
@@ -105,6 +104,7 @@ def evaluate(
         int, typer.Option(help="Perturb each sentence this many times, and count its worst result.")
     ] = 1,
     device: Device = "cpu",
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Score a tagger on a corpus, by label and language."""
@@ -113,6 +113,7 @@ def evaluate(
     from dinku.data.corpus import Sentence
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
+    from dinku.model.labels import check_common
     from dinku.scoring import error_analysis
     from dinku.scoring.counts import document
     from dinku.scoring.tagging import counted
@@ -129,11 +130,9 @@ def evaluate(
     for each in perturbations:
         each.check(names)
     device = device_of(device)
-    tagger = reader.open(model, precision=precision, device=device).tagger
+    tagger = reader.open(model, precision=precision, device=device, labels=labels).tagger
     other = reader.open(against, precision=precision, device=device).tagger if against else None
-    never = sorted(set(data.labels) - {tag[2:] for tag in tagger.tags})
-    if never and tagger.tags:
-        print(f"{model} never gives {', '.join(never)}, which {corpus} has", file=sys.stderr)
+    warn(check_common(tagger.tags, data, where=model))
     taggings = _tagged(tagger, data, "tagging")
     counts = counted(data, taggings)
     scores = document(counts) | _suspicions(model, tagger, data, counts)

@@ -27,6 +27,16 @@ Corpora = Annotated[
 ]
 
 
+Labels = Annotated[
+    str,
+    typer.Option(
+        "--labels",
+        metavar="OLD=NEW,…",
+        help="Name the model's tags or labels otherwise, as LABEL_1=B-PER or PERSON=PER; MISC= drops one. Or a file of these.",
+    ),
+]
+
+
 Precision = Annotated[str | None, typer.Option(help="float32 (the default) or bfloat16, for a tagger in torch.")]
 
 

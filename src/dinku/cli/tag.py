@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Model, Precision, Threads, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, Threads, device_of, warn
 from dinku.cli.terminal import print, print_data, print_json, print_list, table, watching
 from dinku.errors import DinkuError, nearest, plural
 
@@ -47,6 +47,7 @@ def predict(
     threads: Threads = None,
     precision: Precision = None,
     device: Device = "cpu",
+    labels: Labels = "",
 ) -> None:
     """Find entities in text.
 
@@ -65,7 +66,7 @@ def predict(
     with lines.opened(file) as source, _reading(source) as text:
         kind = "conll" if conll else "jsonl" if jsonl else lines.kind_of(file)
         given = {"conll": lines.conll, "jsonl": lines.jsonl, "typed": lines.typed}[kind](text)
-        opened = reader.open(model, threads=threads, precision=precision, device=device_of(device))
+        opened = reader.open(model, threads=threads, precision=precision, device=device_of(device), labels=labels)
         answers: Iterable[tuple[Line, Tagging]] = opened.stream(given)
         if sort:
             answers = sorted(answers, key=lambda answer: suggestions.certainty(answer[1]))
@@ -211,6 +212,7 @@ def serve(
     ] = None,
     threads: Threads = None,
     precision: Precision = None,
+    labels: Labels = "",
 ) -> None:
     """Find entities over HTTP, with a page to try it.
 
@@ -220,7 +222,7 @@ def serve(
     from dinku.serving.batcher import Limits
     from dinku.serving.http import serve as served
 
-    opened = reader.open(model, threads=threads, precision=precision)
+    opened = reader.open(model, threads=threads, precision=precision, labels=labels)
     served(
         opened,
         model=Path(model).name,

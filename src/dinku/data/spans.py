@@ -151,3 +151,34 @@ def as_iob2(tags: Sequence[str]) -> tuple[str, ...]:
         continues = before[2:] == tag[2:] and before[0] in "BI" and tag[0] in "IEL"
         out.append(tag if tag == "O" else f"{'I' if continues else 'B'}{tag[1:]}")
     return tuple(out)
+
+
+def in_scheme(tags: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
+    """The spans of a sentence's IOB2 tags, written in another `Scheme`.
+
+    IO can't tell two spans of one label that follow each other from one.
+
+    >>> in_scheme(("B-PER", "I-PER", "B-LOC"), "BIOES")
+    ('B-PER', 'E-PER', 'S-LOC')
+    """
+    out = []
+    for before, tag, after in zip(("O", *tags), tags, (*tags[1:], "O"), strict=False):
+        begins = tag[0] == "B" or before[2:] != tag[2:]
+        ends = after[0] != "I" or after[2:] != tag[2:]
+        if tag == "O":
+            out.append(tag)
+            continue
+        if scheme in ("BIOES", "BILOU"):
+            inner, last, only = "IES" if scheme == "BIOES" else "ILU"
+            letter = only if begins and ends else "B" if begins else last if ends else inner
+        elif scheme == "IOB1":
+            letter = "B" if begins and before[2:] == tag[2:] else "I"
+        else:
+            letter = "I" if scheme == "IO" or not begins else "B"
+        out.append(letter + tag[1:])
+    return tuple(out)
+
+
+def label_of(tag: str) -> str:
+    """The label of a tag, whose first letter and hyphen say where in a span it stands; empty for ``O``."""
+    return "" if tag == "O" else tag[2:] if tag[1:2] == "-" else tag

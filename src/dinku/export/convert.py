@@ -11,6 +11,7 @@ architectures here, which need none of that.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import logging
 import warnings
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dinku.data.corpus import Corpus
-from dinku.errors import DinkuError, plural
+from dinku.errors import DinkuError, plural, reason
 from dinku.model.sentence_tagger import SentenceTagger
 
 if TYPE_CHECKING:
@@ -56,23 +57,60 @@ def write_onnx(model: Any, inputs: dict[str, torch.Tensor], shapes: dict[str, An
     ``inputs`` are examples of what it reads, by the names of its arguments; ``shapes`` say which of their axes vary.
     """
     with _quietly(), torch.inference_mode():
-        program = torch.onnx.export(
-            model,
-            kwargs=inputs,
-            input_names=list(inputs),
-            output_names=["logits"],
-            dynamic_shapes=shapes,
-            opset_version=_OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                model,
+                kwargs=inputs,
+                input_names=list(inputs),
+                output_names=["logits"],
+                dynamic_shapes=shapes,
+                opset_version=_OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            problem = f"torch can't convert a {type(model).__name__} ({reason(error)})"
+            remedy = "nothing was written; use it in torch, or export an encoder of another family"
+            raise DinkuError(problem, where="export", remedy=remedy, status=1) from None
     assert program is not None  # which it is of the legacy exporter only
     proto: Any = program.model_proto
+    _name_weights(model, proto.graph)
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph, proto):
         del part.metadata_props[:]  # where in which file of this machine each line of the model stands
         part.doc_string = ""
     path.write_bytes(proto.SerializeToString())
     return path
+
+
+def _name_weights(model: Any, graph: Any) -> None:
+    """Name the weights of linear layers in a graph after their layers, where no bias does that.
+
+    `dinku.export.int8.linear` tells layers apart by these names.
+    """
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    readers: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, set()).update(node.input)
+    weights, names = {tensor.name: tensor for tensor in graph.initializer}, dict[str, str]()
+    for node in graph.node:
+        if node.op_type != "MatMul" or node.input[1] not in weights:
+            continue
+        scopes = next((each.value for each in node.metadata_props if each.key == _SCOPES), "[]")
+        layer = next((scope for scope in reversed(ast.literal_eval(scopes)) if scope in linear), None)
+        if layer and f"{layer}.bias" not in readers.get(node.output[0], set()):
+            names.setdefault(node.input[1], f"{layer}.weight")
+    for old, new in names.items():
+        if new in weights:
+            continue
+        weights[old].name = new
+        for node in graph.node:
+            for i, name in enumerate(node.input):
+                if name == old:
+                    node.input[i] = new
+
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def convertible(tagger: SentenceTagger) -> None:

@@ -40,8 +40,8 @@ def read(path: Path) -> Any:
     return onnx.load(path)
 
 
-def linear(model: Any) -> dict[str, Any]:
-    """The products of an ONNX model with weights, each by the name of its linear layer.
+def linear(model: Any) -> dict[str, list[Any]]:
+    """The products of an ONNX model with weights, by the name of their linear layer; a layer may be applied several times.
 
     What spreads factorized word embeddings has no bias to be named by: it is called *word embeddings*.
     """
@@ -50,35 +50,73 @@ def linear(model: Any) -> dict[str, Any]:
     for node in model.graph.node:
         for name in node.input:
             readers[name].append(node)
-    out = {}
+    out = defaultdict(list)
     for node in model.graph.node:
         if node.op_type == "MatMul" and node.input[1] in weights:
             biases = [n for reader in readers[node.output[0]] for n in reader.input if n.endswith(".bias")]
-            out[biases[0].removesuffix(".bias") if biases else "word embeddings"] = node
-    return out
+            named = [node.input[1]] if node.input[1].endswith(".weight") else biases
+            out[named[0].rsplit(".", 1)[0] if named else "word embeddings"].append(node)
+    return dict(out)
 
 
 def smooth(model: Any, batches: Sequence[Batch], strength: float = SMOOTH) -> None:
     """Divide what linear layers read by one factor a feature, and multiply the rows of their weights with it.
 
-    A factor is max|x|^strength / max|w|^(1 − strength), x what is read of the batches and w the row of the weights.
+    A factor is max|x|^strength / max|w|^(1 − strength), x what is read of the batches and w the row of the weights. Layers that
+    read the same share a factor, and so does all that one layer reads. A table that a layer reads as well, such as that of
+    relative positions, is divided by the layer's factor.
     """
     graph, tensors = model.graph, {t.name: t for t in model.graph.initializer}
-    readers = defaultdict(list)
-    for node in linear(model).values():
-        readers[node.input[0]].append(node)
-    largest = _largest(model, list(readers), batches)
-    for name, nodes in readers.items():
-        weights = [numpy_helper.to_array(tensors[node.input[1]]) for node in nodes]  # [features, out]
-        rows = np.max([np.abs(weight).max(1) for weight in weights], axis=0)
-        factor = np.maximum(largest[name], 1e-5) ** strength / np.maximum(rows, 1e-5) ** (1 - strength)
-        for node, weight in zip(nodes, weights, strict=True):
+    constants, nodes = _constants_of(model), [node for own in linear(model).values() for node in own]
+    groups = _reading_together([node for node in nodes if node.input[0] not in constants])
+    largest = _largest(model, sorted({node.input[0] for group in groups for node in group}), batches)
+    for group in groups:
+        inputs, weights = (list(dict.fromkeys(node.input[i] for node in group)) for i in (0, 1))
+        values = [numpy_helper.to_array(tensors[name]) for name in weights]  # [features, out]
+        rows = np.max([np.abs(weight).max(1) for weight in values], axis=0)
+        most = np.max([largest[name] for name in inputs], axis=0)
+        factor = np.maximum(most, 1e-5) ** strength / np.maximum(rows, 1e-5) ** (1 - strength)
+        for name, weight in zip(weights, values, strict=True):
             smoothed = (weight * factor[:, None]).astype(np.float32)
-            tensors[node.input[1]].CopyFrom(numpy_helper.from_array(smoothed, node.input[1]))
-            node.input[0] = name + ".smooth"
-        graph.initializer.append(numpy_helper.from_array((1 / factor).astype(np.float32), name + ".factor"))
-        at = min(list(graph.node).index(node) for node in nodes)
-        graph.node.insert(at, helper.make_node("Mul", [name, name + ".factor"], [name + ".smooth"], name + ".smoothed"))
+            tensors[name].CopyFrom(numpy_helper.from_array(smoothed, name))
+        first = inputs[0]
+        graph.initializer.append(numpy_helper.from_array((1 / factor).astype(np.float32), first + ".factor"))
+        readers = defaultdict(list)
+        for node in nodes:
+            if node.input[1] in weights:
+                readers[node.input[0]].append(node)
+        for number, (name, own) in enumerate(readers.items()):
+            to = f"{name}.smooth" if name in inputs else f"{name}.smooth.{first}.{number}"
+            for node in own:
+                node.input[0] = to
+            at = min(list(graph.node).index(node) for node in own)
+            called = f"{name if name in inputs else to}.smoothed"
+            graph.node.insert(at, helper.make_node("Mul", [name, first + ".factor"], [to], called))
+
+
+def _reading_together(nodes: Sequence[Any]) -> list[list[Any]]:
+    """Products in groups, each of which shares no input and no weight with another."""
+    groups: list[tuple[set[str], list[Any]]] = []
+    for node in nodes:
+        names, members = set(node.input[:2]), [node]
+        apart = []
+        for known, own in groups:
+            if known & names:
+                names, members = known | names, own + members
+            else:
+                apart.append((known, own))
+        groups = [*apart, (names, members)]
+    order = {id(node): i for i, node in enumerate(nodes)}
+    return sorted((own for _, own in groups), key=lambda own: order[id(own[0])])
+
+
+def _constants_of(model: Any) -> set[str]:
+    """The values of a graph that hang on none of its inputs."""
+    known = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if known.issuperset(name for name in node.input if name):
+            known |= set(node.output)
+    return known
 
 
 def _largest(model: Any, names: Sequence[str], batches: Sequence[Batch]) -> Arrays:
@@ -99,7 +137,7 @@ def _largest(model: Any, names: Sequence[str], batches: Sequence[Batch]) -> Arra
 def more_bytes(float32: Any, kept: Collection[str]) -> int:
     """By how many bytes the weights are larger for the linear layers ``kept`` in float32."""
     sizes = {tensor.name: tensor.dims for tensor in float32.graph.initializer}
-    weights = [sizes[node.input[1]] for name, node in linear(float32).items() if name in kept]
+    weights = [sizes[own[0].input[1]] for name, own in linear(float32).items() if name in kept]
     return sum(3 * rows * columns - 4 * columns for rows, columns in weights)
 
 
@@ -115,7 +153,7 @@ def to_onnxruntime(model: Any, path: Path, mode: Mode, batches: Sequence[Batch],
     model = _by_rows(model)
     options: dict[str, Any] = {
         "op_types_to_quantize": ["MatMul"],
-        "nodes_to_exclude": [node.name for name, node in linear(model).items() if name in kept],
+        "nodes_to_exclude": [node.name for name, own in linear(model).items() for node in own if name in kept],
         "per_channel": True,
         "reduce_range": True,
         "weight_type": quantization.QuantType.QInt8,
@@ -241,7 +279,7 @@ def to_openvino(model: Any, path: Path, mode: Mode, batches: Sequence[Batch], ke
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    own = {node.name for name, node in linear(model).items() if name in kept}
+    own = {node.name for name, own in linear(model).items() for node in own if name in kept}
     own |= {node.name for node in model.graph.node if node.op_type == "Gather" and node != _picks(model)}
     with contextlib.redirect_stdout(io.StringIO()):  # on which it draws bars
         float32 = openvino.Core().read_model(model.SerializeToString())
@@ -265,9 +303,13 @@ def _stored_narrow(model: Any, kept: Collection[str]) -> Any:
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     graph, tensors = copied.graph, {t.name: t for t in copied.graph.initializer}
-    used = [(node, 1) for name, node in linear(copied).items() if name not in kept]
+    used = [(node, 1) for name, own in linear(copied).items() for node in own if name not in kept]
     used.append((_picks(copied), 0))
+    done = dict[str, str]()
     for node, port in used:
+        if again_called := done.get(node.input[port]):  # a layer that is applied several times
+            node.input[port] = again_called
+            continue
         weight = tensors[node.input[port]]
         values = numpy_helper.to_array(weight)
         steps, scale = int8_rows.packed({"": values.T if port else values}).values()
@@ -277,7 +319,7 @@ def _stored_narrow(model: Any, kept: Collection[str]) -> Any:
         graph.initializer.append(numpy_helper.from_array(scale, names[1]))
         again = helper.make_node("DequantizeLinear", names[:2], names[2:], axis=port)
         graph.node.insert(list(graph.node).index(node), again)
-        node.input[port] = names[2]
+        done[weight.name] = node.input[port] = names[2]
     return copied
 
 
@@ -288,7 +330,7 @@ def zeroed(float32: Any, path: Path) -> dict[str, int]:
     that stays in float32 isn't the same: no sentence may ever show a scale that is wrong for one rare piece.
     """
     stored = _of_openvino(path, float32) if path.suffix == ".xml" else _of_onnx(path)
-    layers = {node.input[1]: name for name, node in linear(float32).items()}
+    layers = {own[0].input[1]: name for name, own in linear(float32).items()}
     zeros = {}
     for name, weight in _weights(float32).items():
         steps, scale = stored.pop(name, (np.zeros(0), None))

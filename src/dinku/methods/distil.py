@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
 from dinku.method import LATER, Data, Need, Planned, Reading, Work
+from dinku.model import labels
 from dinku.model.shape import EncoderShape, Shape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import HEAVIEST, WEIGHT, StudentTraining, SupervisedTraining
@@ -113,7 +114,7 @@ class Distil(SupervisedTraining, StudentTraining):
         if not tagger.tags:
             raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
-        gold = corpus.numbered(tagger.tags) if self.gold else _unlabelled(s.words for s in corpus)
+        gold = labels.numbered(corpus, tagger.tags) if self.gold else _unlabelled(s.words for s in corpus)
         corpora = [corpus]
         if self.transfer:
             corpora.append(data.text_for(self).sample(self.transfer, corpus.languages))

@@ -9,17 +9,17 @@ import pickletools
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from dinku.data import learned
-from dinku.data.spans import is_iob2_tag
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.installed import PREFIX, installed_folder
+from dinku.model.labels import checked, read_labels, renamed
 from dinku.model.store import Store
 from dinku.settings import home, offline
 
@@ -35,15 +35,21 @@ _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safeten
 class ModelFolder:
     """The folder of a model, and what its files say without torch: each is read when it is first asked about, and once.
 
-    It stands for the folder as it was found; whoever changes the files makes another `ModelFolder`.
+    It stands for the folder as it was found; whoever changes the files makes another `ModelFolder`. ``names`` are those of its
+    tags or labels that differ from the ones in its config.
     """
 
     path: Path
+    names: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of(cls, model: str | os.PathLike[str] | ModelFolder) -> ModelFolder:
-        """The folder of a model that is named as in `find_folder`, or that was found already."""
-        return model if isinstance(model, ModelFolder) else cls(find_folder(model))
+    def of(cls, model: str | os.PathLike[str] | ModelFolder, *, labels: str = "") -> ModelFolder:
+        """The folder of a model that is named as in `find_folder`, or that was found already.
+
+        ``labels`` names its tags or labels otherwise: `dinku.model.labels.read_labels`.
+        """
+        folder = model if isinstance(model, ModelFolder) else cls(find_folder(model))
+        return replace(folder, names=read_labels(labels)) if labels else folder
 
     def __str__(self) -> str:
         return str(self.path)
@@ -60,12 +66,14 @@ class ModelFolder:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """The tags of a token classifier, none for an encoder; raises `DinkuError` if they aren't IOB2."""
+        """The tags of a token classifier in any scheme, none for an encoder.
+
+        Raises `DinkuError` for tags of no scheme, with the names to type.
+        """
         tags = model_tags(self.config)
-        if tags and ("O" not in tags or not all(is_iob2_tag(tag) for tag in tags)):
-            problem, remedy = "aren't IOB2", "give id2label the tags that training used, O among them"
-            raise DinkuError(f"its tags {', '.join(tags[:4])} … {problem}", where=self.config_file, remedy=remedy)
-        return tags
+        if self.names:
+            tags = renamed(tags, self.names, where=self.config_file)
+        return checked(tags, where=self.config_file) if tags else ()
 
     @property
     def is_bundle(self) -> bool:

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
+from dinku.data.spans import as_iob2
 from dinku.errors import DinkuError, brief, check_count, plural
 from dinku.model.decoding import legal_tags
 from dinku.model.engine import Engine
+from dinku.model.labels import scheme_of_head
 from dinku.model.windows import Encoder, Logits, W, Window, buckets
 from dinku.progress import Count
 from dinku.scoring.counts import Counts
@@ -87,7 +89,8 @@ _NEVER = np.float32(-1e4)  # a logit whose probability is 0
 
 
 class Draft:
-    """The tags of sentences of these ``lengths`` while their windows are answered one by one, in any order.
+    """The tags of sentences of these ``lengths`` while their windows are answered one by one, in any order; in IOB2, whatever the
+    head's scheme.
 
     A word that no window scores is ``O`` with probability 1. With ``legal`` the tags are the most probable ones that are legal
     one after another, else the most probable one of each word.
@@ -114,7 +117,13 @@ class Draft:
         best = legal_tags(logits, self._tags, self._lengths) if self._legal and len(logits) else logits.argmax(-1)
         scores = 1 / np.exp(logits - np.take_along_axis(logits, best[:, None], -1)).sum(-1)
         names = [self._tags[number] for number in best.tolist()]
-        return [Tagging(tuple(names[start:end]), scores[start:end]) for start, end in pairwise(self._starts)]
+        sentences = [tuple(names[start:end]) for start, end in pairwise(self._starts)]
+        if scheme_of_head(self._tags) != "IOB2":
+            sentences = [as_iob2(tags) for tags in sentences]
+        return [
+            Tagging(tags, scores[start:end])
+            for tags, (start, end) in zip(sentences, pairwise(self._starts), strict=True)
+        ]
 
 
 def tag(

@@ -160,8 +160,7 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
     """
     changeable(model)
     config = copy.deepcopy(model.config)
-    config.id2label = dict(enumerate(tags))
-    config.label2id = {tag: i for i, tag in enumerate(tags)}
+    _name(config, tags)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         headed: Any = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
@@ -171,6 +170,16 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreT
         nn.init.normal_(scores.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(scores.bias)
     return cast(PreTrainedModel, headed.eval())
+
+
+def name_tags(model: PreTrainedModel, tags: Sequence[str]) -> None:
+    """Name the tags of a head, in the order of its logits."""
+    _name(model.config, tags)
+
+
+def _name(config: Any, tags: Sequence[str]) -> None:
+    config.id2label = dict(enumerate(tags))
+    config.label2id = {tag: i for i, tag in enumerate(tags)}
 
 
 def has_masked_lm(model: PreTrainedModel) -> bool:

@@ -233,7 +233,7 @@ class Tagger(TagsByEngine):
         A masked-LM keeps its head; where a checkpoint has nothing of it, it is a bare encoder.
 
         Weights are read as safetensors, or as ``pytorch_model.bin`` with ``weights_only``; remote code is never run.
-        Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags aren't IOB2.
+        Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags are of no scheme.
         """
         folder = ModelFolder.of(name)
         if folder.is_bundle:
@@ -255,6 +255,8 @@ class Tagger(TagsByEngine):
         model.eval()
         surgery.record_sizes(model)
         model.config.pad_token_id = tokenizer.pad_token_id
+        if folder.names:
+            surgery.name_tags(model, tags)
         table = surgery.word_embeddings(model)
         if table.padding_idx is None:  # its row would be trained and pruned
             table.padding_idx = tokenizer.pad_token_id

@@ -60,13 +60,19 @@ class Reader:
 
 
 def open(
-    model: str | os.PathLike[str], *, threads: int | None = None, precision: str | None = None, device: str = "cpu"
+    model: str | os.PathLike[str],
+    *,
+    threads: int | None = None,
+    precision: str | None = None,
+    device: str = "cpu",
+    labels: str = "",
 ) -> Reader:
     """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models``, address or Hub id; on all cores unless told else.
 
-    ``device`` is *cpu*, or *cuda* for a tagger in floating point. Raises `DinkuError` where it is neither, is an encoder
-    without tags, or can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Any number of threads may share what
-    is opened. How many threads torch uses is set for the whole process.
+    ``device`` is *cpu*, or *cuda* for a tagger in floating point. ``labels`` names the head's tags or labels otherwise, as pairs
+    or as the name of a file: *LABEL_1=B-PER*, *PERSON=PER,MISC=*. Raises `DinkuError` where it is neither, is an encoder without
+    tags, or can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Any number of threads may share what is
+    opened. How many threads torch uses is set for the whole process.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -82,7 +88,7 @@ def open(
     if precision not in (None, "float32", "bfloat16"):
         problem = f"there is no precision {precision!r}"
         raise DinkuError(problem, where="precision", remedy="choose float32 or bfloat16")
-    folder = ModelFolder.of(model)
+    folder = ModelFolder.of(model, labels=labels)
     if not folder.is_bundle:
         if not folder.tags:
             remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"

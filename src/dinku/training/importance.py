@@ -20,6 +20,7 @@ from torch import nn
 from dinku import modeling
 from dinku.data.corpus import Corpus
 from dinku.method import ByImportance, Data
+from dinku.model import labels
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
@@ -45,10 +46,10 @@ def scores(tagger: Tagger, data: Data, how: ByImportance, *, embeddings: bool = 
         return {w: w.detach().abs() * (norms[w][:, None] if w is table.weight else norms[w]) for w in wanted}
     how.can_choose(tagger.shape)
     corpus = sample(data, how)
-    labels = corpus.numbered(tagger.tags)
+    gold_tags = labels.numbered(corpus, tagger.tags)
     total: Scores = {w: torch.zeros_like(w, requires_grad=False) for w in wanted}
     for chosen, tensors in _rows(tagger, corpus):
-        gold = torch.from_numpy(np.concatenate([labels[w.sentence][w.words] for w in chosen]))
+        gold = torch.from_numpy(np.concatenate([gold_tags[w.sentence][w.words] for w in chosen]))
         loss = nn.functional.cross_entropy(unpadded.logits(tagger.model, tensors), gold)
         for w, gradient in zip(wanted, torch.autograd.grad(loss, wanted), strict=True):
             total[w] += (w.detach() * gradient).abs()
