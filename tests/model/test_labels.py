@@ -40,7 +40,7 @@ def answered(head: tuple[str, ...], numbers: list[int]) -> tuple[str, ...]:
     """The tags that a model with this head gives where its largest logits are these."""
     draft = Draft(head, len(numbers))
     logits = np.eye(len(head), dtype=np.float32)[[number % len(head) for number in numbers]]
-    window: Any = type("Window", (), {"words": np.arange(len(numbers))})()
+    window: Any = type("Window", (), {"words": np.arange(len(numbers)), "sentence": 0})()
     draft.take(window, logits)
     return draft.taggings()[0].tags
 
