@@ -24,9 +24,10 @@ def _read(into: Collected) -> None:
             raise DinkuError("has no text with spans", where=where, remedy='write {"text": "…", "spans": […]}')
         check_text(text, where)
         # The character at each byte; bytes within a character are none.
-        ends = {0: 0}
+        byte, ends = 0, {0: 0}
         for at, character in enumerate(text, 1):
-            ends[max(ends) + len(character.encode())] = at
+            byte += len(character.encode())
+            ends[byte] = at
         marks = []
         for start, end, label in entries(record["spans"], _NAMES, where, "spans"):
             if start not in ends or end not in ends:
