@@ -30,7 +30,7 @@ def _read(into: Collected) -> None:
             ends[byte] = at
         marks = []
         for start, end, label in entries(record["spans"], _NAMES, where, "spans"):
-            if start not in ends or end not in ends:
+            if type(start) is not int or type(end) is not int or start not in ends or end not in ends:
                 problem = f"the span of bytes {brief(start)}–{brief(end)} doesn't begin and end with a character"
                 raise DinkuError(
                     problem, where=where, remedy="check that the offsets count bytes of this text in UTF-8"
