@@ -7,6 +7,7 @@ import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -323,6 +324,80 @@ def test_malformed_spacy_files_are_refused(tmp_path: Path) -> None:
     whole = (tmp_path / "a.spacy").read_bytes()
     (tmp_path / "a.spacy").write_bytes(whole[:-9])
     assert refusal(tmp_path / "a.spacy", How("spacy")).startswith("a.spacy: can't be read by spaCy (")
+
+
+def damaged(data: bytes, random: Random) -> bytes:
+    """A file with a few bytes changed, removed, put in or cut off."""
+    out = bytearray(data)
+    for _ in range(random.choice((1, 2, 5))):
+        at = random.randrange(max(1, len(out)))
+        way = random.randrange(4)
+        if way == 0:
+            out[at : at + 1] = bytes([random.randrange(256)])
+        elif way == 1:
+            del out[at : at + random.choice((1, 20))]
+        elif way == 2:
+            out[at:at] = random.choice((b'"', b"{", b"]", b",", b"\n", b"\t", b"null", b"-1", b"1e999", b"\0", b"\xff"))
+        else:
+            out = out[:at] or bytearray(b"x")
+    return bytes(out)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_damaged_files_are_refused_or_read_and_nothing_else(form: str, tmp_path: Path) -> None:
+    random, made = Random(form), tmp_path / "made"
+    write(sources.load("sample:hau", "dev").sentences[:5], made, form)
+    path = made / "made.ann" if made.is_dir() else made
+    whole = path.read_bytes()
+    refused = 0
+    for _ in range(60):
+        path.write_bytes(damaged(whole, random))
+        for how in (How(form), How()):
+            try:
+                read(made, how)
+            except DinkuError as error:
+                assert error.remedy  # noqa: PT017 - most are refused, and each has one
+                refused += 1
+    assert refused > 40
+
+
+WRONG: tuple[Any, ...] = (None, 7, -1, 1.5, True, "x", [], {}, [[]], [None])
+
+
+def spoilt(value: Any, random: Random) -> Any:
+    """A JSON value in which one value somewhere within is another."""
+    if isinstance(value, dict | list) and value and random.random() < 0.85:
+        copy = value.copy()
+        place = random.choice(list(value)) if isinstance(value, dict) else random.randrange(len(value))
+        copy[place] = spoilt(copy[place], random)
+        return copy
+    return random.choice(WRONG)
+
+
+def test_json_of_other_shapes_is_refused_or_read_and_nothing_else(examples: Path) -> None:
+    random = Random(0)
+    for name, form in (
+        ("tokens.jsonl", "jsonl"),
+        ("prodigy.jsonl", "prodigy"),
+        ("spacy.jsonl", "prodigy"),
+        ("doccano.jsonl", "doccano"),
+        ("doccano-old.jsonl", "doccano"),
+        ("studio.json", "label-studio"),
+        ("studio-min.json", "label-studio"),
+        ("bytes.jsonl", "byte-spans"),
+    ):
+        text = Path(name).read_text(encoding="utf-8")
+        records = json.loads(text) if name.endswith(".json") else [json.loads(line) for line in text.splitlines()]
+        refused = 0
+        for _ in range(150):
+            put(examples / "spoilt.jsonl", *(spoilt(record, random) for record in records))
+            for how in (How(form), How()):
+                try:
+                    read(examples / "spoilt.jsonl", how)
+                except DinkuError as error:
+                    assert error.remedy  # noqa: PT017
+                    refused += 1
+        assert refused > 100, name
 
 
 def test_latin_1_is_named(tmp_path: Path) -> None:

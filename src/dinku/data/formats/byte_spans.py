@@ -24,12 +24,13 @@ def _read(into: Collected) -> None:
             raise DinkuError("has no text with spans", where=where, remedy='write {"text": "…", "spans": […]}')
         check_text(text, where)
         # The character at each byte; bytes within a character are none.
-        ends = {0: 0}
+        byte, ends = 0, {0: 0}
         for at, character in enumerate(text, 1):
-            ends[max(ends) + len(character.encode())] = at
+            byte += len(character.encode())
+            ends[byte] = at
         marks = []
         for start, end, label in entries(record["spans"], _NAMES, where, "spans"):
-            if start not in ends or end not in ends:
+            if type(start) is not int or type(end) is not int or start not in ends or end not in ends:
                 problem = f"the span of bytes {brief(start)}–{brief(end)} doesn't begin and end with a character"
                 raise DinkuError(
                     problem, where=where, remedy="check that the offsets count bytes of this text in UTF-8"

@@ -11,7 +11,7 @@ from dinku.data.corpus import Sentence
 from dinku.data.formats.format import Format, Head, all_labelled
 from dinku.data.formats.json_records import decoded
 from dinku.data.formats.reading import Collected, keys_of, text_of
-from dinku.errors import DinkuError, brief
+from dinku.errors import DinkuError, brief, reason
 from dinku.files import written
 
 _NAMES = ("NER", "ner", "NE", "Ner", "NamedEntity", "Entity", "entity")  # keys that treebanks use
@@ -32,11 +32,12 @@ def _read(into: Collected) -> None:
     for where, block in _blocks(decoded(into.path), str(into.path)):
         try:
             (tokens,) = parse(block) or [None]
-        except (ParseException, ValueError) as error:
-            raise DinkuError(f"isn't CoNLL-U ({error})", where=where, remedy="give each word ten columns") from None
+            words, tags, said = _words(tokens or (), where)
+        except (ParseException, ValueError, KeyError) as error:  # the last, where a comment names other columns
+            remedy = "give each word the ten columns of CoNLL-U"
+            raise DinkuError(f"isn't CoNLL-U ({reason(error)})", where=where, remedy=remedy) from None
         if not tokens:
             continue
-        words, tags, said = _words(tokens, where)
         tagged |= said
         keys = {name: value for name, value in tokens.metadata.items() if name != _TEXT}
         text = tokens.metadata.get(_TEXT)

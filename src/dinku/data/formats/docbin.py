@@ -9,7 +9,7 @@ from typing import Any
 
 from dinku.data.corpus import Sentence
 from dinku.data.formats.format import Format, Head, all_labelled
-from dinku.data.formats.reading import Collected, keys_of, text_of
+from dinku.data.formats.reading import Collected, Mark, keys_of, text_of
 from dinku.data.spans import spans
 from dinku.errors import DinkuError, reason
 from dinku.files import content, written
@@ -26,23 +26,27 @@ def _recognizes(head: Head) -> bool:
 
 
 def _read(into: Collected) -> None:
-    name = str(into.path)
-    for number, doc in enumerate(_documents(into.path), 1):
-        where = f"{name}, document {number}"
-        marks = [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
-        words = [(t.idx, t.idx + len(t)) for t in doc if t.text.strip()]
-        said = doc.user_data.get(_KEYS)
-        into.text(doc.text, marks, where, said if isinstance(said, dict) else {}, words)
+    for number, (text, marks, words, said) in enumerate(_documents(into.path), 1):
+        keys = said if isinstance(said, dict) else {}
+        into.text(text, marks, f"{into.path}, document {number}", keys, words)
 
 
-def _documents(path: Path) -> list[Any]:
+def _documents(path: Path) -> list[tuple[str, list[Mark], list[tuple[int, int]], Any]]:
+    """The text of each document, its entities, its words, and the other keys that dinku wrote."""
     from spacy.tokens import DocBin
     from spacy.vocab import Vocab
 
+    data = content(path)
     try:
-        return list(DocBin().from_bytes(content(path)).get_docs(Vocab()))
-    except OSError:
-        raise
+        return [
+            (
+                doc.text,
+                [(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents],
+                [(token.idx, token.idx + len(token)) for token in doc if token.text.strip()],
+                doc.user_data.get(_KEYS),
+            )
+            for doc in DocBin().from_bytes(data).get_docs(Vocab())
+        ]
     except Exception as error:  # whatever malformed bytes lead to within the library
         problem = f"can't be read by spaCy ({reason(error)})"
         raise DinkuError(problem, where=str(path), remedy="write it again with DocBin.to_disk") from None

@@ -38,7 +38,7 @@ def _read(into: Collected) -> None:
             where = f"{name}, row {number}"
             keys = {key: value for key, value in row.items() if key not in named}
             into.tagged(row[tokens], names(row[tags], where), where, keys)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DinkuError(f"can't be read as Parquet ({reason(error)})", where=name, remedy="fetch it again") from None
 
 

@@ -155,7 +155,7 @@ class Collected:
         check_text(text, where)
         offsets = self._words(text, words)
         starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
-        spans: dict[tuple[int, int], str] = {}
+        spans: list[Span] = []
         for mark in sorted(map(self._checked(text, where), marks)):
             self._spans += 1
             start, end, label = mark
@@ -164,13 +164,20 @@ class Collected:
                 self._cut.append(f"{where}, {text[start:end][:40]!r}" + _whole(text, offsets, first, last))
                 if self.how.misaligned != "widen" or first >= last:
                     continue
-            if spans.setdefault((first, last), label) != label or _overlaps(spans, first, last):
+            span = Span(first, last, label)
+            if not spans or first >= spans[-1].end:
+                spans.append(span)
+            elif span != spans[-1]:
                 problem = f"the span {text[start:end][:40]!r} ({start}–{end}, {label}) overlaps another"
                 raise DinkuError(problem, where=where, remedy="keep one of the two: a word can have one tag")
         if not offsets:
             return self.left_out(where, "text without a word", "texts without a word")
+        at = 0
         for first, last, a, b in self._pieces(text, offsets, spans, self.how.documents or documents):
-            inside = [Span(i - first, j - first, name) for (i, j), name in spans.items() if first <= i < last]
+            inside: list[Span] = []
+            while at < len(spans) and spans[at].end <= last:  # as no sentence ends within a span
+                inside.append(Span(spans[at].start - first, spans[at].end - first, spans[at].label))
+                at += 1
             own = tuple((start - a, end - a) for start, end in offsets[first:last])
             tags = tags_of(inside, last - first)
             origin = Origin(where, keys or {}, text[a:b], own)
@@ -296,7 +303,7 @@ class Collected:
         return check
 
     def _pieces(
-        self, text: str, offsets: Sequence[tuple[int, int]], spans: Mapping[tuple[int, int], str], documents: str
+        self, text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[Span], documents: str
     ) -> Iterator[tuple[int, int, int, int]]:
         """The sentences of a text: each one's first word and the one after its last, and its start and end in the text."""
         if documents == "whole":
@@ -304,14 +311,10 @@ class Collected:
             return
         ends = lines(text) if documents == "lines" else sentence_ends(text, self.language)
         starts = [start for start, _ in offsets]
-        inside = {i for first, last in spans for i in range(first + 1, last)}
+        inside = {i for span in spans for i in range(span.start + 1, span.end)}
         cuts = sorted({bisect_left(starts, end) for end in ends} - inside - {0, len(offsets)})
         for first, last in pairwise([0, *cuts, len(offsets)]):
             yield first, last, offsets[first][0], offsets[last - 1][1]
-
-
-def _overlaps(spans: Mapping[tuple[int, int], str], first: int, last: int) -> bool:
-    return any(i < last and first < j and (i, j) != (first, last) for i, j in spans)
 
 
 def _whole(text: str, offsets: Sequence[tuple[int, int]], first: int, last: int) -> str:
