@@ -35,26 +35,29 @@ def words(corpus: Corpus) -> frozenset[int]:
     return fingerprints(s.words for s in corpus)
 
 
-@pytest.mark.parametrize("sentences", [2, 12, 50, 300])
+@pytest.mark.parametrize("sentences", [4, 24, 100, 600])
 def test_a_part_of_train_is_set_aside_and_no_sentence_stands_on_both_sides(sentences: int) -> None:
-    whole = tiny_corpus(sentences)
+    whole = tiny_corpus(sentences).only("one")
     train, dev = apart(whole, 0.1, seed=0)
     assert words(train).isdisjoint(words(dev))
-    assert len(train) + len(dev) == sentences
-    assert dev.split == "dev"
-    assert len(dev) <= max(1, sentences // 5)
+    assert len(train) + len(dev) == len(whole)
+    assert (train.split, dev.split) == ("train", "dev")
+    assert 1 <= len(dev) <= max(1, len(whole) // 5)
     assert apart(whole, 0.1, seed=0) == (train, dev)
-    if sentences == 300:
+    if sentences == 600:
         assert apart(whole, 0.1, seed=1)[1] != dev
         assert len(dev) == 50
 
 
 def test_a_sentence_that_is_there_very_often_stays_in_train() -> None:
     often = [Sentence(("Kano",), ("B-LOC",), "hau")] * 90
-    train, dev = apart(Corpus("mine", "train", (*often, *tiny_corpus(30))), 0.1, seed=0)
+    others = [Sentence(s.words, s.tags, "hau") for s in tiny_corpus(30)]
+    train, dev = apart(Corpus("mine", "train", (*often, *others)), 0.1, seed=0)
     assert words(Corpus("", "", tuple(often))) <= words(train)
     assert 1 <= len(dev) <= 30
-    with pytest.raises(DinkuError, match=r"has 1 sentence in hau, too few to set some aside for dev; add sentences"):
+    with pytest.raises(
+        DinkuError, match=r"mine: has too few sentences in hau to set some aside for dev .*; add sentences"
+    ):
         apart(Corpus("mine", "train", tuple(often)), 0.1, seed=0)
 
 

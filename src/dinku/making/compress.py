@@ -18,7 +18,6 @@ from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
-from dinku.export import gate
 from dinku.making import corpora, outcome
 from dinku.making.budget import Budget, facts, quantity
 from dinku.making.costs import Costs, Engine, families_of, measured, progress_of, tokenizer_bytes, units_of
@@ -108,9 +107,10 @@ def asked(
     ):
         if value not in known:
             raise DinkuError(f"is {value!r}", where=name, remedy=f"choose of {', '.join(known)}")
+    given = corpora.ready(corpus, part=dev, seed=seed)
     return Asked(
         base=_named(model),
-        corpus=corpora.ready(corpus, part=dev, seed=seed),
+        corpus=given,
         budget=budget or Budget(),
         text=None if text is None else os.fspath(text),
         time=None if time is None else quantity(time, "time", where="time"),
@@ -148,6 +148,8 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
         problem = f"has {plural(len(data.train), 'train sentence')}, too few to compress with"
         remedy = f"int8 is calibrated on {FEWEST} or more: tag more sentences, or export the tagger in fp32"
         raise DinkuError(problem, where=what.corpus.asked, remedy=remedy)
+    from dinku.export import gate
+
     if data.dev.words < gate.FEWEST:
         problem = f"has {plural(data.dev.words, 'word')} in dev, too few to choose and to hold int8 to"
         remedy = f"give dev {gate.FEWEST} words or more, or set more aside with --dev"
@@ -251,7 +253,7 @@ def compress(
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
     >>> tagger = tiny_tagger(tags=dinku.load("sample:pcm", "train").tags)
-    >>> dinku.compress(tagger, "no-such-corpus", dinku.Budget(size="12MB", keep=0.95))
+    >>> dinku.compress(tagger, "no-such-corpus", dinku.Budget(size="12MB", keep=0.95))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     dinku.errors.DinkuError: no-such-corpus: isn't there; ...
     """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dinku.data import conll, sources
-from dinku.data.corpus import Corpus, Sentence
+from dinku.data import sources
+from dinku.data.convert import divided
+from dinku.data.corpus import Corpus
+from dinku.data.formats.registry import write
 from dinku.data.learned import fingerprint, fingerprints
 from dinku.digests import document_digest
 from dinku.errors import DinkuError, plural
@@ -49,7 +49,9 @@ def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> 
         if corpus.split != "train":
             remedy = "name a folder with train.txt, or a file whose name is none of a split's"
             raise DinkuError(f"is the {corpus.split} split, and no train split", where=asked, remedy=remedy)
-    whole = {} if Path(os.path.expanduser(asked)).is_file() else sources.whole(asked)
+    whole = sources.whole(asked)
+    if "train" not in whole:  # a file whose name tells no split is whichever is asked for, and there is no other
+        whole = {}
     dev, test = (whole.get(split, {}) for split in ("dev", "test"))
     scored: Literal["test", "dev"] = "test" if test.keys() >= train.keys() else "dev"
     notes = [note for corpus in train.values() for note in corpus.notes]
@@ -79,29 +81,17 @@ def apart(corpus: Corpus, part: float, seed: int) -> tuple[Corpus, Corpus]:
     """Train and dev from one split of a language: ``part`` of the sentences for dev, 50 if it may be, 1,000 at the most.
 
     >>> from dinku.testing import tiny_corpus
-    >>> train, dev = apart(tiny_corpus(300), 0.1, seed=0)
+    >>> train, dev = apart(tiny_corpus(300).only("one"), 0.1, seed=0)
     >>> len(train), len(dev)
-    (250, 50)
+    (120, 30)
     """
-    alike: dict[int, list[int]] = defaultdict(list)
-    for number, sentence in enumerate(corpus):
-        alike[fingerprint(sentence.words)].append(number)
     wanted = min(MOST, max(round(part * len(corpus)), min(FEWEST, len(corpus) // 5), 1))
-    order = sorted(alike, key=lambda each: hashlib.sha256(f"{seed} {each}".encode()).digest())
-    chosen: set[int] = set()
-    for each in order:
-        if len(chosen) >= wanted:
-            break
-        if len(alike[each]) <= max(1, wanted - len(chosen)):  # a sentence that is there very often would be all of dev
-            chosen.update(alike[each])
-    if not 0 < len(chosen) < len(corpus):
-        problem = f"has {plural(len(alike), 'sentence')} in {corpus.languages[0]}, too few to set some aside for dev"
-        raise DinkuError(problem, where=corpus.name, remedy="add sentences, or a dev split")
-    sides: tuple[list[Sentence], list[Sentence]] = ([], [])
-    for number, sentence in enumerate(corpus):
-        sides[number in chosen].append(sentence)
-    train, dev = (replace(corpus, sentences=tuple(side)) for side in sides)
-    return train, replace(dev, split="dev")
+    try:
+        made = divided(corpus, {"dev": wanted}, seed=seed)
+    except DinkuError as error:
+        problem = f"has too few sentences in {corpus.languages[0]} to set some aside for dev ({error.problem})"
+        raise DinkuError(problem, where=corpus.name, remedy="add sentences, or a dev split") from None
+    return made["train"], made["dev"]
 
 
 def _shared(asked: str, train: dict[str, Corpus], others: dict[str, dict[str, Corpus]]) -> list[str]:
@@ -124,5 +114,5 @@ def _written(splits: dict[str, dict[str, Corpus]]) -> Path:
             for split, own in splits.items():
                 for language, corpus in own.items():
                     (made / language).mkdir(exist_ok=True)
-                    conll.write(corpus, made / language / f"{split}.txt")
+                    write(corpus.sentences, made / language / f"{split}.jsonl", "jsonl")
     return folder

@@ -20,7 +20,6 @@ from typing import Any, Literal, Self, cast
 from pydantic import ValidationError
 
 from dinku.digests import document_digest
-from dinku.export import gate
 from dinku.files import written
 from dinku.machine import environment
 from dinku.making.students import FAMILIES, Family, Reads, Student, every
@@ -180,6 +179,8 @@ def _timed(
     folder: Path,
     progress: Progress,
 ) -> Timings:
+    from dinku.export import gate
+
     assert data.train
     assert data.dev
     taught, ranges, dev = data.train.sample(TAUGHT, 0), data.train.sample(RANGES, 0), data.dev.sample(TIMED, 0)
