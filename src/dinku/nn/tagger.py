@@ -316,7 +316,7 @@ def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> A
     except (SafetensorError, OSError, ValueError) as error:
         raise DinkuError(f"can't be read ({error})", where=str(file), remedy="quantize the model again") from None
     rest = torch.float16 if scheme.rest == 2 else torch.float32
-    model = quantized.restored(kind.from_config(config, dtype=rest), stored, where=str(file))
+    model = quantized.restored(kind.from_config(config, dtype=rest).to(rest), stored, where=str(file))
     model.config.name_or_path = str(folder)
     return model
 
