@@ -67,10 +67,8 @@ def made(model_type: str, *, tags: Sequence[str] = TAGS, tokenizer: str = "unigr
             for name, weight in model.named_parameters():
                 if model_type != "mobilebert" and (weight.dim() == 2 or name.endswith("bias")):  # which has no norms
                     weight.copy_(torch.rand_like(weight) - 0.5)
-                if (
-                    surgery.word_embeddings(model).padding_idx is not None
-                    and weight is surgery.word_embeddings(model).weight
-                ):
-                    weight[1] = 0
+            table = surgery.word_embeddings(model)
+            table.padding_idx = 1
+            table.weight[1] = 0
     surgery.record_sizes(model)
     return Tagger(model.eval(), pieces, tuple(tags))

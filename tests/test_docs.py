@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import encoders
 import pytest
 from rooms import PAGE, page
 
@@ -182,3 +183,7 @@ def test_the_container_file_copies_what_there_is() -> None:
 
 def test_the_table_of_rooms_is_made_from_their_docstrings() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run python tests/rooms.py"
+
+
+def test_the_table_of_encoders_is_made_from_the_families() -> None:
+    assert encoders.PAGE.read_text(encoding="utf-8") == encoders.page(), "run python tests/encoders.py"

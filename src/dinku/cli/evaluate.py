@@ -52,6 +52,8 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         f"{sizes['multiply_adds'] / 1e6:,.0f} M multiply-adds for a sentence of {plural(sizes['subwords'], shape.unit)}; "
         f"its folder {sizes['bytes_disk'] / 1e6:,.1f} MB on disk, {sizes['bytes_download'] / 1e6:,.1f} MB as a zstd download"
     )
+    if "support" in sizes:
+        print(f"{sizes['support']} (docs/encoders.md)")
     return None
 
 

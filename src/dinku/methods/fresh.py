@@ -102,6 +102,9 @@ class StartFresh(Seeded, Validated):
 
     def declare(self, shape: Shape) -> Shape:
         family = self.family or shape.family
+        if family not in _TYPES:
+            remedy = f"give family, one of {', '.join(_TYPES)}"
+            raise DinkuError(f"can't make a fresh encoder of the type {family}", where="StartFresh", remedy=remedy)
         new = Shape(
             family=family,
             vocabulary=self.vocabulary or shape.vocabulary,

@@ -49,8 +49,7 @@ class QuantizeLLMInt8(Validated):
             raise DinkuError(problem, where="QuantizeLLMInt8", remedy="give a magnitude such as 6, or 0 for none")
 
     def declare(self, shape: Shape) -> Shape:
-        read = [shape.hidden, *(size for la in shape.layers for size in (la.heads * la.head_size, la.width))]
-        if min(read) < 2:
+        if min(columns for _, columns in shape.matrices(embeddings=False)) < 2:
             problem = "a linear layer reads a single number, which int8 products aren't made for"
             raise DinkuError(problem, where="QuantizeLLMInt8", remedy="keep two heads, neurons and coordinates or more")
         return shape.quantized(LLM_INT8[self.rest], where="QuantizeLLMInt8")

@@ -8,11 +8,12 @@ model, in a folder or on the Hub. What it cannot do: bring back a model after an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Planned, Validated, Work
 from dinku.model.folder import ModelFolder
+from dinku.model.measured import shape_of_folder
 from dinku.model.shape import EncoderShape, Shape
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class StartFrom(Validated):
         return self if self.digest else replace(self, digest=ModelFolder.of(self.base).digest)
 
     def declare(self, shape: Shape) -> Shape:
-        return Shape.of_folder(self._folder())
+        return cast(Shape, shape_of_folder(self._folder()))
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.nn.tagger import Tagger

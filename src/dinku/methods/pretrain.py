@@ -98,6 +98,7 @@ class Pretrain(TrainingSettings):
         from dinku.training import fit
 
         tagger.check_changeable(self)
+        self.declare(tagger.shape)
         text = data.text_for(self)
         encoder = tagger.windows_of(self.window)
         if encoder.length < self.window:

@@ -182,6 +182,30 @@ def model_types() -> tuple[str, ...]:
     return (*(name for family in known() for name in family.model_types), *MEASURED)
 
 
+def support(config: Mapping[str, Any]) -> str:
+    """What can be done to an encoder with this config, in a sentence; the same as in docs/encoders.md."""
+    if family := described(config):
+        without = [*family.refuses, *([] if family.masked_lm else ["Pretrain"])]
+        but = f" but {', '.join(without)}" if without else ""
+        return f"{family.name}, a described family: every method{but}"
+    return f"{config.get('model_type')}, a measured encoder: {', '.join(WITHOUT_FAMILY)}"
+
+
+WITHOUT_FAMILY = (
+    *(
+        "FineTune",
+        "Sparsify",
+        "Distil",
+        "TrimVocabulary",
+        "QuantizeLLMInt8",
+        "QuantizeDynamic",
+        "Quantize",
+        "StartFrom",
+    ),
+    "StartFresh",
+)  # the methods that need no description of a family
+
+
 def refusal(model_type: Any, *, where: str) -> DinkuError:
     """Why a model of this type isn't opened, and what is."""
     why = next((why for why, types in _WHY_NOT.items() if model_type in types), "is no encoder that dinku opens")

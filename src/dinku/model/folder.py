@@ -24,7 +24,8 @@ from dinku.model.store import Store
 from dinku.settings import home, offline
 
 _MODEL_FILES = ("config.json", "*.safetensors", "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json",
-                "special_tokens_map.json", "sentencepiece.bpe.model", "vocab.json", "vocab.txt", "merges.txt")  # fmt: skip
+                "special_tokens_map.json", "sentencepiece.bpe.model", "spm.model", "spiece.model", "vocab.json", "vocab.txt",
+                "merges.txt")  # fmt: skip
 
 HUB = "hf:"  # before a Hub id, which may otherwise be the name of a folder, too
 BUNDLE_FILE = "bundle.json"  # what makes a folder a bundle

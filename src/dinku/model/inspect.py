@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from dinku.data import learned
 from dinku.errors import DinkuError, plural
 from dinku.model.bundle import Bundle
+from dinku.model.family import support
 from dinku.model.folder import ModelFolder, safetensors_header
 from dinku.model.kinds import kind_of
-from dinku.model.shape import Costs
+from dinku.model.shape import Costs, EncoderShape
 
 _WIDTHS = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -123,6 +124,8 @@ def inspection(folder: ModelFolder, *, subwords: int = 32) -> dict[str, Any]:
         nonzero = count_nonzero(folder, shape)
         if shape.scheme.terminal:
             scheme = {"scheme": shape.scheme.name}
+    if isinstance(shape, EncoderShape) and not shape.scheme.terminal:
+        about["support"] = support(folder.config)
     return {
         **scheme,
         "parameters": shape.parameters,

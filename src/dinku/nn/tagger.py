@@ -27,7 +27,7 @@ from dinku.model.encode import LabelOn, SubwordEncoder, check_ids, uncut
 from dinku.model.folder import ModelFolder
 from dinku.model.measured import architecture, shape_of, shape_of_folder
 from dinku.model.sentence_tagger import TagsByEngine
-from dinku.model.shape import DYNAMIC, Scheme, Shape, scheme_of
+from dinku.model.shape import DYNAMIC, Scheme, Shape, check_takes, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
 from dinku.nn import quantized, surgery
 from dinku.nn.quiet import quietly
@@ -171,6 +171,8 @@ class Tagger(TagsByEngine):
 
     def check_changeable(self, method: object = None) -> None:
         self.scheme.refuse(self.name)
+        if method is not None:
+            check_takes(method, shape_of(self.model.config.to_dict(), tags=0))
 
     @property
     def name(self) -> str:
@@ -316,7 +318,7 @@ def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> A
     except (SafetensorError, OSError, ValueError) as error:
         raise DinkuError(f"can't be read ({error})", where=str(file), remedy="quantize the model again") from None
     rest = torch.float16 if scheme.rest == 2 else torch.float32
-    model = quantized.restored(kind.from_config(config, dtype=rest), stored, where=str(file))
+    model = quantized.restored(kind.from_config(config, dtype=rest).to(rest), stored, where=str(file))
     model.config.name_or_path = str(folder)
     return model
 

@@ -29,8 +29,10 @@ def tokenizer_of(folder: Path, config: Any) -> PreTrainedTokenizerFast:
         with quietly():
             if (folder / "tokenizer.json").is_file():
                 tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-            elif (folder / "sentencepiece.bpe.model").is_file():
+            elif (folder / "sentencepiece.bpe.model").is_file() and config.model_type in _XLM_R:
                 tokenizer = from_sentencepiece(folder / "sentencepiece.bpe.model")
+            elif model := next((folder / name for name in _SENTENCEPIECE if (folder / name).is_file()), None):
+                tokenizer = _converted(folder, model)
             else:
                 tokenizer = _from_vocabulary(folder, config.vocab_size)
             backend = tokenizer.backend_tokenizer
@@ -50,6 +52,41 @@ def tokenizer_of(folder: Path, config: Any) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+_XLM_R = (
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "roberta",
+    "bert",
+    "distilbert",
+)  # read as XLM-R's is, whose table CamemBERT hasn't
+_SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model")
+
+
+def _converted(folder: Path, model: Path) -> PreTrainedTokenizerFast:
+    """A tokenizer that transformers makes from the SentencePiece model of a family that has a table of its own.
+
+    Raises `DinkuError` where that has other pieces, or where transformers would fill in whether text is lower-cased.
+    """
+    where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
+    settings = folder / "tokenizer_config.json"
+    stated = json.loads(content(settings)) if settings.is_file() else {}
+    if model.name == "spiece.model" and not isinstance(stated.get("do_lower_case"), bool):
+        problem = "doesn't say whether its spiece.model is of lower-cased text"
+        raise DinkuError(problem, where=where, remedy=f"add do_lower_case to tokenizer_config.json, or {remedy}")
+    pieces = [piece.piece for piece in _proto(content(model), where=str(model)).pieces]
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise DinkuError(f"its {type(tokenizer).__name__} can't be made fast", where=where, remedy=remedy)
+    known = tokenizer.get_vocab()
+    ordinary = [piece for piece in pieces if piece[:1] + piece[-1:] not in ("<>", "[]")]
+    places = [known.get(piece, -1) for piece in ordinary]
+    if -1 in places or places != sorted(places):
+        odd = ordinary[places.index(-1)] if -1 in places else "whose pieces it has in another order"
+        problem = f"its SentencePiece model isn't one of a {type(tokenizer).__name__} ({odd!r})"
+        raise DinkuError(problem, where=where, remedy=f"correct tokenizer_class, or {remedy}")
+    return tokenizer
+
+
 def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer from ``vocab.txt``, or a BPE one from ``vocab.json`` and ``merges.txt``.
 
@@ -59,7 +96,7 @@ def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
     where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
     pieces, usable = _vocabulary(folder)
     if not pieces:
-        remedy += ", or its sentencepiece.bpe.model, its vocab.txt, or its vocab.json and merges.txt"
+        remedy += ", or its SentencePiece model, its vocab.txt, or its vocab.json and merges.txt"
         raise DinkuError("holds no tokenizer", where=where, remedy=remedy)
     settings = folder / "tokenizer_config.json"
     stated = json.loads(content(settings)) if settings.is_file() else {}
@@ -109,16 +146,7 @@ def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
 
 def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerFast:
     """See `from_sentencepiece`."""
-    from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
-
-    proto = sentencepiece_model_pb2.ModelProto()
-    try:
-        proto.ParseFromString(model)
-    except DecodeError:
-        raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
-    if not proto.HasField("normalizer_spec"):  # which follows the pieces, so that a file cut short among them has none
-        raise DinkuError("is no whole SentencePiece model", where=where, remedy="fetch the model again")
+    proto = _proto(model, where=where)
     if proto.trainer_spec.model_type != 1:
         raise DinkuError("isn't a Unigram model", where=where, remedy="give the folder a tokenizer.json")
     pieces = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
@@ -139,3 +167,18 @@ def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerF
     )
     names = dict(zip(_SPECIAL, ("<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"), strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+
+
+def _proto(model: bytes, *, where: str) -> Any:
+    """A SentencePiece model as it is stored; raises `DinkuError` for one that is none, or is cut short."""
+    from google.protobuf.message import DecodeError
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    try:
+        proto.ParseFromString(model)
+    except DecodeError:
+        raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
+    if not proto.HasField("normalizer_spec"):  # which follows the pieces, so that a file cut short among them has none
+        raise DinkuError("is no whole SentencePiece model", where=where, remedy="fetch the model again")
+    return proto
