@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import string
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -76,6 +77,7 @@ def test_every_example_is_read_as_the_same_sentences(examples: Path) -> None:
         "tokens.parquet": "parquet",
         "words.csv": "csv",
         "tree.conllu": "conllu",
+        "words.iob2": "uner",
         "docs.spacy": "spacy",
         "prodigy.jsonl": "prodigy",
         "spacy.jsonl": "prodigy",
@@ -220,7 +222,11 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("a.json", "", "a.json: holds no record"),
     ("a.json", "[]", "a.json: holds no record"),
     ("a.json", '[{"text": "Jos", "label": [[0, 3, "LOC"]]}] []', "a.json:1: goes on after its list of records"),
-    ("a.jsonl", '{"x": 1}\n', "a.jsonl: is JSON of no format known; say which, as in"),
+    (
+        "a.jsonl",
+        '{"x": 1}\n',
+        "a.jsonl: is JSON whose first records tell no format (its keys are x); say which of byte-spans, doccano,",
+    ),
     (
         "a.jsonl",
         '{"text": "Jos", "label": [[0, 4, "LOC"]]}',
@@ -286,6 +292,8 @@ MALFORMED: list[tuple[str, str, str]] = [
         "a.conllu:1: Entity='(e1-person)' of word 1 has brackets",
     ),
     ("a.conllu", "1\ta" + "\t_" * 7 + "\tNER=X\n\n", "a.conllu:1: 'X' is no IOB2 tag"),
+    ("a.iob2", "1\tKano\tB-LOC\n2\n", "a.iob2:2: is no word of Universal NER"),
+    ("a.iob2", "1\tKano\tLOC\n", "a.iob2:1: 'LOC' is no IOB2 tag"),
     ("a.parquet", "PAR1 and no more", "a.parquet: can't be read as Parquet ("),
 ]
 
@@ -293,7 +301,7 @@ MALFORMED: list[tuple[str, str, str]] = [
 @pytest.mark.parametrize(("name", "text", "said"), MALFORMED)
 def test_malformed_files_are_refused_with_place_and_remedy(name: str, text: str, said: str, tmp_path: Path) -> None:
     path = put(tmp_path / name, text)
-    form = "conllu" if name.endswith("conllu") else ""
+    form = {".conllu": "conllu", ".iob2": "uner"}.get(path.suffix, "")
     message = refusal(path, How(form))
     assert message.startswith(said.format(path))
     assert "; " in message  # a remedy
@@ -343,6 +351,7 @@ def damaged(data: bytes, random: Random) -> bytes:
     return bytes(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", WRITERS)
 def test_damaged_files_are_refused_or_read_and_nothing_else(form: str, tmp_path: Path) -> None:
     random, made = Random(form), tmp_path / "made"
@@ -374,6 +383,7 @@ def spoilt(value: Any, random: Random) -> Any:
     return random.choice(WRONG)
 
 
+@pytest.mark.slow
 def test_json_of_other_shapes_is_refused_or_read_and_nothing_else(examples: Path) -> None:
     random = Random(0)
     for name, form in (
@@ -423,6 +433,34 @@ def test_options_are_checked(tmp_path: Path) -> None:
         sources.spelled("sample:hau", form="doccano")
 
 
+@pytest.mark.parametrize(("name", "library"), [("a.spacy", "spacy"), ("a.conllu", "conllu"), ("a.parquet", "pyarrow")])
+def test_what_needs_a_library_says_so(
+    name: str,
+    library: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dinku: Callable[..., tuple[int, str, str]],
+) -> None:
+    write(
+        [Sentence(("Jos",), ("B-LOC",))],
+        tmp_path / name,
+        next(f.name for f in FORMATS.values() if Path(name).suffix == f.suffixes[0]),
+    )
+    for module in [each for each in sys.modules if each.split(".")[0] == library]:
+        monkeypatch.delitem(sys.modules, module)
+
+    class Missing:
+        @staticmethod
+        def find_spec(module: str, *_: object) -> None:
+            if module.split(".")[0] == library:
+                raise ModuleNotFoundError(name=library)
+
+    monkeypatch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
+    status, _, err = dinku("data", "check", tmp_path / name)
+    extra = "parquet" if library == "pyarrow" else "formats"
+    assert (status, err) == (2, f"dinku: this command needs {library}; install it with: pip install 'dinku[{extra}]'\n")
+
+
 # There and back
 
 LETTERS = st.text(string.ascii_letters + "ɓɗẹàሰ市😀'-.,!?", min_size=1, max_size=6)
@@ -454,9 +492,10 @@ def back(given: Sequence[Sentence], folder: Path, form: str, how: How) -> Corpus
     return read(path, how)
 
 
-FAST = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FAST = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", WRITERS)
 @FAST
 @given(made=st.lists(sentences(joined=True), min_size=1, max_size=4))
@@ -465,6 +504,7 @@ def test_words_and_tags_survive_every_format(form: str, made: list[Sentence], tm
     assert content(back(made, tmp_path, form, how)) == [(s.words, s.tags) for s in made]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["doccano", "label-studio", "prodigy", "spacy", "brat", "conllu"])
 @FAST
 @given(
@@ -478,6 +518,7 @@ def test_texts_survive_formats_of_texts(form: str, made: list[Sentence], tmp_pat
     assert [text_of(s) for s in found] == [text_of(s) for s in made]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["doccano", "label-studio", "prodigy", "spacy", "conllu", "jsonl", "parquet"])
 @FAST
 @given(made=st.lists(sentences(joined=False), min_size=1, max_size=4))
@@ -488,6 +529,7 @@ def test_keys_survive_formats_that_have_a_place_for_them(form: str, made: list[S
     assert there == keys
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", WRITERS)
 def test_what_is_converted_is_what_it_was(first: str, tmp_path: Path) -> None:
     convert("sample:hau,ibo", tmp_path / "a", first)

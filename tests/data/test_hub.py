@@ -78,6 +78,7 @@ def test_a_data_set_is_fetched_and_read(published: Hub, home: Path) -> None:
     for split in ("train", "dev"):
         assert sources.load("hf:me/names/hau", split).fingerprint == sample("hau", split).fingerprint
     assert sources.splits("hf:me/names/hau") == ("train", "dev")
+    assert (sources.licence("hf:me/names/hau"), sources.on_hub("hf:me/names/hau")) == ("mit", "me/names")
     assert sources.absent("hf:me/names/hau") == {"hau": ("test",)}
     published.asked.clear()
     assert {f.state for f in sources.fetch("hf:me/names/hau")} == {"there"}

@@ -281,7 +281,7 @@ def test_a_folder_with_two_files_for_a_split(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_not_there(tmp_path: Path) -> None:
-    remedy = "give a CoNLL file, a folder with train, dev and test, or"
+    remedy = "give a file, a folder with train, dev and test, or"
     for name in (str(tmp_path / "no"), "", f"{tmp_path}/a:b"):
         assert refusal(name).endswith(f"isn't there; {remedy} a known corpus such as masakhaner:hau")
         with pytest.raises(DinkuError):

@@ -15,6 +15,7 @@ from dinku.model.push import push
 from dinku.testing import tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -80,6 +80,17 @@ def within(name: str, config: str) -> str:
     return f"{PREFIX}{asked.repository}" + (f"@{asked.revision}" if asked.revision else "") + f"/{config}"
 
 
+def repository(name: str) -> str:
+    """The repository of a data set, *owner/name*, from its name with whatever follows."""
+    found = re.match(r"hf:([\w.-]+/[\w.-]+)", name, re.ASCII)
+    return found[1] if found else ""
+
+
+def licence(name: str) -> str:
+    """The licence that the card of a fetched data set names; empty if it names none."""
+    return str((_listed(_Asked.of(name).folder) or {}).get("licence", ""))
+
+
 def files(name: str) -> dict[str, dict[str, tuple[Path, ...]]]:
     """The fetched files of a data set: configuration → split → files. Raises `DinkuError` if they aren't there."""
     asked = _Asked.of(name)
@@ -162,7 +173,15 @@ def _listing(asked: _Asked, name: str) -> dict[str, Any]:
         for each in info.siblings
         if each.rfilename in used
     }
-    return {"repository": asked.repository, "commit": info.sha, "files": digests, "configs": configs}
+    said = card.get("license")
+    licence = ", ".join(map(str, said)) if isinstance(said, list) else str(said or "")
+    return {
+        "repository": asked.repository,
+        "commit": info.sha,
+        "licence": licence,
+        "files": digests,
+        "configs": configs,
+    }
 
 
 def _info(repository: str, revision: str, name: str, *, missing_ok: bool = False) -> Any:

@@ -258,19 +258,22 @@ def splits(name: Name | Sequence[Name]) -> tuple[str, ...]:
 
 
 def licence(name: str) -> str:
-    """The licence of a known corpus; empty for a path."""
+    """The licence of a known corpus, or the one that a data set's card names; empty for a path."""
     if _sampled(name):
         return "Apache-2.0"
     if named := _source(name):
         return named[0].licence
     plain, _ = _asked(name)
-    if not plain.startswith(hub.PREFIX):
-        _path(plain, name)
+    if plain.startswith(hub.PREFIX):
+        return hub.licence(plain)
+    _path(plain, name)
     return ""
 
 
 def on_hub(name: str) -> str:
-    """The name of a known corpus on the Hub; empty for the sample and for a path."""
+    """The name on the Hub of a known corpus or a data set; empty for the sample and for a path."""
+    if name.startswith(hub.PREFIX):
+        return hub.repository(name)
     source = SOURCES.get(name.partition(":")[0]) if ":" in name else None
     return source.hub if source else ""
 
@@ -295,7 +298,8 @@ def _source(name: str) -> tuple[Source, tuple[str, ...]] | None:
     if family not in SOURCES and (Path(name).exists() or not re.fullmatch(r"[\w.-]{2,}", family)):
         return None
     if family not in SOURCES:
-        remedy = _known(family, "the known ones are", sorted([*SOURCES, "sample"]))
+        known = ", ".join(sorted([*SOURCES, "sample"]))
+        remedy = f"{nearest(family, [*SOURCES, 'sample', *FORMATS, 'hf'])}the known ones are {known}"
         raise DinkuError(f"there is no corpus family {family!r}", where=name, remedy=remedy)
     source = SOURCES[family]
     return source, _languages(name, source.title, wanted, source.languages, tuple(source.apart))
@@ -370,7 +374,7 @@ def _path(plain: str, name: str) -> Path:
     if not plain or not path.exists():
         known = f"{name}:all" if name in SOURCES else "a known corpus such as masakhaner:hau"
         raise DinkuError(
-            "isn't there", where=name, remedy=f"give a CoNLL file, a folder with train, dev and test, or {known}"
+            "isn't there", where=name, remedy=f"give a file, a folder with train, dev and test, or {known}"
         )
     if not path.is_file() and not path.is_dir():  # a corpus may be read several times, and a pipe can't
         raise DinkuError("is neither a file nor a folder", where=name, remedy="save what it gives in a file first")

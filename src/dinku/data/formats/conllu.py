@@ -40,9 +40,7 @@ def _read(into: Collected) -> None:
             continue
         tagged |= said
         keys = {name: value for name, value in tokens.metadata.items() if name != _TEXT}
-        text = tokens.metadata.get(_TEXT)
-        offsets = _offsets(words, text) if text is not None else ()
-        into.tagged(words, tags, where, keys, text if offsets else None, offsets)
+        into.tagged(words, tags, where, keys, *placed(words, tokens.metadata.get(_TEXT)))
     if into.sentences and not tagged:
         problem = f"has no entities: no word has {_NAMES[0]}= in its last column, MISC"
         raise DinkuError(problem, where=str(into.path), remedy="write NER=B-PER, NER=I-PER and NER=O there")
@@ -106,16 +104,16 @@ def _tag(token: Any, where: str) -> str:
     return ""
 
 
-def _offsets(words: Sequence[str], text: str) -> tuple[tuple[int, int], ...]:
-    """Where the words stand in the text, one after another; nothing if one of them doesn't."""
+def placed(words: Sequence[str], text: str | None) -> tuple[str | None, tuple[tuple[int, int], ...]]:
+    """A text, and where the words stand in it one after another; no text if there is none, or one of them doesn't."""
     out, at = [], 0
     for word in words:
-        start = text.find(word, at)
-        if start < 0 or text[at:start].strip():
-            return ()
+        start = text.find(word, at) if text else -1
+        if not text or start < 0 or text[at:start].strip():
+            return None, ()
         at = start + len(word)
         out.append((start, at))
-    return tuple(out) if not text[at:].strip() else ()
+    return (text, tuple(out)) if text and not text[at:].strip() else (None, ())
 
 
 def _write(sentences: Sequence[Sentence], path: Path) -> None:

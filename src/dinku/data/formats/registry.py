@@ -18,6 +18,7 @@ from dinku.data.formats import (
     parquet,
     prodigy,
     token_lists,
+    uner,
 )
 from dinku.data.formats.format import Format, Head
 from dinku.data.formats.json_records import records
@@ -37,6 +38,7 @@ FORMATS: dict[str, Format] = {
         doccano.FORMAT,
         prodigy.FORMAT,
         conllu.FORMAT,
+        uner.FORMAT,
         csv_tokens.FORMAT,
         columns.FORMAT,
     )
@@ -64,13 +66,13 @@ def recognized(path: Path) -> Format:
     if head.records:
         found = [one for one in found if one.name != CONLL]
         if len(found) != 1:
-            problem = (
-                f"may be in the format {' or '.join(f.name for f in found)}" if found else "is JSON of no format known"
-            )
-            names = [f.name for f in found] or [f.name for f in FORMATS.values() if ".jsonl" in f.suffixes]
-            remedy = f"say which, as in {names[0]}:{path.name}" + (
-                "" if found else f"; the others are {', '.join(names[1:])}"
-            )
+            names = [f.name for f in found] or sorted(f.name for f in FORMATS.values() if ".jsonl" in f.suffixes)
+            problem = f"may be in the format {' or '.join(names)}"
+            if not found:
+                first = head.records[0]
+                keys = f" (its keys are {', '.join(first)})" if isinstance(first, dict) else ""
+                problem = f"is JSON whose first records tell no format{keys}"
+            remedy = f"say which of {', '.join(names)} it is, as in {names[0]}:{path.name}"
             raise DinkuError(problem, where=str(path), remedy=remedy)
     return found[0]
 
