@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time as clock
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,19 @@ from made_taggers import small_corpus, taught
 import dinku as package
 from dinku.making import compress as searching
 from dinku.making import costs, students
+from dinku.making import plan as planning
 from dinku.making.budget import Budget, quantity
 from dinku.making.compress import asked, compress, planned
 from dinku.making.costs import Timings, Trend
+from dinku.making.outcome import Tried
 from dinku.making.students import FAMILIES, evenly, every, first, reads
+from dinku.making.table import Scored
 from dinku.methods.words import StartWords
 from dinku.model.bundle import Bundle
 from dinku.model.folder import ModelFolder
 from dinku.model.shape import Layer, Shape
 from dinku.model.store import Store
+from dinku.progress import silent
 from dinku.study.definition import Study
 
 Command = Callable[..., tuple[int, str, str]]
@@ -119,11 +125,36 @@ def test_a_plan_trains_nothing_and_keeps_to_its_time(dinku: Command, home: Path,
     assert re.search(r"no student can keep it; the nearest, a word network, .*; relax it to --min-speed \d+/s\n$", err)
 
 
+def test_a_search_that_is_late_stops_what_goes_on_once_it_has_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, small_space: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    taught(home / "models" / "tagger", epochs=0)
+    small_corpus(Path("mine"))
+    what = replace(asked("tagger", "mine", time="60s"), began=clock.monotonic() - 59)
+    search = searching._Search(what, planned(what), silent)
+    first_, last = (search._reporting("stage", "study", last=each) for each in (False, True))
+    first_("distilling", 1, 2)
+    student = search.plan.fitting[0]
+    made = Tried(student, 0, Scored("dev", {}), {}, "", (), False, Path())
+    search.tried[student.name, 0] = made
+    last("distilling", 1, 2)
+    with pytest.raises(searching._Late):
+        first_("distilling", 1, 2)
+    search.tried["int8", 0] = replace(made, final=True)
+    last("distilling", 1, 2)
+    late = replace(search, what=replace(what, began=clock.monotonic() - 64))
+    with pytest.raises(searching._Late):
+        late._reporting("stage", "study", last=True)("distilling", 1, 2)
+
+
 @pytest.mark.slow
 def test_a_search_from_start_to_end(
     dinku: Command, home: Path, small_space: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped and continued, then longer, then for what nothing keeps; its study makes the same bundle."""
+    monkeypatch.setattr(planning, "_EFFORTS", {"quick": (2,), "default": (3, 1)})
+    monkeypatch.setattr(searching, "_MORE", 1)
     taught(home / "models" / "tagger", epochs=6)
     small_corpus(Path("mine"))
     made: list[str] = []
@@ -137,7 +168,7 @@ def test_a_search_from_start_to_end(
     budget, how = Budget(speed="500/s", keep="50%"), {"effort": "quick", "out": "small", "threads": 1}
 
     def stopped(what: str, done: int, total: int) -> None:
-        if len(made) == 2:
+        if len(made) == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

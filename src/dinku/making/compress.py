@@ -40,6 +40,7 @@ from dinku.study.run import Runner
 
 TIMED = 48  # dev sentences on which the last students are timed
 FEWEST = 100  # train sentences that int8 is calibrated on
+_CARD = 4000  # bytes by which the card of a bundle grows, once it is chosen
 _ASKED = 300  # how often Optuna is asked before any student that is left is taken
 _LATE = 1.05  # of the time, after which a training is stopped, if there is a bundle to end with
 _TOLERANCE = 0.02  # the F1 (of 1) that int8 may cost a student which can't keep to Quantize's own
@@ -172,7 +173,10 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
     units = {"words": some.words / len(some)}
     if "transformer" in families:
         units["transformer"] = units_of(teacher, [s.words for s in some])
-    costs = Costs(timings, units, tokenizer_bytes(folder), train=len(data.train), dev=len(data.dev), longer=longer)
+    scored = len(sources.load(what.corpus.name, what.corpus.scored))
+    costs = Costs(
+        timings, units, tokenizer_bytes(folder), train=len(data.train), dev=len(data.dev), scored=scored, longer=longer
+    )
     students = tuple(every(teacher.shape, families))
     plan = Plan(
         budget=what.budget,
@@ -529,7 +533,9 @@ class _Search:
         texts = [" ".join(s.words) for s in self.plan.data.dev.sample(TIMED, 0)]
         self.progress(f"int8: timing {each.student.name}", 0, 0)
         found = bench([str(folder)], texts, threads=self.what.threads, batches=(1, 32), rounds=3)["models"][0]
-        own = facts(size=disk_bytes(folder), speed=found["sentences_per_second"], latency=found["p50_ms"] / 1000)
+        own = facts(
+            size=disk_bytes(folder) + _CARD, speed=found["sentences_per_second"], latency=found["p50_ms"] / 1000
+        )
         made = Tried(
             *(each.student, each.level, scored, self._kept(own, scored), prepared.address, prepared.recipe.steps),
             final=True,

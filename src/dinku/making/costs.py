@@ -92,7 +92,8 @@ class Timings(Record):
 class Costs:
     """The cost model: timings, and the mean ``units`` of a sentence by family, words or subwords.
 
-    ``tokenizer`` is the size of the teacher's tokenizer.json, ``longer`` how many times as long as a tagged sentence a line of
+    ``tokenizer`` is the size of the teacher's tokenizer.json; ``train``, ``dev`` and ``scored`` count sentences, the last those
+    that results are told of; ``longer`` says how many times as long as a tagged sentence a line of
     text is.
     """
 
@@ -101,6 +102,7 @@ class Costs:
     tokenizer: int
     train: int
     dev: int
+    scored: int
     longer: float = 1.0
 
     def multiply_adds(self, student: Student) -> int:

@@ -22,6 +22,7 @@ from dinku.making.table import Scored, as_html, points
 from dinku.method import Method
 from dinku.methods.registry import to_json
 from dinku.model.bundle import Bundle
+from dinku.model.inspect import disk_bytes
 from dinku.scoring.counts import Counts
 from dinku.study.definition import Block, Study
 
@@ -96,7 +97,8 @@ class Compressed:
         """What the chosen one is, by the names of a budget's limits, with F1 kept on the split that results are told of."""
         worst = next(iter(self.test.kept(self.dense_test).values()), 0.0)
         kept = self.test.f1 / self.dense_test.f1 if self.dense_test.f1 else 0.0
-        return self.chosen.facts | {"keep": kept, "keep_worst": worst}
+        size = disk_bytes(self.out) if self.out else self.chosen.facts["size"]
+        return self.chosen.facts | {"keep": kept, "keep_worst": worst, "size": size}
 
     @property
     def missed(self) -> list[Miss]:

@@ -120,7 +120,7 @@ class Plan:
         if not self.first:
             return 0.0
         making = max(self.costs.making(student) for student in self.first)
-        return 1.5 * making + self.costs.timings.answer * self.costs.dev
+        return 1.5 * making + self.costs.timings.answer * self.costs.scored
 
     def fits(self, student: Student) -> bool:
         """Whether a student keeps the limits of size and speed, as far as arithmetic and the cost model tell."""
