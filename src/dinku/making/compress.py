@@ -164,7 +164,7 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
         step = FineTune(select="best").resolve(Planned(cast(Any, base.shape)), data)
         before, teacher = (step,), cast(Any, base).headed(step.tags, seed=what.seed)
         notes.append(f"{what.base} has no tags: it is fine-tuned on {what.corpus.asked} first")
-    families = families_of(base.scheme.terminal, base.shape)
+    families = families_of(folder.is_bundle or base.scheme.terminal, base.shape)
     if len(families) == 1:
         notes.append(f"{what.base} is a bundle or a word network, which can teach word networks alone")
     text, longer = _text(what, data.train, notes)
