@@ -230,6 +230,11 @@ def test_labels_that_the_tagger_does_not_know_are_told_with_a_remedy(home: Path,
         planned(asked("tagger", "sample:hau"))
 
 
+def test_a_bundle_is_refused_with_a_remedy(tiny_bundle: Callable[..., Path]) -> None:
+    with pytest.raises(package.DinkuError, match=r"is a bundle, which a search can't start from; name the tagger that"):
+        planned(asked(tiny_bundle(), "sample:hau"))
+
+
 def test_a_corpus_too_small_for_int8_is_refused_before_work(tmp_path: Path, home: Path, small_space: None) -> None:
     taught(home / "models" / "tagger", epochs=0)
     small_corpus(tmp_path / "mine", sentences=60)

@@ -141,6 +141,9 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
     Nothing is trained. Raises `DinkuError` for a model and a corpus that don't go together.
     """
     folder = ModelFolder.of(what.base)
+    if folder.is_bundle:
+        remedy = "name the tagger that it was made from"
+        raise DinkuError("is a bundle, which a search can't start from", where=what.base, remedy=remedy)
     base = open_tagger(folder, threads=what.threads)
     data = Data(sources.load(what.corpus.name, "train"), sources.load(what.corpus.name, "dev"))
     assert data.train
@@ -166,7 +169,7 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
         notes.append(f"{what.base} has no tags: it is fine-tuned on {what.corpus.asked} first")
     families = families_of(base.scheme.terminal, base.shape)
     if len(families) == 1:
-        notes.append(f"{what.base} is a bundle or a word network, which can teach word networks alone")
+        notes.append(f"{what.base} is quantized or a word network, which can teach word networks alone")
     text, longer = _text(what, data.train, notes)
     timings = measured(teacher, data, families, engine=what.runtime, threads=what.threads, progress=progress)
     some = data.train.sample(200, 0)
