@@ -1,7 +1,7 @@
 """Writes what the documents say of measurements, from the rows: the README's chart and docs/findings.md.
 
-``python scripts/documents.py`` fills the template ``scripts/findings.md.jinja`` and the marked part of README.md with numbers, and
-draws docs/sizes.png. Run it after rows have changed; ``tests/test_documents.py`` fails until that is done.
+``python scripts/documents.py`` fills the template ``scripts/findings.md.jinja`` and the marked part of README.md with
+numbers, and draws docs/sizes.png. Run it after rows have changed; ``tests/test_documents.py`` fails until that is done.
 """
 
 from __future__ import annotations
@@ -317,7 +317,9 @@ def caption(shown: Sequence[Point]) -> str:
     cnn = next(p for p in shown if p.name == "spaCy's CNN")
     taught = next(p for p in shown if p.name == "spaCy's CNN, taught")
     times = f"{whole.megabytes / small.megabytes:.0f} times smaller"
-    told = f"The whole encoder has {whole.f1} F1 at {whole.megabytes:.0f} MB. The smallest tagger here ({small.name}) has {small.f1}"
+    told = (
+        f"The whole encoder has {whole.f1} F1 at {whole.megabytes:.0f} MB. The smallest tagger here ({small.name}) has"
+    )
     several = any(p.seeds > 1 for p in ours)
     trainings = "Word networks are means of three trainings, the others one each" if several else "One training each"
     studies = [f"`{s}`" for s in ("trimming-cpu", "quantization-cpu", "house-masakhaner", "record-cpu") if rows(s)]
@@ -326,7 +328,7 @@ def caption(shown: Sequence[Point]) -> str:
         f"![F1 against size on disk of {plural(len(shown), 'tagger')}]({image})",
         "",
         f"*{told}",
-        f"at {small.megabytes:g} MB: {times}. Mean span F1 on the test sets of MasakhaNER 1.0 in ten languages.",
+        f"{small.f1} at {small.megabytes:g} MB: {times}. Mean span F1 on the test sets of MasakhaNER 1.0 in ten languages.",
         f"{trainings}, on two cores of an AMD EPYC, without a GPU. Rows: {', '.join(studies)}.",
         f"spaCy's CNN ({cnn.f1} from tagged sentences, {taught.f1} taught by our twelve layers) is cited from the",
         f"[log]({REPOSITORY}/blob/main/docs/log.md).*",

@@ -34,7 +34,10 @@ STUDIES = DOCS / "howto" / "study.md"
 # Pages for users, whose code runs. docs/formats.md has tests of its own, and docs/log.md and docs/decisions.md are records.
 PAGES = [
     README,
-    *sorted({*DOCS.rglob("*.md")} - {DOCS / f"{name}.md" for name in ("formats", "log", "decisions", "architecture")}),
+    *sorted(
+        {*DOCS.rglob("*.md")}
+        - {DOCS / f"{name}.md" for name in ("formats", "encoders", "log", "decisions", "architecture")}
+    ),
 ]
 HERE = "https://github.com/dinku/dinku/blob/main/"
 RAW = "https://raw.githubusercontent.com/dinku/dinku/main/"
