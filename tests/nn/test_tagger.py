@@ -416,7 +416,7 @@ def broken(folder: Path, name: str) -> None:
         ("no config", "config.json"),
         ("config no JSON", "isn't readable JSON"),
         ("remote code", "asks for remote code, which is never run"),
-        ("tags", "aren't IOB2"),
+        ("tags", "are none of IO, IOB1, IOB2, BIOES or BILOU"),
         ("labels without names", "its id2label or architectures aren't"),
         ("sizes without weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
         ("sizes without int8 weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
@@ -521,7 +521,7 @@ def test_labels_that_a_terminal_would_obey_are_refused(control: str, tmp_path: P
     config = json.loads((folder / "config.json").read_text())
     config["id2label"]["1"] = f"B-{control}LOC"
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(DinkuError, match="aren't IOB2") as error:
+    with pytest.raises(DinkuError, match="are none of IO, IOB1, IOB2, BIOES or BILOU") as error:
         Tagger.load(folder)
     assert control not in str(error.value)
     assert ascii(control)[1:-1] in str(error.value)

@@ -118,9 +118,11 @@ def _of_one_scheme(tags: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 
 def _meant(tag: str, number: int) -> str:
-    """What a tag's name may stand for: that in capitals, or an example."""
-    if is_tag(tag.upper()):
-        return tag.upper()
+    """What a tag's name may stand for: the same without what can't stand in a tag, or in capitals; or an example."""
+    plain = "".join(letter for letter in tag if letter.isprintable() and not letter.isspace())
+    for meant in (plain, plain.upper()):
+        if is_tag(meant):
+            return meant
     return (
         "O"
         if number == 0
