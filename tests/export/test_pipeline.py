@@ -303,7 +303,7 @@ def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(
     with pytest.raises(DinkuError, match=says) as error:
         Bundle.open(str(folder))
     assert error.value.status == 2
-    assert error.value.remedy == AGAIN or "IOB2" in says or "embeddings" in says
+    assert error.value.remedy == AGAIN or "IOB1" in says or "embeddings" in says
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
