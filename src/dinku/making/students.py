@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, cast
 
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.method import Method
 from dinku.methods.distil import Distil
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -72,9 +72,9 @@ class Student:
             return f"word network, {own['rows']:,} rows, width {own['width']}, depth {own['depth']}{grams}"
         shape = cast(Shape, self.shape)
         rank = f", rank {own['rank']}" if own["rank"] else ""
-        heads = f", {own['heads']} heads" if own["heads"] else ""
+        heads = f", {plural(int(own['heads']), 'head')}" if own["heads"] else ""
         ffn = f", feed-forward {own['ffn']:,}" if own["ffn"] else ""
-        return f"transformer, {len(shape.layers)} layers, {shape.vocabulary:,} pieces{rank}{heads}{ffn}"
+        return f"transformer, {plural(len(shape.layers), 'layer')}, {shape.vocabulary:,} pieces{rank}{heads}{ffn}"
 
     def methods(self, lines: int = 0) -> tuple[Method, ...]:
         """What makes it of the tagger; ``lines`` of text help to choose the pieces of its vocabulary."""
