@@ -28,6 +28,7 @@ _PARTS = {
     "What it cannot do": "What it cannot do",
     "Source": "Where it was published",
 }
+_SMALL = ("spaCy", "bitsandbytes", "onnxruntime")  # names that begin with a small letter wherever they stand
 
 
 def printed(*arguments: str) -> str:
@@ -54,7 +55,8 @@ def method_page(name: str, kind: Any, options: dict[str, Any]) -> str:
     pieces = re.split(rf"({'|'.join(_PARTS)}): ", rest.strip())
     for part, text in zip(pieces[1::2], pieces[2::2], strict=True):
         text = text.strip()
-        out += [f"## {_PARTS[part]}", "", f"{text[:1].upper()}{text[1:]}", ""]
+        begun = text if text.startswith(_SMALL) else f"{text[:1].upper()}{text[1:]}"
+        out += [f"## {_PARTS[part]}", "", begun, ""]
     out += ["## In a study", "", "```yaml", f"- {name}: {{{needed(options)}}}", "```", ""]
     described = re.sub(r"^>>> .*(?:\n(?!\n).*)*", "", markdown(kind.__doc__ or ""), flags=re.M)
     out += [described.strip(), ""]
@@ -64,7 +66,10 @@ def method_page(name: str, kind: Any, options: dict[str, Any]) -> str:
             "|---|---|",
             *(f"| `{key}` | {shown(value)} |" for key, value in options.items()),
         ]
-        out += ["", "*chosen*: by a rule that suits the encoder and the data. *needed*: has no default."]
+    if "chosen" in options.values():
+        out += ["", "*chosen*: by a rule that suits the encoder and the data."]
+    if "needed" in options.values():
+        out += ["", "*needed*: has no default."]
     file = f"src/{kind.__module__.replace('.', '/')}.py"
     return "\n".join([*out, "", f"[Its source]({SOURCE}{file})"]) + "\n"
 
