@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test quick hooks venv lint release
+.PHONY: demo test quick docs hooks venv lint release
 
 venv: $(BIN)/.installed
 
@@ -26,6 +26,11 @@ QUICK := tests/data tests/scoring tests/claims tests/report tests/model tests/cl
 	tests/study/test_recipe.py tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_law.py
 quick: venv
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not shared and not slow" $(QUICK)
+
+# The site in site/, from docs/ and from docstrings; a dead link or anchor is an error. Needs no network once it is installed.
+docs: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 hooks: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pre-commit

@@ -32,6 +32,7 @@ FINDINGS = ROOT / "docs" / "findings.md"
 CHART = ROOT / "docs" / "sizes.png"
 LOG = ROOT / "docs" / "log.md"
 TEMPLATE = Path(__file__).with_name("findings.md.jinja")
+_STUDIES = ("trimming-cpu", "quantization-cpu", "house-masakhaner", "record-cpu")  # which the chart shows
 _BEGIN, _END = "<!-- sizes: python scripts/documents.py writes this -->", "<!-- end of sizes -->"
 
 
@@ -320,16 +321,21 @@ def caption(shown: Sequence[Point]) -> str:
     told = (
         f"The whole encoder has {whole.f1} F1 at {whole.megabytes:.0f} MB. The smallest tagger here ({small.name}) has"
     )
-    several = any(p.seeds > 1 for p in ours)
-    trainings = "Word networks are means of three trainings, the others one each" if several else "One training each"
-    studies = [f"`{s}`" for s in ("trimming-cpu", "quantization-cpu", "house-masakhaner", "record-cpu") if rows(s)]
+    several = [p for p in ours if p.seeds > 1]
+    trainings = (
+        "One training each"
+        if not several
+        else f"{several[0].seeds} trainings of each {several[0].family}, one of the others"
+    )
+    studies = [f"`{s}`" for s in _STUDIES if rows(s)]
+    machines = " and ".join(sorted({r.cpu.partition(" (")[0] for s in _STUDIES if (r := rows(s))}))
     image = f"{REPOSITORY.replace('github.com', 'raw.githubusercontent.com')}/main/docs/sizes.png"
     lines = [
         f"![F1 against size on disk of {plural(len(shown), 'tagger')}]({image})",
         "",
         f"*{told}",
         f"{small.f1} at {small.megabytes:g} MB: {times}. Mean span F1 on the test sets of MasakhaNER 1.0 in ten languages.",
-        f"{trainings}, on two cores of an AMD EPYC, without a GPU. Rows: {', '.join(studies)}.",
+        f"{trainings}, on two cores of an {machines}, without a GPU. Rows: {', '.join(studies)}.",
         f"spaCy's CNN ({cnn.f1} from tagged sentences, {taught.f1} taught by our twelve layers) is cited from the",
         f"[log]({REPOSITORY}/blob/main/docs/log.md).*",
     ]
