@@ -10,7 +10,7 @@ from dinku.data.conll import foreign
 from dinku.data.corpus import Sentence
 from dinku.data.formats.format import Format, Head, all_labelled
 from dinku.data.formats.reading import Collected, Mark, marks_of
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, plural
 from dinku.files import content, written, written_folder
 
 _ENTITY = re.compile(r"(T\S*)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)(?:\t(.*))?")
@@ -54,7 +54,7 @@ def _document(into: Collected, path: Path, text: str, name: str) -> None:
             problem = f"says {(said or '')[:40]!r}, but at {offsets} the text has {there[:40]!r}"
             raise DinkuError(problem, where=where, remedy="check that the text is the one that was annotated")
         if len(parts) > 1 and into.how.misaligned == "error":
-            problem = f"is an entity in {len(parts)} pieces, {there[:40]!r}"
+            problem = f"is an entity in {plural(len(parts), 'piece')}, {there[:40]!r}"
             remedy = "join them, or read it with misaligned=widen or misaligned=drop"
             raise DinkuError(problem, where=where, remedy=remedy)
         if len(parts) > 1 and into.how.misaligned == "drop":
