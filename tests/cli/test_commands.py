@@ -719,7 +719,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     (
         "no such format",
         lambda: ["predict", "tagger", "-", "--format", "xml"],
-        "choose table, conll, jsonl, doccano, label-studio or brat",
+        "choose table, conll, jsonl, doccano, ",
     ),
     ("text not UTF-8", lambda: ["predict", "tagger", make("t", b"fine\n\xff\n")], "t:2: isn't UTF-8"),
     (
