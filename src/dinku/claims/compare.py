@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
-from dinku.claims.measurements import Measurements, Run, by_seed, grouped, most
+from dinku.claims.measurements import Measurements, Run, by_seed, grouped, most, setting
 from dinku.claims.recipes import Order, Place
 from dinku.errors import plural
 from dinku.scoring.counts import Counts
@@ -67,10 +67,10 @@ def contrast(first: Sequence[Run], second: Sequence[Run]) -> Difference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Runs that may be compared, by when they prune and to what sparsity, and by seed; and the number of rows left out."""
+    """Runs that may be compared, by when they prune and to what sparsity, and by seed; and why how many rows were left out."""
 
     runs: dict[Place, dict[int, Run]]
-    left_out: int
+    left_out: Mapping[str, int]
 
     @classmethod
     def of(cls, measurements: Measurements) -> Evidence:
@@ -87,8 +87,20 @@ class Evidence:
         for run in quality.of(chosen).runs:
             if place := run.recipe.place:
                 runs[place][run.seed] = run
-        used = sum(len(run.rows) for seeds in runs.values() for run in seeds.values())
-        return cls(dict(runs), len(quality.rows) - used)
+        used = {row.key for seeds in runs.values() for run in seeds.values() for row in run.rows}
+        home = known[0] if known else None
+        left: Counter[str] = Counter()
+        for row in quality.rows:
+            if row.key not in used:
+                named = steps(row)
+                left[
+                    (_elsewhere(row, home) if home else "")
+                    or ("a recipe that does something else than prune and fine-tune" if not named.place else "")
+                    or ("trained otherwise" if trained and named.training != steps(trained[0]).training else "")
+                    or ("pruned otherwise" if named.pruning not in ways else "")
+                    or "not measured on every language, or another recipe or sentences than most by that name"
+                ] += 1
+        return cls(dict(runs), dict(left.most_common()))
 
     def levels(self, which: Order) -> list[float]:
         return sorted(level for name, level in self.runs if name == which)
@@ -102,6 +114,13 @@ class Evidence:
         """``b`` minus ``a`` over seeds that both have."""
         pairs = self.both(a, b)
         return contrast(*zip(*pairs, strict=True)) if pairs else None
+
+
+def _elsewhere(row: Row, home: Row) -> str:
+    """How a row's setting differs from another's; empty where it doesn't."""
+    names = ("another base", "trained on other text", "evaluated on other text", "another split", "other labelling")
+    differs = zip((*names, "perturbed text"), setting(row), setting(home), strict=True)
+    return next((name for name, a, b in differs if a != b), "")
 
 
 def ratio(row: Row) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dinku.claims.compare import Difference
 from dinku.claims.measurements import Measurements
 from dinku.claims.students import Distillation, Exclusions, TeacherPair, teacher_pairs
-from dinku.claims.verdict import ASKED, MARGIN, SAID, SEEDS, Judgement, Verdict, interval_note, stated
+from dinku.claims.verdict import MARGIN, SEEDS, Judgement, Verdict, interval_note, stated, unmeasured
 from dinku.scoring.significance import holm
 
 
@@ -15,7 +15,7 @@ def unmeasured_because(claim: str, excluded: Exclusions) -> Verdict | None:
     """Not measured, though there are rows that one might have taken for it."""
     if not excluded.reasons:
         return None
-    return Verdict(claim, SAID[claim], "not measured", None, None, (), f"No row here measures it. {excluded}")
+    return unmeasured(claim, f"No row here measures it. {excluded}")
 
 
 def judge_c3(distillations: Sequence[Distillation], excluded: Exclusions) -> Verdict | None:
@@ -40,7 +40,7 @@ def judge_c3(distillations: Sequence[Distillation], excluded: Exclusions) -> Ver
         return unmeasured_because("C3", excluded)
     meant = [(distillation, c) for distillation, c in small if distillation.smaller <= 0.33]
     enough = [(distillation, c) for distillation, c in meant if c.seeds >= SEEDS]
-    at = max((c for _, c in enough or meant or small), key=lambda c: c.difference)
+    best, at = max(enough or meant or small, key=lambda pair: pair[1].difference)
     verdict: Judgement = "undecided"
     chances = holm([distillation.chance_of_losing(MARGIN) for distillation, _ in enough])
     if any(chance < 0.025 for chance in chances):
@@ -53,7 +53,9 @@ def judge_c3(distillations: Sequence[Distillation], excluded: Exclusions) -> Ver
     notes = [f"Students minus their teachers, F1 points: {each}.", interval_note(c for _, c in small)]
     if not enough:
         notes.append(f"No student of 22 to 33 % fewer parameters has {SEEDS} seeds, too few to judge by.")
-    return distillation_verdict("C3", verdict, at, notes, [distillation for distillation, _ in small], excluded)
+    where = f"{100 * best.smaller:.0f} % smaller"
+    used = [distillation for distillation, _ in small]
+    return distillation_verdict("C3", verdict, at, notes, used, excluded, where=where)
 
 
 def judge_c4(distillations: Sequence[Distillation], excluded: Exclusions) -> Verdict | None:
@@ -82,6 +84,7 @@ def judge_c4(distillations: Sequence[Distillation], excluded: Exclusions) -> Ver
         notes,
         [distillation for pair in found for distillation in (pair.large, pair.base)],
         excluded,
+        where="large minus small teacher's",
     )
 
 
@@ -101,9 +104,11 @@ def distillation_verdict(
     notes: Sequence[str],
     distillations: Sequence[Distillation],
     excluded: Exclusions,
+    *,
+    where: str,
 ) -> Verdict:
     runs = [run for distillation in distillations for run in (*distillation.student, *distillation.teacher)]
-    return stated(claim, SAID[claim], verdict, at, notes, runs, after=str(excluded))
+    return stated(claim, verdict, at, notes, runs, where=where, after=str(excluded))
 
 
 def judge_q3(measurements: Measurements) -> Verdict | None:
@@ -132,4 +137,4 @@ def judge_q3(measurements: Measurements) -> Verdict | None:
         for distillation in (pair.large, pair.base)
         for run in (*distillation.student, *distillation.teacher)
     ]
-    return stated("Q3", ASKED["Q3"], verdict, at, notes, runs)
+    return stated("Q3", verdict, at, notes, runs, where="large minus small teacher's")

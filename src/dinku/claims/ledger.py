@@ -15,7 +15,8 @@ from dinku.claims.pruning import judge_c1, judge_c2, judge_c7
 from dinku.claims.quantization import Quantized, judge_c5, judge_c6
 from dinku.claims.students import Distillation
 from dinku.claims.transfer import FAMILY, PAPERS, judge_c8, judge_n2, judge_n3, judge_q1, judge_q2
-from dinku.claims.verdict import ASKED, SAID, Judgement, Verdict, unmeasured
+from dinku.claims.verdict import Judgement, Verdict, unmeasured
+from dinku.errors import plural
 
 
 def judged(measurements: Measurements) -> list[Verdict]:
@@ -32,7 +33,7 @@ def judged(measurements: Measurements) -> list[Verdict]:
         "C6": judge_c6(Quantized.all(home, "QuantizeLLMInt8", "QuantizeDynamic")),
         "C7": judge_c7(home),
     }
-    return [found.get(claim) or unmeasured(claim, SAID[claim]) for claim in SAID]
+    return [verdict or unmeasured(claim) for claim, verdict in found.items()]
 
 
 def ledger(measurements: Measurements) -> list[Verdict]:
@@ -48,7 +49,7 @@ def ledger(measurements: Measurements) -> list[Verdict]:
         "N2": judge_n2(clean),
         "N3": judge_n3(quality),
     }
-    return [*judged(measurements), *(answers[claim] or unmeasured(claim, said) for claim, said in ASKED.items())]
+    return [*judged(measurements), *(verdict or unmeasured(claim) for claim, verdict in answers.items())]
 
 
 def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:
@@ -60,6 +61,17 @@ def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[s
         measured = [(study, verdict) for study, verdict in own if verdict.verdict != "not measured"]
         without = [("", max((verdict for _, verdict in own), key=lambda v: len(v.found)))]
         out[claim] = sorted(measured, key=lambda of: ("holds", "fails", "undecided").index(of[1].verdict)) or without
+    return out
+
+
+def repeats(judged: Sequence[tuple[str, Verdict]]) -> dict[str, str]:
+    """The studies that judge a claim by no row that another study doesn't judge it by as well, each with that study. They count
+    once; of several with the very same rows the first by name counts."""
+    out = {}
+    for study, verdict in judged:
+        of = [(-len(by.keys), other) for other, by in judged if verdict.keys and verdict.keys <= by.keys]
+        if of and min(of)[1] != study:
+            out[study] = min(of)[1]
     return out
 
 
@@ -93,4 +105,16 @@ def judge_n1(measurements: Measurements) -> Verdict | None:
     notes = "; ".join(f"{claim} {a}, {b}" for claim, (a, b) in pairs.items())
     found = f"On {names[both[0]]} and on {names[both[1]]}: {notes}."
     addresses = {address for claim in claims for each in (small, large) for address in each[claim].rows}
-    return Verdict("N1", ASKED["N1"], verdict, None, None, tuple(sorted(addresses)), found)
+    alike = f"{sum(a == b for a, b in decided)} of {plural(len(decided), 'claim')} alike"
+    return Verdict(
+        "N1",
+        verdict,
+        None,
+        None,
+        tuple(sorted(addresses)),
+        found,
+        number=alike.replace(" of ", "/").partition(" ")[0],
+        decides=alike,
+        on=f"{names[both[0]]} and {names[both[1]]}",
+        keys=frozenset(key for claim in claims for each in (small, large) for key in each[claim].keys),
+    )

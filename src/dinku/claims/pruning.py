@@ -10,7 +10,18 @@ import numpy as np
 from dinku.claims.compare import FLOOR, Difference, Evidence, noise, percent, ratio
 from dinku.claims.measurements import Measurements, most
 from dinku.claims.recipes import DENSE, Place
-from dinku.claims.verdict import MARGIN, SAID, SEEDS, Judgement, Verdict, interval_note, list_levels, provenance, stated
+from dinku.claims.verdict import (
+    MARGIN,
+    SEEDS,
+    Judgement,
+    Verdict,
+    brief,
+    interval_note,
+    list_levels,
+    measured_on,
+    provenance,
+    stated,
+)
 from dinku.errors import plural
 from dinku.scoring.counts import Floats
 
@@ -43,7 +54,15 @@ def judge_c1(evidence: Evidence) -> Verdict | None:
         notes.append(f"60 % has fewer than {SEEDS} seeds in both, too few to judge by.")
     if dense < FLOOR:
         notes.append(f"Less than {FLOOR:g} F1 is too little to lose from to judge by.")
-    return pruning_verdict("C1", verdict, at, notes, evidence, [pairs[s] for s in compared])
+    level = _deciding(compared, verdict)
+    used = [pairs[s] for s in compared]
+    return pruning_verdict("C1", verdict, at, notes, evidence, used, deciding=(level, compared[level]))
+
+
+def _deciding(compared: dict[float, Difference], verdict: Judgement) -> float:
+    """The level that C1's verdict hangs on: the highest that fails it, or else the highest."""
+    failing = [s for s, c in compared.items() if c.high < -MARGIN and c.seeds >= SEEDS]
+    return max(failing if verdict == "fails" else compared)
 
 
 def judge_c2(evidence: Evidence) -> Verdict | None:
@@ -82,7 +101,7 @@ def judge_c2(evidence: Evidence) -> Verdict | None:
         notes.append(f"After with recovery, at as many epochs, minus before at {percent(level)}: {gain}.")
         used.append((("before", level), recovered))
     used += [(DENSE, ("before", level)), (DENSE, ("after", level))]
-    return pruning_verdict("C2", verdict, at, notes, evidence, used)
+    return pruning_verdict("C2", verdict, at, notes, evidence, used, deciding=(level, at))
 
 
 def _spread(evidence: Evidence, place: Place) -> float | None:
@@ -135,8 +154,20 @@ def judge_c7(measurements: Measurements) -> Verdict | None:
         )
     environment = here[0].environment
     notes.append(f"{len(here)} points on one machine ({environment.cpu}, {plural(environment.threads, 'thread')}).")
-    found = " ".join([*notes, provenance(here, sum(r.kind == "latency" for r in rows) - len(here))])
-    return Verdict("C7", SAID["C7"], verdict, slope, interval, tuple(sorted({r.address for r in here})), found)
+    left = sum(r.kind == "latency" for r in rows) - len(here)
+    return Verdict(
+        "C7",
+        verdict,
+        slope,
+        interval,
+        tuple(sorted({r.address for r in here})),
+        " ".join([*notes, provenance(here, left)]),
+        number="" if top is None else f"×{top:.2f}",
+        decides="no recipe of 90 %" if top is None else f"time at 90 %: ×{top:.2f}, noise {low:.2f} to {high:.2f}",
+        on=f"{measured_on(here)}, {environment.cpu}",
+        keys=frozenset(r.key for r in here),
+        left_out={"times of other recipes, corpora or machines": left} if left else {},
+    )
 
 
 def _slope(x: Floats, y: Floats) -> tuple[float | None, tuple[float, float] | None]:
@@ -159,6 +190,18 @@ def pruning_verdict(
     notes: Sequence[str],
     evidence: Evidence,
     pairs: Sequence[tuple[Place, Place]],
+    *,
+    deciding: tuple[float, Difference],
 ) -> Verdict:
     runs = [run for a, b in pairs for pair in evidence.both(a, b) for run in pair]
-    return stated(claim, SAID[claim], verdict, at, notes, runs, left_out=evidence.left_out)
+    level, shown = deciding
+    return stated(
+        claim,
+        verdict,
+        at,
+        notes,
+        runs,
+        number=f"{shown.difference:+z.1f}",
+        decides=f"{percent(level)}: {brief(shown)}",
+        left_out=evidence.left_out,
+    )

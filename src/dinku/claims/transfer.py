@@ -16,7 +16,7 @@ from typing import get_args
 from dinku.claims.compare import FLOOR, Difference, Evidence, mean_f1, percent
 from dinku.claims.measurements import Measurements, Run, most
 from dinku.claims.recipes import DENSE, Order
-from dinku.claims.verdict import ASKED, MARGIN, SEEDS, Judgement, Verdict, interval_note, list_levels, stated
+from dinku.claims.verdict import MARGIN, SEEDS, Judgement, Verdict, brief, interval_note, list_levels, stated
 from dinku.errors import plural
 from dinku.scoring.counts import Counts, without_absent
 from dinku.scoring.significance import f1_kept, holm, non_inferior, rank_correlation
@@ -57,36 +57,52 @@ def _rewarded(run: Run) -> Run:
 def judge_c8(measurements: Measurements) -> Verdict | None:
     """C8: mean F1 over those of Fon, Bambara and Chinese that weren't trained on, dense and pruned.
 
-    Judged by the first of *before*, *after* and *after with recovery* that has three seeds at 50 and 70 %, or else by the first
-    that was measured. It holds where the dense tagger's
-    interval meets 40 to 60, the lower end of the difference at 50 % is above −2 points and the upper end at 70 % below −5, each
-    with three seeds; it fails where with three seeds the dense tagger's interval lies outside 40 to 60, the upper end at 50 % is
-    below −2 or the lower end at 70 % above −5; else it is undecided. What is reported is the difference at 50 %.
+    Judged by *before*, whichever seeds are done, or if that is measured at no level by the next order that is. It holds where the
+    dense tagger's interval meets 40 to 60, the lower end of the difference at 50 % is above −2 points and the upper end at 70 %
+    below −5, each with three seeds; it fails where with three seeds the dense tagger's interval lies outside 40 to 60, the upper
+    end at 50 % is below −2 or the lower end at 70 % above −5; else it is undecided. What the other orders would come to is told
+    beside it. What is reported is the difference at 50 %.
     """
     evidence = _together(measurements)
     dense = [*evidence.runs.get(DENSE, {}).values()]
     if not dense:
         return None
-    f1 = mean_f1(dense)
+    f1, enough = mean_f1(dense), len(dense) >= SEEDS
+    in_range = (f1.high >= 40 and f1.low <= 60) if enough else None
     by = {which: c for which in _PRUNED if (c := _differences(evidence, which))}
-    pairs = {which: (levels.get(0.5), levels.get(0.7)) for which, levels in by.items()}
-    enough_of = [pair for pair in pairs.values() if all(c and c.seeds >= SEEDS for c in pair)]
-    at, far = next(iter([*enough_of, *pairs.values()]), (None, None))
-    enough = len(dense) >= SEEDS
-    good = enough and f1.high >= 40 and f1.low <= 60
-    bad = enough and not good
-    if at and at.seeds >= SEEDS:
-        good, bad = good and at.low > -MARGIN, bad or at.high < -MARGIN
-    if far and far.seeds >= SEEDS:
-        good, bad = good and far.high < -DROP, bad or far.low > -DROP
-    whole = all(c is not None and c.seeds >= SEEDS for c in (at, far))
-    verdict: Judgement = "fails" if bad else "holds" if good and whole else "undecided"
+    each = {which: _zero_shot(in_range, levels) for which, levels in by.items()}
+    which = next(iter(by), None)
+    verdict = each[which] if which else _zero_shot(in_range, {})
+    levels = by[which] if which else {}
+    at, far = levels.get(0.5), levels.get(0.7)
     notes = [f"Dense: {f1.value:.1f} [{f1.low:.1f}, {f1.high:.1f}]."]
+    if which:
+        others = "; ".join(f"by {name} it {_WOULD[found]}" for name, found in each.items() if name != which)
+        notes.append(f"Judged by {which}{f'; {others}' if others else ''}.")
     notes += [f"{name.capitalize()} minus dense, F1 points: {list_levels(of)}." for name, of in by.items()]
     notes.append(interval_note([c for of in by.values() for c in of.values()] or [Difference(len(dense), *f1)]))
-    if not (enough and whole):
-        notes.append(f"Dense, 50 % or 70 % has fewer than {SEEDS} seeds, too few to judge by.")
-    return stated("C8", ASKED["C8"], verdict, at, notes, _all_runs(evidence))
+    few = [name for name, c in (("50 %", at), ("70 %", far)) if c is None or c.seeds < SEEDS]
+    few = ["The dense tagger"] * (not enough) + few
+    if few:
+        notes.append(f"{' and '.join(few)}: fewer than {SEEDS} seeds, too few to judge by.")
+    shown = [
+        f"dense {f1.value:.1f}",
+        *(f"{name} {brief(c) if c else '?'}" for name, c in (("50 %", at), ("70 %", far))),
+    ]
+    decides = f"{', '.join(shown)}{f' ({which})' if which else ''}"
+    number = f"F1 {f1.value:.0f}" if in_range is False or at is None else ""
+    return stated("C8", verdict, at, notes, _all_runs(evidence), number=number, decides=decides)
+
+
+_WOULD: dict[Judgement, str] = {"holds": "would hold", "fails": "would fail", "undecided": "would be undecided"}
+
+
+def _zero_shot(in_range: bool | None, levels: Mapping[float, Difference]) -> Judgement:
+    """C8 by one order of pruning: ``in_range`` says whether the dense F1 is where the paper has it, given seeds enough."""
+    at, far = (c if (c := levels.get(s)) and c.seeds >= SEEDS else None for s in (0.5, 0.7))
+    if in_range is False or (at and at.high < -MARGIN) or (far and far.low > -DROP):
+        return "fails"
+    return "holds" if in_range and at and at.low > -MARGIN and far and far.high < -DROP else "undecided"
 
 
 def _differences(evidence: Evidence, which: Order) -> dict[float, Difference]:
@@ -145,7 +161,9 @@ def judge_q1(measurements: Measurements) -> Verdict | None:
         notes.append(f"Nothing was measured {'elsewhere' if 'Africa' in by else 'in Africa'}.")
     if not any(c.seeds >= SEEDS for _, _, c, _ in tests):
         notes.append(f"No level has {SEEDS} seeds, too few to judge by.")
-    return stated("Q1", ASKED["Q1"], verdict, min(best.values(), key=lambda c: c.difference), notes, runs)
+    worse = min(best, key=lambda region: best[region].difference)
+    level = next(name for name, c, _ in by[worse] if c is best[worse])
+    return stated("Q1", verdict, best[worse], notes, runs, where=f"{worse}, {level}")
 
 
 def judge_q2(measurements: Measurements) -> Verdict | None:
@@ -198,7 +216,11 @@ def judge_q2(measurements: Measurements) -> Verdict | None:
         )
     strongest = max(found.values(), key=lambda c: abs(c.rho), default=None)
     at = Difference(seeds, strongest.rho, strongest.low, strongest.high) if strongest else None
-    return stated("Q2", ASKED["Q2"], verdict, at, notes, [run for of in pairs.values() for pair in of for run in pair])
+    runs = [run for of in pairs.values() for pair in of for run in pair]
+    number = f"{at.difference:+z.2f}" if at else ""
+    which_feature = max(found, key=lambda name: abs(found[name].rho), default="")
+    decides = f"{which_feature}: {at.difference:+z.2f} [{at.low:+z.2f}, {at.high:+z.2f}]" if at else "too few languages"
+    return stated("Q2", verdict, at, notes, runs, number=number, decides=decides)
 
 
 def _best(language: str, pairs: dict[float, list[tuple[Run, Run]]]) -> float:
@@ -292,7 +314,8 @@ def _compared(claim: str, texts: dict[str, tuple[Versions, Versions]], low_note:
     if not any(c.seeds >= SEEDS for c in found.values()):
         notes.append(f"None has {SEEDS} seeds, too few to judge by.")
     runs = [run for of in (home.dense, *home.small.values()) for run in of.values()]
-    return stated(claim, ASKED[claim], verdict, min(found.values(), key=lambda c: c.difference), notes, runs)
+    text, name = min(found, key=lambda key: found[key].difference)
+    return stated(claim, verdict, found[text, name], notes, runs, where=f"{name} on {text}")
 
 
 def judge_n2(measurements: Measurements) -> Verdict | None:

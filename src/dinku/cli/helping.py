@@ -40,7 +40,7 @@ EXAMPLES = {
     "run": ("dinku run study.yaml", "dinku run study.yaml --only dense --processes 2"),
     "results": ("dinku results study --by arm,language", "dinku results study --by arm --across language --csv f1.csv"),
     "report": ("dinku report study", "dinku report --out pages"),
-    "claims": ("dinku claims study", "dinku claims --json"),
+    "claims": ("dinku claims study", "dinku claims C1 C5"),
     "methods": ("dinku methods", "dinku methods Distil"),
     "store": ("dinku store", "dinku store --clean unfinished"),
     "data list": ("dinku data list", "dinku data list --json"),

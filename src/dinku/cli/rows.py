@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from itertools import count, product
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +16,8 @@ from dinku.cli.terminal import print, print_json, table
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
+    from dinku.claims.overview import Progress
+    from dinku.claims.verdict import Verdict
     from dinku.study.definition import Study
     from dinku.study.results import Results
     from dinku.study.rows import Failure, Row
@@ -53,32 +58,112 @@ def report(
     return None
 
 
-def claims(study: AnyStudy = None, results: ResultsFolder = Path("results"), as_json: AsJson = False) -> None:
+def claims(
+    asked: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[STUDY] [CLAIM]...",
+            help="A study, as for run, by default all; claims to tell all about, such as C5.",
+        ),
+    ] = None,
+    results: ResultsFolder = Path("results"),
+    as_json: AsJson = False,
+) -> None:
     """Judge the paper's claims by a study's rows.
 
-    A claim holds, fails, is undecided or is not measured. Without a study, every study that measures a claim is listed under it.
+    A claim holds (✓), fails (✗), is undecided (?) or is not measured. Name a claim to see its rule and all that it rests on.
     """
     from dinku.claims.ledger import ledger, together
     from dinku.claims.measurements import Measurements
+    from dinku.claims.overview import Progress
+    from dinku.claims.verdict import STATEMENTS
 
+    told = [name.upper() for name in asked or () if re.fullmatch(r"[CNQcnq]\d+", name)]
+    named = [name for name in asked or () if name.upper() not in told]
+    for claim in told:
+        if claim not in STATEMENTS:
+            raise DinkuError("is no claim", where=claim, remedy=f"name one of {', '.join(STATEMENTS)}")
+    if len(named) > 1:
+        raise DinkuError("is a second study", where=named[1], remedy="name one study, or none for all")
+    study = Path(named[0]) if named else None
     studies = studies_of(study, results)
     if study and not results_of(studies[0], results).rows():
         remedy = f"run `dinku run {study}`, or name the folder that its rows are in with --results"
         raise DinkuError("has no rows to judge", where=str(results / studies[0].name), remedy=remedy)
-    verdicts = {s.name: ledger(Measurements.current(results_of(s, results))) for s in studies}
+    measured = {s.name: Measurements.current(results_of(s, results)) for s in studies}
+    verdicts = {name: [v for v in ledger(own) if not told or v.claim in told] for name, own in measured.items()}
     if as_json:
         every = [(name, verdict) for name, own in verdicts.items() for verdict in own]
         return print_json([verdict.document() | ({} if study else {"study": name}) for name, verdict in every])
-    if study:
-        for verdict in next(iter(verdicts.values())):
-            print(f"{verdict.claim}  {verdict.verdict:12}  {verdict.said}\n    {verdict.found}\n")
+    by = together(verdicts)
+    if told:
+        for claim, own in by.items():
+            _tell(claim, own)
         return None
-    for claim, own in together(verdicts).items():
-        print(f"{claim}  {own[0][1].said}")
-        for name, verdict in own:
-            print(f"    {verdict.verdict}{f' in {name}' if name else ''}: {verdict.found}")
-        print()
+    _print_matrix(by, {s.name: Progress.of(s, measured[s.name].rows) for s in studies})
     return None
+
+
+def _print_matrix(by: dict[str, list[tuple[str, Verdict]]], progress: dict[str, Progress]) -> None:
+    """Claims × studies, what each study is, and a sentence a claim."""
+    from dinku.claims.ledger import repeats
+    from dinku.claims.overview import agreed, cell, sentence
+    from dinku.claims.verdict import CLAIMED, STATEMENTS
+
+    judging = [name for name in progress if any(study == name for own in by.values() for study, _ in own)]
+    letters = dict(zip(judging, _letters(), strict=False))
+    parts = (
+        ("The paper's claims (arXiv 2404.04759)", True),
+        ("Questions and checks of ours, which it leaves open", False),
+    )
+    for title, claimed in parts:
+        rows = []
+        for claim, own in by.items():
+            if (claim in CLAIMED) == claimed:
+                found, same = {study: cell(v) for study, v in own if study}, repeats(own)
+                cells = [f"= {letters[same[name]]}" if name in same else found.get(name, "") for name in judging]
+                rows.append(
+                    [f"{claim} {STATEMENTS[claim].title}", *cells, *([STATEMENTS[claim].paper] if claimed else [])]
+                )
+        table(["", *letters.values(), *(["paper"] if claimed else [])], rows, title=title, lead=1)
+    for name, letter in letters.items():
+        print(f"{letter}  {name}: {progress[name]}")
+    for name in [name for name in progress if name not in letters]:
+        print(f"   {name}: measures no claim")
+    if not any("afriberta" in v.on.lower() for own in by.values() for _, v in own):
+        print("None is on the paper's AfriBERTa.")
+    print("✓ holds  ✗ fails  ? undecided  = x: by rows that x has all of, counted once\n")
+    for claim, own in by.items():
+        if any(study for study, _ in own):
+            print(f"{claim}  {agreed(own)}. {sentence(claim, own)}")
+    if left := [claim for claim, own in by.items() if not any(study for study, _ in own)]:
+        print(f"{', '.join(left)}: not measured.")
+    print("\nAll that one rests on: dinku claims C1")
+
+
+def _letters() -> Iterator[str]:
+    """a to z, then aa and so on."""
+    return ("".join(of) for n in count(1) for of in product(ascii_lowercase, repeat=n))
+
+
+def _tell(claim: str, own: list[tuple[str, Verdict]]) -> None:
+    """Everything about one claim: what was said, the rule, and by study the number that decides, all notes, rows left out."""
+    from dinku.claims.ledger import repeats
+    from dinku.claims.overview import agreed
+    from dinku.claims.verdict import CLAIMED, STATEMENTS
+
+    said, same = STATEMENTS[claim], repeats(own)
+    whose = "The paper says" if claim in CLAIMED else "A question of ours, as a statement"
+    print(f"{claim}  {agreed(own)}\n{whose}: {said.said}\nIt holds if {said.rule}.\n")
+    for study, verdict in own:
+        if not study:
+            print(f"{verdict.found}\n")
+            continue
+        print(f"{study}: {verdict.verdict}{f' (by rows that {same[study]} has all of)' if study in same else ''}")
+        print(f"  Decides: {verdict.decides or 'nothing yet'}\n  On: {verdict.on}\n  {verdict.found}")
+        if verdict.left_out:
+            print("  Left out: " + "; ".join(f"{plural(n, 'row')} {why}" for why, n in verdict.left_out.items()))
+        print(f"  Recipes: {' '.join(address[:8] for address in verdict.rows)}\n")
 
 
 def results_(

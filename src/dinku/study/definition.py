@@ -219,16 +219,27 @@ class Study(Record):
             if idle and named <= block.grid.keys():
                 remedy = f"write ${idle[0]} where it belongs, or remove it"
                 raise DinkuError(f"grid.{idle[0]} is used by no step", where=place, remedy=remedy)
-            for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
-                values = dict(zip(block.grid, chosen, strict=True))
+            for values, seed, base, corpus in self._asked(block, place):
                 steps = tuple(_step(step, values, f"{place}: steps.{i}") for i, step in enumerate(block.steps))
-                corpus = str(_filled(block.corpus or self.corpus, values, place))
-                base = str(_filled(block.base or self.base, values, place))
                 recipe = Recipe(base, corpus, steps, seed, self.label_on, self.text)
                 if recipe in seen:
                     raise DinkuError(f"is the same recipe as one of {seen[recipe]!r}", where=place, remedy="remove one")
                 seen[recipe] = block.arm
                 yield Entry(block.arm, values, recipe)
+
+    def asked(self) -> Iterator[tuple[str, dict[str, Value], int, str, str]]:
+        """The arm, grid's values, seed, base and corpus of every recipe; unlike `entries` it needs no method to be installed."""
+        for block in self.recipes:
+            for chosen in self._asked(block, block.arm):
+                yield block.arm, *chosen
+
+    def _asked(self, block: Block, place: str) -> Iterator[tuple[dict[str, Value], int, str, str]]:
+        for seed, chosen in itertools.product(block.seeds, itertools.product(*block.grid.values())):
+            values = dict(zip(block.grid, chosen, strict=True))
+            base, corpus = (
+                _filled(own, values, place) for own in (block.base or self.base, block.corpus or self.corpus)
+            )
+            yield values, seed, str(base), str(corpus)
 
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/][^:]*\Z")  # a path on Windows, whose colon is followed by no section
