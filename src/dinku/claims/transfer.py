@@ -162,8 +162,8 @@ def judge_q1(measurements: Measurements) -> Verdict | None:
     if not any(c.seeds >= SEEDS for _, _, c, _ in tests):
         notes.append(f"No level has {SEEDS} seeds, too few to judge by.")
     worse = min(best, key=lambda region: best[region].difference)
-    level = next(name for name, c, _ in by[worse] if c is best[worse])
-    return stated("Q1", verdict, best[worse], notes, runs, where=f"{worse}, {level}")
+    compared = next(name for name, c, _ in by[worse] if c is best[worse])
+    return stated("Q1", verdict, best[worse], notes, runs, where=f"{worse}, {compared}")
 
 
 def judge_q2(measurements: Measurements) -> Verdict | None:
