@@ -336,7 +336,7 @@ def caption(shown: Sequence[Point]) -> str:
         f"*{told}",
         f"{small.f1} at {small.megabytes:g} MB: {times}. Mean span F1 on the test sets of MasakhaNER 1.0 in ten languages.",
         f"{trainings}, on two cores of an {machines}, without a GPU. Rows: {', '.join(studies)}.",
-        "What is called taught has learned from unlabelled text, too; the whole encoder was fine-tuned on tagged sentences alone.",
+        "What is called taught has learned from unlabelled text, too; the whole encoder from tagged sentences alone.",
         f"spaCy's CNN ({cnn.f1} from tagged sentences, {taught.f1} taught by our twelve layers) is cited from the",
         f"[log]({REPOSITORY}/blob/main/docs/log.md).*",
     ]
