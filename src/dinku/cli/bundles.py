@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,18 +50,38 @@ def export(
         typer.Option(metavar="CORPUS", help="The corpus that it was fine-tuned on, for the card and its licence."),
     ] = None,
     labels: Labels = "",
+    web: Annotated[
+        bool,
+        typer.Option(
+            "--web", help="Write a page that tags in the browser, without a server of yours; in int8 unless told otherwise."
+        ),
+    ] = False,
+    libraries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --web, for a transformer: the node_modules with onnxruntime-web and @huggingface/tokenizers.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert a tagger to a bundle, free of torch.
 
     Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
-    copied unchanged.
+    copied unchanged. With --web the bundle becomes part of a page.
     """
     from dinku.export import pipeline
     from dinku.model.folder import ModelFolder
 
-    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
     folder = ModelFolder.of(model, labels=labels)
+    if libraries and not web:
+        raise DinkuError("is for --web alone", where="--libraries", remedy="add --web, or leave it out")
+    page = _Page(out, model, str(libraries or "")) if web else None
+    if page:
+        page.check(folder, runtime)
+        out, precision = page.bundle, precision or (None if folder.is_bundle else "int8")
+
+    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
     if pipeline.finished(folder):
         given |= {"licence": licence or None, "trained-on": trained_on, "labels": labels or None}
         document, lines = _copied(
@@ -73,6 +95,9 @@ def export(
             "tolerance": tolerance,
         }
         document, lines = _converted(folder, model, out, corpus, about_of(model, trained_on, licence), asked)
+    if page:
+        document, lines = page.write(document, lines)
+        out = page.out
     if as_json:
         return print_json(document)
     sizes = (
@@ -80,6 +105,41 @@ def export(
     )
     print("\n".join([f"{out}: {sizes}", *lines]))
     return None
+
+
+@dataclass
+class _Page:
+    """The page that --web writes: its bundle is made in a temporary folder first."""
+
+    out: Path
+    model: str
+    libraries: str
+
+    def __post_init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="dinku-")
+        self.bundle = Path(self._folder.name) / "bundle"
+
+    def check(self, folder: ModelFolder, runtime: str | None) -> None:
+        """Refuse what can be known before the work."""
+        from dinku.serving.web import needed_libraries
+
+        needed_libraries(folder, self.libraries)
+        if runtime not in (None, "onnxruntime"):
+            raise DinkuError(f"browsers don't run {runtime}", where="--runtime", remedy="leave it out")
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise DinkuError("already exists", where=str(self.out), remedy="name a new folder")
+
+    def write(self, document: dict[str, Any], lines: list[str]) -> tuple[dict[str, Any], list[str]]:
+        """Write the page; the command's JSON document and its lines."""
+        from dinku.model.bundle import Bundle
+        from dinku.serving.web import web_page
+
+        name = Path(self.model).name.rpartition(":")[2]
+        with self._folder:
+            web_page(Bundle.open(self.bundle), self.out, name=name, libraries=self.libraries)
+        document = document | {"bundle": str(self.out / "model"), "page": str(self.out), **_sizes(self.out)}
+        shown = f"python -m http.server --directory {self.out}"
+        return document, [*lines, f"Look at it with: {shown}, at http://localhost:8000; for others, put the folder on a server with https"]
 
 
 def _converted(
