@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,7 +52,8 @@ def export(
     web: Annotated[
         bool,
         typer.Option(
-            "--web", help="Write a page that tags in the browser, without a server of yours; in int8 unless told otherwise."
+            "--web",
+            help="Write a page that tags in the browser, without a server of yours; in int8 unless told otherwise.",
         ),
     ] = False,
     libraries: Annotated[
@@ -70,34 +70,17 @@ def export(
     Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
     copied unchanged. With --web the bundle becomes part of a page.
     """
-    from dinku.export import pipeline
     from dinku.model.folder import ModelFolder
 
-    folder = ModelFolder.of(model, labels=labels)
     if libraries and not web:
         raise DinkuError("is for --web alone", where="--libraries", remedy="add --web, or leave it out")
-    page = _Page(out, model, str(libraries or "")) if web else None
-    if page:
-        page.check(folder, runtime)
-        out, precision = page.bundle, precision or (None if folder.is_bundle else "int8")
-
-    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
-    if pipeline.finished(folder):
-        given |= {"licence": licence or None, "trained-on": trained_on, "labels": labels or None}
-        document, lines = _copied(
-            folder, model, out, {name: value for name, value in given.items() if value is not None}
-        )
+    folder = ModelFolder.of(model, labels=labels)
+    asked = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    about = {"licence": licence, "trained-on": trained_on, "labels": labels}
+    if web:
+        document, lines = _page(folder, model, out, str(libraries or ""), asked, about)
     else:
-        asked = {
-            "runtime": runtime or "onnxruntime",
-            "precision": precision or "fp32",
-            "mode": mode,
-            "tolerance": tolerance,
-        }
-        document, lines = _converted(folder, model, out, corpus, about_of(model, trained_on, licence), asked)
-    if page:
-        document, lines = page.write(document, lines)
-        out = page.out
+        document, lines = _bundle(folder, model, out, asked, about)
     if as_json:
         return print_json(document)
     sizes = (
@@ -107,39 +90,42 @@ def export(
     return None
 
 
-@dataclass
-class _Page:
-    """The page that --web writes: its bundle is made in a temporary folder first."""
+def _bundle(
+    folder: ModelFolder, model: str, out: Path, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a bundle as ``asked``; the command's JSON document and its lines."""
+    from dinku.export import pipeline
 
-    out: Path
-    model: str
-    libraries: str
+    if pipeline.finished(folder):
+        given = asked | {name: value or None for name, value in about.items()}
+        return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None})
+    settings = {name: asked[name] for name in ("mode", "tolerance")}
+    settings |= {"runtime": asked["runtime"] or "onnxruntime", "precision": asked["precision"] or "fp32"}
+    told = about_of(model, about["trained-on"], about["licence"] or "")
+    return _converted(folder, model, out, asked["corpus"], told, settings)
 
-    def __post_init__(self) -> None:
-        self._folder = TemporaryDirectory(prefix="dinku-")
-        self.bundle = Path(self._folder.name) / "bundle"
 
-    def check(self, folder: ModelFolder, runtime: str | None) -> None:
-        """Refuse what can be known before the work."""
-        from dinku.serving.web import needed_libraries
+def _page(
+    folder: ModelFolder, model: str, out: Path, libraries: str, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a page around a bundle, which is made in a temporary folder first; the command's JSON document and its lines."""
+    from dinku.model.bundle import Bundle
+    from dinku.serving.web import needed_libraries, web_page
 
-        needed_libraries(folder, self.libraries)
-        if runtime not in (None, "onnxruntime"):
-            raise DinkuError(f"browsers don't run {runtime}", where="--runtime", remedy="leave it out")
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise DinkuError("already exists", where=str(self.out), remedy="name a new folder")
-
-    def write(self, document: dict[str, Any], lines: list[str]) -> tuple[dict[str, Any], list[str]]:
-        """Write the page; the command's JSON document and its lines."""
-        from dinku.model.bundle import Bundle
-        from dinku.serving.web import web_page
-
-        name = Path(self.model).name.rpartition(":")[2]
-        with self._folder:
-            web_page(Bundle.open(self.bundle), self.out, name=name, libraries=self.libraries)
-        document = document | {"bundle": str(self.out / "model"), "page": str(self.out), **_sizes(self.out)}
-        shown = f"python -m http.server --directory {self.out}"
-        return document, [*lines, f"Look at it with: {shown}, at http://localhost:8000; for others, put the folder on a server with https"]
+    if asked["runtime"] not in (None, "onnxruntime"):
+        raise DinkuError(f"browsers don't run {asked['runtime']}", where="--runtime", remedy="leave it out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DinkuError("already exists", where=str(out), remedy="name a new folder")
+    needed_libraries(folder, libraries)
+    if not folder.is_bundle:
+        asked = asked | {"precision": asked["precision"] or "int8"}
+    with TemporaryDirectory(prefix="dinku-") as temporary:
+        made = Path(temporary) / "bundle"
+        document, lines = _bundle(folder, model, made, asked, about)
+        web_page(Bundle.open(made), out, name=Path(model).name.rpartition(":")[2], libraries=libraries)
+    document |= {"bundle": str(out / "model"), "page": str(out), **_sizes(out)}
+    look = f"Look at it with: python -m http.server --directory {out}, at http://localhost:8000"
+    return document, [*lines, look, "For others, put the folder on a server with https"]
 
 
 def _converted(

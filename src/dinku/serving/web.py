@@ -56,7 +56,12 @@ def web_page(bundle: Bundle, out: str | os.PathLike[str], *, name: str, librarie
         about: dict[str, object] = {"name": name, "size": f"{size / 1e6:.1f} MB"}
         if found:
             about["libraries"] = {key: f"./lib/{Path(file).name}" for key, (_, file) in LIBRARIES.items()}
-        manifest = {"name": f"{name}: find names in text", "short_name": name, "start_url": ".", "display": "standalone"}
+        manifest = {
+            "name": f"{name}: find names in text",
+            "short_name": name,
+            "start_url": ".",
+            "display": "standalone",
+        }
         for file_name, document in (("page.json", about), ("app.webmanifest", manifest)):
             (part / file_name).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
         _keep(part)
@@ -94,11 +99,11 @@ def needed_libraries(model: ModelFolder, folder: str | os.PathLike[str]) -> dict
 
 
 def _keep(folder: Path) -> None:
-    """Tell the service worker which files to keep; its name for them changes whenever one does, so that browsers fetch them anew."""
-    files = sorted(str(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file())
-    files = ["./" if name == "index.html" else name for name in files if name != "sw.js"]
-    whole = hashlib.sha256(repr([(name, file_digest(folder / name)) for name in files if name != "./"]).encode())
-    whole.update((folder / "index.html").read_bytes())
+    """Tell the service worker which files to keep. The name that it keeps them under changes whenever one of them does."""
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = [name for name in files if name != "sw.js"]
+    whole = hashlib.sha256(repr([(name, file_digest(folder / name)) for name in files]).encode()).hexdigest()
+    kept = json.dumps(["./" if name == "index.html" else name for name in files])
     worker = folder / "sw.js"
-    text = worker.read_text(encoding="utf-8").replace('["@FILES@"]', json.dumps(files)).replace("@VERSION@", f"dinku-{whole.hexdigest()[:16]}")
+    text = worker.read_text(encoding="utf-8").replace('["@FILES@"]', kept).replace("@VERSION@", f"dinku-{whole[:16]}")
     worker.write_text(text, encoding="utf-8")
