@@ -19,7 +19,9 @@ const MOST_BYTES = 2_000_000_000;
 export class Tagger {
   /** @param {WordNetwork | SubwordNetwork} network @param {string[]} tags @param {any} manifest */
   constructor(network, tags, manifest) {
-    [this.network, this.tags, this.manifest] = [network, tags, manifest];
+    this.network = network;
+    this.tags = tags;
+    this.manifest = manifest;
     this.onlyLegal = network instanceof WordNetwork;
   }
 

@@ -102,6 +102,7 @@ function feature(name) {
   }
   const range = /^grams([1-9])(?:-([1-9]))?$/.exec(name);
   if (!range) throw new Error(`config.json: there is no feature ${name}; use the dinku.js of the version that exported the bundle`);
+  /** @type {number[]} */
   const lengths = [];
   for (let n = Number(range[1]); n <= Number(range[2] ?? range[1]); n++) lengths.push(n);
   return { name, most: GRAMS * lengths.length, values: (_, lower) => lengths.flatMap((n) => grams(lower, n)) };

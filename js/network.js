@@ -74,7 +74,10 @@ export class WordNetwork {
     ) {
       throw odd();
     }
-    [this.mix, this.convolutions, this.head, this.norms] = [mix, others, head, norms];
+    this.mix = mix;
+    this.convolutions = others;
+    this.head = head;
+    this.norms = norms;
     /** @type {Map<string, Float32Array>} */
     this.known = new Map();
   }

@@ -22,7 +22,10 @@ export class SubwordNetwork {
 
   /** @param {any} session @param {any} tokenizer @param {any} ort @param {any} manifest @param {number} tags */
   constructor(session, tokenizer, ort, manifest, tags) {
-    [this.session, this.tokenizer, this.ort, this.tags] = [session, tokenizer, ort, tags];
+    this.session = session;
+    this.tokenizer = tokenizer;
+    this.ort = ort;
+    this.tags = tags;
     this.length = manifest.length;
     const bare = manifest.label_on === "first_content" ? MARKS : [];
     this.marks = new Set(bare.map((mark) => tokenizer.token_to_id(mark)).filter((id) => id !== undefined));
@@ -57,7 +60,9 @@ export class SubwordNetwork {
     for (let word = 0; word < words.length; word++) out[word * this.tags + outside] = 0;
     /** @type {number[]} */
     const ids = [];
+    /** @type {number[]} */
     const owner = [];
+    /** @type {number[]} */
     const first = [];
     for (let word = 0; word < words.length; word++) {
       const pieces = this.subwords(words[word]);

@@ -78,7 +78,8 @@ function table() {
 }
 
 find.addEventListener("click", tag);
-let waiting = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let waiting;
 text.addEventListener("input", () => {
   clearTimeout(waiting);
   waiting = setTimeout(tag, 250);
@@ -114,7 +115,7 @@ async function start() {
   const progress = (/** @type {number} */ read, /** @type {number} */ all) =>
     tell(`Loading the tagger: ${(read / 1e6).toFixed(1)} of ${(all / 1e6).toFixed(1)} MB`);
   tagger = await open(new URL("model", document.baseURI), { ...libraries, progress });
-  about.textContent = `${page.name} · ${[...new Set(tagger.tags.filter((tag) => tag !== "O").map((tag) => tag.slice(2)))].join(", ")} · ${page.size}`;
+  about.textContent = `${page.name} · ${[...new Set(tagger.tags.filter((/** @type {string} */ tag) => tag !== "O").map((tag) => tag.slice(2)))].join(", ")} · ${page.size}`;
   document.title = `${page.name}: find names in text`;
   tell("Ready.");
   if (text.value.trim()) await tag();
