@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from dinku.model.bundle import Runtime
+    from dinku.model.runtimes import Runtime
     from dinku.nn.tagger import Tagger
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"

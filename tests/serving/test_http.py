@@ -490,7 +490,7 @@ def test_what_is_no_http_is_told_as_json(port: int) -> None:
         client.sendall(b"hello\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this is no HTTP request"}
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this isn't an HTTP request"}
 
 
 @pytest.mark.parametrize(
@@ -576,7 +576,7 @@ def test_faults_of_one_kind_are_logged_once(bundle: Path) -> None:
     finally:
         log.removeFilter(once)
         log.removeHandler(heard)
-    assert said == ["no connection can be taken (Too many open files)"]
+    assert said == ["can't accept a connection (Too many open files)"]
     late = OncePerKind(seconds=0.05)
     records = [logging.makeLogRecord({"name": "a", "msg": msg}) for msg in ("x %s", "x %s", "y", "x %s", "x %s")]
     assert [late.filter(record) for record in records[:4]] == [True, False, True, False]

@@ -1,4 +1,4 @@
-"""Bundles exported: a tagger for one engine, without torch."""
+"""The command that exports a tagger as a bundle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from dinku.cli.options import AsJson, Labels, Model, warn
 from dinku.cli.terminal import print, print_json, watching
 from dinku.errors import DinkuError
+from dinku.model.runtimes import DEFAULT, NAMES, having
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default) or openvino.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 (the default), int8, or bf16 (openvino).")] = None,
+    runtime: Annotated[str | None, typer.Option(help=f"{NAMES}; by default {DEFAULT}.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help=f"fp32 (the default), int8, or bf16 ({', '.join(having('bf16'))}).")
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -33,7 +36,7 @@ def export(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="The F1 (of 1) on dev that int8 may cost, by default 0.005; layers stay in fp32 to keep to it."
+            help="The F1 (of 1) on dev that int8 may lose, by default 0.005; to keep within it, layers stay in fp32."
         ),
     ] = None,
     corpus: Annotated[
@@ -65,10 +68,10 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a tagger to a bundle, free of torch.
+    """Convert a tagger to a bundle that runs without torch.
 
-    Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
-    copied unchanged. With --web the bundle becomes part of a page.
+    Nothing is written unless the bundle tags as its tagger does on sentences of a corpus. A bundle, or a tagger that is
+    quantized for torch, is copied unchanged. With --web the bundle becomes part of a page.
     """
     from dinku.model.folder import ModelFolder
 
@@ -100,7 +103,7 @@ def _bundle(
         given = asked | {name: value or None for name, value in about.items()}
         return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None})
     settings = {name: asked[name] for name in ("mode", "tolerance")}
-    settings |= {"runtime": asked["runtime"] or "onnxruntime", "precision": asked["precision"] or "fp32"}
+    settings |= {"runtime": asked["runtime"] or DEFAULT, "precision": asked["precision"] or "fp32"}
     told = about_of(model, about["trained-on"], about["licence"] or "")
     return _converted(folder, model, out, asked["corpus"], told, settings)
 
@@ -147,7 +150,11 @@ def _converted(
         card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:
         problem = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
-        warn([f"{problem}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
+        warn(
+            [
+                f"{problem}: more layers than necessary may stay in fp32, and F1 isn't measured; give your corpus with --corpus"
+            ]
+        )
     with watching() as report:
         bundle = pipeline.export(
             tagger,
@@ -170,7 +177,7 @@ def _converted(
         f"Compared with {model} on {gate['corpus']} {gate['split']}: {equal}, "
         f"the largest difference of a logit is {gate['logits']:.2g}"
     ]
-    return document, [*lines, quantization.told] if quantization else lines
+    return document, [*lines, quantization.summary] if quantization else lines
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -193,7 +200,7 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
         problem = f"is the {compared} split, and bundles are compared on dev"
         raise DinkuError(problem, where=corpus, remedy=remedy)
     splits = sources.splits(corpus)
-    if "dev" not in splits:  # a file whose name names no split is whatever split is asked for
+    if "dev" not in splits:  # a file that isn't named for a split serves as any split
         problem = "is one file, which can't be calibration, dev and test at once"
         raise DinkuError(problem, where=corpus, remedy=remedy)
     if precision == "int8" and "train" not in splits:
@@ -229,7 +236,7 @@ def about_of(model: str, trained_on: str | None, licence: str) -> About:
             steps.insert(0, step["step"])
             at = step["before"]
     data_licence = sources.licence(trained_on) if trained_on else ""
-    known = trained_on if data_licence else Path(trained_on or "").name  # a path would tell about this machine
+    known = trained_on if data_licence else Path(trained_on or "").name  # a path would reveal folders of this machine
     return About(
         name=name,
         data=(known,) if known else (),

@@ -1,4 +1,4 @@
-"""What dinku knows of a family of encoders: its words in config.json, where its weights are, and what it is made of.
+"""What dinku knows of a family of encoders: its keys in config.json, where its weights are, and what it consists of.
 
 Each file in `dinku.model.families` describes one family. An encoder of any other family is measured, by `dinku.model.measured`,
 and can't be cut.
@@ -121,7 +121,7 @@ def described(config: Mapping[str, Any]) -> Family | None:
     return family if family and family.build(config) else None
 
 
-# Encoders that transformers has token classifiers of, and that read text as any other: subwords in, states out.
+# Encoders for which transformers has token classifiers, and which read text like any other: subwords in, hidden states out.
 MEASURED = (
     *(
         "data2vec-text",
@@ -139,7 +139,7 @@ MEASURED = (
     *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod"),
 )
 _WHY_NOT = {
-    "answers otherwise when windows are padded, and so can't be held to one answer": (
+    "gives other answers if windows are padded, so that its answers depend on the batch": (
         *("big_bird", "convbert", "fnet", "funnel", "mra", "nystromformer", "yoso"),
     ),
     "reads more than subwords: places, entities, images or characters": (

@@ -21,10 +21,10 @@ _LAST: dict[str, Scheme] = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILO
 
 @cache
 def scheme_of_head(tags: tuple[str, ...]) -> Scheme:
-    """The scheme of a head's tags, as far as it shows: BIOES or BILOU by their own letters; IO without any ``B-``; IOB1 where a
-    label has an ``I-`` and no ``B-``, as it has if no entity directly follows another; else IOB2.
+    """The scheme of a head's tags, as far as its tags show: BIOES or BILOU by their own letters; IO if there is no ``B-``; IOB1
+    if a label has ``I-`` but no ``B-``, as when no entity of it directly followed another; otherwise IOB2.
 
-    Answers in IO, IOB1 and IOB2 are read alike: an ``I-X`` that nothing continues begins a span.
+    Answers in IO, IOB1 and IOB2 are read alike: an ``I-X`` that doesn't continue a span begins one.
 
     >>> scheme_of_head(("O", "B-LOC", "I-LOC", "I-PER"))
     'IOB1'
@@ -41,7 +41,7 @@ def scheme_of_head(tags: tuple[str, ...]) -> Scheme:
 def read_labels(given: str) -> dict[str, str]:
     """Names for tags or labels, from ``PERSON=PER,MISC=`` or from a file: a JSON object, or such pairs in lines.
 
-    Raises `DinkuError` for what is neither.
+    Raises `DinkuError` for anything else.
 
     >>> read_labels("PERSON=PER,MISC=")
     {'PERSON': 'PER', 'MISC': ''}
@@ -59,7 +59,7 @@ def read_labels(given: str) -> dict[str, str]:
         except ValueError as error:
             raise DinkuError(f"isn't readable JSON ({error})", where=given, remedy="correct it") from None
         if not all(isinstance(name, str) for name in found.values()):
-            raise DinkuError("names something that is no text", where=given, remedy='write {"OLD": "NEW"}')
+            raise DinkuError("has a name that isn't text", where=given, remedy='write {"OLD": "NEW"}')
         return dict(found)
     pairs = [pair.strip() for line in text.splitlines() for pair in line.split(",") if pair.strip()]
     if odd := next((pair for pair in pairs if "=" not in pair), None):
@@ -73,10 +73,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tuple[str, ...]:
-    """A head's tags under other names: those of whole tags (``LABEL_1=B-PER``) first, then those of labels (``PERSON=PER``). A
-    tag whose label becomes empty is ``O``.
+    """A head's tags renamed: whole tags (``LABEL_1=B-PER``) first, then labels (``PERSON=PER``). A tag whose label becomes empty
+    is ``O``.
 
-    Raises `DinkuError` for a name that the head hasn't got.
+    Raises `DinkuError` for a name that the head doesn't have.
     """
     out, used = [], set[str]()
     for tag in tags:
@@ -96,7 +96,7 @@ def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tup
 
 
 def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
-    """A head's tags; raises `DinkuError` with the names to type where they belong to no scheme."""
+    """A head's tags; raises a `DinkuError` that suggests names if they belong to no scheme."""
     odd = [tag for tag in tags if not is_tag(tag)]
     if not odd and "O" in tags:
         return _of_one_scheme(tags, where)
@@ -118,7 +118,7 @@ def _of_one_scheme(tags: tuple[str, ...], where: str) -> tuple[str, ...]:
 
 
 def _meant(tag: str, number: int) -> str:
-    """What a tag's name may stand for: the same without what can't stand in a tag, or in capitals; or an example."""
+    """A suggested name for a tag: its name without invalid characters, or in capitals, or else an example."""
     plain = "".join(letter for letter in tag if letter.isprintable() and not letter.isspace())
     for meant in (plain, plain.upper()):
         if is_tag(meant):
@@ -131,22 +131,24 @@ def _meant(tag: str, number: int) -> str:
 
 
 def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """`Corpus.numbered` for a head in any scheme: the corpus's tags are rewritten in it."""
+    """`Corpus.numbered` for a head in any scheme, in which the corpus's tags are rewritten first."""
     scheme = scheme_of_head(tags)
     if scheme != "IOB2":
         sentences = []
         for sentence in corpus.sentences:
             written = in_scheme(sentence.tags or (), scheme)
-            fitted = (tag if tag in tags or tag[0] != "B" else f"I{tag[1:]}" for tag in written)  # IOB1 without that B-
+            fitted = (
+                tag if tag in tags or tag[0] != "B" else f"I{tag[1:]}" for tag in written
+            )  # IOB1 that lacks this B-
             sentences.append(replace(sentence, tags=None if sentence.tags is None else tuple(fitted)))
         corpus = replace(corpus, sentences=tuple(sentences))
     return corpus.numbered(tags)
 
 
 def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[str]:
-    """What to warn of, where a model and a tagged corpus have other labels.
+    """Warnings if a model and a tagged corpus have different labels.
 
-    Raises `DinkuError` with the mapping to type if they have none in common.
+    Raises a `DinkuError` that suggests a mapping if they have no label in common.
     """
     own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(corpus.labels)
     if not theirs or not own:
@@ -157,15 +159,15 @@ def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[s
         raise DinkuError(problem, where=where, remedy=f"say which are the same: --labels {pairs}")
     out = []
     if alone := sorted(own - theirs):
-        what = "what it finds of that counts as wrong"
+        what = "such predictions count as wrong"
         out.append(f"only the model has {_listed(alone)}: {what} (--labels {alone[0]}= drops it)")
     if alone := sorted(theirs - own):
-        what = "the model misses all of that"
+        what = "the model misses all of those"
         out.append(f"only {corpus.name} has {_listed(alone)}: {what} (--labels OLD={alone[0]} names one so)")
     return out
 
 
 def _nearest(label: str, others: Sequence[str]) -> str:
-    """The label that another begins with or is begun by, in any case; empty if there is none."""
+    """The label that is a prefix of another, or begins with it, in any letter case; empty if there is none."""
     small = label.lower()
     return next((each for each in others if small.startswith(each.lower()) or each.lower().startswith(small)), "")
