@@ -212,6 +212,18 @@ def test_a_masked_lm_head_is_declared_or_refused(model_type: str) -> None:
     assert surgery.masked_logits(masked, hidden).shape == (5, tagger.shape.vocabulary)
 
 
+def test_hidden_states_as_wide_as_projected_embeddings_are_refused() -> None:
+    tagger = made("electra")  # whose embeddings have 8 numbers
+    with pytest.raises(
+        DinkuError, match="hidden is 8, the width of the embeddings, which ELECTRA then wouldn't project"
+    ):
+        NarrowHidden(8).declare(tagger.shape)
+    for model_type, hidden in (("electra", 7), ("albert", 8)):
+        before = made(model_type)
+        narrow = NarrowHidden(hidden)
+        check_law(narrow, before.shape, narrow.apply(before, Data(), ONE).shape)
+
+
 def test_what_cannot_start_or_teach_is_told() -> None:
     for model_type in ("modernbert", "eurobert"):
         with pytest.raises(DinkuError, match="give family, one of bert"):

@@ -115,6 +115,7 @@ def evaluate(
     from dinku.data.corpus import Sentence
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
+    from dinku.model.folder import labels_by_model
     from dinku.model.labels import check_common
     from dinku.scoring import error_analysis
     from dinku.scoring.counts import document
@@ -132,8 +133,11 @@ def evaluate(
     for each in perturbations:
         each.check(names)
     device = device_of(device)
-    tagger = reader.open(model, precision=precision, device=device, labels=labels).tagger
-    other = reader.open(against, precision=precision, device=device).tagger if against else None
+    named = labels_by_model([model, *([against] if against else [])], labels)
+    opened = {
+        name: reader.open(name, precision=precision, device=device, labels=own).tagger for name, own in named.items()
+    }
+    tagger, other = opened[model], opened[against] if against else None
     warn(check_common(tagger.tags, data, where=model))
     taggings = _tagged(tagger, data, "tagging")
     counts = counted(data, taggings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Store, Threads, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Store, Threads, device_of, warn
 from dinku.cli.tag import entities_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
@@ -154,6 +154,7 @@ def compress(
     store: Store = None,
     threads: Threads = None,
     device: Device = "cpu",
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a small bundle of a tagger that keeps a budget.
@@ -181,6 +182,7 @@ def compress(
         "threads": threads,
         "device": device_of(device),
         "store": store,
+        "labels": labels,
     }
     budget = Budget(**limits)
     if plan:

@@ -31,8 +31,9 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.quantize import Quantize
 from dinku.model.folder import ModelFolder
 from dinku.model.inspect import disk_bytes
+from dinku.model.labels import mapping, one_sided, said_of_model
 from dinku.model.sentence_tagger import SentenceTagger
-from dinku.nn.loading import open_tagger
+from dinku.nn.loading import load, open_tagger
 from dinku.progress import Progress, silent
 from dinku.serving.bench import bench
 from dinku.settings import home
@@ -99,8 +100,9 @@ def asked(
     threads: int | None = None,
     device: str = "cpu",
     store: str | os.PathLike[str] | None = None,
+    labels: str = "",
 ) -> Asked:
-    """What `compress` is asked, checked as far as that goes without reading the model."""
+    """What `compress` is asked, checked as far as that goes without reading the model, which is read if ``labels`` are given."""
     began = clock.monotonic()
     for name, value, known in (
         ("effort", effort, ("quick", "default", "thorough")),
@@ -110,7 +112,7 @@ def asked(
             raise DinkuError(f"is {value!r}", where=name, remedy=f"choose of {', '.join(known)}")
     given = corpora.ready(corpus, part=dev, seed=seed)
     return Asked(
-        base=_named(model),
+        base=_named(model, labels),
         corpus=given,
         budget=budget or Budget(),
         text=None if text is None else os.fspath(text),
@@ -125,10 +127,12 @@ def asked(
     )
 
 
-def _named(model: str | os.PathLike[str] | SentenceTagger) -> str:
-    """The name of a model; a tagger in memory is saved in `home` first, by its digest."""
+def _named(model: str | os.PathLike[str] | SentenceTagger, labels: str) -> str:
+    """The name of a model; a tagger in memory, or one whose ``labels`` are others, is saved in `home` first, by its digest."""
     if isinstance(model, str | os.PathLike):
-        return os.fspath(model)
+        if not labels:
+            return os.fspath(model)
+        model = load(ModelFolder.of(model, labels=labels))
     folder = home() / "made" / f"model-{model.digest[:24]}"
     if not folder.is_dir():
         model.save(folder)
@@ -162,7 +166,7 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
     before: tuple[Method, ...] = ()
     teacher = base
     if base.tags:
-        _check_labels(base, data, what)
+        notes += _check_labels(base, data, what)
     else:
         step = FineTune(select="best").resolve(Planned(cast(Any, base.shape)), data)
         before, teacher = (step,), cast(Any, base).headed(step.tags, seed=what.seed)
@@ -202,14 +206,20 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
     return plan
 
 
-def _check_labels(base: SentenceTagger, data: Data, what: Asked) -> None:
-    """Raise `DinkuError` where a corpus has labels that a tagger doesn't know."""
-    known = {tag[2:] for tag in base.tags if tag != "O"}
+def _check_labels(base: SentenceTagger, data: Data, what: Asked) -> list[str]:
+    """What to warn of, where a tagger has labels that a corpus lacks.
+
+    Raises `DinkuError` where a corpus has labels that a tagger doesn't know.
+    """
     here = {label for corpus in (data.train, data.dev) if corpus for label in corpus.labels}
-    if unknown := sorted(here - known):
+    own, unknown = one_sided(base.tags, here, name=what.corpus.asked, where=what.base)
+    if unknown:
         problem = f"doesn't know {', '.join(unknown)}, which {what.corpus.asked} has"
+        problem += f", and knows {', '.join(own)}, which that lacks" if own else ""
         remedy = f"train it first: dinku train {what.base} --corpus {what.corpus.asked} --out TAGGER"
+        remedy += f", or name what is the same: --labels {mapping(own, unknown)}" if own else ""
         raise DinkuError(problem, where=what.base, remedy=remedy)
+    return [said_of_model(own)] if own else []
 
 
 def _text(what: Asked, train: Corpus, notes: list[str]) -> tuple[int, float]:
@@ -241,6 +251,7 @@ def compress(
     threads: int | None = None,
     device: str = "cpu",
     store: str | os.PathLike[str] | None = None,
+    labels: str = "",
     told: Callable[[Plan], object] | None = None,
     progress: Progress = silent,
 ) -> Compressed:
@@ -250,7 +261,8 @@ def compress(
     students, on the tagged sentences and on the unlabelled ``text``, a folder; they are weeded out by short trainings, and the
     last ones are made int8 for ``runtime``. Without limits of size and speed in ``budget`` the smallest that keeps enough F1 is
     wanted, else the one with the best F1 among those that keep all. That is chosen on dev; test is scored once, at the end.
-    ``time`` (*2h*, or seconds) and ``effort`` say how much is tried. ``told`` is given the `Plan` before work begins.
+    ``time`` (*2h*, or seconds) and ``effort`` say how much is tried. ``labels`` names the tagger's tags or labels otherwise, as
+    `dinku.model.labels.read_labels` reads them. ``told`` is given the `Plan` before work begins.
 
     With ``out`` the bundle is written there, and a table, a figure and a study that makes it again to the folder beside it with
     ``-search`` at its name's end. Without it the bundle stays in the store. A call that was stopped goes on when the same is
@@ -275,6 +287,7 @@ def compress(
         threads=threads,
         device=device,
         store=store,
+        labels=labels,
     )
     target = Path(out) if out is not None else None
     if target is not None and target.exists() and any(target.iterdir() if target.is_dir() else [target]):

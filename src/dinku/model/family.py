@@ -58,7 +58,8 @@ class Family:
     ``layers`` is the path of the list of layers in the model. The other paths are within a layer: ``attention`` is what cuts
     queries, keys and values into heads; ``into_heads`` are the linear layers that make these, ``out`` the one that reads the
     result, ``widen`` and ``narrow`` those of the feed-forward part. Each of ``into_heads`` has ``stacked`` matrices one below
-    another. The linear layer at ``projection`` turns ``embeddings`` into hidden states.
+    another. The linear layer at ``projection`` turns ``embeddings`` into hidden states; with ``projects_unlike`` only if they
+    have unlike widths.
 
     ``offset`` says that positions are counted from after the padding id, ``unpadded`` that attention can be replaced, so that
     training reads rows without padding, ``masked_lm`` that
@@ -84,6 +85,7 @@ class Family:
     types: bool = True
     stacked: int = 1
     projection: str = ""
+    projects_unlike: bool = False
     embeddings: str = "embeddings"
     offset: bool = False
     unpadded: bool = True

@@ -148,21 +148,46 @@ def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[s
 
     Raises `DinkuError` with the mapping to type if they have none in common.
     """
-    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(corpus.labels)
-    if not theirs or not own:
-        return []
-    if not own & theirs:
-        pairs = ",".join(f"{label}={_nearest(label, sorted(theirs))}" for label in sorted(own))
-        problem = f"its labels {_listed(sorted(own))} aren't those of {corpus.name}, {_listed(sorted(theirs))}"
-        raise DinkuError(problem, where=where, remedy=f"say which are the same: --labels {pairs}")
-    out = []
-    if alone := sorted(own - theirs):
-        what = "what it finds of that counts as wrong"
-        out.append(f"only the model has {_listed(alone)}: {what} (--labels {alone[0]}= drops it)")
-    if alone := sorted(theirs - own):
+    only_model, only_corpus = one_sided(tags, corpus.labels, name=corpus.name, where=where)
+    out = [said_of_model(only_model)] if only_model else []
+    if only_corpus:
         what = "the model misses all of that"
-        out.append(f"only {corpus.name} has {_listed(alone)}: {what} (--labels OLD={alone[0]} names one so)")
+        out.append(
+            f"only {corpus.name} has {_listed(only_corpus)}: {what} (--labels OLD={only_corpus[0]} names one so)"
+        )
     return out
+
+
+def one_sided(
+    tags: Collection[str], labels: Collection[str], *, name: str, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels that only a head's ``tags`` have, and those that only the corpus of this name has; none where a side has no
+    labels at all.
+
+    Raises `DinkuError` with the mapping to type if they have none in common.
+
+    >>> one_sided(("O", "B-PER", "B-MISC"), ("PER", "LOC"), name="mine", where="tagger")
+    (('MISC',), ('LOC',))
+    """
+    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(labels)
+    if not theirs or not own:
+        return (), ()
+    if not own & theirs:
+        problem = f"its labels {_listed(sorted(own))} aren't those of {name}, {_listed(sorted(theirs))}"
+        raise DinkuError(problem, where=where, remedy=f"say which are the same: --labels {mapping(own, theirs)}")
+    return tuple(sorted(own - theirs)), tuple(sorted(theirs - own))
+
+
+def said_of_model(labels: Sequence[str]) -> str:
+    """What to warn of, where only the model has these labels."""
+    dropped = ",".join(f"{label}=" for label in labels)
+    drops = "drops it" if len(labels) == 1 else "drops them"
+    return f"only the model has {_listed(labels)}: what it finds of that counts as wrong (--labels {dropped} {drops})"
+
+
+def mapping(own: Collection[str], theirs: Collection[str]) -> str:
+    """Pairs to type after ``--labels``, each of a model's labels with the one of a corpus that it may stand for."""
+    return ",".join(f"{label}={_nearest(label, sorted(theirs))}" for label in sorted(own))
 
 
 def _nearest(label: str, others: Sequence[str]) -> str:
