@@ -2,9 +2,14 @@
 
 ``--parts sizes`` builds each published config with random weights and nine tags, and holds parameters and bytes after every legal
 method against those declared. What has more than ``--most`` parameters is counted on the meta device, and cut with three layers
-and 32,000 rows of word embeddings at its own widths. ``--parts trained`` trains each encoder from random weights, two layers of 128,
-on ``--corpus`` by `dinku.train`, compares its logits with those of plain transformers, and exports it in int8 to onnxruntime and
-OpenVINO by `dinku.export`.
+and 32,000 rows of word embeddings at its own widths. ``--parts trained`` trains each encoder from random weights, two layers of
+128, on ``--corpus`` by `dinku.train`, compares its logits with those of plain transformers, and exports it in int8 to onnxruntime
+and OpenVINO by `dinku.export`.
+
+``--parts speed`` gives mmBERT-small and mdeberta-v3-base their exact sizes with random weights, and a vocabulary that begins with
+the corpus's own pieces; says what they weigh as they come, and trimmed to 30,000 pieces in int8; and times single sentences in
+`transformers.pipeline`, in dinku in float32 and in both bundles, which take turns in each round. Run it on quiet cores: the load
+is in the row.
 
 A finished row is a line of ``--out``; running again goes on after the last one. ``--table`` prints the rows as Markdown, and
 ``--json`` as one JSON document; neither measures anything.
@@ -16,24 +21,27 @@ import argparse
 import copy
 import gc
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoModelForTokenClassification, PreTrainedTokenizerFast, pipeline
 
 import dinku
 from dinku import modeling
 from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
+from dinku.machine import interleaved
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -54,6 +62,8 @@ from dinku.nn.tagger import Tagger
 
 TAGS = ("O", *(f"{letter}-{label}" for label in ("DATE", "LOC", "ORG", "PER") for letter in "BI"))
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+NAMES = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
+TIMED = ("mmBERT-small", "mdeberta-v3-base")
 RUNTIMES = ("onnxruntime", "openvino")
 BASE = {
     "hidden_size": 768,
@@ -265,8 +275,22 @@ def tokenizer(kind: str, corpus: Corpus | None, pieces: int, *, length: int) -> 
         backend.train_from_iterator(text, trainer)
     ends = [(token, backend.token_to_id(token)) for token in ("<s>", "</s>")]
     backend.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
-    named = dict(zip(("bos_token", "pad_token", "eos_token", "unk_token", "mask_token"), SPECIAL, strict=True))
+    named = dict(zip(NAMES, SPECIAL, strict=True))
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=length, **named)
+
+
+def filled(tokens: PreTrainedTokenizerFast, pieces: int) -> PreTrainedTokenizerFast:
+    """The same tokenizer with pieces that no text has, until there are so many."""
+    document = json.loads(tokens.backend_tokenizer.to_str())
+    vocabulary = document["model"]["vocab"]
+    for number in range(len(vocabulary), pieces):
+        if isinstance(vocabulary, dict):
+            vocabulary[f"<unused{number}>"] = number
+        else:
+            vocabulary.append([f"<unused{number}>", -50.0])
+    backend = Tokenizer.from_str(json.dumps(document))
+    named = {name: getattr(tokens, name) for name in NAMES}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=tokens.model_max_length, **named)
 
 
 def _letters() -> list[str]:
@@ -403,7 +427,7 @@ def trained_row(name: str, corpus: str, work: Path, epochs: int, rate: float) ->
         corpus,
         folder / "tagger",
         epochs=epochs,
-        batch=16,
+        batch=8,
         rate=rate,
         threads=torch.get_num_threads(),
         store=folder / "store",
@@ -439,6 +463,52 @@ def trained_row(name: str, corpus: str, work: Path, epochs: int, rate: float) ->
         }
     shutil.rmtree(folder)
     return out
+
+
+def speed_row(name: str, corpus: str, work: Path, rounds: int, sentences: int) -> dict[str, Any]:
+    """What a published encoder weighs and how long it reads a sentence, as it comes and trimmed and in int8."""
+    model_type, kind, own = PUBLISHED[name]
+    train, dev = sources.load(corpus, "train"), sources.load(corpus, "dev")
+    pieces = filled(tokenizer(kind, train, 32_000, length=512), own["vocab_size"])
+    tagger = Tagger(surgery.with_head(encoder(model_type, own), TAGS, seed=0), pieces, TAGS)
+    folder = work / f"speed {name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    tagger = Tagger.load(tagger.save(folder / "whole"))
+    threads = torch.get_num_threads()
+    small = TrimVocabulary(30_000).apply(tagger, Data(train.without_tags()), Work(threads=threads))
+    out: dict[str, Any] = {"bytes": tagger.shape.bytes, "trimmed": small.shape.bytes, "threads": threads}
+    texts = [" ".join(sentence.words) for sentence in dev.sample(sentences, 0)]
+    whole, few = dinku.open(folder / "whole", threads=threads), dev.sample(150, 0)
+    pipe = pipeline("token-classification", str(folder / "whole"), dtype=torch.float32, device="cpu")
+    subjects: dict[str, Any] = {"pipeline": pipe, "dinku float32": whole.find}
+    for runtime in RUNTIMES:  # random weights are nobody's, so that whatever int8 changes is let pass, and told
+        bundle = dinku.export(
+            small,
+            folder / runtime,
+            few,
+            runtime=runtime,
+            precision="int8",
+            tolerance=1.0,
+            calibration=train,
+            threads=threads,
+            silent=True,
+        )
+        out[runtime] = {"bytes": bundle.shape.bytes, "equal": bundle.manifest.gate["equal"]}
+        subjects[f"int8, {runtime}"] = dinku.open(folder / runtime, threads=threads).find
+    load = os.getloadavg()[0]
+    ways = {each: (lambda find=find: [find(text) for text in texts]) for each, find in subjects.items()}
+    seconds = interleaved(ways, rounds=rounds)
+    first = seconds["pipeline"]
+    for each, taken in seconds.items():
+        ratios = [a / b for a, b in zip(first, taken, strict=True)]
+        out[each] = {
+            "ms": 1000 * median(taken) / len(texts),
+            "ratio": median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
+    shutil.rmtree(folder)
+    return out | {"sentences": len(texts), "rounds": rounds, "load": [load, os.getloadavg()[0]]}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -484,11 +554,13 @@ def _int8(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoders", nargs="*", help="some of the published encoders; all by default")
-    parser.add_argument("--parts", nargs="*", default=["sizes", "trained"], choices=["sizes", "trained"])
-    parser.add_argument("--corpus", default="masakhaner:hau,swa", help="what is trained on (default: %(default)s)")
+    parser.add_argument("--parts", nargs="*", default=["sizes", "trained"], choices=["sizes", "trained", "speed"])
+    parser.add_argument("--corpus", default="masakhaner:hau", help="what is trained on (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--most", type=int, default=450_000_000, help="parameters that are built whole")
+    parser.add_argument("--rounds", type=int, default=5, help="of --parts speed")
+    parser.add_argument("--sentences", type=int, default=40, help="of --parts speed")
     parser.add_argument("--out", type=Path, default=Path("families.jsonl"))
     parser.add_argument("--work", type=Path, help="a folder for taggers and bundles; by default a temporary one")
     parser.add_argument("--threads", type=int, default=1)
@@ -508,7 +580,12 @@ def main() -> None:
             for name in asked.encoders or PUBLISHED:
                 if (part, name) in done or (part == "trained" and first_alike(name) != name):
                     continue
-                if part == "sizes":
+                if part == "speed" and name not in TIMED:
+                    continue
+                row: dict[str, Any]
+                if part == "speed":
+                    row = speed_row(name, asked.corpus, asked.work or Path(scratch), asked.rounds, asked.sentences)
+                elif part == "sizes":
                     row = sizes_row(name, Data(sources.load(asked.corpus, "train")), asked.most)
                 else:
                     row = trained_row(name, asked.corpus, asked.work or Path(scratch), asked.epochs, asked.rate)

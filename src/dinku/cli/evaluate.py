@@ -186,12 +186,16 @@ def _tagged(tagger: SentenceTagger, data: Corpus, what: str) -> Sequence[Tagging
 
 def _suspicions(model: str, tagger: SentenceTagger, data: Corpus, counts: Counts) -> dict[str, int]:
     """Warn if a tagger learned from what it is tested on, or finds nothing; the number of sentences it learned from, if any."""
-    from dinku.data.learned import seen
+    from dinku.data.learned import seen, tellable
     from dinku.scoring.counts import LEARN_MORE
 
     shared = sum(seen(data, tagger.learned))
     if shared:
-        warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
+        known = tellable(data, tagger.learned_below)
+        among = f" ({shared:,} of the {known:,} that its sample tells of)" if known < len(data) else ""
+        shared = round(shared / known * len(data))
+        of = f"{'about ' * bool(among)}{shared:,} of the {plural(len(data), 'sentence')}"
+        warn([f"{model} learned from {of} of {data.name} {data.split}{among}"])
     if silence := counts.silence:
         warn([f"{model} {silence}; {LEARN_MORE}"])
     return {"learned_from": shared} if shared else {}

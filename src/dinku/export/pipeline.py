@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from dinku.data import learned
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, gate, int8
@@ -19,6 +20,7 @@ from dinku.files import written_folder
 from dinku.machine import available_threads, installed
 from dinku.model import bundle
 from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
+from dinku.model.family import read_unpadded
 from dinku.model.folder import ModelFolder
 from dinku.model.kinds import kind_of
 from dinku.model.sentence_tagger import SentenceTagger
@@ -108,6 +110,7 @@ def export(
         manifest = _manifest(reference, part, settings, converted, about)
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
         _write(part / "README.md", card(manifest, tagger.tags, about, unread=unread_parts(part)))
+        learned.save(part, tagger.learned, most=learned.MOST)
     return Bundle.open(str(target), threads=threads)
 
 
@@ -136,7 +139,8 @@ def _convert(
     model.parent.mkdir()
     reference.report(f"converting to {runtime}", 0, 0)
     reference.converter.write_reading_files(part, precision, reference.corpus)
-    engine_of = partial(bundle.open_engine, inputs=kind_of(ModelFolder(part)).inputs)
+    made = ModelFolder(part)
+    engine_of = partial(bundle.open_engine, inputs=kind_of(made).inputs, unpadded=read_unpadded(made.config))
     onnx = reference.converter.to_onnx(model.with_suffix(".onnx"))
     quantization, zeroed = None, dict[str, int]()
     if ranges:

@@ -21,12 +21,14 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field, ValidationError
 
+from dinku.data import learned
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
 from dinku.model.encode import SUBWORD_INPUTS, LabelOn
-from dinku.model.engine import InspectableEngine
+from dinku.model.engine import InspectableEngine, UnpaddedEngine
+from dinku.model.family import read_unpadded
 from dinku.model.folder import BUNDLE_FILE, ModelFolder
 from dinku.model.kinds import kind_of
 from dinku.model.onnx_file import AGAIN, external
@@ -177,7 +179,8 @@ class Bundle(TagsByEngine):
     def _engine(self) -> InspectableEngine:
         manifest, inputs = self.manifest, kind_of(self.model_folder).inputs
         model = self.folder / manifest.model
-        return open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs)
+        unpadded = read_unpadded(self.model_folder.config)
+        return open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs, unpadded=unpadded)
 
     @property
     def shape(self) -> Costs:
@@ -208,9 +211,13 @@ class Bundle(TagsByEngine):
     def linear(self) -> tuple[int, int]:
         return self.shape.linear, self.manifest.linear_nonzero
 
-    @property
+    @cached_property
     def learned(self) -> frozenset[int]:
-        return frozenset()
+        return learned.load(self.folder)
+
+    @property
+    def learned_below(self) -> int:  # type: ignore[override]
+        return learned.known_below(self.learned)
 
     @property
     def cpu_only(self) -> bool:
@@ -246,17 +253,26 @@ class Bundle(TagsByEngine):
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Copy it, its card too; the copy is renamed last. Raises `DinkuError` where the folder is there already."""
         with written_folder(folder) as part:
-            card = ["README.md"] if (self.folder / "README.md").is_file() else []  # the Hub's cache has none
-            for name in (*self.manifest.files, FILE, *card):
+            beside = [name for name in ("README.md", learned.FILE) if (self.folder / name).is_file()]
+            for name in (*self.manifest.files, FILE, *beside):
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.folder / name, part / name)
         return Path(folder)
 
 
 def open_engine(
-    model: Path, runtime: Runtime, precision: Precision, threads: int, *, inputs: Collection[str] = SUBWORD_INPUTS
+    model: Path,
+    runtime: Runtime,
+    precision: Precision,
+    threads: int,
+    *,
+    inputs: Collection[str] = SUBWORD_INPUTS,
+    unpadded: bool = False,
 ) -> InspectableEngine:
-    """The engine that a model file is for; ``inputs`` are those that a model of its kind has."""
+    """The engine that a model file is for; ``inputs`` are those that a model of its kind has. With ``unpadded`` it reads windows
+    without padding."""
+    if unpadded:
+        return UnpaddedEngine(open_engine(model, runtime, precision, threads, inputs=inputs))
     if runtime == "onnxruntime":
         from dinku.model.onnxruntime import OnnxEngine
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+import numpy as np
 
 from dinku.errors import DinkuError
+from dinku.model.encode import SubwordBatch
 from dinku.model.windows import Batch, Logits
 
 
@@ -38,6 +42,19 @@ class Engine(Protocol):
         ...
 
 
+def by_length(answer: Callable[[SubwordBatch], Logits], batch: SubwordBatch) -> Logits:
+    """[scored words, tags] of a batch that is answered in groups of windows of equal length, so that nothing is padded."""
+    lengths = np.array([window.size for window in batch.windows])
+    out: list[Logits] = [np.zeros((0, 0), np.float32)] * len(lengths)
+    for length in np.unique(lengths):
+        chosen = np.flatnonzero(lengths == length)
+        part = SubwordBatch(batch.ids[chosen, :length], batch.mask[chosen, :length], [batch.windows[i] for i in chosen])
+        ends = np.cumsum([len(window.at) for window in part.windows])
+        for i, logits in zip(chosen, np.split(answer(part), ends[:-1]), strict=True):
+            out[i] = logits
+    return np.concatenate(out)
+
+
 class InspectableEngine(Engine, Protocol):
     """An engine that says how it computes."""
 
@@ -54,3 +71,26 @@ class InspectableEngine(Engine, Protocol):
     def instructions(self) -> str:
         """The instructions that it may use."""
         ...
+
+
+@dataclass(frozen=True)
+class UnpaddedEngine:
+    """An engine of an encoder whose answers depend on padding (`dinku.model.family.UNPADDED`): it is never given any."""
+
+    engine: InspectableEngine
+
+    def logits(self, batch: Batch) -> Logits:
+        """See `Engine.logits`."""
+        return by_length(self.engine.logits, cast(SubwordBatch, batch))
+
+    def executed(self, batch: Batch) -> dict[str, int]:
+        """See `InspectableEngine.executed`."""
+        return self.engine.executed(batch)
+
+    @property
+    def kernels(self) -> str:
+        return self.engine.kernels
+
+    @property
+    def instructions(self) -> str:
+        return self.engine.instructions

@@ -123,27 +123,19 @@ def described(config: Mapping[str, Any]) -> Family | None:
     return family if family and family.build(config) else None
 
 
+# Encoders whose answer to a sentence depends on how much padding stands after it, whatever their mask says, as convolutions and
+# hashes reach into it. They are read in groups of equal length, so that nothing is padded.
+UNPADDED = ("convbert", "nystromformer", "yoso")
 # Encoders that transformers has token classifiers of, and that read text as any other: subwords in, states out.
 MEASURED = (
-    *(
-        "data2vec-text",
-        "deberta",
-        "esm",
-        "esmc",
-        "eurobert",
-        "flaubert",
-        "gte",
-        "jina_embeddings_v3",
-        "layoutlm",
-        "longformer",
-    ),
-    *("mobilebert", "nomic_bert", "openai_privacy_filter", "rembert", "roberta-prelayernorm", "roc_bert", "roformer"),
-    *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod"),
+    *("convbert", "data2vec-text", "deberta", "esm", "esmc", "eurobert", "flaubert", "gte"),
+    *("jina_embeddings_v3", "layoutlm", "longformer", "mobilebert", "nomic_bert", "nystromformer"),
+    *("openai_privacy_filter", "rembert", "roberta-prelayernorm", "roc_bert", "roformer"),
+    *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod", "yoso"),
 )
 _WHY_NOT = {
-    "answers otherwise when windows are padded, and so can't be held to one answer": (
-        *("big_bird", "convbert", "fnet", "funnel", "mra", "nystromformer", "yoso"),
-    ),
+    "computes its attention on a GPU alone, and answers zeros without saying so elsewhere": ("mra",),
+    "answers otherwise when windows are padded, or by what was read before": ("big_bird", "fnet", "funnel"),
     "reads more than subwords: places, entities, images or characters": (
         *(
             "bros",
@@ -170,8 +162,61 @@ _WHY_NOT = {
         "marian",
         "ultravbert",
     ),
+    "is a decoder, which reads each word without those after it": (
+        *(
+            "bloom",
+            "falcon",
+            "gemma",
+            "gemma2",
+            "gpt2",
+            "gpt_bigcode",
+            "gpt_neo",
+            "gpt_neox",
+            "llama",
+            "mistral",
+            "mixtral",
+        ),
+        *("mpt", "opt", "phi", "phi3", "qwen2", "qwen3", "xglm"),
+    ),
     "keeps quantizers in its layers": ("ibert",),
 }
+
+
+def read_unpadded(config: Any) -> bool:
+    """Whether an encoder with this config, a mapping or one of transformers', has to read windows without any padding."""
+    kind = config.get("model_type") if isinstance(config, Mapping) else getattr(config, "model_type", None)
+    return kind in UNPADDED
+
+
+# What a config of a measured encoder must say: the key, whether a config is fine, and what to do if it isn't.
+_MUST: dict[str, tuple[str, Callable[[Mapping[str, Any]], bool], str]] = {
+    "nystromformer": (
+        "reads windows of one length alone",
+        lambda config: config.get("num_landmarks", 64) == config.get("segment_means_seq_len", 64),
+        "use one whose num_landmarks equals its segment_means_seq_len",
+    ),
+    "yoso": (
+        "draws its attention at random",
+        lambda config: config.get("use_expectation", True) is True,
+        "set use_expectation to true",
+    ),
+}
+
+
+def check_readable(config: Mapping[str, Any], *, where: str) -> None:
+    """Raise `DinkuError` for an encoder whose config asks for what transformers no longer computes, or has it answer now so, now
+    otherwise.
+    """
+    if config.get("is_decoder"):
+        remedy = "use an encoder, or set is_decoder to false if it was trained as one"
+        raise DinkuError("is set up as a decoder", where=where, remedy=remedy)
+    positions = config.get("position_embedding_type")
+    if positions not in (None, "absolute") and config.get("model_type") not in ("esm", "esmc"):
+        # Footgun: transformers 5 ignores the key, and leaves the weights of relative positions out without a word.
+        problem = f"its position embeddings are {positions!r}, which transformers no longer computes"
+        raise DinkuError(problem, where=where, remedy="use an encoder with absolute positions")
+    if (must := _MUST.get(str(config.get("model_type")))) and not must[1](config):
+        raise DinkuError(must[0], where=where, remedy=must[2])
 
 
 def supported() -> str:
@@ -210,5 +255,8 @@ WITHOUT_FAMILY = (
 
 def refusal(model_type: Any, *, where: str) -> DinkuError:
     """Why a model of this type isn't opened, and what is."""
+    if model_type is None:
+        remedy = "restore the file, whose model_type says what the model is"
+        return DinkuError("names no architecture", where=where, remedy=remedy)
     why = next((why for why, types in _WHY_NOT.items() if model_type in types), "is no encoder that dinku opens")
     return DinkuError(f"the architecture {model_type!r} {why}", where=where, remedy=f"use one of {supported()}")
