@@ -14,6 +14,7 @@ from dinku.model.inspect import inspection
 from dinku.testing import tiny_corpus, tiny_tagger
 
 
+@pytest.mark.slow
 def test_each_file_is_read_once_and_of_a_bundle_once_more_for_its_checksum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
