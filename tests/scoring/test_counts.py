@@ -237,9 +237,9 @@ def test_files_that_hold_no_counts(tmp_path: Path) -> None:
     [
         ([["O"]], [], None, "1 gold sentence, 0 predicted"),
         ([["O"], ["O"]], [["O"], ["O", "O"]], None, "sentence 2: 1 gold tag, 2 predicted"),
-        ([["O"], ["B-PER"]], [["O"], ["E-PER"]], None, "sentence 2: 'E-PER' is no IOB2 tag"),
-        ([["PER"]], [["O"]], None, "sentence 1: 'PER' is no IOB2 tag"),
-        ([["B-"]], [["O"]], None, "sentence 1: 'B-' is no IOB2 tag"),
+        ([["O"], ["B-PER"]], [["O"], ["E-PER"]], None, "sentence 2: 'E-PER' isn't an IOB2 tag"),
+        ([["PER"]], [["O"]], None, "sentence 1: 'PER' isn't an IOB2 tag"),
+        ([["B-"]], [["O"]], None, "sentence 1: 'B-' isn't an IOB2 tag"),
         ([["O"]], [["O"]], ["hau", "yor"], "1 sentence, 2 languages"),
     ],
 )

@@ -29,7 +29,7 @@ def methods(
     known = names()
     if name is not None and name not in known:
         remedy = f"{nearest(name, known)}see `dinku methods`"
-        raise DinkuError("is no method", where=name, remedy=remedy)
+        raise DinkuError("isn't a method", where=name, remedy=remedy)
     kinds = {each: find_method(each) for each in ([name] if name else known)}
     if as_json:
         documents = {each: {f.name: _default(f) for f in fields(kind)} for each, kind in kinds.items()}

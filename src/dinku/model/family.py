@@ -208,5 +208,5 @@ WITHOUT_FAMILY = (
 
 def refusal(model_type: Any, *, where: str) -> DinkuError:
     """Why a model of this type isn't opened, and what is."""
-    why = next((why for why, types in _WHY_NOT.items() if model_type in types), "is no encoder that dinku opens")
+    why = next((why for why, types in _WHY_NOT.items() if model_type in types), "isn't an encoder that dinku opens")
     return DinkuError(f"the architecture {model_type!r} {why}", where=where, remedy=f"use one of {supported()}")
