@@ -22,8 +22,13 @@ def table() -> str:
 
 
 def page() -> str:
+    return replaced(BEGIN, END, table())
+
+
+def replaced(begin: str, end: str, made: str) -> str:
+    """The page with ``made`` between two marks."""
     text = PAGE.read_text(encoding="utf-8")
-    return text[: text.index(BEGIN) + len(BEGIN)] + table() + text[text.index(END) :]
+    return text[: text.index(begin) + len(begin)] + made + text[text.index(end) :]
 
 
 if __name__ == "__main__":

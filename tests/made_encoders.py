@@ -25,6 +25,8 @@ _XLM = {"emb_dim": 16, "n_layers": 3, "n_heads": 4, "max_position_embeddings": 6
 # What a family has beside these sizes, or in their place.
 OWN: dict[str, dict[str, Any]] = {
     "albert": {**SIZES, "embedding_size": 8},
+    "convbert": {**SIZES, "embedding_size": 16, "head_ratio": 2, "conv_kernel_size": 3},
+    "nystromformer": {**SIZES, "num_landmarks": 8, "segment_means_seq_len": 8},
     "deberta": {**SIZES, "relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False},
     "deberta-v2": {
         **{**SIZES, "type_vocab_size": 0},

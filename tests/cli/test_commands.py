@@ -219,6 +219,15 @@ def test_labels_that_one_side_alone_has_are_told(dinku: Command, tagger: Path) -
     assert (status, "say which are the same: --labels LOC=,PER=PERSON" in err) == (2, True)
     status, out, _ = dinku("evaluate", tagger, "--corpus", "foreign.txt", "--labels", "LOC=PLACE,PER=PERSON", "--json")
     assert (status, set(json.loads(out)["by_type"])) == (0, {"PLACE", "PERSON"})
+    renamed = shutil.copytree(tagger, tagger.parent / "renamed")
+    config = json.loads((renamed / "config.json").read_text())
+    config["id2label"] = {
+        i: tag.replace("PER", "PERSON").replace("LOC", "PLACE") for i, tag in config["id2label"].items()
+    }
+    (renamed / "config.json").write_text(json.dumps(config))
+    how = ("--corpus", "foreign.txt", "--labels", "LOC=PLACE,PER=PERSON", "--json")
+    status, out, err = dinku("evaluate", tagger, "--against", renamed, *how)
+    assert (status, set(json.loads(out)["by_type"])) == (0, {"PLACE", "PERSON"}), err
 
 
 def test_evaluate_says_that_nothing_was_found(dinku: Command, tagger: Path, corpus: Path, tmp_path: Path) -> None:

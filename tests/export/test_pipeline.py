@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -603,6 +604,39 @@ def test_one_file_is_never_calibration_dev_and_test_at_once(
     shown = capsys.readouterr()
     assert json.loads(shown.out)["learned_from"] == 160
     assert "learned from 160 of the 160 sentences" in shown.err
+
+
+def test_a_bundle_tells_what_its_tagger_learned_from(
+    tagger: Tagger, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(corpus, tmp_path / "test.txt")
+    learnt = replace(tagger, learned=learned.fingerprints(s.words for s in corpus))
+    assert len(learnt.learned) > 100
+    whole = pipeline.export(learnt, tmp_path / "whole", corpus, threads=1)
+    plain = pipeline.export(tagger, tmp_path / "plain", corpus, threads=1)
+    assert (whole.learned, whole.digest, plain.learned) == (learnt.learned, plain.digest, frozenset())
+    assert disk_bytes(tmp_path / "whole") - disk_bytes(tmp_path / "plain") < 100  # of the card
+    assert (
+        _run(["evaluate", str(tmp_path / "whole"), "--corpus", str(tmp_path / "test.txt"), "--json"], monkeypatch) == 0
+    )
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["learned_from"] == 160
+    assert "learned from 160 of the 160 sentences" in shown.err
+    monkeypatch.setattr(learned, "MOST", 40)
+    some = pipeline.export(learnt, tmp_path / "some", corpus, threads=1)
+    assert some.learned == frozenset(sorted(learnt.learned)[:40])
+    assert whole.save(tmp_path / "copy").joinpath(learned.FILE).read_bytes() == b"".join(
+        number.to_bytes(8, "little") for number in sorted(learnt.learned)
+    )
+    assert (
+        _run(["evaluate", str(tmp_path / "some"), "--corpus", str(tmp_path / "test.txt"), "--json"], monkeypatch) == 0
+    )
+    told = re.search(
+        r"learned from about 160 of the 160 sentences of .* \((\d+) of the (\d+) that its sample",
+        capsys.readouterr().err,
+    )
+    assert told
+    assert told[1] == told[2]
 
 
 def test_int8_without_a_corpus_is_told_before_the_work(

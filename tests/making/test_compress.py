@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import time as clock
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,6 +35,7 @@ from dinku.model.shape import Layer, Shape
 from dinku.model.store import Store
 from dinku.progress import silent
 from dinku.study.definition import Study
+from dinku.testing import tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -231,6 +233,32 @@ def test_labels_that_the_tagger_does_not_know_are_told_with_a_remedy(home: Path,
         package.DinkuError, match=r"tagger: doesn't know DATE, ORG, .*; train it first: dinku train tagger"
     ):
         planned(Request.of("tagger", "sample:hau"))
+
+
+def test_labels_on_one_side_alone_are_named(home: Path, small_space: None) -> None:
+    tags = package.load("sample:hau", "train").tags
+    tagger = home / "models" / "tagger"
+
+    def ask(labels: str = "") -> Request:
+        return Request.of("tagger", "sample:hau", settings=SearchSettings(labels=labels))
+
+    def named(**names: str) -> None:
+        shutil.rmtree(tagger, ignore_errors=True)
+        tiny_tagger(tags=[f"{tag[:2]}{names.get(tag[2:], tag[2:])}" for tag in tags]).save(tagger)
+
+    named(PER="PERSON")
+    wanted = r"doesn't know PER, which sample:hau has, and knows PERSON, which that lacks; .* --labels PERSON=PER$"
+    with pytest.raises(package.DinkuError, match=wanted):
+        planned(ask())
+    assert not any("only the model" in note for note in planned(ask("PERSON=PER")).notes)
+    named(**{label: f"{label}X" for label in ("DATE", "LOC", "ORG", "PER")})
+    with pytest.raises(package.DinkuError, match=r"aren't those of sample:hau, .* --labels DATEX=DATE,LOCX=LOC,"):
+        planned(ask())
+    shutil.rmtree(tagger)
+    tiny_tagger(tags=[*tags, "B-MISC", "I-MISC"]).save(tagger)
+    notes = planned(ask()).notes
+    assert [note for note in notes if "only the model has MISC" in note and "(--labels MISC= drops it)" in note]
+    assert not any("MISC" in note for note in planned(ask("MISC=")).notes)
 
 
 def test_a_bundle_is_refused_with_a_remedy(tiny_bundle: Callable[..., Path]) -> None:

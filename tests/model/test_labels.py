@@ -106,6 +106,14 @@ def test_a_tagger_of_any_scheme_tags_in_iob2_and_teaches(scheme: str, tmp_path: 
         (("o", "b-per", "i-per"), "--labels o=O,b-per=B-PER,i-per=I-PER"),
         (("B-PER", "I-PER"), "--labels B-PER=O"),
         (("O", "S-PER", "U-PER"), "one scheme by --labels"),
+        (("PER", "LOC", "O"), "--labels PER=I-PER,LOC=I-LOC"),
+        (("B_PER", "I_PER", "O"), "--labels B_PER=B-PER,I_PER=I-PER"),
+        (("PER-B", "PER-I", "O"), "--labels PER-B=B-PER,PER-I=I-PER"),
+        (("OUT", "Begin-PER", "inside_PER"), "--labels OUT=O,Begin-PER=B-PER,inside_PER=I-PER"),
+        (("[PAD]", "O", "B-PER"), r"--labels '\[PAD\]=O'"),
+        (("O", "B-first name", "I-first name"), "--labels 'B-first name=B-first_name,I-first name=I-first_name'"),
+        (("O", "B-PER ", "I-PER"), "--labels 'B-PER =B-PER'"),
+        (("O", "B-\x1b[31m", "I-PER"), "--labels .*=B-PER"),
     ],
 )
 def test_names_of_no_scheme_are_told_with_what_to_type(head: tuple[str, ...], typed: str, tmp_path: Path) -> None:
@@ -115,7 +123,9 @@ def test_names_of_no_scheme_are_told_with_what_to_type(head: tuple[str, ...], ty
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(DinkuError, match=typed):
         Tagger.load(folder)
-    if "=O," in typed:
+    if typed == "--labels 'B-PER =B-PER'":
+        assert ModelFolder.of(folder, labels="B-PER =B-PER").tags == ("O", "B-PER", "I-PER")
+    if "LABEL_0=O," in typed:
         named = Tagger.load(ModelFolder.of(folder, labels=typed.removeprefix("--labels ")))
         assert named.tags == ("O", "B-PER", "I-PER")
         assert named.model.config.id2label[1] == "B-PER"
@@ -130,7 +140,25 @@ def test_labels_are_named_and_dropped(tmp_path: Path) -> None:
         assert renamed(TAGS, read_labels(given_names), where="") == ("O", "B-GPE", "I-GPE", "B-PER", "I-PER")
     assert renamed(TAGS, read_labels("LOC="), where="") == ("O", "O", "O", "B-PER", "I-PER")
     assert checked(renamed(TAGS, {"LOC": ""}, where=""), where="") == ("O", "O", "O", "B-PER", "I-PER")
-    for wrong, words in (("XYZ=PER", "has no 'XYZ'"), ("LOC", "neither pairs nor a file"), ("LOC=A,B", "'B' has no =")):
+    assert renamed(TAGS, read_labels('{"LOC": "O"}'), where="")[:3] == ("O", "O", "O")
+    (tmp_path / "mark.txt").write_bytes("\ufeffLOC=GPE\r\n".encode())
+    assert renamed(TAGS, read_labels(str(tmp_path / "mark.txt")), where="")[1] == "B-GPE"
+    (tmp_path / "empty.txt").write_text("\n")
+    for wrong, words in (
+        ("XYZ=PER", "has no 'XYZ'"),
+        ("LOC", "neither pairs nor a file"),
+        ("LOC=A,B", "'B' has no ="),
+        ("LOC=A,LOC=B", "names 'LOC' twice, 'A' and 'B'; name each once"),
+        ("=B", "has no ''"),
+        (str(tmp_path / "empty.txt"), "names nothing"),
+        ('{"LOC": 1}', "isn.t text"),
+        ('{"LOC"', "isn't readable JSON"),
+        ("LOC=a b", "'a b' can't be the label that LOC is called"),
+        ("LOC=GPE;PER=X", "can't be the label"),
+        ("LOC=B-GPE", "give a label alone: LOC=GPE"),
+        ("B-LOC=GPE", "'GPE' is no tag, which 'B-LOC' is; give a tag, such as B-LOC=B-GPE"),
+        ("LOC=,PER=", "no label would be left"),
+    ):
         with pytest.raises(DinkuError, match=words):
             renamed(TAGS, read_labels(wrong), where="")
 

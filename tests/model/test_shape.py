@@ -64,7 +64,10 @@ def test_multiply_adds_of_one_layer_by_hand() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "gpt2"}, "'gpt2' isn't an encoder that dinku opens; use one of ALBERT, BERT"),
+        (
+            {"model_type": "gpt2"},
+            "'gpt2' is a decoder, which reads each word without those after it; use one of ALBERT, BERT",
+        ),
         ({"hidden_size": 0}, "hidden_size is 0, not a number from 1 to 10,000,000"),
         ({"hidden_size": "768"}, "hidden_size is '768', not a number from 1 to"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000, not a number from 1 to 1,000"),

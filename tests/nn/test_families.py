@@ -76,7 +76,7 @@ DESCRIBED: list[tuple[str, dict[str, Any]]] = [
     ("xlm-roberta-xl", {}),
 ]
 # Not all of the measured ones, for time's sake: one of each manner of building.
-MEASURED = ("eurobert", "mobilebert", "roformer", "xlm", "xlnet", "deberta", "squeezebert")
+MEASURED = ("eurobert", "mobilebert", "roformer", "xlm", "xlnet", "deberta", "squeezebert", *family.UNPADDED)
 ONE = Work(seed=1, threads=1)
 CUTS: tuple[Method, ...] = (
     KeepLayers((0, 2)),
@@ -148,8 +148,12 @@ def test_a_folder_of_transformers_answers_as_transformers_does(
     opened = Tagger.load(tmp_path)
     plain = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path).eval()
     batch = batch_of(opened)
-    assert np.abs(opened.engine.logits(batch) - logits(plain, batch)).max() < 1e-5
-    alone = [opened.engine.logits(opened.encoder.batch([window])) for window in batch.windows]
+    singles = [opened.encoder.batch([window]) for window in batch.windows]
+    wanted = np.concatenate([logits(plain, single) for single in singles])
+    if model_type not in family.UNPADDED:
+        assert np.abs(wanted - logits(plain, batch)).max() < 1e-5
+    assert np.abs(opened.engine.logits(batch) - wanted).max() < 1e-5
+    alone = [opened.engine.logits(single) for single in singles]
     assert np.abs(np.concatenate(alone) - opened.engine.logits(batch)).max() < 1e-5  # whatever is read beside it
 
 
@@ -178,7 +182,8 @@ def test_a_measured_encoder_is_trained_and_quantized_but_not_cut(model_type: str
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "model_type", ["modernbert", "deberta-v2", "albert", "mpnet", "electra", "xlm", "mobilebert", "eurobert"]
+    "model_type",
+    ["modernbert", "deberta-v2", "albert", "mpnet", "electra", "xlm", "mobilebert", "eurobert", *family.UNPADDED],
 )
 def test_training_learns_and_reads_as_padded_windows_are_read(model_type: str) -> None:
     tagger = made(model_type)
@@ -212,6 +217,18 @@ def test_a_masked_lm_head_is_declared_or_refused(model_type: str) -> None:
     assert surgery.shape_of(masked, tags=0).parameters == tagger.shape.with_masked_lm().parameters
     hidden = torch.rand(5, 16)
     assert surgery.masked_logits(masked, hidden).shape == (5, tagger.shape.vocabulary)
+
+
+def test_hidden_states_as_wide_as_projected_embeddings_are_refused() -> None:
+    tagger = made("electra")  # whose embeddings have 8 numbers
+    with pytest.raises(
+        DinkuError, match="hidden is 8, the width of the embeddings, which ELECTRA then wouldn't project"
+    ):
+        NarrowHidden(8).declare(tagger.shape)
+    for model_type, hidden in (("electra", 7), ("albert", 8)):
+        before = made(model_type)
+        narrow = NarrowHidden(hidden)
+        check_law(narrow, before.shape, narrow.apply(before, Data(), ONE).shape)
 
 
 def test_what_cannot_start_or_teach_is_told() -> None:

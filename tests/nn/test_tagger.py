@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shutil
 import unicodedata
 import zipfile
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import broken_folders
+import encoders
 import numpy as np
 import pytest
 import sentencepiece
@@ -443,6 +446,42 @@ def test_a_broken_folder_is_one_line(name: str, said: str, tmp_path: Path) -> No
     assert str(folder) in text
     assert "; " in text  # the remedy
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("layer_norm_eps", "x", "transformers doesn't take it"),
+        ("hidden_act", "nope", "config.json names 'nope', which transformers doesn't know"),
+        ("is_decoder", True, "is set up as a decoder"),
+        ("position_embedding_type", "relative_key", "'relative_key', which transformers no longer computes"),
+    ],
+)
+def test_a_config_that_would_be_read_otherwise_is_refused(key: str, value: object, said: str, tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+    with pytest.raises(DinkuError, match=said):
+        Tagger.load(folder)
+
+
+def test_a_config_without_a_padding_id_takes_the_tokenizers(tmp_path: Path) -> None:
+    folder = tiny_tagger().save(tmp_path / "tagger")
+    wanted = Tagger.load(folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+    found = Tagger.load(folder)
+    assert found.digest == wanted.digest
+    assert [t.tags for t in found.tag(tiny_corpus(4).sentences)] == [
+        t.tags for t in wanted.tag(tiny_corpus(4).sentences)
+    ]
+
+
+def test_the_table_of_broken_folders_is_what_they_are_answered() -> None:
+    assert encoders.PAGE.read_text(encoding="utf-8") == broken_folders.page(), "run python tests/broken_folders.py"
+    assert len(broken_folders.FOLDERS) >= 20
+    cells = broken_folders.table().splitlines()[2:]
+    assert all(re.search(r"\| model(/[a-z.]+)?: .*; .* \|$", line) for line in cells)
 
 
 def spelt_out(folder: Path, kind: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -114,8 +115,16 @@ def test_the_command_tells_what_the_design_fixes(
     status, out, _ = run(bundle, bundle, *usual)
     assert status == 0
     assert "to the first" in out
+    numbered = json.loads((shutil.copytree(tagger, tmp_path / "numbered") / "config.json").read_text())
+    numbered["id2label"] = {str(i): f"LABEL_{i}" for i in range(5)}
+    (tmp_path / "numbered" / "config.json").write_text(json.dumps(numbered))
+    names = "LABEL_0=O,LABEL_1=B-LOC,LABEL_2=I-LOC,LABEL_3=B-PER,LABEL_4=I-PER"
+    status, out, err = run(tagger, tmp_path / "numbered", *usual, "--batch", 4, "--json", "--labels", names)
+    assert (status, len(json.loads(out)["models"])) == (0, 2), err
     for wrong, said in (
         ((tmp_path / "nothing", *usual), "nothing"),
+        ((tmp_path / "numbered", *usual), "--labels LABEL_0=O,LABEL_1=B-PER,LABEL_2=I-PER"),
+        ((tagger, *usual, "--labels", "XYZ=PER"), "its head has no 'XYZ'"),
         ((bundle, *usual, "--precision", "bfloat16"), "--precision: a bundle has one precision"),
         ((bundle, *usual, "--batch", 0), "--batch: must be at least 1 (got 0)"),
         ((bundle, *usual[:-1], 0), "--threads: is 0; give 1 to "),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -51,31 +52,38 @@ def export(
         typer.Option(metavar="CORPUS", help="The corpus that it was fine-tuned on, for the card and its licence."),
     ] = None,
     labels: Labels = "",
+    web: Annotated[
+        bool,
+        typer.Option(
+            "--web",
+            help="Write a page that tags in the browser, without a server of yours; in int8 unless told otherwise.",
+        ),
+    ] = False,
+    libraries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --web, for a transformer: the node_modules with onnxruntime-web and @huggingface/tokenizers.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert a tagger to a bundle that runs without torch.
 
     Nothing is written unless the bundle tags as its tagger does on sentences of a corpus. A bundle, or a tagger that is
-    quantized for torch, is copied unchanged.
+    quantized for torch, is copied unchanged. With --web the bundle becomes part of a page.
     """
-    from dinku.export import pipeline
     from dinku.model.folder import ModelFolder
 
-    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    if libraries and not web:
+        raise DinkuError("is for --web alone", where="--libraries", remedy="add --web, or leave it out")
     folder = ModelFolder.of(model, labels=labels)
-    if pipeline.finished(folder):
-        given |= {"licence": licence or None, "trained-on": trained_on, "labels": labels or None}
-        document, lines = _copied(
-            folder, model, out, {name: value for name, value in given.items() if value is not None}
-        )
+    asked = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    about = {"licence": licence, "trained-on": trained_on, "labels": labels}
+    if web:
+        document, lines = _page(folder, model, out, str(libraries or ""), asked, about)
     else:
-        asked = {
-            "runtime": runtime or DEFAULT,
-            "precision": precision or "fp32",
-            "mode": mode,
-            "tolerance": tolerance,
-        }
-        document, lines = _converted(folder, model, out, corpus, about_of(model, trained_on, licence), asked)
+        document, lines = _bundle(folder, model, out, asked, about)
     if as_json:
         return print_json(document)
     sizes = (
@@ -83,6 +91,44 @@ def export(
     )
     print("\n".join([f"{out}: {sizes}", *lines]))
     return None
+
+
+def _bundle(
+    folder: ModelFolder, model: str, out: Path, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a bundle as ``asked``; the command's JSON document and its lines."""
+    from dinku.export import pipeline
+
+    if pipeline.finished(folder):
+        given = asked | {name: value or None for name, value in about.items()}
+        return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None})
+    settings = {name: asked[name] for name in ("mode", "tolerance")}
+    settings |= {"runtime": asked["runtime"] or DEFAULT, "precision": asked["precision"] or "fp32"}
+    told = about_of(model, about["trained-on"], about["licence"] or "")
+    return _converted(folder, model, out, asked["corpus"], told, settings)
+
+
+def _page(
+    folder: ModelFolder, model: str, out: Path, libraries: str, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a page around a bundle, which is made in a temporary folder first; the command's JSON document and its lines."""
+    from dinku.model.bundle import Bundle
+    from dinku.serving.web import needed_libraries, web_page
+
+    if asked["runtime"] not in (None, "onnxruntime"):
+        raise DinkuError(f"browsers don't run {asked['runtime']}", where="--runtime", remedy="leave it out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DinkuError("already exists", where=str(out), remedy="name a new folder")
+    needed_libraries(folder, libraries)
+    if not folder.is_bundle:
+        asked = asked | {"precision": asked["precision"] or "int8"}
+    with TemporaryDirectory(prefix="dinku-") as temporary:
+        made = Path(temporary) / "bundle"
+        document, lines = _bundle(folder, model, made, asked, about)
+        web_page(Bundle.open(made), out, name=Path(model).name.rpartition(":")[2], libraries=libraries)
+    document |= {"bundle": str(out / "model"), "page": str(out), **_sizes(out)}
+    look = f"Look at it with: python -m http.server --directory {out}, at http://localhost:8000"
+    return document, [*lines, look, "For others, put the folder on a server with https"]
 
 
 def _converted(

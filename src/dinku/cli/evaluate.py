@@ -115,6 +115,7 @@ def evaluate(
     from dinku.data.corpus import Sentence
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
+    from dinku.model.folder import labels_by_model
     from dinku.model.labels import check_common
     from dinku.scoring import error_analysis
     from dinku.scoring.counts import document
@@ -132,8 +133,11 @@ def evaluate(
     for each in perturbations:
         each.check(names)
     device = device_of(device)
-    tagger = reader.open(model, precision=precision, device=device, labels=labels).tagger
-    other = reader.open(against, precision=precision, device=device).tagger if against else None
+    named = labels_by_model([model, *([against] if against else [])], labels)
+    opened = {
+        name: reader.open(name, precision=precision, device=device, labels=own).tagger for name, own in named.items()
+    }
+    tagger, other = opened[model], opened[against] if against else None
     warn(check_common(tagger.tags, data, where=model))
     taggings = _tagged(tagger, data, "tagging")
     counts = counted(data, taggings)
@@ -182,12 +186,16 @@ def _tagged(tagger: SentenceTagger, data: Corpus, what: str) -> Sequence[Tagging
 
 def _suspicions(model: str, tagger: SentenceTagger, data: Corpus, counts: Counts) -> dict[str, int]:
     """Warn if a tagger learned from what it is tested on, or finds nothing; the number of sentences it learned from, if any."""
-    from dinku.data.learned import seen
+    from dinku.data.learned import seen, tellable
     from dinku.scoring.counts import LEARN_MORE
 
     shared = sum(seen(data, tagger.learned))
     if shared:
-        warn([f"{model} learned from {shared:,} of the {plural(len(data), 'sentence')} of {data.name} {data.split}"])
+        known = tellable(data, tagger.learned_below)
+        among = f" ({shared:,} of the {known:,} that its sample tells of)" if known < len(data) else ""
+        shared = round(shared / known * len(data))
+        of = f"{'about ' * bool(among)}{shared:,} of the {plural(len(data), 'sentence')}"
+        warn([f"{model} learned from {of} of {data.name} {data.split}{among}"])
     if silence := counts.silence:
         warn([f"{model} {silence}; {LEARN_MORE}"])
     return {"learned_from": shared} if shared else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Store, Threads, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Store, Threads, device_of, warn
 from dinku.cli.tag import entities_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
@@ -164,6 +164,7 @@ def compress(
     store: Store = None,
     threads: Threads = None,
     device: Device = "cpu",
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a small bundle from a tagger, within a budget.
@@ -193,6 +194,7 @@ def compress(
         threads=threads,
         device=device_of(device),
         store=store,
+        labels=labels,
     )
     budget = Budget(**limits)
     if plan:

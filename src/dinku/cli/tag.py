@@ -143,6 +143,7 @@ def bench(
     ] = 5,
     threads: Threads = None,
     precision: Precision = None,
+    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Compare the speed and memory of models.
@@ -164,6 +165,7 @@ def bench(
             batches=batch or benchmark.BATCHES,
             rounds=rounds,
             precision=precision,
+            labels=labels,
             progress=partial(report, "tagging"),
         )
     measured = {"corpus": corpus, "split": data.split} | measured

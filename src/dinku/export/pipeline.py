@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from dinku.data import learned
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, gate
@@ -20,6 +21,8 @@ from dinku.files import written_folder
 from dinku.machine import available_threads, installed
 from dinku.model import bundle
 from dinku.model.bundle import Bundle, Manifest, Quantization
+from dinku.model.by_length import by_length_if_needed
+from dinku.model.engine import InspectableEngine
 from dinku.model.folder import ModelFolder
 from dinku.model.kinds import kind_of
 from dinku.model.runtimes import (
@@ -117,6 +120,7 @@ def export(
         manifest = _manifest(reference, part, settings, converted, about)
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
         _write(part / "README.md", card(manifest, tagger.tags, about, unread=unread_parts(part)))
+        learned.save(part, tagger.learned, most=learned.MOST)
     return Bundle.open(str(target), threads=threads)
 
 
@@ -146,7 +150,12 @@ def _convert(
     model.parent.mkdir()
     reference.report(f"converting to {runtime}", 0, 0)
     reference.converter.write_reading_files(part, precision, reference.corpus)
-    engine_of = partial(open_engine, inputs=kind_of(ModelFolder(part)).inputs)
+    made = ModelFolder(part)
+
+    def engine_of(model: Path, runtime: Runtime, precision: Precision, threads: int) -> InspectableEngine:
+        engine = open_engine(model, runtime, precision, threads, inputs=kind_of(made).inputs)
+        return by_length_if_needed(engine, made.config)
+
     onnx = reference.converter.to_onnx(model.with_suffix(".onnx"))
     quantization, zeroed = None, dict[str, int]()
     if ranges:

@@ -27,6 +27,7 @@ from dinku.making.students import every
 from dinku.method import Data, Method, Planned
 from dinku.methods.finetune import FineTune
 from dinku.model.folder import ModelFolder
+from dinku.model.labels import mapping, one_sided, said_of_model
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.nn.loading import open_tagger
 from dinku.progress import Progress, silent
@@ -61,7 +62,7 @@ def planned(request: Request, progress: Progress = silent) -> Plan:
     before: tuple[Method, ...] = ()
     teacher = base
     if base.tags:
-        _check_labels(base, data, request)
+        notes += _check_labels(base, data, request)
     else:
         step = FineTune(select="best").resolve(Planned(cast(Any, base.shape)), data)
         before, teacher = (step,), cast(Any, base).headed(step.tags, seed=request.settings.seed)
@@ -103,14 +104,20 @@ def planned(request: Request, progress: Progress = silent) -> Plan:
     return plan
 
 
-def _check_labels(base: SentenceTagger, data: Data, request: Request) -> None:
-    """Raise `DinkuError` if a corpus has labels that a tagger doesn't know."""
-    known = {tag[2:] for tag in base.tags if tag != "O"}
+def _check_labels(base: SentenceTagger, data: Data, request: Request) -> list[str]:
+    """Warnings if a tagger has labels that a corpus lacks.
+
+    Raises `DinkuError` if a corpus has labels that a tagger doesn't know.
+    """
     here = {label for corpus in (data.train, data.dev) if corpus for label in corpus.labels}
-    if unknown := sorted(here - known):
+    own, unknown = one_sided(base.tags, here, name=request.corpus.asked, where=request.base)
+    if unknown:
         problem = f"doesn't know {', '.join(unknown)}, which {request.corpus.asked} has"
+        problem += f", and knows {', '.join(own)}, which that lacks" if own else ""
         remedy = f"train it first: dinku train {request.base} --corpus {request.corpus.asked} --out TAGGER"
+        remedy += f", or name what is the same: --labels {mapping(own, unknown)}" if own else ""
         raise DinkuError(problem, where=request.base, remedy=remedy)
+    return [said_of_model(own)] if own else []
 
 
 def _text(request: Request, train: Corpus, notes: list[str]) -> tuple[int, float]:

@@ -11,6 +11,7 @@ from dinku import machine
 from dinku.errors import DinkuError
 from dinku.making import corpora
 from dinku.making.budget import Budget, quantity
+from dinku.model.folder import ModelFolder
 from dinku.model.runtimes import DEFAULT, Runtime, check_runtime
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.settings import home
@@ -25,7 +26,8 @@ class SearchSettings:
     ``text`` is a folder of unlabelled text that students also learn from. ``time`` (*2h*, or seconds) limits the whole search,
     and otherwise ``effort`` says how many students are tried. ``runtime`` is that of the bundle. ``seed`` is that of trainings
     and of the search. ``dev`` is the share of train that is set aside if the corpus has no dev split. ``threads`` are all cores
-    by default. Trainings run on ``device``; all steps are kept in ``store``.
+    by default. Trainings run on ``device``; all steps are kept in ``store``. ``labels`` renames the tagger's tags or labels, as
+    `dinku.model.labels.read_labels` reads them.
 
     Raises `DinkuError` for an unknown effort or runtime, and for a time without a number.
 
@@ -42,6 +44,7 @@ class SearchSettings:
     threads: int | None = None
     device: str = "cpu"
     store: str | os.PathLike[str] | None = None
+    labels: str = ""
 
     def __post_init__(self) -> None:
         if self.effort not in get_args(Effort):
@@ -77,10 +80,10 @@ class Request:
         budget: Budget | None = None,
         settings: SearchSettings | None = None,
     ) -> Request:
-        """Prepare the corpus, and name the model, which isn't read yet; raises `DinkuError` as these do."""
+        """Prepare the corpus, and name the model, which is only read if labels are renamed; raises `DinkuError` as these do."""
         began, settings = clock.monotonic(), settings or SearchSettings()
         ready = corpora.ready(corpus, part=settings.dev, seed=settings.seed)
-        return cls(_name_of(model), ready, budget or Budget(), settings, began)
+        return cls(_name_of(model, settings.labels), ready, budget or Budget(), settings, began)
 
     @property
     def text(self) -> str | None:
@@ -107,10 +110,14 @@ class Request:
         return float("inf") if self.settings.seconds is None else self.settings.seconds - self.spent
 
 
-def _name_of(model: str | os.PathLike[str] | SentenceTagger) -> str:
-    """The name of a model; a tagger in memory is first saved under `home`, by its digest."""
+def _name_of(model: str | os.PathLike[str] | SentenceTagger, labels: str) -> str:
+    """The name of a model. A tagger in memory, or one whose ``labels`` are renamed, is saved under `home` first."""
     if isinstance(model, str | os.PathLike):
-        return os.fspath(model)
+        if not labels:
+            return os.fspath(model)
+        from dinku.nn.loading import load  # which imports torch
+
+        model = load(ModelFolder.of(model, labels=labels))
     folder = home() / "made" / f"model-{model.digest[:24]}"
     if not folder.is_dir():
         model.save(folder)

@@ -45,6 +45,10 @@ class NarrowHidden(ByImportance):
         if self.hidden <= shape.rank:
             problem = f"hidden is {self.hidden}, no more than the rank of the word embeddings, {shape.rank}"
             raise DinkuError(problem, where="NarrowHidden", remedy="do this first, or choose a smaller rank")
+        if shape.known_family.projects_unlike and self.hidden == shape.build.width:
+            family = shape.known_family.name
+            problem = f"hidden is {self.hidden}, the width of the embeddings, which {family} then wouldn't project"
+            raise DinkuError(problem, where="NarrowHidden", remedy="choose a number beside it")
         return shape.smaller(hidden=self.hidden)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:

@@ -20,10 +20,12 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 
 from pydantic import Field, ValidationError
 
+from dinku.data import learned
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
+from dinku.model.by_length import by_length_if_needed
 from dinku.model.encode import LabelOn
 from dinku.model.engine import InspectableEngine
 from dinku.model.folder import BUNDLE_FILE, ModelFolder
@@ -168,7 +170,8 @@ class Bundle(TagsByEngine):
     def _engine(self) -> InspectableEngine:
         manifest, inputs = self.manifest, kind_of(self.model_folder).inputs
         model = self.folder / manifest.model
-        return open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs)
+        engine = open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs)
+        return by_length_if_needed(engine, self.model_folder.config)
 
     @property
     def shape(self) -> Costs:
@@ -199,9 +202,13 @@ class Bundle(TagsByEngine):
     def linear(self) -> tuple[int, int]:
         return self.shape.linear, self.manifest.linear_nonzero
 
-    @property
+    @cached_property
     def learned(self) -> frozenset[int]:
-        return frozenset()
+        return learned.load(self.folder)
+
+    @property
+    def learned_below(self) -> int:  # type: ignore[override]
+        return learned.known_below(self.learned)
 
     @property
     def cpu_only(self) -> bool:
@@ -237,8 +244,8 @@ class Bundle(TagsByEngine):
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Copy the bundle and its card; the folder appears whole. Raises `DinkuError` if the folder exists."""
         with written_folder(folder) as part:
-            card = ["README.md"] if (self.folder / "README.md").is_file() else []  # the Hub's cache has none
-            for name in (*self.manifest.files, FILE, *card):
+            beside = [name for name in ("README.md", learned.FILE) if (self.folder / name).is_file()]
+            for name in (*self.manifest.files, FILE, *beside):
                 (part / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.folder / name, part / name)
         return Path(folder)

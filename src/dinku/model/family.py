@@ -58,7 +58,8 @@ class Family:
     ``layers`` is the path of the list of layers in the model. The other paths are within a layer: ``attention`` is what cuts
     queries, keys and values into heads; ``into_heads`` are the linear layers that make these, ``out`` the one that reads the
     result, ``widen`` and ``narrow`` those of the feed-forward part. Each of ``into_heads`` has ``stacked`` matrices one below
-    another. The linear layer at ``projection`` turns ``embeddings`` into hidden states.
+    another. The linear layer at ``projection`` turns ``embeddings`` into hidden states; with ``projects_unlike`` only if they
+    have unlike widths.
 
     ``offset`` says that positions are counted from after the padding id, ``unpadded`` that attention can be replaced, so that
     training reads rows without padding, ``masked_lm`` that
@@ -84,6 +85,7 @@ class Family:
     types: bool = True
     stacked: int = 1
     projection: str = ""
+    projects_unlike: bool = False
     embeddings: str = "embeddings"
     offset: bool = False
     unpadded: bool = True
@@ -121,27 +123,19 @@ def described(config: Mapping[str, Any]) -> Family | None:
     return family if family and family.build(config) else None
 
 
+# Encoders whose answer to a sentence depends on how much padding follows it, whatever their mask says, because convolutions and
+# hashes reach into it. They are read in groups of equal length, so that nothing is padded.
+UNPADDED = ("convbert", "nystromformer", "yoso")
 # Encoders for which transformers has token classifiers, and which read text like any other: subwords in, hidden states out.
 MEASURED = (
-    *(
-        "data2vec-text",
-        "deberta",
-        "esm",
-        "esmc",
-        "eurobert",
-        "flaubert",
-        "gte",
-        "jina_embeddings_v3",
-        "layoutlm",
-        "longformer",
-    ),
-    *("mobilebert", "nomic_bert", "openai_privacy_filter", "rembert", "roberta-prelayernorm", "roc_bert", "roformer"),
-    *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod"),
+    *("convbert", "data2vec-text", "deberta", "esm", "esmc", "eurobert", "flaubert", "gte"),
+    *("jina_embeddings_v3", "layoutlm", "longformer", "mobilebert", "nomic_bert", "nystromformer"),
+    *("openai_privacy_filter", "rembert", "roberta-prelayernorm", "roc_bert", "roformer"),
+    *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod", "yoso"),
 )
 _WHY_NOT = {
-    "gives other answers if windows are padded, so that its answers depend on the batch": (
-        *("big_bird", "convbert", "fnet", "funnel", "mra", "nystromformer", "yoso"),
-    ),
+    "computes its attention only on a GPU, and silently answers zeros elsewhere": ("mra",),
+    "gives other answers if windows are padded, or depending on what was read before": ("big_bird", "fnet", "funnel"),
     "reads more than subwords: places, entities, images or characters": (
         *(
             "bros",
@@ -168,8 +162,61 @@ _WHY_NOT = {
         "marian",
         "ultravbert",
     ),
+    "is a decoder, which reads each word without those after it": (
+        *(
+            "bloom",
+            "falcon",
+            "gemma",
+            "gemma2",
+            "gpt2",
+            "gpt_bigcode",
+            "gpt_neo",
+            "gpt_neox",
+            "llama",
+            "mistral",
+            "mixtral",
+        ),
+        *("mpt", "opt", "phi", "phi3", "qwen2", "qwen3", "xglm"),
+    ),
     "keeps quantizers in its layers": ("ibert",),
 }
+
+
+def read_unpadded(config: Any) -> bool:
+    """Whether an encoder with this config, a mapping or one of transformers', has to read windows without any padding."""
+    kind = config.get("model_type") if isinstance(config, Mapping) else getattr(config, "model_type", None)
+    return kind in UNPADDED
+
+
+# What a config of a measured encoder must say: the key, whether a config is fine, and what to do if it isn't.
+_MUST: dict[str, tuple[str, Callable[[Mapping[str, Any]], bool], str]] = {
+    "nystromformer": (
+        "reads windows of one length alone",
+        lambda config: config.get("num_landmarks", 64) == config.get("segment_means_seq_len", 64),
+        "use one whose num_landmarks equals its segment_means_seq_len",
+    ),
+    "yoso": (
+        "draws its attention at random",
+        lambda config: config.get("use_expectation", True) is True,
+        "set use_expectation to true",
+    ),
+}
+
+
+def check_readable(config: Mapping[str, Any], *, where: str) -> None:
+    """Raise `DinkuError` for an encoder whose config asks for what transformers no longer computes, or has it answer now so, now
+    otherwise.
+    """
+    if config.get("is_decoder"):
+        remedy = "use an encoder, or set is_decoder to false if it was trained as one"
+        raise DinkuError("is set up as a decoder", where=where, remedy=remedy)
+    positions = config.get("position_embedding_type")
+    if positions not in (None, "absolute") and config.get("model_type") not in ("esm", "esmc"):
+        # Footgun: transformers 5 ignores the key, and leaves the weights of relative positions out without a word.
+        problem = f"its position embeddings are {positions!r}, which transformers no longer computes"
+        raise DinkuError(problem, where=where, remedy="use an encoder with absolute positions")
+    if (must := _MUST.get(str(config.get("model_type")))) and not must[1](config):
+        raise DinkuError(must[0], where=where, remedy=must[2])
 
 
 def supported() -> str:
@@ -208,5 +255,8 @@ WITHOUT_FAMILY = (
 
 def refusal(model_type: Any, *, where: str) -> DinkuError:
     """Why a model of this type isn't opened, and what is."""
+    if model_type is None:
+        remedy = "restore the file, whose model_type says what the model is"
+        return DinkuError("names no architecture", where=where, remedy=remedy)
     why = next((why for why, types in _WHY_NOT.items() if model_type in types), "isn't an encoder that dinku opens")
     return DinkuError(f"the architecture {model_type!r} {why}", where=where, remedy=f"use one of {supported()}")

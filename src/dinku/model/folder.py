@@ -8,13 +8,14 @@ import os
 import pickletools
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from dinku.data import learned
+from dinku.data.spans import label_of
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
@@ -128,6 +129,21 @@ class ModelFolder:
         """The names of the weights, without torch; for a pickle, all of its strings."""
         for path in self.weight_files:
             yield from self.tensors[path][0] if path in self.tensors else _pickled_strings(path)
+
+
+def labels_by_model(models: Sequence[str], labels: str) -> dict[str, str]:
+    """For each model ``labels``, which name tags or labels otherwise, or nothing if its head has none of them.
+
+    Raises `DinkuError` if no model has any.
+    """
+    if not labels or not models:
+        return dict.fromkeys(models, "")
+    names = read_labels(labels)
+    heads = {model: model_tags(ModelFolder.of(model).config) for model in models}
+    has = {model: any({tag, label_of(tag)} & names.keys() for tag in tags) for model, tags in heads.items()}
+    if not any(has.values()):
+        renamed(heads[models[0]], names, where=models[0])
+    return {model: labels * has[model] for model in models}
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:

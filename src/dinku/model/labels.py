@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus
 from dinku.data.spans import Scheme, in_scheme, is_tag, label_of
-from dinku.errors import DinkuError
+from dinku.errors import DinkuError, brief
 from dinku.files import content
 
 _LAST: dict[str, Scheme] = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILOU"}
@@ -41,30 +43,41 @@ def scheme_of_head(tags: tuple[str, ...]) -> Scheme:
 def read_labels(given: str) -> dict[str, str]:
     """Names for tags or labels, from ``PERSON=PER,MISC=`` or from a file: a JSON object, or such pairs in lines.
 
-    Raises `DinkuError` for anything else.
+    An empty name, or ``O``, drops a label.
+
+    Raises `DinkuError` for anything else, and for a name that is given twice.
 
     >>> read_labels("PERSON=PER,MISC=")
     {'PERSON': 'PER', 'MISC': ''}
     """
-    text = given
-    if "=" not in given or Path(given).is_file():
+    text, where = given, "--labels"
+    if ("=" not in given and not given.lstrip().startswith("{")) or Path(given[:1000]).is_file():
+        where = given
         try:
-            text = content(given).decode()
+            text = content(given).decode("utf-8-sig")
         except (OSError, UnicodeDecodeError):
             remedy = "write OLD=NEW,OLD=NEW (nothing after = drops a label), or name a file of such lines"
-            raise DinkuError(f"{given!r} is neither pairs nor a file", where="--labels", remedy=remedy) from None
+            raise DinkuError(f"{brief(given)} is neither pairs nor a file", where="--labels", remedy=remedy) from None
     if text.lstrip().startswith("{"):
         try:
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=list)
         except ValueError as error:
-            raise DinkuError(f"isn't readable JSON ({error})", where=given, remedy="correct it") from None
-        if not all(isinstance(name, str) for name in found.values()):
-            raise DinkuError("has a name that isn't text", where=given, remedy='write {"OLD": "NEW"}')
-        return dict(found)
-    pairs = [pair.strip() for line in text.splitlines() for pair in line.split(",") if pair.strip()]
-    if odd := next((pair for pair in pairs if "=" not in pair), None):
-        raise DinkuError(f"{odd!r} has no =", where="--labels", remedy="write OLD=NEW, or OLD= to drop a label")
-    named = [(old.strip(), new.strip()) for old, new in (pair.split("=", 1) for pair in pairs)]
+            raise DinkuError(f"isn't readable JSON ({error})", where=where, remedy="correct it") from None
+        if not all(isinstance(name, str) for _, name in found):
+            raise DinkuError("has a name that isn't text", where=where, remedy='write {"OLD": "NEW"}')
+        named = [(str(old), str(new)) for old, new in found]
+    else:
+        pairs = [pair.strip() for line in text.splitlines() for pair in line.split(",") if pair.strip()]
+        if odd := next((pair for pair in pairs if "=" not in pair), None):
+            remedy = "write OLD=NEW, or OLD= to drop a label"
+            raise DinkuError(f"{brief(odd)} has no =", where=where, remedy=remedy)
+        named = [(old.strip(), new.strip()) for old, new in (pair.split("=", 1) for pair in pairs)]
+    if not named:
+        raise DinkuError("names nothing", where=where, remedy="write OLD=NEW,OLD=NEW")
+    for number, (old, new) in enumerate(named):
+        if before := [other for name, other in named[:number] if name == old and other != new]:
+            problem = f"names {old!r} twice, {before[0]!r} and {new!r}"
+            raise DinkuError(problem, where=where, remedy="name each once")
     return dict(named)
 
 
@@ -74,25 +87,45 @@ def _listed(names: Iterable[str]) -> str:
 
 def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tuple[str, ...]:
     """A head's tags renamed: whole tags (``LABEL_1=B-PER``) first, then labels (``PERSON=PER``). A tag whose label becomes empty
-    is ``O``.
+    or ``O`` is ``O``.
 
-    Raises `DinkuError` for a name that the head doesn't have.
+    Raises `DinkuError` for a name that the head doesn't have, for one that no tag or label can have, and if no label is left.
     """
     out, used = [], set[str]()
     for tag in tags:
-        if tag in names:
-            used.add(tag)
-            out.append(names[tag] or "O")
-            continue
         label = label_of(tag)
-        if label in names:
-            used.add(label)
-            out.append(f"{tag[: len(tag) - len(label)]}{names[label]}" if names[label] else "O")
-        else:
+        old = next((name for name in (tag, tag.strip(), label) if name in names and (name or not tag)), None)
+        if old is None:
             out.append(tag)
+            continue
+        used.add(old)
+        new = names[old]
+        if new in ("", "O"):
+            out.append("O")
+        elif old == label != tag:
+            if not is_label(new):
+                remedy = f"give a label alone: {old}={new[2:]}" if is_tag(new) else "give a label without blanks or ="
+                raise DinkuError(f"{new!r} can't be the label that {old} is called", where="--labels", remedy=remedy)
+            out.append(f"{tag[: len(tag) - len(label)]}{new}")
+        else:
+            if not is_tag(new):
+                remedy = f"give a tag, such as {old}=B-{new if is_label(new) else 'PER'}"
+                raise DinkuError(f"{new!r} is no tag, which {old!r} is", where="--labels", remedy=remedy)
+            out.append(new)
     if lacking := sorted(names.keys() - used):
         raise DinkuError(f"its head has no {lacking[0]!r}", where=where, remedy=f"it has {_listed(sorted(set(tags)))}")
+    if not set(out) - {"O"}:
+        raise DinkuError("no label would be left", where="--labels", remedy="drop fewer of them")
     return tuple(out)
+
+
+def is_label(name: str) -> bool:
+    """Whether a name may be given to a label: tags of it are tags, and it is none itself.
+
+    >>> [name for name in ("PER", "", "a b", "B-PER", "PER=X") if is_label(name)]
+    ['PER']
+    """
+    return is_tag(f"B-{name}") and not is_tag(name) and "=" not in name and "," not in name
 
 
 def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
@@ -104,7 +137,7 @@ def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
     meant = {tag: _meant(tag, i) for i, tag in enumerate(tags) if not is_tag(tag)}
     if "O" not in tags and "O" not in meant.values():
         meant[tags[0]] = "O"
-    typed = ",".join(f"{old}={new}" for old, new in meant.items())
+    typed = shlex.quote(",".join(f"{old}={new}" for old, new in meant.items()))
     problem = f"its tags {shown} are none of IO, IOB1, IOB2, BIOES or BILOU"
     raise DinkuError(problem, where=where, remedy=f"name them by what training used: --labels {typed}")
 
@@ -117,12 +150,29 @@ def _of_one_scheme(tags: tuple[str, ...], where: str) -> tuple[str, ...]:
     return tags
 
 
+_OUTSIDE = frozenset(
+    {"o", "out", "outside", "other", "none", "null", "x", "pad", "cls", "sep", "s", "/s", "unk", "mask"}
+)
+_WORDS = {"begin": "B", "beginning": "B", "inside": "I", "end": "E", "last": "L", "single": "S", "unit": "U"}
+_FIRST = re.compile(r"([BIESLU]|begin|beginning|inside|end|last|single|unit)[-_./:](.+)", re.IGNORECASE)
+_LAST_PART = re.compile(r"(.+)[-_./:]([BIESLU])", re.IGNORECASE)
+
+
 def _meant(tag: str, number: int) -> str:
-    """A suggested name for a tag: its name without invalid characters, or in capitals, or else an example."""
-    plain = "".join(letter for letter in tag if letter.isprintable() and not letter.isspace())
-    for meant in (plain, plain.upper()):
-        if is_tag(meant):
-            return meant
+    """What a tag's name may stand for: the same in another spelling, a label without a prefix (IO); or an example."""
+    plain = re.sub(r"\s+", "_", tag.strip())
+    if tag.isprintable() and plain:
+        if plain.strip("[]<>").lower() in _OUTSIDE:
+            return "O"
+        if found := _FIRST.fullmatch(plain):
+            plain = f"{_WORDS.get(found[1].lower(), found[1].upper())}-{found[2]}"
+        elif found := _LAST_PART.fullmatch(plain):
+            plain = f"{found[2].upper()}-{found[1]}"
+        if tag.islower():
+            plain = plain.upper()
+        for meant in (plain, f"I-{plain}"):
+            if is_tag(meant) and not re.search(r"\d", meant):
+                return meant
     return (
         "O"
         if number == 0
@@ -150,21 +200,46 @@ def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[s
 
     Raises a `DinkuError` that suggests a mapping if they have no label in common.
     """
-    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(corpus.labels)
-    if not theirs or not own:
-        return []
-    if not own & theirs:
-        pairs = ",".join(f"{label}={_nearest(label, sorted(theirs))}" for label in sorted(own))
-        problem = f"its labels {_listed(sorted(own))} aren't those of {corpus.name}, {_listed(sorted(theirs))}"
-        raise DinkuError(problem, where=where, remedy=f"say which are the same: --labels {pairs}")
-    out = []
-    if alone := sorted(own - theirs):
-        what = "such predictions count as wrong"
-        out.append(f"only the model has {_listed(alone)}: {what} (--labels {alone[0]}= drops it)")
-    if alone := sorted(theirs - own):
-        what = "the model misses all of those"
-        out.append(f"only {corpus.name} has {_listed(alone)}: {what} (--labels OLD={alone[0]} names one so)")
+    only_model, only_corpus = one_sided(tags, corpus.labels, name=corpus.name, where=where)
+    out = [said_of_model(only_model)] if only_model else []
+    if only_corpus:
+        what = "the model misses all of that"
+        out.append(
+            f"only {corpus.name} has {_listed(only_corpus)}: {what} (--labels OLD={only_corpus[0]} names one so)"
+        )
     return out
+
+
+def one_sided(
+    tags: Collection[str], labels: Collection[str], *, name: str, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The labels that only a head's ``tags`` have, and those that only the corpus of this name has; none where a side has no
+    labels at all.
+
+    Raises `DinkuError` with the mapping to type if they have none in common.
+
+    >>> one_sided(("O", "B-PER", "B-MISC"), ("PER", "LOC"), name="mine", where="tagger")
+    (('MISC',), ('LOC',))
+    """
+    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(labels)
+    if not theirs or not own:
+        return (), ()
+    if not own & theirs:
+        problem = f"its labels {_listed(sorted(own))} aren't those of {name}, {_listed(sorted(theirs))}"
+        raise DinkuError(problem, where=where, remedy=f"say which are the same: --labels {mapping(own, theirs)}")
+    return tuple(sorted(own - theirs)), tuple(sorted(theirs - own))
+
+
+def said_of_model(labels: Sequence[str]) -> str:
+    """What to warn of, where only the model has these labels."""
+    dropped = ",".join(f"{label}=" for label in labels)
+    drops = "drops it" if len(labels) == 1 else "drops them"
+    return f"only the model has {_listed(labels)}: what it finds of that counts as wrong (--labels {dropped} {drops})"
+
+
+def mapping(own: Collection[str], theirs: Collection[str]) -> str:
+    """Pairs to type after ``--labels``, each of a model's labels with the one of a corpus that it may stand for."""
+    return ",".join(f"{label}={_nearest(label, sorted(theirs))}" for label in sorted(own))
 
 
 def _nearest(label: str, others: Sequence[str]) -> str:

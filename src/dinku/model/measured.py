@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from dinku.errors import DinkuError, reason
-from dinku.model.family import described, model_types, refusal
+from dinku.model.family import check_readable, described, model_types, refusal
 from dinku.model.folder import ModelFolder, model_tags
 from dinku.model.shape import FLOAT32, EncoderShape, Scheme, Shape, scheme_of
 from dinku.schema import Record, validation_error
@@ -140,6 +140,8 @@ def shape_of(
     Raises `DinkuError` for an architecture that dinku doesn't open, a config without its sizes, or one that only torch can
     measure if torch isn't installed.
     """
+    if config.get("model_type") in model_types():
+        check_readable(config, where=where)
     if described(config):
         return Shape.of_config(config, tags=tags, masked_lm=masked_lm, where=where)
     if config.get("model_type") not in model_types():

@@ -87,7 +87,12 @@ class EngineModule(Protocol):
 
 
 def open_engine(
-    model: Path, runtime: Runtime, precision: Precision, threads: int, *, inputs: Collection[str]
+    model: Path,
+    runtime: Runtime,
+    precision: Precision,
+    threads: int,
+    *,
+    inputs: Collection[str],
 ) -> InspectableEngine:
     """The engine for a model's file, whose inputs are ``inputs``.
 

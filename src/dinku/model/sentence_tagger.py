@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dinku.data.corpus import Corpus, Sentence
+from dinku.data.learned import WHOLE
 from dinku.model import predict
 from dinku.model.encode import LabelOn
 from dinku.model.engine import InspectableEngine
@@ -71,6 +72,11 @@ class SentenceTagger(Protocol):
     @property
     def learned(self) -> frozenset[int]:
         """The fingerprints of the sentences that it was trained on, by `dinku.data.learned`, as far as they are known."""
+        ...
+
+    @property
+    def learned_below(self) -> int:
+        """The number below which ``learned`` are all fingerprints: a bundle keeps a sample of many."""
         ...
 
     @property
@@ -156,6 +162,7 @@ class TagsByEngine:
     """Tagging with an ``engine``, an ``encoder`` and ``tags``, which the class that it is mixed into has."""
 
     legal_tags = False
+    learned_below = WHOLE
 
     def tag(
         self: _ByEngine,

@@ -282,8 +282,15 @@ def _config(folder: ModelFolder) -> Any:
     shape_of(folder.config, where=where)
     if "auto_map" in folder.config:
         raise DinkuError("asks for remote code, which is never run", where=where, remedy="use a plain architecture")
-    with quietly():
-        return AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
+    try:
+        with quietly():
+            config = AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
+    except Exception as error:  # what transformers checks has no public name
+        problem = f"transformers doesn't take it ({reason(error)})"
+        raise DinkuError(problem, where=where, remedy="restore the file") from None
+    if getattr(config, "pad_token_id", None) is None:  # by which RoBERTa counts positions
+        config.pad_token_id = tokenizer_of(folder.path, config).pad_token_id
+    return config
 
 
 _FIRST = ("bert", "distilbert", "roberta", "xlm-roberta")  # whose digests had to stay when there were more
@@ -363,7 +370,10 @@ def _plain(folder: Path, kind: Any, config: Any) -> Any:
                 ignore_mismatched_sizes=True,
                 **without_pooler(kind, config),
             )
-    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, EOFError) as error:
+    except KeyError as error:
+        problem = f"config.json names {error}, which transformers doesn't know"
+        raise DinkuError(problem, where=str(folder), remedy="restore the file") from None
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         problem = f"its weights can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
     except Exception as error:  # the error for a pickle that weights_only refuses has no public name

@@ -13,7 +13,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.errors import DinkuError
+from dinku.model.by_length import by_length
 from dinku.model.engine import instruction_limit
+from dinku.model.family import read_unpadded
 from dinku.model.windows import Batch, Logits
 
 
@@ -50,6 +52,11 @@ class TorchEngine:
 
     def logits(self, batch: Batch) -> Logits:
         """[scored words, tags], in float32 whatever the precision of the model."""
+        if read_unpadded(getattr(self.model, "config", None)):
+            return by_length(self._logits, cast(Any, batch))
+        return self._logits(batch)
+
+    def _logits(self, batch: Batch) -> Logits:
         was_training = self.model.training
         self.model.eval()
         low = self.precision == "bfloat16"

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dinku.errors import DinkuError
 from dinku.machine import check_threads, environment, interleaved
+from dinku.model.folder import labels_by_model
 from dinku.progress import Count
 from dinku.serving.lines import Line
 
@@ -184,9 +185,14 @@ def bench(
     batches: Sequence[int] = BATCHES,
     rounds: int = 5,
     precision: str | None = None,
+    labels: str = "",
     progress: Count | None = None,
 ) -> dict[str, Any]:
-    """`compare` models by name on texts, with ``threads`` threads each. Raises `DinkuError` if one can't be opened."""
+    """`compare` models by name on texts, with ``threads`` threads each.
+
+    ``labels`` renames tags or labels (`dinku.model.labels.read_labels`) of those models that have them. Raises `DinkuError` if a
+    model can't be opened, or none has a name that is given.
+    """
     for name, value in (
         ("rounds", rounds),
         ("batches", min(batches, default=0)),
@@ -196,8 +202,11 @@ def bench(
             raise DinkuError(f"must be at least 1 (got {value})", where=name)
     check_threads(threads, where="threads")
     asked = {"texts": list(texts), "threads": threads, "precision": precision}
+    named = labels_by_model(models, labels)
     with ExitStack() as stack:
-        running = [stack.enter_context(bench_process(model, COMMAND, asked)) for model in models]
+        running = [
+            stack.enter_context(bench_process(model, COMMAND, asked | {"labels": named[model]})) for model in models
+        ]
         results = compare(running, batches=batches, rounds=rounds, progress=progress)
     about: dict[str, Any] = {"sentences": len(texts), "threads": threads, "rounds": rounds}
     about["environment"] = environment(threads).model_dump()
@@ -207,7 +216,9 @@ def bench(
 def _opened(asked: dict[str, Any]) -> Opened:
     from dinku.serving import reader
 
-    opened = reader.open(asked["model"], threads=asked["threads"], precision=asked["precision"])
+    opened = reader.open(
+        asked["model"], threads=asked["threads"], precision=asked["precision"], labels=asked.get("labels", "")
+    )
 
     def tag(texts: Sequence[str]) -> object:
         lines = [Line.typed(text) for text in texts]

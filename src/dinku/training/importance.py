@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from dinku import modeling
 from dinku.data.corpus import Corpus
 from dinku.method import ByImportance, Data
 from dinku.model import labels
+from dinku.model.family import read_unpadded
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.training import unpadded
@@ -66,9 +68,12 @@ def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str,
     windows = sorted(tagger.encoder.windows([s.words for s in corpus]), key=lambda w: len(w.ids))
     pad = tagger.encoder.pad
     every = torch.arange(tagger.model.config.vocab_size)
+    alike = [windows]
+    if read_unpadded(tagger.model.config):
+        alike = [list(group) for _, group in groupby(windows, key=lambda w: len(w.ids))]
+    batches = [group[start : start + _BATCH] for group in alike for start in range(0, len(group), _BATCH)]
     with unpadded.reading(tagger.model):
-        for start in range(0, len(windows), _BATCH):
-            chosen = windows[start : start + _BATCH]
+        for chosen in batches:
             yield chosen, unpadded.row(chosen, tagger.model, pad=pad, renumber=every)
 
 
@@ -82,6 +87,8 @@ def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
     def read(module: Any, states: torch.Tensor) -> None:
         if _is_of_text(states, now):
             squares[module.weight] += unpadded.flat(states, now)[:real].float().square().sum(0)
+        else:  # a table of positions, pooled subwords: it would count for nothing
+            squares[module.weight] += states.flatten(0, -2).float().square().sum(0)
 
     with torch.inference_mode(), _reading(linears, read):
         for _, tensors in _rows(tagger, corpus):

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.masking_utils import AttentionMaskInterface
 
 from dinku.model.encode import SubwordWindow, first_position
-from dinku.model.family import described
+from dinku.model.family import described, read_unpadded
 from dinku.model.windows import Ids, Logits
 from dinku.training.while_training import dropped
 
@@ -94,8 +94,7 @@ def read(model: Any, tensors: dict[str, Any]) -> Any:
     ids, positions = on.pop("ids"), on.pop("positions")
     if "pad" not in tensors:
         return model(input_ids=ids, position_ids=positions, masks=masks, **on)
-    real = masks[0][:, 0, 0] == 0  # [windows, longest]
-    windows = ids[0].index_select(0, on["spread"]).view(real.shape).masked_fill(~real, tensors["pad"])
+    windows, real = _windows(ids, tensors)
     return model(input_ids=windows, attention_mask=real.long())
 
 
@@ -108,7 +107,32 @@ def flat(states: torch.Tensor, tensors: dict[str, Any]) -> torch.Tensor:
 
 def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
     """The logits [scored words, tags] of a tagger's model, within `reading`."""
+    if read_unpadded(model.config):
+        return _apart(model, tensors)
     return flat(read(model, tensors).logits, tensors).index_select(0, tensors["speaks"].to(model.device))
+
+
+def _apart(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
+    """The same, of windows that are read in groups of equal length."""
+    windows, real = _windows(tensors["ids"].to(model.device), tensors)
+    lengths = real.sum(1)
+    found: list[torch.Tensor] = []
+    for length in lengths.unique().tolist():
+        found.append(model(input_ids=windows[lengths == length, :length]).logits.flatten(0, 1))
+    # The subwords now stand in the order of length; `places` says where each slot's is.
+    order = lengths.argsort(stable=True)
+    starts = torch.zeros_like(lengths)
+    starts[order] = lengths[order].cumsum(0) - lengths[order]
+    column = torch.arange(real.size(1), device=real.device)
+    places = (starts[:, None] + column).flatten().index_select(0, tensors["slots"].to(model.device))
+    return torch.cat(found).index_select(0, places.index_select(0, tensors["speaks"].to(model.device)))
+
+
+def _windows(ids: torch.Tensor, tensors: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The windows of a row [windows, longest], padded, and which of their subwords are real."""
+    real = tensors["masks"][0].to(ids.device)[:, 0, 0] == 0
+    windows = ids[0].index_select(0, tensors["spread"].to(ids.device)).view(real.shape)
+    return windows.masked_fill(~real, tensors["pad"]), real
 
 
 @contextmanager

@@ -23,5 +23,6 @@ FAMILY = replace(
     encoder=("electra", "embeddings", "embeddings_project", "encoder"),
     build=_build,
     projection="embeddings_project",
+    projects_unlike=True,
     masked_lm=False,
 )
