@@ -21,9 +21,10 @@ demo: $(BIN)/.demo
 test: venv lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# What needs no training, no subprocess, no browser and no real corpus, and so takes under a minute.
-QUICK := tests/data tests/scoring tests/claims tests/report tests/model tests/cli/test_terminal.py tests/study/test_definition.py \
-	tests/study/test_recipe.py tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_law.py
+# Tests without training, subprocesses, browsers, real corpora, simulations and whole reports, which take under a minute together.
+QUICK := tests/data tests/scoring tests/claims tests/model tests/report/test_records.py tests/report/test_sections.py \
+	tests/report/test_writers.py tests/cli/test_terminal.py tests/study/test_definition.py tests/study/test_recipe.py \
+	tests/study/test_results.py tests/test_errors.py tests/test_files.py tests/test_law.py
 quick: venv
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not shared and not slow" $(QUICK)
 

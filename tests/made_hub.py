@@ -7,10 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from made_http import LocalServer, running
 
 LARGE = 2000  # bytes from which a file is kept as the Hub keeps large files, known by its sha256
 TOKEN = "hf_made"
@@ -20,19 +21,16 @@ def blob(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
-class Hub(ThreadingHTTPServer):
+class Hub(LocalServer):
     """``files``: (*models* or *datasets*, repository, revision) → path → content; ``asked`` is every request."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.files: dict[tuple[str, str, str], dict[str, bytes]] = {}
-        self.asked: list[str] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return self.address
 
     def put(self, kind: str, repository: str, files: dict[str, bytes], revision: str = "main") -> None:
         self.files[kind, repository, revision] = files
@@ -158,11 +156,5 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Hub()) as server:
+        yield server

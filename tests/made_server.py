@@ -5,28 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
+
+from made_http import LocalServer, running
 
 BODY = bytes(range(256)) * 400
 
 
-class Server(ThreadingHTTPServer):
-    """Answers as its ``ways`` say, one a request, and the last one ever after; notes what was asked."""
-
-    daemon_threads = True
+class Server(LocalServer):
+    """Answers as its ``ways`` say, one for each request, and the last one ever after."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.ways: list[str] = ["whole"]
-        self.asked: list[str] = []
         self.body = BODY
         self.swallowed = 0
         self.slow = Event()  # set while it holds an answer back on purpose
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/data/file"
+        return f"{self.address}/data/file"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -101,11 +100,5 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    with Server() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(Server()) as server:
+        yield server

@@ -17,8 +17,8 @@ class DinkuError(Exception):
     work itself failed.
 
     >>> from dinku import DinkuError
-    >>> print(DinkuError("is no folder", where="my-tagger", remedy="name the folder that holds config.json"))
-    my-tagger: is no folder; name the folder that holds config.json
+    >>> print(DinkuError("isn't a folder", where="my-tagger", remedy="name the folder that holds config.json"))
+    my-tagger: isn't a folder; name the folder that holds config.json
     """
 
     def __init__(self, problem: str, *, where: str = "", remedy: str = "", status: int = 2) -> None:

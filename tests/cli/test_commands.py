@@ -210,8 +210,8 @@ def test_labels_that_one_side_alone_has_are_told(dinku: Command, tagger: Path) -
     make("other.txt", "Badeo O\nKiland B-XYZ\nAdeba B-PER\n\n")
     status, out, err = dinku("evaluate", tagger, "--corpus", "other.txt", "--json")
     assert (status, json.loads(out)["by_type"]["XYZ"]["recall"]) == (0, 0.0)
-    assert "only other.txt has XYZ: the model misses all of that" in err
-    assert "only the model has LOC: what it finds of that counts as wrong (--labels LOC= drops it)" in err
+    assert "only other.txt has XYZ: the model misses all of those" in err
+    assert "only the model has LOC: such predictions count as wrong (--labels LOC= drops it)" in err
     make("known.txt", "Badeo O\nKiland B-LOC\nAdeba B-PER\n\n")
     assert "only " not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
     make("foreign.txt", "Badeo O\nKiland B-PLACE\nAdeba B-PERSON\n\n")
@@ -412,7 +412,7 @@ def test_no_rows_are_left_out_in_silence(dinku: Command, corpus: Path, home: Pat
     tiny_tagger(tags=()).save(home / "models" / "encoder")
     Path("small.yaml").write_text(STUDY)
     dinku("run", "small.yaml", "--only", "dense")
-    for name, problem in (("larger", "is no study that has rows in results; name a YAML file, or one of small"),):
+    for name, problem in (("larger", "isn't a study that has rows in results; name a YAML file, or one of small"),):
         assert dinku("results", name)[::2] == (2, f"dinku: {name}: {problem}\n")
     assert (
         dinku("results", "results/small")[2]
@@ -551,7 +551,7 @@ def test_rows_can_be_read_without_the_file_of_their_study(dinku: Command, corpus
     assert "It holds if the bytes that the shape's arithmetic says" in told
     assert "A question of ours, as a statement: Beyond 50 %" in told
     assert [v["claim"] for v in json.loads(dinku("claims", "C2", "--json")[1])] == ["C2"]
-    assert "C12: is no claim; name one of C1, C2" in dinku("claims", "C12")[2]
+    assert "C12: isn't a claim; name one of C1, C2" in dinku("claims", "C12")[2]
     assert "large: is a second study; name one" in dinku("claims", "small", "large")[2]
     status, _, err = dinku("claims", "--results", "nowhere")
     assert status == 2
@@ -699,7 +699,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ("other words", lambda: ["score", make("g", GOOD), make("p", "a O\nc O\n\n")], "p: sentence 1, word 2"),
     ("other sentences", lambda: ["score", make("g", GOOD + GOOD), make("p", GOOD)], "p: "),
     ("no such model", lambda: ["inspect", "nowhere"], "nowhere: there is no such model"),
-    ("a file for a model", lambda: ["inspect", make("m", "x")], "m: is no folder"),
+    ("a file for a model", lambda: ["inspect", make("m", "x")], "m: isn't a folder"),
     ("no config", lambda: ["inspect", str(Path(make("m/x", "")).parent)], "config.json"),
     (
         "config no JSON",

@@ -48,7 +48,7 @@ def test_examples_have_only_options_that_there_are(name: str, dinku: Command) ->
 def test_help_is_a_command_too(dinku: Command) -> None:
     assert dinku("help")[1].rstrip() == dinku("--help")[1].rstrip()
     assert dinku("help", "data", "check")[1].startswith("Usage: dinku data check")
-    assert dinku("help", "trian")[::2] == (2, "dinku: trian: is no command; did you mean train? see `dinku --help`\n")
+    assert dinku("help", "trian")[::2] == (2, "dinku: trian: isn't a command; did you mean train? see `dinku --help`\n")
 
 
 def test_methods_lists_every_step_with_its_options(dinku: Command) -> None:
@@ -60,7 +60,7 @@ def test_methods_lists_every_step_with_its_options(dinku: Command) -> None:
     document = json.loads(dinku("methods", "KeepLayers", "--json")[1])
     assert document == {"KeepLayers": {"importance": "magnitude", "sentences": 512, "keep": [], "layers": 0}}
     assert "Keeping all of them changes nothing" in dinku("methods", "KeepLayers")[1]
-    assert "KeepLayer: is no method; did you mean KeepLayers?" in dinku("methods", "KeepLayer")[2]
+    assert "KeepLayer: isn't a method; did you mean KeepLayers?" in dinku("methods", "KeepLayer")[2]
 
 
 def stored(store: Store, address: str, *, whole: bool) -> None:

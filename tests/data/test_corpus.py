@@ -181,9 +181,9 @@ def test_findings_add_up() -> None:
             b"a NN O\na  O\n",
             "x.txt:2: has 2 columns where line 1 has 3; give every line the same columns, the word first, its tag last",
         ),
-        (b"a O\nb X-PER\n", "x.txt:2: the last column, 'X-PER', is no IOB2 tag; write tags as O, B-X or I-X"),
-        (b"a B_PER\n", "x.txt:1: the last column, 'B_PER', is no IOB2 tag; write tags as O, B-X or I-X"),
-        (b"a O\n\nb o\n", "x.txt:3: the last column, 'o', is no IOB2 tag; write tags as O, B-X or I-X"),
+        (b"a O\nb X-PER\n", "x.txt:2: the last column, 'X-PER', isn't an IOB2 tag; write tags as O, B-X or I-X"),
+        (b"a B_PER\n", "x.txt:1: the last column, 'B_PER', isn't an IOB2 tag; write tags as O, B-X or I-X"),
+        (b"a O\n\nb o\n", "x.txt:3: the last column, 'o', isn't an IOB2 tag; write tags as O, B-X or I-X"),
         (
             b"a\tO\nbc\t\n",
             "x.txt:2: has 1 column where line 1 has 2; give every line the same columns, the word first, its tag last",

@@ -271,7 +271,7 @@ def test_nobody_there_is_told(tmp_path: Path) -> None:
         with pytest.raises(DinkuError, match="refused"):
             fetch(url, path, sha256=DIGEST, size=len(BODY), limits=QUICK)
     assert list(tmp_path.rglob("*")) == [tmp_path / "mine"]
-    with pytest.raises(DinkuError, match="is no address"):
+    with pytest.raises(DinkuError, match="isn't an address"):
         fetch("ftp://nowhere/file", tmp_path / "file", sha256=DIGEST, size=len(BODY), limits=QUICK)
 
 

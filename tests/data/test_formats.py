@@ -238,7 +238,7 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("a.jsonl", '{"text": "Jos", "label": [[0, 3, ""]]}', "a.jsonl:1: the label '' can't stand in a tag"),
     ("a.jsonl", '{"text": "J", "label": [[0, 1, "L"]]}\n{"text": 3, "label": []}', "a.jsonl:2: its text is 3"),
     ("a.jsonl", '{"text": "J", "label": [[0, 1, "L"]]}\n{"label": []}', "a.jsonl:2: has no text"),
-    ("a.jsonl", '{"text": "J", "label": [[0, 1, "L"]]}\n7', "a.jsonl:2: is no object"),
+    ("a.jsonl", '{"text": "J", "label": [[0, 1, "L"]]}\n7', "a.jsonl:2: isn't an object"),
     (
         "a.jsonl",
         '{"text": "J", "label": [[0, 1, "L"]]}\n{"text": "J", "label": [7]}',
@@ -248,7 +248,7 @@ MALFORMED: list[tuple[str, str, str]] = [
     ("a.jsonl", '{"text": "Jos", "label": [[1, 1, "LOC"]]}', "a.jsonl: 1 of 1 span cut words: {}:1, ''"),
     ("a.jsonl", '{"tokens": ["a"], "ner_tags": []}', "a.jsonl:1: has 1 word and 0 tags"),
     ("a.jsonl", '{"tokens": ["a"], "ner_tags": [1]}', "a.jsonl:1: its tags are numbers, whose names aren't known"),
-    ("a.jsonl", '{"tokens": ["a"], "ner_tags": ["X"]}', "a.jsonl:1: 'X' is no IOB2 tag"),
+    ("a.jsonl", '{"tokens": ["a"], "ner_tags": ["X"]}', "a.jsonl:1: 'X' isn't an IOB2 tag"),
     ("a.jsonl", '{"tokens": ["a", 3], "ner_tags": ["O", "O"]}', "a.jsonl:1: its words are ['a', 3]"),
     ("a.jsonl", '{"tokens": [" "], "ner_tags": ["B-X"]}', "a.jsonl:1: an empty word has the tag B-X"),
     ("a.jsonl", '{"tokens": ["a"], "ner_tags": ["O"]}\n{"tokens": []}', "a.jsonl:2: has no tokens or no ner_tags"),
@@ -282,7 +282,7 @@ MALFORMED: list[tuple[str, str, str]] = [
     ),
     ("a.csv", "sentence,word,tag\n1,Jos\n", "a.csv:2: has 2 columns where the first row has 3"),
     ("a.csv", 'sentence,word,tag\n1,"Jos,B-LOC\n', "a.csv:2: isn't CSV (unexpected end of data)"),
-    ("a.csv", "sentence,word,tag\n1,Jos,LOC\n", "a.csv:2: 'LOC' is no IOB2 tag"),
+    ("a.csv", "sentence,word,tag\n1,Jos,LOC\n", "a.csv:2: 'LOC' isn't an IOB2 tag"),
     ("a.csv", "sentence,word,tag\n", "a.csv: has no sentence"),
     ("a.conllu", "1\ta" + "\t_" * 8 + "\n2\tb\n", "a.conllu:2: has 2 columns between tabs, not ten"),
     ("a.conllu", "1\ta" + "\t_" * 8 + "\n\n", "a.conllu: has no entities: no word has NER= in its last column, MISC"),
@@ -291,9 +291,9 @@ MALFORMED: list[tuple[str, str, str]] = [
         "1\ta" + "\t_" * 7 + "\tEntity=(e1-person)\n\n",
         "a.conllu:1: Entity='(e1-person)' of word 1 has brackets",
     ),
-    ("a.conllu", "1\ta" + "\t_" * 7 + "\tNER=X\n\n", "a.conllu:1: 'X' is no IOB2 tag"),
-    ("a.iob2", "1\tKano\tB-LOC\n2\n", "a.iob2:2: is no word of Universal NER"),
-    ("a.iob2", "1\tKano\tLOC\n", "a.iob2:1: 'LOC' is no IOB2 tag"),
+    ("a.conllu", "1\ta" + "\t_" * 7 + "\tNER=X\n\n", "a.conllu:1: 'X' isn't an IOB2 tag"),
+    ("a.iob2", "1\tKano\tB-LOC\n2\n", "a.iob2:2: isn't a word of Universal NER"),
+    ("a.iob2", "1\tKano\tLOC\n", "a.iob2:1: 'LOC' isn't an IOB2 tag"),
     ("a.parquet", "PAR1 and no more", "a.parquet: can't be read as Parquet ("),
 ]
 
@@ -316,7 +316,7 @@ def test_malformed_brat_is_refused(tmp_path: Path) -> None:
         return tmp_path / name
 
     assert refusal(folder("a", None, "")).startswith("a/x.ann: has no text beside it; put x.txt there")
-    assert refusal(folder("b", "Jos", "T1 LOC 0 3 Jos")).startswith("b/x.ann:1: is no entity of brat")
+    assert refusal(folder("b", "Jos", "T1 LOC 0 3 Jos")).startswith("b/x.ann:1: isn't an entity of brat")
     assert refusal(folder("c", "Jos", "\nT1\tLOC 1 3\tJos")).startswith(
         "c/x.ann:2: says 'Jos', but at 1 3 the text has 'os'"
     )

@@ -137,8 +137,8 @@ def test_other_formats_are_read_and_paths_stay_inside(server: Hub, tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "said", "status"),
     [
-        ("hf:me", "is no data set of the Hub; write it as in hf:owner/name", 2),
-        ("hf:../x", "is no data set of the Hub", 2),
+        ("hf:me", "isn't a data set of the Hub; write it as in hf:owner/name", 2),
+        ("hf:../x", "isn't a data set of the Hub", 2),
         ("hf:me/none", "there is no such public data set on the Hub", 2),
         ("hf:me/names@old", "there is no such revision on the Hub", 2),
         ("hf:me/names/hua", "has no configuration 'hua'; did you mean hau? it has hau, ibo", 2),

@@ -96,7 +96,7 @@ def test_other_tags(tag: str) -> None:
 def test_spans_refuses_other_tags() -> None:
     with pytest.raises(DinkuError) as error:
         spans(["O", "S-PER"])
-    assert str(error.value) == "word 1: 'S-PER' is no IOB2 tag; write tags as O, B-X or I-X"
+    assert str(error.value) == "word 1: 'S-PER' isn't an IOB2 tag; write tags as O, B-X or I-X"
 
 
 @pytest.mark.parametrize("bad", [Span(0, 4, "PER"), Span(-1, 1, "PER"), Span(1, 1, "PER"), Span(2, 1, "PER")])

@@ -251,7 +251,7 @@ def test_where_f1_or_tags_would_be_lost_layers_stay_in_float32(data: Data, tmp_p
     assert made.manifest.gate["f1_before"] - made.manifest.gate["f1"] <= tolerance
     assert made.manifest.gate["equal"] >= 0.99
     assert how.bytes > 0
-    assert "kept in fp32: " in (tmp_path / "out" / "README.md").read_text()
+    assert "these stay in fp32: " in (tmp_path / "out" / "README.md").read_text()
     check_law(Quantize(), tagger.shape, made.shape)
 
 

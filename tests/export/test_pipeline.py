@@ -285,10 +285,10 @@ def _garbage(folder: Path) -> None:
         (_described_elsewhere, "bundle.json: leads outside of the bundle"),
         (_external, "keeps weights in another file"),
         (_hidden, "keeps weights in another file"),
-        (_overlong, "is no ONNX file"),
-        (_garbage, "is no ONNX file"),
-        (_deep, "is no ONNX file"),
-        (_empty, "is no ONNX file"),
+        (_overlong, "isn't an ONNX file"),
+        (_garbage, "isn't an ONNX file"),
+        (_deep, "isn't an ONNX file"),
+        (_empty, "isn't an ONNX file"),
     ],
 )
 def test_a_damaged_or_hostile_bundle_is_refused_before_an_engine_sees_it(

@@ -449,7 +449,7 @@ def test_a_student_has_weights_of_its_own_and_is_copied_once(monkeypatch: pytest
 def test_text_without_a_subword_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("\u200b\n" * 9)
     data = Data(None, None, Text.open(str(tmp_path)))
-    with pytest.raises(DinkuError, match="DistilText: nothing that it would read yields a subword; check the text"):
+    with pytest.raises(DinkuError, match="DistilText: no text that it would read has a subword; check the text"):
         DistilText(sentences=5).apply(tiny_tagger(), data, ONE)
 
 

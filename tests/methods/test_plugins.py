@@ -127,7 +127,7 @@ def test_a_package_that_is_broken_is_one_line_that_names_it(tmp_path: Path, foun
         "'nowhere_to_be_found'); update broken, or uninstall it",
         "Gone": "odd 1.0: its method Gone can't be loaded (AttributeError: module 'plugin_odd' has no attribute 'Gone'); "
         "update odd, or uninstall it",
-        "Plain": "odd 1.0: its method Plain is no frozen dataclass; update odd, or uninstall it",
+        "Plain": "odd 1.0: its method Plain isn't a frozen dataclass; update odd, or uninstall it",
         "Bare": "odd 1.0: its method Bare has no version; update odd, or uninstall it",
         "Other": "odd 1.0: its method Other is a class of another name, Bare; update odd, or uninstall it",
         "Odd": "odd 1.0: its method Odd has the category 'odd', which is none of training, pretraining, sparsity, structure, "

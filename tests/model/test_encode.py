@@ -119,6 +119,7 @@ def test_wrong_settings_are_refused() -> None:
         SubwordEncoder(LETTERS, 3, 1)
 
 
+@pytest.mark.shared
 def test_no_gold_word_of_the_real_test_sets_is_lost(shared: Path) -> None:
     tokenizer = Tokenizer.from_file(str(shared / "models" / "e5-masakhaner" / "tokenizer.json"))
     corpus = sources.load("masakhaner:all", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,15 @@ import dinku
 from dinku import files
 from dinku.model.folder import ModelFolder
 from dinku.model.inspect import inspection
-from dinku.testing import tiny_corpus, tiny_tagger
+from dinku.testing import tiny_tagger
 
 
+@pytest.mark.slow
 def test_each_file_is_read_once_and_of_a_bundle_once_more_for_its_checksum(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Callable[[], Path]
 ) -> None:
-    tagger = tiny_tagger()
-    tagger.save(tmp_path / "tagger")
-    dinku.export(tagger, tmp_path / "bundle", tiny_corpus(160), threads=1)
+    tiny_tagger().save(tmp_path / "tagger")
+    bundle = tiny_bundle()
     read = Counter[str]()
     at_once = files._at_once
 
@@ -34,7 +35,7 @@ def test_each_file_is_read_once_and_of_a_bundle_once_more_for_its_checksum(
     inspection(ModelFolder.of(tmp_path / "tagger"))
     assert read == {"config.json": 1, "model.safetensors": 1}
     read.clear()
-    dinku.open(tmp_path / "bundle")
+    dinku.open(bundle)
     assert read == {
         "bundle.json": 1,
         "model.onnx": 1,

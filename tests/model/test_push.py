@@ -66,7 +66,7 @@ def test_what_can_t_be_pushed(
 ) -> None:
     bundle = ModelFolder(tiny_bundle())
     for name in ("tagger", "me/../tagger", "me/tagger/more", ""):
-        with pytest.raises(DinkuError, match="is no name on the Hub; write it as owner/name"):
+        with pytest.raises(DinkuError, match="isn't a name on the Hub; write it as owner/name"):
             push(bundle, name)
     encoder = tiny_tagger(tags=()).save(tmp_path / "encoder")
     with pytest.raises(DinkuError, match="is an encoder without tags"):

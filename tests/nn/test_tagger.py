@@ -584,7 +584,7 @@ def test_what_is_no_model_is_told_so(tmp_path: Path, home: Path, monkeypatch: py
     with pytest.raises(DinkuError, match="there is no such model; name a folder"):
         Tagger.load("nowhere")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(DinkuError, match="is no folder"):
+    with pytest.raises(DinkuError, match="isn't a folder"):
         Tagger.load(tmp_path / "file")
     with pytest.raises(DinkuError, match="isn't in the Hub's cache"):
         Tagger.load("castorini/afriberta_small")

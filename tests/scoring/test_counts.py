@@ -92,6 +92,7 @@ def test_seqeval_over_large_corpora(outside: float) -> None:
     assert_seqeval(gold, [part.tolist() for part in np.split(flat, ends[:-1])])
 
 
+@pytest.mark.slow
 def test_seqeval_over_thousands_of_tiny_corpora() -> None:
     random = np.random.default_rng(3)
     gold = generated(4, 8_000, 7)
@@ -236,9 +237,9 @@ def test_files_that_hold_no_counts(tmp_path: Path) -> None:
     [
         ([["O"]], [], None, "1 gold sentence, 0 predicted"),
         ([["O"], ["O"]], [["O"], ["O", "O"]], None, "sentence 2: 1 gold tag, 2 predicted"),
-        ([["O"], ["B-PER"]], [["O"], ["E-PER"]], None, "sentence 2: 'E-PER' is no IOB2 tag"),
-        ([["PER"]], [["O"]], None, "sentence 1: 'PER' is no IOB2 tag"),
-        ([["B-"]], [["O"]], None, "sentence 1: 'B-' is no IOB2 tag"),
+        ([["O"], ["B-PER"]], [["O"], ["E-PER"]], None, "sentence 2: 'E-PER' isn't an IOB2 tag"),
+        ([["PER"]], [["O"]], None, "sentence 1: 'PER' isn't an IOB2 tag"),
+        ([["B-"]], [["O"]], None, "sentence 1: 'B-' isn't an IOB2 tag"),
         ([["O"]], [["O"]], ["hau", "yor"], "1 sentence, 2 languages"),
     ],
 )
@@ -279,6 +280,7 @@ def simulated(
     return Counts(("PER",), names, np.full(len(gold), 20), table, table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average", ["micro", "languages"])
 def test_the_interval_covers_the_truth_as_often_as_it_says(average: Average) -> None:
     random = np.random.default_rng(15)
@@ -306,6 +308,7 @@ def test_an_interval_is_reproducible_and_its_value_is_the_score() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (3, 0.0), (3, 0.03)])
 def test_systems_of_equal_skill_are_not_told_apart(seeds: int, spread: float) -> None:
     random = np.random.default_rng(18)
@@ -383,6 +386,7 @@ def test_what_a_bootstrap_refuses(call: Callable[[Counts], object], message: str
 # ---- non-inferiority, corrections, correlations, the worst of several runs ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lost", "least", "most"), [(0.05, 0.0, 0.09), (0.0, 0.9, 1.0), (0.1, 0.0, 0.01)])
 def test_non_inferiority_holds_as_often_as_it_should(lost: float, least: float, most: float) -> None:
     """At a loss of just the margin it may be claimed once in twenty; without a loss it is nearly always."""
@@ -465,6 +469,7 @@ def skilled(random: np.random.Generator, gold: NDArray[np.int64], f1: float) -> 
     return simulated(random, gold, f1 * (1.2 + 0.3) / (1.2 * (2 - f1)), 2)
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_told_apart_where_it_differs_and_seldom_where_it_does_not() -> None:
     """A tagger that loses a fifth of its F1, and on other text a fifth, too, or two fifths."""
     random = np.random.default_rng(36)

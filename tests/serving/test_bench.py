@@ -82,7 +82,7 @@ def test_numbers_are_those_of_the_rounds() -> None:
             one = [[9.0] * 4, [1.0, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0]]  # the first warms up
             self.seconds = {1: [[factor * s for s in r] for r in one], 4: [[9.0], [factor * 5.0], [factor * 11.0]]}
 
-    told = bench._told(Fixed(2.0), (1, 4), Fixed(1.0))  # type: ignore[arg-type]
+    told = bench._results_of(Fixed(2.0), (1, 4), Fixed(1.0))  # type: ignore[arg-type]
     assert told["by_batch"] == {"1": pytest.approx((4 / 20 + 4 / 40) / 2), "4": pytest.approx((4 / 10 + 4 / 22) / 2)}
     assert told["best_batch"] == 4
     assert told["ratio_to_first"] == 0.5

@@ -33,8 +33,9 @@ from dinku.model.windows import Logits
 from dinku.serving import reader
 from dinku.serving.batcher import TOGETHER, Batcher, Busy, Limits
 from dinku.serving.connections import OncePerKind, Server
-from dinku.serving.http import application, openapi, serve
+from dinku.serving.http import application, serve
 from dinku.serving.lines import Line
+from dinku.serving.openapi import openapi
 from dinku.serving.reader import Reader
 from dinku.testing import tiny_tagger
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -21,21 +23,38 @@ if TYPE_CHECKING:
 Named = Annotated[
     str, typer.Argument(metavar="CORPUS", help="A known corpus, hf:owner/name, a file, or a folder of splits.")
 ]
-Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="The files' format, if it can't be recognized.")]
-Misaligned = Annotated[str, typer.Option(help="Spans that cut words: error (the default), widen or drop.")]
-Documents = Annotated[str, typer.Option(help="What of a text is one sentence: whole (the text), lines or sentences.")]
-Words = Annotated[
-    str, typer.Option(help="How texts are split into words: given (the default, as in the file), rule, or blanks.")
-]
-Tags = Annotated[str, typer.Option(help="bare, if tags are labels without a prefix: PER.")]
-Labels = Annotated[str, typer.Option(help="Names of tags that are numbers: O,B-PER,I-PER, or a file of them.")]
 
 
-def _spelled(corpus: str, form: str, misaligned: str, documents: str, words: str, tags: str, labels: str) -> str:
-    from dinku.data.sources import spelled
+def _text_option(help: str, *names: str, **more: Any) -> Any:
+    return Annotated[str, typer.Option(*names, help=help, **more)]
 
-    options = {"misaligned": misaligned, "documents": documents, "words": words, "tags": tags, "labels": labels}
-    return spelled(corpus, form=form, **options)
+
+_READING = {
+    "form": _text_option("The files' format, if it can't be recognized.", "--from", metavar="FORMAT"),
+    "misaligned": _text_option("Spans that cut words: error (the default), widen or drop."),
+    "documents": _text_option("What of a text is one sentence: whole (the text), lines or sentences."),
+    "words": _text_option("How texts are split into words: given (the default, as in the file), rule, or blanks."),
+    "tags": _text_option("bare, if tags are labels without a prefix: PER."),
+    "labels": _text_option("Names of tags that are numbers: O,B-PER,I-PER, or a file of them."),
+}
+
+
+def reads_corpus(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options on how CORPUS is read; the command gets them as part of the corpus's name."""
+
+    @wraps(command)
+    def with_options(**given: Any) -> None:
+        from dinku.data.sources import spelled
+
+        options = {name: given.pop(name) for name in _READING}
+        return command(**given | {"corpus": spelled(given["corpus"], **options)})
+
+    types = get_type_hints(command, include_extras=True)
+    *first, as_json = [each.replace(annotation=types[each.name]) for each in signature(command).parameters.values()]
+    kind = Parameter.POSITIONAL_OR_KEYWORD
+    reading = [Parameter(name, kind, default="", annotation=each) for name, each in _READING.items()]
+    with_options.__signature__ = Signature([*first, *reading, as_json])  # type: ignore[attr-defined]
+    return with_options
 
 
 def data_alone(context: typer.Context) -> None:
@@ -95,6 +114,7 @@ def data_fetch(
     return None
 
 
+@reads_corpus
 def data_check(
     corpus: Named,
     model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
@@ -102,19 +122,11 @@ def data_check(
         str | None,
         typer.Option(help="Also compare with this model, whose vocabulary was trimmed to make --model's."),
     ] = None,
-    form: Form = "",
-    misaligned: Misaligned = "",
-    documents: Documents = "",
-    words: Words = "",
-    tags: Tags = "",
-    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Count what a corpus holds, and what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
-
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
 
     if before and not model:
         raise DinkuError("needs --model", where="--before", remedy="name the trimmed model")
@@ -162,6 +174,7 @@ def data_check(
     return None
 
 
+@reads_corpus
 def data_convert(
     corpus: Named,
     out: Annotated[
@@ -171,18 +184,11 @@ def data_convert(
         str, typer.Option(help="conll, jsonl, parquet, csv, conllu, spacy, prodigy, doccano, label-studio, brat.")
     ],
     split: Annotated[str, typer.Option(help="Only train, dev or test.")] = "",
-    form: Form = "",
-    misaligned: Misaligned = "",
-    documents: Documents = "",
-    words: Words = "",
-    tags: Tags = "",
-    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Write a corpus in another format."""
     from dinku.data import convert, sources
 
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
     done = convert.convert(corpus, out, to, split=split)
     warn(note for parts in sources.whole(corpus).values() for part in parts.values() for note in part.notes)
     _say_written(done, as_json)
@@ -201,6 +207,7 @@ def _say_written(done: list[Any], as_json: bool) -> None:
     return None
 
 
+@reads_corpus
 def data_split(
     corpus: Named,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, for train, dev and test.")],
@@ -209,12 +216,6 @@ def data_split(
     seed: Annotated[int, typer.Option(help="The seed of the random division.")] = 0,
     split: Annotated[str, typer.Option(help="The split of CORPUS to divide: train, dev or test.")] = "",
     to: Annotated[str, typer.Option(help="The format to write; by default that of CORPUS.")] = "",
-    form: Form = "",
-    misaligned: Misaligned = "",
-    documents: Documents = "",
-    words: Words = "",
-    tags: Tags = "",
-    labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
     """Divide a corpus into train, dev and test.
@@ -225,7 +226,6 @@ def data_split(
     from dinku.data.corpus import Corpus
     from dinku.data.formats.registry import CONLL, FORMATS
 
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
     there = sources.splits(corpus)
     if not split and len(there) > 1:
         remedy = f"say which to divide, as in --split {there[0]}"

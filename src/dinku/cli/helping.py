@@ -100,7 +100,7 @@ def help_(
             from dinku.errors import DinkuError, nearest
 
             remedy = f"{nearest(name, known)}see `dinku --help`"
-            raise DinkuError("is no command", where=name, remedy=remedy)
+            raise DinkuError("isn't a command", where=name, remedy=remedy)
         found = known[name]
         at = typer.Context(found, info_name=name, parent=at)
     if at is not None:

@@ -29,20 +29,22 @@ def methods(
     known = names()
     if name is not None and name not in known:
         remedy = f"{nearest(name, known)}see `dinku methods`"
-        raise DinkuError("is no method", where=name, remedy=remedy)
+        raise DinkuError("isn't a method", where=name, remedy=remedy)
     kinds = {each: find_method(each) for each in ([name] if name else known)}
     if as_json:
-        documents = {each: {f.name: _told(f) for f in fields(kind)} for each, kind in kinds.items()}
+        documents = {each: {f.name: _default(f) for f in fields(kind)} for each, kind in kinds.items()}
         return print_json(documents)
-    every = {f.name: _told(f) for f in fields(TrainingSettings)}
+    every = {f.name: _default(f) for f in fields(TrainingSettings)}
     for each, kind in sorted(kinds.items(), key=lambda item: (item[1].category, item[0])):
         if name:
             print(f"{each} ({kind.category}), its options:")
-            table(["option", "default"], [[f.name, str(_told(f))] for f in fields(kind)], title="")
+            table(["option", "default"], [[f.name, str(_default(f))] for f in fields(kind)], title="")
             print(_plain(kind.__doc__ or ""))
             continue
         own = [
-            f"{f.name}={_told(f)}" for f in fields(kind) if not (issubclass(kind, TrainingSettings) and f.name in every)
+            f"{f.name}={_default(f)}"
+            for f in fields(kind)
+            if not (issubclass(kind, TrainingSettings) and f.name in every)
         ]
         own += ["those of every training"] if issubclass(kind, TrainingSettings) else []
         print(f"{each} ({kind.category}): {_first_sentence(kind)}\n    {', '.join(own) or 'no options'}")
@@ -52,7 +54,7 @@ def methods(
     return None
 
 
-def _told(field: Field[Any]) -> Any:
+def _default(field: Field[Any]) -> Any:
     """A field's default as a study would have it; *needed* without one."""
     if field.default is MISSING:
         return "needed"

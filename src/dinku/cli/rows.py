@@ -82,7 +82,7 @@ def claims(
     named = [name for name in asked or () if name.upper() not in told]
     for claim in told:
         if claim not in STATEMENTS:
-            raise DinkuError("is no claim", where=claim, remedy=f"name one of {', '.join(STATEMENTS)}")
+            raise DinkuError("isn't a claim", where=claim, remedy=f"name one of {', '.join(STATEMENTS)}")
     if len(named) > 1:
         raise DinkuError("is a second study", where=named[1], remedy="name one study, or none for all")
     study = Path(named[0]) if named else None
@@ -341,7 +341,7 @@ def studies_of(study: Path | None, *places: Path) -> list[Study]:
         named_studies = [(study, named)]
     else:
         names = sorted({each.name for place in places for each in _with_rows(place)})
-        problem = f"is no study that has rows in {' or '.join(map(str, places))}"
+        problem = f"isn't a study that has rows in {' or '.join(map(str, places))}"
         raise DinkuError(problem, where=str(study), remedy=f"name a YAML file, or one of {', '.join(names)}")
     first: dict[str, Study] = {}
     for place, each in named_studies:

@@ -280,6 +280,6 @@ def _check(columns: list[str], width: int, first: int | str, labelled: bool, whe
         problem = f"has {count} column{'s' * (count > 1)} where line {first} has {width}"
         raise DinkuError(problem, where=where, remedy="give every line the same columns, the word first, its tag last")
     if labelled and not is_tag(columns[-1]):
-        problem = f"the last column, {columns[-1][:40]!r}, is no IOB2 tag"
+        problem = f"the last column, {columns[-1][:40]!r}, isn't an IOB2 tag"
         bare = ", or read bare labels with tags=bare" * (columns[-1].isalpha() and columns[-1].isupper())
         raise DinkuError(problem, where=where, remedy=f"write tags as O, B-X or I-X{bare}")

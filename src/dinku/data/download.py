@@ -154,7 +154,7 @@ def _download(url: str, part: Path, had: int, size: int, limits: Limits, progres
             else:
                 _receive_anew(response, part, size, limits, progress, url)
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise DinkuError(f"is no address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
+        raise DinkuError(f"isn't an address ({error})", where=url, remedy="correct DINKU_MIRROR") from None
     except httpx2.TransportError as error:
         raise _MayPass(str(error).rstrip(".") or type(error).__name__) from None
     return resumed

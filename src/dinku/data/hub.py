@@ -47,7 +47,7 @@ class _Asked:
         found = _NAME.fullmatch(name)
         if not found or ".." in name:
             remedy = "write it as in hf:owner/name or hf:owner/name/config"
-            raise DinkuError("is no data set of the Hub", where=name, remedy=remedy)
+            raise DinkuError("isn't a data set of the Hub", where=name, remedy=remedy)
         repository, revision, configs = found.groups()
         return cls(repository, revision or "", tuple(filter(None, (configs or "").split(","))))
 

@@ -65,7 +65,7 @@ def spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
         if tag == "O":
             continue
         if not is_iob2_tag(tag):
-            raise DinkuError(f"{tag!r} is no IOB2 tag", where=f"word {place}", remedy="write tags as O, B-X or I-X")
+            raise DinkuError(f"{tag!r} isn't an IOB2 tag", where=f"word {place}", remedy="write tags as O, B-X or I-X")
         if tag[0] == "B" or not strict:
             start, label = place, tag[2:]
     if label:

@@ -157,9 +157,9 @@ def _each(engine: Engine, encoder: Encoder[Any], batches: Sequence[Sequence[Wind
             yield window.sentence, logits
 
 
-def _most(wanted: Mapping[int, Logits], found: Iterable[tuple[int, Logits]]) -> float:
+def _most(wanted: Mapping[int, Logits], pairs: Iterable[tuple[int, Logits]]) -> float:
     """The largest difference between logits; NaN if any logit is NaN."""
-    return float(np.max([np.abs(logits - wanted[number]).max() for number, logits in found]))
+    return float(np.max([np.abs(logits - wanted[number]).max() for number, logits in pairs]))
 
 
 def _f1(corpus: Corpus, tagged: Sequence[Tagging]) -> float | None:

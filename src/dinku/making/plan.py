@@ -121,10 +121,6 @@ class Plan:
         making = max(self.costs.making(student) for student in self.first)
         return 1.5 * making + self.costs.timings.answer * self.costs.scored
 
-    def fits(self, student: Student) -> bool:
-        """Whether a student keeps the limits of size and speed by arithmetic and the cost model."""
-        return not misfit(self.budget, self.costs, student)
-
     def document(self) -> dict[str, Any]:
         """The plan as JSON."""
         return {

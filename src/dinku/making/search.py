@@ -144,14 +144,14 @@ class Search:
     def _steps(self, student: Student, level: int) -> tuple[Method, ...]:
         return (*self.plan.before, student.distil(self.plan.reads(student, level)))
 
-    def _tried(self, student: Student, level: int, at: int, of: int) -> Tried | None:
+    def _tried(self, student: Student, level: int, number: int, total: int) -> Tried | None:
         """Train a student at a level in float32, and score it on dev; ``None`` if that failed, or there is no time for it."""
         if (known := self.tried.get((student.name, level))) is not None:
             return known
         estimated = self.plan.costs.teaching(student, self.plan.reads(student, level))
         if level and self.request.left < self._pace * (estimated + self.plan.ending):
             return None
-        stage = f"level {level} of {len(self.plan.schedule) - 1}; student {at + 1} of {of}; {self._remaining}"
+        stage = f"level {level} of {len(self.plan.schedule) - 1}; student {number + 1} of {total}; {self._remaining}"
         began = clock.monotonic()
         try:
             scored, runner = self._scored(self._steps(student, level), student.name, stage, last=False)

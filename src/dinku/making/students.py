@@ -54,26 +54,26 @@ class Student:
     @property
     def name(self) -> str:
         """Its choices in one word, such as *words-12000x96x4* or *layers-4-pieces-8000*."""
-        own = self.values
+        values = self.values
         if self.family == "words":
-            return f"words-{own['rows']}x{own['width']}x{own['depth']}" + "-grams" * bool(own["grams"])
+            return f"words-{values['rows']}x{values['width']}x{values['depth']}" + "-grams" * bool(values["grams"])
         whole = cast(Shape, self.teacher)
-        told = [f"layers-{own['layers']}", f"pieces-{own['pieces'] or whole.vocabulary}"]
-        told += [f"rank-{own['rank']}"] if own["rank"] else []
-        told += [f"heads-{own['heads']}"] if own["heads"] else []
-        return "-".join(told + ([f"width-{own['ffn']}"] if own["ffn"] else []))
+        parts = [f"layers-{values['layers']}", f"pieces-{values['pieces'] or whole.vocabulary}"]
+        parts += [f"rank-{values['rank']}"] if values["rank"] else []
+        parts += [f"heads-{values['heads']}"] if values["heads"] else []
+        return "-".join(parts + ([f"width-{values['ffn']}"] if values["ffn"] else []))
 
     @property
     def summary(self) -> str:
         """The same in words for people."""
-        own = self.values
+        values = self.values
         if self.family == "words":
-            grams = ", n-grams" * bool(own["grams"])
-            return f"word network, {own['rows']:,} rows, width {own['width']}, depth {own['depth']}{grams}"
+            grams = ", n-grams" * bool(values["grams"])
+            return f"word network, {values['rows']:,} rows, width {values['width']}, depth {values['depth']}{grams}"
         shape = cast(Shape, self.shape)
-        rank = f", rank {own['rank']}" if own["rank"] else ""
-        heads = f", {plural(int(own['heads']), 'head')}" if own["heads"] else ""
-        ffn = f", feed-forward {own['ffn']:,}" if own["ffn"] else ""
+        rank = f", rank {values['rank']}" if values["rank"] else ""
+        heads = f", {plural(int(values['heads']), 'head')}" if values["heads"] else ""
+        ffn = f", feed-forward {values['ffn']:,}" if values["ffn"] else ""
         return f"transformer, {plural(len(shape.layers), 'layer')}, {shape.vocabulary:,} pieces{rank}{heads}{ffn}"
 
     def methods(self, lines: int = 0) -> tuple[Method, ...]:
@@ -138,7 +138,6 @@ class Reads:
         return self.epochs * train + self.passes * self.lines
 
 
-LEVELS = 4
 _LINES = (2_000, 6_000, 18_000, 54_000)  # of text, by level
 _EPOCHS: dict[Family, tuple[int, ...]] = {"words": (8, 16, 24, 32), "transformer": (2, 4, 6, 8)}
 _ALONE: dict[Family, tuple[int, ...]] = {"words": (12, 24, 40, 60), "transformer": (3, 6, 12, 20)}  # without text

@@ -188,7 +188,7 @@ def _loaded(plugin: EntryPoint) -> Any:
 def _fault(kind: Any, name: str) -> str:
     """Why a class can't be the method of that name; empty if it can."""
     if not isinstance(kind, type) or not is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-        return "is no frozen dataclass"
+        return "isn't a frozen dataclass"
     if kind.__name__ != name:
         return f"is a class of another name, {kind.__name__}"
     if missing := [each for each in (*_MEMBERS, *_CALLED) if not hasattr(kind, each)]:

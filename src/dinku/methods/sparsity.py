@@ -75,7 +75,7 @@ class Sparsify(ByImportance):
         parts = tuple(sorted({*tagger.sparse, "linear", *(["embeddings"] if self.embeddings else [])}))
         sparse = replace(tagger.copy(), sparse=parts)
         found = importance.scores(sparse, data, self, embeddings=self.embeddings)
-        scored = surgery.prunable(sparse.model, embeddings=self.embeddings, of=found)
+        scored = surgery.prunable(sparse.model, embeddings=self.embeddings, tensors=found)
         pairs = zip(surgery.prunable(sparse.model, embeddings=self.embeddings).values(), scored.values(), strict=True)
         groups = list(pairs)
         if self.granularity == "global":

@@ -297,10 +297,10 @@ def _letters(backend: Any, text: Corpus) -> Counter[str]:
 
 def _scripts(letters: Counter[str]) -> set[str]:
     """The scripts that a text is written in, except those with less than `_SHARE` of its letters."""
-    of: Counter[str] = Counter()
+    by_script: Counter[str] = Counter()
     for letter, times in letters.items():
-        of[_script(letter)] += times
-    whole = {script: times for script, times in of.items() if script not in ("", "SYMBOL")}
+        by_script[_script(letter)] += times
+    whole = {script: times for script, times in by_script.items() if script not in ("", "SYMBOL")}
     return {script for script, times in whole.items() if times >= _SHARE * sum(whole.values())}
 
 

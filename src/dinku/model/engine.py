@@ -14,8 +14,8 @@ from dinku.model.windows import Batch, Logits
 def unreadable(model: Path, error: Exception) -> DinkuError:
     """The error for a model that an engine can't open."""
     reason = " ".join(str(error).split())[:200]
-    remedy = "unset ONEDNN_MAX_CPU_ISA" if held() else "fetch or export the model again"
-    return DinkuError(f"can't be opened ({reason}){held()}", where=str(model), remedy=remedy)
+    remedy = "unset ONEDNN_MAX_CPU_ISA" if instruction_limit() else "fetch or export the model again"
+    return DinkuError(f"can't be opened ({reason}){instruction_limit()}", where=str(model), remedy=remedy)
 
 
 def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str], *, expected: Collection[str]) -> None:
@@ -24,7 +24,7 @@ def check_names(model: Path, inputs: Iterable[str], outputs: Iterable[str], *, e
         raise unreadable(model, ValueError("its inputs and outputs aren't a token classifier's"))
 
 
-def held() -> str:
+def instruction_limit() -> str:
     """A note on the instructions that the environment limits oneDNN to, which torch and OpenVINO use; empty without a limit."""
     most = os.environ.get("ONEDNN_MAX_CPU_ISA")
     return f", oneDNN held to {most}" if most not in (None, "", "ALL", "DEFAULT") else ""

@@ -258,5 +258,5 @@ def refusal(model_type: Any, *, where: str) -> DinkuError:
     if model_type is None:
         remedy = "restore the file, whose model_type says what the model is"
         return DinkuError("names no architecture", where=where, remedy=remedy)
-    why = next((why for why, types in _WHY_NOT.items() if model_type in types), "is no encoder that dinku opens")
+    why = next((why for why, types in _WHY_NOT.items() if model_type in types), "isn't an encoder that dinku opens")
     return DinkuError(f"the architecture {model_type!r} {why}", where=where, remedy=f"use one of {supported()}")

@@ -180,7 +180,7 @@ def _folder(text: str) -> Path:
     if ".." not in Path(text).parts and (home() / "models" / text).is_dir():
         return home() / "models" / text
     if Path(text).exists():
-        raise DinkuError("is no folder", where=text, remedy="name the folder that holds config.json")
+        raise DinkuError("isn't a folder", where=text, remedy="name the folder that holds config.json")
     if re.fullmatch("[0-9a-f]{8,64}", text):
         return _stored(text)
     return _from_hub(text)

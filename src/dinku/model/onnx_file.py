@@ -30,7 +30,7 @@ def external(path: Path) -> bool:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _leads_out(data, "model", 0, len(data), _DEEPEST)
     except (IndexError, ValueError):
-        raise DinkuError("is no ONNX file", where=str(path), remedy=AGAIN) from None
+        raise DinkuError("isn't an ONNX file", where=str(path), remedy=AGAIN) from None
 
 
 _DEEPEST = 100  # levels of nested messages, the limit of protobuf

@@ -13,7 +13,7 @@ import openvino
 from dinku.errors import DinkuError
 from dinku.machine import instructions
 from dinku.model.encode import SUBWORD_INPUTS
-from dinku.model.engine import check_names, held, unreadable
+from dinku.model.engine import check_names, instruction_limit, unreadable
 from dinku.model.runtimes import Precision
 from dinku.model.windows import Batch, Logits
 
@@ -42,7 +42,9 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
-        if held():  # OpenVINO looks at the processor, not at the limit, and would choose kernels that oneDNN then lacks
+        if (
+            instruction_limit()
+        ):  # OpenVINO looks at the processor, not at the limit, and would choose kernels that oneDNN then lacks
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         try:
             core = openvino.Core()
@@ -61,7 +63,7 @@ class OpenVinoEngine:
         with self._request() as request:
             out = request.infer(given, share_inputs=True, share_outputs=True)[self._logits]
             if out.shape[:-1] != batch.answer_shape:
-                problem = f"answers {list(out.shape)} to {list(batch.answer_shape)}{held()}"
+                problem = f"answers {list(out.shape)} to {list(batch.answer_shape)}{instruction_limit()}"
                 raise DinkuError(
                     problem, where="openvino", remedy="export for onnxruntime, or use another version", status=1
                 )
@@ -84,13 +86,13 @@ class OpenVinoEngine:
 
     def executed(self, batch: Batch) -> dict[str, int]:
         """See `dinku.model.engine.InspectableEngine.executed`; as compiled for this processor, whatever the batch."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for node in self._compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()
             if (kind := info["layerType"].astype(str)) in _COMPUTING:
                 precision = info["runtimePrecision"].astype(str).lower()
-                found[f"{_TYPES.get(precision, precision)} {kind}"] += 1
-        return dict(sorted(found.items()))
+                counts[f"{_TYPES.get(precision, precision)} {kind}"] += 1
+        return dict(sorted(counts.items()))
 
     @property
     def kernels(self) -> str:
@@ -98,7 +100,7 @@ class OpenVinoEngine:
 
     @property
     def instructions(self) -> str:
-        return " ".join(instructions()) + held()
+        return " ".join(instructions()) + instruction_limit()
 
 
 _COMPUTING = ("FullyConnected", "MatMul", "Gather", "MVN", "Softmax", "Gelu", "ScaledDotProductAttention", "Subgraph")

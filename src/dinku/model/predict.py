@@ -27,7 +27,7 @@ def each(given: Iterable[Thing], *kinds: type[Thing]) -> Iterator[Thing]:
     names = [kind.__name__ for kind in kinds]
     remedy = f"give a list of {' or '.join(f'{name}s' for name in names)}"
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
-        raise DinkuError(f"{brief(given)} is no list", where="the tagger", remedy=remedy)
+        raise DinkuError(f"{brief(given)} isn't a list", where="the tagger", remedy=remedy)
     for thing in given:
         if not isinstance(thing, kinds):
             raise DinkuError(f"{brief(thing)} is no {' or '.join(names)}", where="the tagger", remedy=remedy)
@@ -159,6 +159,6 @@ def evaluate(
     """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):
         raise DinkuError(
-            f"{brief(corpus)} is no Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
+            f"{brief(corpus)} isn't a Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
     return counted(corpus, tag(engine, encoder, tags, corpus.sentences, legal=legal, progress=progress))

@@ -22,7 +22,7 @@ def push(folder: ModelFolder, repository: str, *, private: bool = False, message
     """
     name = repository.removeprefix(HUB)
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", name, re.ASCII):
-        raise DinkuError("is no name on the Hub", where=repository, remedy="write it as owner/name")
+        raise DinkuError("isn't a name on the Hub", where=repository, remedy="write it as owner/name")
     if offline():
         raise DinkuError("DINKU_OFFLINE forbids the network", where=repository, remedy="unset it")
     from huggingface_hub import CommitOperationAdd, HfApi

@@ -51,25 +51,25 @@ def word_embeddings(model: PreTrainedModel) -> nn.Embedding:
 
 
 def prunable(
-    model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
+    model: PreTrainedModel, *, embeddings: bool, tensors: Mapping[torch.Tensor, torch.Tensor] | None = None
 ) -> dict[str, list[torch.Tensor]]:
     """Views on the weights that unstructured sparsity may zero, by matrix: `matrices`, and the word embeddings if asked.
 
-    The word embeddings are two views if their padding row, which is left out, lies inside the table. With ``of``, they are views
-    on the tensor that it has for each of the weights.
+    The word embeddings are two views if their padding row, which is left out, lies inside the table. With ``tensors``, they are
+    views on the tensor to which these map each weight.
     """
     changeable(model)
-    return prunable_views(model, embeddings=embeddings, of=of)
+    return prunable_views(model, embeddings=embeddings, tensors=tensors)
 
 
 def prunable_views(
-    model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
+    model: PreTrainedModel, *, embeddings: bool, tensors: Mapping[torch.Tensor, torch.Tensor] | None = None
 ) -> dict[str, list[torch.Tensor]]:
-    """Views of the weights that may be pruned, by name, or of the tensors that ``of`` has for them."""
-    views = {name: [of[weight] if of else weight.data] for name, weight in matrices(model).items()}
+    """Views of the weights that may be pruned, by name, or of the ``tensors`` that stand for them."""
+    views = {name: [tensors[weight] if tensors else weight.data] for name, weight in matrices(model).items()}
     if embeddings:
         table = word_embeddings(model)
-        rows = of[table.weight] if of else table.weight.data
+        rows = tensors[table.weight] if tensors else table.weight.data
         around = [rows] if table.padding_idx is None else [rows[: table.padding_idx], rows[table.padding_idx + 1 :]]
         views["word embeddings"] = [view for view in around if len(view)]
     return views

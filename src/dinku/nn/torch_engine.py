@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.errors import DinkuError
 from dinku.model.by_length import by_length
-from dinku.model.engine import held
+from dinku.model.engine import instruction_limit
 from dinku.model.family import read_unpadded
 from dinku.model.windows import Batch, Logits
 
@@ -84,7 +84,7 @@ class TorchEngine:
 
     @property
     def instructions(self) -> str:
-        return torch.backends.cpu.get_cpu_capability() + held()
+        return torch.backends.cpu.get_cpu_capability() + instruction_limit()
 
 
 _INT8 = {"quantized::linear_dynamic", "bitsandbytes::int8_mixed_scaled_mm", "bitsandbytes::int8_scaled_mm"}

@@ -245,7 +245,7 @@ def count(
     for tag in kinds:
         if not is_iob2_tag(tag):
             at = next(i for i, (g, p) in enumerate(zip(gold, predicted, strict=True), 1) if tag in (*g, *p))
-            raise DinkuError(f"{tag!r} is no IOB2 tag", where=f"sentence {at}", remedy="write O, B-X or I-X")
+            raise DinkuError(f"{tag!r} isn't an IOB2 tag", where=f"sentence {at}", remedy="write O, B-X or I-X")
     labels = tuple(sorted({tag[2:] for tag in kinds if tag != "O"}))
     # An O between sentences ends every span, so that all sentences can be one array of tags.
     sentence = np.repeat(np.arange(len(gold)), lengths + 1)

@@ -143,7 +143,7 @@ def compare(
             progress(done, total)
 
     interleaved({str(n): partial(run, *turn) for n, turn in enumerate(turns)}, rounds=rounds, warmup=WARMUP)
-    return [_told(each, batches, processes[0]) for each in processes]
+    return [_results_of(each, batches, processes[0]) for each in processes]
 
 
 def _speeds(each: BenchProcess, batch: int) -> NDArray[np.float64]:
@@ -155,16 +155,18 @@ def _best(each: BenchProcess, batches: Sequence[int]) -> int:
     return max(batches, key=lambda batch: float(np.median(_speeds(each, batch))))
 
 
-def _told(each: BenchProcess, batches: Sequence[int], first: BenchProcess) -> dict[str, Any]:
+def _results_of(each: BenchProcess, batches: Sequence[int], first: BenchProcess) -> dict[str, Any]:
     best, memory = _best(each, batches), each.memory
     speed = _speeds(each, best)
-    told: dict[str, Any] = {"model": each.model, "precision": each.precision}
-    told |= _interval("sentences_per_second", speed[None], 0.5) | {"best_batch": best}
-    told |= {"by_batch": {str(batch): float(np.median(_speeds(each, batch))) for batch in batches}}
+    results: dict[str, Any] = {"model": each.model, "precision": each.precision}
+    results |= _interval("sentences_per_second", speed[None], 0.5) | {"best_batch": best}
+    results |= {"by_batch": {str(batch): float(np.median(_speeds(each, batch))) for batch in batches}}
     for share in (50, 95):
-        told |= _interval(f"p{share}_ms", 1000 * np.array(each.seconds[1][WARMUP:]), share / 100)  # [rounds, sentences]
-    told |= {"resident_bytes": memory.resident, "peak_bytes": memory.peak}
-    return told | _interval("ratio_to_first", (speed / _speeds(first, _best(first, batches)))[None], 0.5)
+        results |= _interval(
+            f"p{share}_ms", 1000 * np.array(each.seconds[1][WARMUP:]), share / 100
+        )  # [rounds, sentences]
+    results |= {"resident_bytes": memory.resident, "peak_bytes": memory.peak}
+    return results | _interval("ratio_to_first", (speed / _speeds(first, _best(first, batches)))[None], 0.5)
 
 
 def _interval(name: str, values: NDArray[np.float64], share: float) -> dict[str, Any]:
@@ -205,10 +207,10 @@ def bench(
         running = [
             stack.enter_context(bench_process(model, COMMAND, asked | {"labels": named[model]})) for model in models
         ]
-        told = compare(running, batches=batches, rounds=rounds, progress=progress)
+        results = compare(running, batches=batches, rounds=rounds, progress=progress)
     about: dict[str, Any] = {"sentences": len(texts), "threads": threads, "rounds": rounds}
     about["environment"] = environment(threads).model_dump()
-    return about | {"models": told}
+    return about | {"models": results}
 
 
 def _opened(asked: dict[str, Any]) -> Opened:

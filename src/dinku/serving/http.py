@@ -21,10 +21,9 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -38,38 +37,8 @@ from dinku.errors import DinkuError, brief
 from dinku.serving.batcher import Answer, Batcher, Busy, Failed, Limits
 from dinku.serving.connections import OncePerKind, Server, most_connections
 from dinku.serving.lines import Line
+from dinku.serving.openapi import openapi
 from dinku.serving.reader import Reader
-
-
-class Asked(BaseModel):
-    """A text to find entities in; its other keys are returned with the answer."""
-
-    model_config = ConfigDict(extra="allow")
-    text: Annotated[str, Field(description="A sentence as it was typed.")]
-
-
-class Entity(BaseModel):
-    """``start`` and ``end`` count Unicode characters (code points) of the text, half-open."""
-
-    start: int
-    end: int
-    label: str
-    text: str
-    score: Annotated[float, Field(ge=0, le=1)]
-
-
-class Found(BaseModel):
-    """The entities found in a text, with the keys that came with it."""
-
-    model_config = ConfigDict(extra="allow")
-    text: str
-    entities: list[Entity]
-
-
-class Refused(BaseModel):
-    """An error in one line."""
-
-    error: str
 
 
 class _Metered:
@@ -318,51 +287,6 @@ def _page() -> tuple[str, str]:
     allowed = " ".join(f"{kind}-src 'sha256-{value}';" for kind, value in hashes.items())
     rest = "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     return page, f"default-src 'none'; {allowed} {rest}"
-
-
-def openapi(limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document of requests, answers and errors."""
-    kinds = (Asked, Found, Refused)
-    schemas: dict[str, Any] = {}
-    for kind in kinds:
-        schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas |= schema.pop("$defs", {}) | {kind.__name__: schema}
-
-    def one_or_more(kind: type[BaseModel], *others: dict[str, Any]) -> dict[str, Any]:
-        ways = [{"$ref": f"#/components/schemas/{kind.__name__}"}, *others]
-        items = {"oneOf": ways} if others else ways[0]
-        return {"oneOf": [*ways, {"type": "array", "items": items, "maxItems": limits.texts}]}
-
-    def answer(said: str, schema: dict[str, Any], kind: str = "application/json") -> dict[str, Any]:
-        return {"description": said, "content": {kind: {"schema": schema}}}
-
-    refusal = {"$ref": "#/components/schemas/Refused"}
-    refusals = {
-        "400": "Not HTTP, not JSON, half a surrogate pair in it, or Content-Length beside Transfer-Encoding.",
-        "408": f"Not begun after {limits.head_seconds:g} seconds, or not whole after {limits.read_seconds:g}.",
-        "413": f"More than {limits.body_bytes:,} bytes.",
-        "415": "Not application/json.",
-        "421": "Asked by a name that isn't this server's (Host).",
-        "422": f"No text, or more than {limits.texts} texts or {limits.characters:,} characters.",
-        "500": "The tagger failed.",
-        "503": "Too much is waiting; Retry-After says when to try again.",
-    }
-    post = {
-        "summary": "Find entities in one text, or in each of a list",
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": one_or_more(Asked, {"type": "string"})}},
-        },
-        "responses": {"200": answer("In the order of the texts.", one_or_more(Found))}
-        | {status: answer(said, refusal) for status, said in refusals.items()},
-    }
-    said = {"/health": ("Whether it answers", "application/json"), "/metrics": ("For Prometheus", "text/plain")}
-    paths: dict[str, Any] = {"/predict": {"post": post}}
-    for path, (summary, media) in said.items():
-        schema = {"type": "string" if media == "text/plain" else "object"}
-        paths[path] = {"get": {"summary": summary, "responses": {"200": answer(summary, schema, media)}}}
-    about = {"title": "dinku", "version": __version__, "description": "Entities in text, with character offsets."}
-    return {"openapi": "3.1.0", "info": about, "paths": paths, "components": {"schemas": schemas}}
 
 
 def serve(

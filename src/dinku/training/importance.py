@@ -187,11 +187,11 @@ def neurons(tagger: Tagger, data: Data, how: ByImportance) -> list[torch.Tensor]
     return out
 
 
-def _units(found: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear, stacked: int) -> torch.Tensor:
+def _units(scores: Scores, how: ByImportance, into: Sequence[nn.Linear], out: nn.Linear, stacked: int) -> torch.Tensor:
     """The scores [units] of the units between some linear layers, each of ``stacked`` matrices, and the one that reads them."""
-    rows = [found[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
+    rows = [scores[linear.weight].sum(1) for linear in into] if how.importance != "activation" else []
     own = [part for each in rows for part in each.chunk(stacked)]
-    return torch.stack([*own, found[out.weight].sum(0)]).sum(0)
+    return torch.stack([*own, scores[out.weight].sum(0)]).sum(0)
 
 
 def coordinates(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
@@ -230,24 +230,24 @@ def layers(tagger: Tagger, data: Data, how: ByImportance) -> torch.Tensor:
     return turned
 
 
-def strongest(found: torch.Tensor, count: int) -> tuple[int, ...]:
+def strongest(scores: torch.Tensor, count: int) -> tuple[int, ...]:
     """The numbers of the ``count`` highest scores of ``found`` [n], rising. Of equal scores the first are taken."""
-    return tuple(sorted(found.argsort(descending=True, stable=True)[:count].tolist()))
+    return tuple(sorted(scores.argsort(descending=True, stable=True)[:count].tolist()))
 
 
-def spread(found: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> list[tuple[int, ...]]:
+def spread(scores: Sequence[torch.Tensor], count: int, *, multiple: int = 1) -> list[tuple[int, ...]]:
     """The units that each layer keeps: the ``count`` highest scores over all layers, in each layer a multiple of ``multiple``.
 
     A layer keeps at least one multiple. ``count`` must be a multiple, and no more than layers have in whole multiples.
     """
-    order = [f.sort(descending=True, stable=True).values for f in found]
+    order = [f.sort(descending=True, stable=True).values for f in scores]
     blocks = [o[: len(o) // multiple * multiple].view(-1, multiple).sum(1) for o in order]
     for block in blocks:
         block[0] = torch.inf
     which = torch.repeat_interleave(torch.arange(len(blocks)), torch.tensor([len(b) for b in blocks]))
     best = which[torch.cat(blocks).argsort(descending=True, stable=True)[: count // multiple]]
     kept = torch.bincount(best, minlength=len(blocks)) * multiple
-    return [strongest(f, int(n)) for f, n in zip(found, kept, strict=True)]
+    return [strongest(f, int(n)) for f, n in zip(scores, kept, strict=True)]
 
 
 def least(scores: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:

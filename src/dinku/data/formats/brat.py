@@ -45,7 +45,9 @@ def _document(into: Collected, path: Path, text: str, name: str) -> None:
             continue
         found = _ENTITY.fullmatch(line.rstrip("\r"))
         if not found:
-            raise DinkuError("is no entity of brat", where=where, remedy="write T1, a tab, PER 0 3, a tab and the text")
+            raise DinkuError(
+                "isn't an entity of brat", where=where, remedy="write T1, a tab, PER 0 3, a tab and the text"
+            )
         _, label, offsets, said = found.groups()
         parts = [tuple(map(int, part.split(" "))) for part in offsets.split(";")]
         (start, _), (_, end) = parts[0], parts[-1]

@@ -130,7 +130,7 @@ def entries(value: Any, names: Sequence[str], where: str, what: str) -> list[lis
 def as_object(record: Any, where: str) -> dict[str, Any]:
     """A record that is an object. Raises `DinkuError` for another."""
     if not isinstance(record, dict):
-        raise DinkuError("is no object", where=where, remedy="write every record as {…}")
+        raise DinkuError("isn't an object", where=where, remedy="write every record as {…}")
     return record
 
 

@@ -207,7 +207,7 @@ class Collected:
             if not is_tag(tag):
                 bare = ", or read bare labels with tags=bare" * (tag.isalpha() and tag.isupper())
                 remedy = f"write tags as O, B-X or I-X{bare}"
-                raise DinkuError(f"{tag[:40]!r} is no IOB2 tag", where=where, remedy=remedy)
+                raise DinkuError(f"{tag[:40]!r} isn't an IOB2 tag", where=where, remedy=remedy)
             if not word.strip() and tag != "O":
                 raise DinkuError(f"an empty word has the tag {tag}", where=where, remedy="remove it, or tag a word")
         if empty := sum(not word.strip() for word in given):

@@ -33,7 +33,7 @@ def _read(into: Collected) -> None:
             columns = line.split("\t")
             if len(columns) < 3 or not columns[0].isdecimal():
                 remedy = "give each word its number, itself and its tag, between tabs"
-                raise DinkuError("is no word of Universal NER", where=f"{into.path}:{number}", remedy=remedy)
+                raise DinkuError("isn't a word of Universal NER", where=f"{into.path}:{number}", remedy=remedy)
             first = first if words else number
             words.append(columns[1])
             tags.append(columns[2])
