@@ -26,7 +26,8 @@ from dinku.errors import DinkuError
 from dinku.export import convert
 from dinku.export.pipeline import export
 from dinku.machine import interleaved
-from dinku.model.bundle import Bundle, Runtime
+from dinku.model.bundle import Bundle
+from dinku.model.runtimes import Runtime
 from dinku.nn.tagger import Tagger
 
 DEV = 600  # sentences, all languages together

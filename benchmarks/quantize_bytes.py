@@ -24,9 +24,9 @@ from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.fresh import PRESETS, StartFresh
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
-from dinku.model.bundle import MODELS
 from dinku.model.folder import ModelFolder, safetensors_header
 from dinku.model.inspect import disk_bytes
+from dinku.model.runtimes import RUNTIMES
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.testing import tiny_corpus, tiny_tagger
@@ -55,7 +55,7 @@ def tagger(encoder: Tagger) -> Tagger:
 def stored(folder: Path) -> int:
     """Bytes of the tensors in a folder's files, as their headers tell."""
     if ModelFolder(folder).is_bundle:
-        weights = onnx.load(folder / MODELS["onnxruntime", "int8"]).graph.initializer
+        weights = onnx.load(folder / RUNTIMES["onnxruntime"].models["int8"]).graph.initializer
         arrays = [numpy_helper.to_array(t) for t in weights if not t.name.endswith("zero_point")]
         return sum(array.nbytes for array in arrays if array.dtype != np.int64)
     entries = [entry for file in ModelFolder(folder).weight_files for entry in safetensors_header(file)[0].values()]

@@ -6,12 +6,15 @@ import gc
 import io
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from chromium import Browser
 
 from dinku.cli.app import main
 from dinku.files import locked
@@ -23,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
-    from dinku.model.bundle import Runtime
+    from dinku.model.runtimes import Runtime
     from dinku.nn.tagger import Tagger
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -44,6 +47,41 @@ def shared() -> Path:
     if not (SHARED / "data" / "masakhane-ner").is_dir():
         pytest.skip("needs ../shared with the real corpora, which is not here")
     return SHARED
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """Debian's chromium."""
+    program = shutil.which("chromium")
+    if not program:
+        pytest.skip("needs chromium, which is not here")
+    opened = Browser(program, tmp_path / "profile")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """Where transformers.js, onnxruntime-web and the tokenizers lie for node: installed once, and kept beside other caches."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("needs node and npm, which aren't here")
+    pins = [Path(__file__).parent / "export" / "javascript" / name for name in ("package.json", "package-lock.json")]
+    digest = sha256(b"".join(path.read_bytes() for path in pins)).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dinku-tests"
+    folder = cache / f"javascript-{digest}"
+    with locked(cache / f"javascript-{digest}.lock"):
+        if not (folder / "whole").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for path in pins:
+                shutil.copy(path, folder)
+            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            if done.returncode and subprocess.run(["npm", "ping"], cwd=folder, capture_output=True).returncode:
+                pytest.skip("needs the npm registry, which can't be reached")
+            assert done.returncode == 0, done.stderr
+            (folder / "whole").touch()
+    return folder / "node_modules"
 
 
 @pytest.fixture(autouse=True)

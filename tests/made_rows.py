@@ -132,6 +132,7 @@ class Made:
         **more: Any,
     ) -> None:
         """Rows of so many seeds, or of these; strict F1 is ``strict`` points less."""
+        rows = list[tuple[Row, Counts, None]]()
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             for language in self.languages:
                 points = f1 if isinstance(f1, int) else f1[language]
@@ -146,7 +147,8 @@ class Made:
                     bytes_download=round(180_000 - 30_000 * sparsity),
                 )
                 row = self.row(order, sparsity, seed, language, kind="quality", spans=totals(counts), size=size, **more)
-                self.results.add(row, counts)
+                rows.append((row, counts, None))
+        self.results.add_all(rows)
 
     def latency(self, order: str, sparsity: float, ratio: float | Mapping[str, float], **more: Any) -> None:
         """Five rounds in which the dense tagger is up to 4 % slower or faster than itself."""
@@ -188,6 +190,7 @@ class Tagged(Made):
         changed: int | None = None,
         **more: Any,
     ) -> None:
+        rows = list[tuple[Row, Counts, None]]()
         for seed in range(seeds) if isinstance(seeds, int) else seeds:
             for language, value in f1.items():
                 counts = counts_of(language, value, value)
@@ -214,7 +217,8 @@ class Tagged(Made):
                         "target": Target(trained=HOME, **target),
                     }
                 )
-                self.results.add(row, counts)
+                rows.append((row, counts, None))
+        self.results.add_all(rows)
 
     def pruned(self, corpus: str, f1: Mapping[float, Mapping[str, int]], **more: object) -> None:
         for sparsity, of in f1.items():

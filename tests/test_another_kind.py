@@ -270,7 +270,7 @@ def test_what_takes_transformers_alone_refuses_it(tagger: WordTagger, tmp_path: 
     sparsify = Sparsify(0.5)
     with pytest.raises(DinkuError, match="Sparsify: can't change a model of this kind"):
         Recipe("base", "corpus", (sparsify,)).declared(tagger.shape)
-    with pytest.raises(DinkuError, match="is of a kind that no bundle is made of"):
+    with pytest.raises(DinkuError, match="is of a kind that can't become a bundle"):
         export(tagger, tmp_path / "bundle", tiny_corpus(160))
     assert not (tmp_path / "bundle").exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -12,15 +13,19 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(scope="module")
-def documents() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("documents", ROOT / "scripts" / "documents.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def documents() -> ModuleType:
+    return script("documents")
 
 
 def test_the_findings_are_those_of_the_rows(documents: ModuleType) -> None:
@@ -51,3 +56,11 @@ def test_a_recipe_that_is_asked_for_must_be_one(documents: ModuleType) -> None:
 def test_numbers_cited_from_the_log_stand_there(documents: ModuleType) -> None:
     assert documents.cited("spaCy CNN", "mean") == "68.6"
     assert documents.logged("spaCy's CNN") in (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+
+
+def test_the_terminal_shows_what_commands_print() -> None:
+    terminal = script("terminal")
+    measured = re.compile(r"\b[01]\.\d+\b")  # scores and MB, which round otherwise on another machine
+    shown, now = (measured.sub("n", text) for text in (terminal.SVG.read_text(encoding="utf-8"), terminal.terminal()))
+    assert shown == now
+    assert not re.search(r"(?:href|url\()[^#]*https?:", shown)

@@ -14,7 +14,7 @@ import pytest
 from test_law import FILES, WITH_TORCH, room
 
 from dinku.data.conll import read, write
-from dinku.model.bundle import Runtime
+from dinku.model.runtimes import Runtime
 from dinku.scoring.counts import document
 from dinku.testing import tiny_corpus, tiny_tagger
 

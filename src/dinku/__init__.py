@@ -50,13 +50,14 @@ __all__ = [
     "train",
 ]
 
-# Threads of torch that wait for each other yield the core soon, where the environment says nothing else. GNU OpenMP spins for
-# milliseconds: where another program keeps a core busy, training on two cores took over twenty times as long, not twice. GNU
-# OpenMP reads the variable when torch is first imported, so it is set here, before any module of dinku can import torch.
+# Unless the environment says otherwise, torch's threads give up their core soon while they wait for one another. By default,
+# GNU OpenMP lets them spin for milliseconds: with another program on one of two cores, training then took more than twenty
+# times as long instead of twice. GNU OpenMP reads the variable when torch is first imported, so it is set here, before any
+# module of dinku can import torch.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
-# Where each name is imported from when it is first used: most bring numpy, some bring torch.
+# The module of each public name. It is imported at first use, because most of them import numpy and some import torch.
 _MODULES = {
     "Budget": "making.budget",
     "Bundle": "model.bundle",
@@ -86,7 +87,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Dinku(ModuleType):
-    """The module ``dinku``: its ``export`` is the function, although the folder of that name is a module of it, too."""
+    """The type of the module ``dinku``: its attribute ``export`` is the function, not the submodule of the same name."""
 
     @property
     def export(self) -> Any:
@@ -94,7 +95,7 @@ class _Dinku(ModuleType):
 
     @export.setter
     def export(self, folder: ModuleType) -> None:
-        """Python sets the folder here when it is first imported; imports find it without that."""
+        """Ignores the submodule, which Python assigns here when it is first imported; imports find it without this attribute."""
 
 
 sys.modules[__name__].__class__ = _Dinku

@@ -30,7 +30,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 def is_of(path: Path, digest: str) -> bool:
-    """Whether a file has a digest: its sha256, or in 40 digits the sha1 by which git names its content."""
+    """Whether a file has this digest: its sha256 or, if the digest has 40 digits, the sha1 by which git names its content."""
     if len(digest) != 40:
         return file_digest(path) == digest
     with os_errors_as_dinku(path, reading=True), reading(path) as file:

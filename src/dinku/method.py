@@ -110,7 +110,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Planned:
-    """Stands for a tagger that doesn't exist yet: only its shape is known."""
+    """A tagger that doesn't exist yet, of which only the shape is known."""
 
     shape: Shape
 
@@ -119,9 +119,9 @@ class Planned:
 class Reading:
     """How much data a method reads. A plan estimates its time by this, and a study checks that there is so much text.
 
-    ``train_passes`` over the train split; ``text_lines`` of unlabelled text, each read ``text_passes`` times; ``text_subwords``
-    in windows that are packed with text; and ``teacher``, what a teacher answers to: *nothing*, everything that is read each
-    time it is (*every pass*), or each sentence once for all of its students (*once*), or *both*.
+    ``train_passes`` counts the passes over the train split. ``text_lines`` lines of unlabelled text are each read
+    ``text_passes`` times, and ``text_subwords`` subwords are read in windows that are packed with text. ``teacher`` says what a
+    teacher answers: *nothing*, everything in *every pass*, each sentence *once* for all of its students, or *both*.
     """
 
     train_passes: int = 0
@@ -227,7 +227,7 @@ def needs_of(method: Method) -> frozenset[Need]:
 class Validated:
     """The base of methods: checks the types of fields, and supplies the traits that few methods have.
 
-    It leaves ``version``, ``category``, ``needs``, `Method.declare` and `Method.apply` to be written.
+    A subclass must define ``version``, ``category``, ``needs``, `Method.declare` and `Method.apply`.
     """
 
     def __post_init__(self) -> None:
@@ -291,7 +291,7 @@ class Seeded:
 
 
 def no_more(method: Any, name: str, most: int, things: str) -> None:
-    """Raise `DinkuError` if the field ``name`` asks to keep more than the ``most`` things that there are."""
+    """Raise `DinkuError` if the field ``name`` asks for more than ``most``, the number of ``things`` that there are."""
     if (asked := getattr(method, name)) > most:
         problem = f"{name} is {asked:,}, more than {things}"
         raise DinkuError(problem, where=type(method).__name__, remedy=f"give at most {most:,}")

@@ -1,7 +1,7 @@
 """Encoders of any shape as transformers' own classes: layers unlike one another, factorized word embeddings.
 
 A folder whose config.json has ``dinku_layers`` or ``dinku_rank`` is refused by plain transformers, whose classes can't have
-such sizes. One import opens it, as `dinku.nn.tagger.Tagger` does, and runs no code of the folder's:
+such sizes. The classes of this module open it, as `dinku.nn.tagger.Tagger` does, without running code from the folder:
 
     from dinku.modeling import AutoModelForTokenClassification
     model = AutoModelForTokenClassification.from_pretrained("folder")
@@ -30,9 +30,9 @@ from dinku.model.shape import Layer, Shape
 class Linears(NamedTuple):
     """The linear layers of a transformer layer, by what they compute.
 
-    ``into_heads`` make queries, keys and values, and whatever else is cut into heads: each has ``stacked`` of them, one below
-    another. ``out`` reads what the heads answer. ``widen`` has ``wide`` matrices one below another (2: values and gates), and
-    ``narrow`` reads what they come to.
+    ``into_heads`` are those whose outputs are cut into heads: queries, keys, values and the like; the weight of each stacks
+    ``stacked`` such matrices. ``out`` reads the outputs of the heads. The weight of ``widen`` stacks ``wide`` matrices (2: values
+    and gates), and ``narrow`` reads their result.
     """
 
     into_heads: tuple[nn.Linear, ...]
@@ -44,7 +44,7 @@ class Linears(NamedTuple):
 
     @property
     def query(self) -> nn.Linear:
-        """What makes queries; the same as `key` and `value` where one layer makes all three."""
+        """The layer that makes queries; also that of `key` and `value` if one layer makes all three."""
         return self.into_heads[0]
 
     @property
@@ -57,7 +57,7 @@ class Linears(NamedTuple):
 
     @property
     def reading(self) -> tuple[nn.Linear, ...]:
-        """Those that read hidden states."""
+        """The linear layers that read hidden states."""
         return (*self.into_heads, self.widen)
 
     @property
@@ -66,7 +66,7 @@ class Linears(NamedTuple):
 
 
 def family_of(model: PreTrainedModel) -> Family:
-    """The family of a model; raises `DinkuError` where it isn't described."""
+    """The family of a model; raises `DinkuError` if dinku doesn't describe it."""
     family = described(model.config.to_dict())
     if family is None:
         where = type(model).__name__
@@ -81,7 +81,7 @@ def layers(model: PreTrainedModel) -> nn.ModuleList:
 
 
 def attention(layer: nn.Module) -> Any:
-    """What cuts queries, keys and values of a layer into heads."""
+    """The module of a layer that cuts queries, keys and values into heads."""
     return layer.get_submodule(_family_of_layer(layer).attention)
 
 
@@ -100,13 +100,13 @@ def linears(layer: nn.Module) -> Linears:
 
 
 def _family_of_layer(layer: nn.Module) -> Family:
-    """A family whose layers have such parts; several have the same."""
+    """A family whose layers have the parts of this one; several families may have the same parts."""
     there = dict(layer.named_modules())
     return next(each for each in known() if {each.into_heads[0], each.out, each.widen, each.narrow} <= there.keys())
 
 
 def set_heads(layer: nn.Module, heads: int, size: int) -> None:
-    """Have a layer cut its queries, keys and values into so many heads of that size."""
+    """Set the number of heads, and their size, into which a layer cuts its queries, keys and values."""
     own = attention(layer)
     sizes = {"n_heads": heads, "num_attention_heads": heads, "attention_head_size": size, "head_dim": size}
     for name, value in {**sizes, "all_head_size": heads * size, "scaling": size**-0.5}.items():
@@ -147,7 +147,7 @@ def factorize(model: PreTrainedModel, table: FactorizedEmbedding) -> None:
 
 
 def describe(model: PreTrainedModel) -> None:
-    """Say in a model's config what its modules' sizes are: as transformers does where it can, else as dinku does."""
+    """Write the sizes of a model's modules into its config, in the keys of transformers if these suffice, else in dinku's."""
     config, table, family = model.config, cast(nn.Embedding, model.base_model.get_input_embeddings()), family_of(model)
     sizes = []
     for layer in layers(model):
@@ -181,7 +181,7 @@ def _is_plain(config: Any) -> bool:
 
 @cache
 def _shaped(kind: Any) -> Any:
-    """The class under its own name, whose models get the sizes that dinku wrote into their config."""
+    """A subclass of the same name whose models get the sizes that dinku wrote into their config."""
 
     def __init__(self: Any, config: Any, **options: Any) -> None:  # noqa: N807 - becomes that of the class below
         kind.__init__(self, config, **options)
@@ -209,19 +209,19 @@ def _resize(layer: nn.Module, sizes: Layer, deviation: float) -> None:
 
 
 class _Auto:
-    """One of transformers' classes that choose by config, for configs that dinku wrote sizes into as well."""
+    """One of transformers' auto classes, extended to configs into which dinku wrote sizes."""
 
     def __init__(self, plain: Any, kinds: Any) -> None:
         self.plain, self.kinds = plain, kinds
 
     def from_config(self, config: Any, **options: Any) -> Any:
-        """See transformers: an untrained model of the config's sizes."""
+        """An untrained model of the config's sizes, as in transformers."""
         if _is_plain(config):
             return self.plain.from_config(config, **options)
         return _shaped(self.kinds[type(config)])._from_config(config, **options)
 
     def from_pretrained(self, name: Any, *, config: Any = None, **options: Any) -> Any:
-        """See transformers: the model in a folder, or on the Hub. Remote code is never run, nor asked about."""
+        """The model in a folder or on the Hub, as in transformers, except that remote code is never run."""
         options["trust_remote_code"] = False
         if config is None:  # which takes what it knows, such as num_labels
             own = {key: options[key] for key in (*_WHERE, *_MODELS) if key in options}
@@ -243,7 +243,7 @@ AutoModelForTokenClassification = _Auto(
 
 
 def without_pooler(kind: Any, config: Any) -> dict[str, bool]:
-    """The options that keep an encoder from being built with a pooler, which not every class knows."""
+    """The options for building an encoder without a pooler; none for a class that doesn't know them."""
     if kind is not AutoModel or "add_pooling_layer" not in signature(kind.kinds[type(config)].__init__).parameters:
         return {}
     return {"add_pooling_layer": False}

@@ -134,7 +134,7 @@ def tiny_study(folder: Path, home: Path, *, epochs: int = 4) -> Path:
 
 
 def facts(results: Results) -> list[tuple[object, ...]]:
-    """What doesn't depend on how rows came about: everything but where and when they were measured."""
+    """The part of each row that doesn't depend on where and when it was measured."""
 
     def counts(row: Row) -> list[Any]:
         return results.counts(row).default.tolist() if row.kind == "quality" else []
@@ -234,11 +234,11 @@ def check_method(
     data: Data | None = None,
     bare: bool = False,
 ) -> None:
-    """Hold a method to its contract; raises `AssertionError` that says what it breaks.
+    """Check a method against its contract; raises an `AssertionError` that says what it breaks.
 
-    ``nothing`` is the method at the setting that changes nothing. ``others`` are methods that must work before and after it, or
-    before it alone if it quantizes. ``golden`` is the digest of what deterministic surgery makes of ``tiny_tagger()``. A ``bare``
-    method starts from an encoder without tags.
+    ``nothing`` is the same method with settings that change nothing. ``others`` are methods that must work before and after it,
+    or only before it if it quantizes. ``golden`` is the expected digest of the tagger that deterministic surgery makes of
+    ``tiny_tagger()``. A ``bare`` method starts from an encoder without tags.
     """
     _check_traits(method)
     data = data or tiny_data()

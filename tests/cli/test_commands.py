@@ -776,7 +776,11 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
         lambda: ["predict", "tagger", make("t", '{"text": "a"}\n{"te\n'), "--jsonl"],
         "t:2: isn't JSON (EOF while",
     ),
-    ("no text in it", lambda: ["predict", "tagger", make("t", '["a"]\n'), "--jsonl"], "t:1: is no object with a text"),
+    (
+        "no text in it",
+        lambda: ["predict", "tagger", make("t", '["a"]\n'), "--jsonl"],
+        "t:1: isn't an object with a text",
+    ),
     ("no such text", lambda: ["predict", "tagger", "nothing.txt"], "nothing.txt: can't be read"),
     ("data of a path", lambda: ["data", "fetch", make("t", GOOD)], "isn't fetched from anywhere; name a known corpus"),
     ("data of nothing named", lambda: ["data", "fetch"], "Missing argument 'CORPUS'"),
@@ -843,7 +847,7 @@ WRONG: list[tuple[str, Callable[[], list[Any]], str]] = [
     ),
     ("tags that are lists", lambda: ["inspect", model('{"id2label": ["O"]}')], "id2label"),
     ("a NUL byte in text", lambda: ["predict", "tagger", make("t", b"a\0b\n")], "t:1: holds a NUL byte"),
-    ("no such address", lambda: ["inspect", "deadbeef"], "deadbeef: is no address in"),
+    ("no such address", lambda: ["inspect", "deadbeef"], "deadbeef: isn't an address in"),
     ("a path that leads nowhere", lambda: ["inspect", "../my-tagger"], "../my-tagger: there is no such model"),
     ("no name of a model", lambda: ["inspect", "a--b/c..d"], "a--b/c..d: "),
     (
@@ -970,7 +974,7 @@ def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.
     make("odd/test.txt", "a O\n\n")
     status, out, _ = dinku("data", "check", "odd")
     assert "odd train: 1 tag I-X continues nothing, first in sentence 1" in out
-    assert "odd train: 1 sentence stood before, first in sentence 3" in out
+    assert "odd train: 1 sentence repeats an earlier one, first in sentence 3" in out
     assert "odd test: 1 sentence also stands in train, first in sentence 1" in out
     assert "odd: LOC is in 1 of 2 splits; test lacks it" in out
     assert "odd test: there is no entity; every tag is O" in out

@@ -74,8 +74,8 @@ def test_words_that_a_format_doesn_t_keep_are_counted(dinku: Command) -> None:
     status, out, err = dinku("data", "convert", "words.conll", "out.jsonl", "--to", "doccano")
     assert (status, err) == (0, "")
     assert out == (
-        "out.jsonl: 2 sentences\n1 sentence has words that dinku's rule splits otherwise, and this format keeps no words: "
-        "read it with words=blanks\n"
+        "out.jsonl: 2 sentences\n1 sentence has words that dinku's rule would split differently, "
+        "and this format doesn't keep words: read it with words=blanks\n"
     )
     back = sources.load("out.jsonl?words=blanks", "test")
     assert [(s.words, s.tags) for s in back] == [(("co-op", "ne"), ("B-ORG", "O")), (("Kano",), ("B-LOC",))]
@@ -184,7 +184,7 @@ def test_certainty_is_that_of_the_least_certain_word() -> None:
             "--format: there is no format 'label_studio'; did you mean label-studio? choose table,",
         ),
         (["--format", "brat"], "--format brat: writes a folder; name a new folder with --out"),
-        (["--out", "x"], "--out: is for brat alone; leave it out"),
+        (["--out", "x"], "--out: only applies to brat; leave it out"),
         (["--threshold", "1.5"], "--threshold: is 1.5; give a number from 0 to 1"),
         (["--sort", "certain"], "--sort: there is no order 'certain'; give uncertain"),
     ],
@@ -220,7 +220,7 @@ def test_real_sentences_are_equal_in_every_format(shared: Path, dinku: Command) 
         assert status == 0, err
         kept = "?words=blanks" if form in ("doccano", "label-studio", "brat") else ""
         assert sources.load(f"{form}/hau{kept}", "train").fingerprint == gold.fingerprint
-        assert ("words that dinku's rule splits otherwise" in out) == bool(kept)
+        assert ("words that dinku's rule would split differently" in out) == bool(kept)
     moved = [sources.load(f"{form}/hau", "train") for form in ("doccano", "label-studio", "brat")]
     assert moved[0].sentences == moved[1].sentences == moved[2].sentences
     same = sum(a.words == b.words for a, b in zip(gold, moved[0], strict=True))

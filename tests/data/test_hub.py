@@ -113,7 +113,9 @@ def test_what_isn_t_as_published_is_refused(published: Hub, home: Path) -> None:
 
 def test_a_data_set_made_by_a_script_is_read_as_the_parquet_of_the_hub(server: Hub, tmp_path: Path) -> None:
     server.put("datasets", "me/old", {"old.py": b"raise SystemExit", "README.md": b"# Old\n"})
-    with pytest.raises(DinkuError, match="has no data files that dinku reads, and the Hub has none of it as Parquet"):
+    with pytest.raises(
+        DinkuError, match="has no data files that dinku reads, and the Hub has no Parquet version of it"
+    ):
         sources.fetch("hf:me/old")
     converted = {"hau/test/0000.parquet": parquet(tmp_path, "hau", "test"), "ibo/test/0000.parquet": b"PAR1"}
     server.put("datasets", "me/old", converted, "refs/convert/parquet")

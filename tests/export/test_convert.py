@@ -16,6 +16,7 @@ from dinku.data import sources
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, gate
+from dinku.export import openvino as to_openvino
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -51,7 +52,7 @@ def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def test_each_family_passes_on_both_engines(converted: tuple[Tagger, Path], corpus: Corpus, tmp_path: Path) -> None:
     tagger, path = converted
     before = tagger.digest
-    openvino = convert.to_openvino(path, tmp_path / "model.xml")
+    openvino = to_openvino.write_float(path, tmp_path / "model.xml", "fp32")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
         found = gate.Reference(tagger, corpus).gate(engine, "fp32")
         assert found.logits < 1e-5
@@ -109,7 +110,7 @@ def test_planted_errors_are_caught(
     model = onnx.load(path)
     plant(model.graph)
     onnx.save(model, tmp_path / "wrong.onnx")
-    xml = convert.to_openvino(tmp_path / "wrong.onnx", tmp_path / "wrong.xml")
+    xml = to_openvino.write_float(tmp_path / "wrong.onnx", tmp_path / "wrong.xml", "fp32")
     for engine in (OnnxEngine(tmp_path / "wrong.onnx", threads=1), OpenVinoEngine(xml, threads=1)):
         with pytest.raises(
             DinkuError, match=r"gate: isn't the tagger .* a logit differs by .*; nothing was written"
@@ -183,7 +184,7 @@ def test_what_each_precision_allows() -> None:
 
 def test_engines_state_their_precision(bert: tuple[gate.Reference, Path], tmp_path: Path) -> None:
     encoder, source = bert[0].tagger.encoder, bert[1]
-    path = convert.to_openvino(source, tmp_path / "model.xml")
+    path = to_openvino.write_float(source, tmp_path / "model.xml", "fp32")
     batch = encoder.batch(encoder.windows([("Ba",)]))
     for precision, types in (("fp32", {"float32"}), ("bf16", {"float32", "bfloat16"})):
         found = OpenVinoEngine(path, threads=1, precision=precision).executed(batch)
@@ -191,7 +192,7 @@ def test_engines_state_their_precision(bert: tuple[gate.Reference, Path], tmp_pa
     found = OnnxEngine(source, threads=1).executed(batch)
     assert sum(n for name, n in found.items() if name.endswith("LayerNormalization")) == 5
     assert sum(n for name, n in found.items() if "MatMul" in name) == 2 * (6 + 2) + 1
-    half = convert.to_openvino(source, tmp_path / "half.xml", half=True)
+    half = to_openvino.write_float(source, tmp_path / "half.xml", "bf16")
     sizes = [p.with_suffix(".bin").stat().st_size for p in (path, half)]
     assert 1.8 < sizes[0] / sizes[1] < 2.1
 
@@ -253,8 +254,10 @@ def test_a_real_tagger_passes_on_real_sentences(shared: Path, tmp_path: Path) ->
     reference = gate.Reference(tagger, corpus)
     path = convert.to_onnx(tagger, tmp_path / "model.onnx")
     assert reference.gate(OnnxEngine(path, threads=1), "fp32").logits < 1e-4
-    full = reference.gate(OpenVinoEngine(convert.to_openvino(path, tmp_path / "model.xml"), threads=1), "fp32")
+    full = reference.gate(
+        OpenVinoEngine(to_openvino.write_float(path, tmp_path / "model.xml", "fp32"), threads=1), "fp32"
+    )
     assert full.logits < 1e-4
-    half = convert.to_openvino(path, tmp_path / "half.xml", half=True)
+    half = to_openvino.write_float(path, tmp_path / "half.xml", "bf16")
     found = reference.gate(OpenVinoEngine(half, threads=1, precision="bf16"), "bf16")
     assert found.f1 == pytest.approx(full.f1, abs=0.01)

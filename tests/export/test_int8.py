@@ -23,23 +23,27 @@ from dinku.data.conll import write
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, int8, pipeline
+from dinku.export import onnxruntime as to_onnxruntime
+from dinku.export import openvino as to_openvino
 from dinku.export.float_layers import fewest
+from dinku.export.writer import Mode
 from dinku.method import Data, Work
 from dinku.methods.factorize import FactorizeEmbeddings
 from dinku.methods.fresh import StartFresh
 from dinku.methods.quantize import Quantize
 from dinku.methods.sparsity import Sparsify
-from dinku.model.bundle import Bundle, Quantization, Runtime
+from dinku.model.bundle import Bundle, Quantization
 from dinku.model.encode import SubwordBatch
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
+from dinku.model.runtimes import Runtime
 from dinku.nn import surgery
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
 from dinku.testing import TAGS, check_law, tiny_corpus, tiny_tagger
 from dinku.training import importance
 
-WAYS: list[tuple[Runtime, int8.Mode]] = [
+WAYS: list[tuple[Runtime, Mode]] = [
     ("onnxruntime", "dynamic"),
     ("onnxruntime", "static"),
     ("openvino", "dynamic"),
@@ -103,8 +107,13 @@ def quantized(tagger: Tagger, data: Data, converted_once: None) -> Callable[[Qua
 
 
 def _written(smoothed: Any, batches: list[SubwordBatch], folder: Path, runtime: str, mode: Any, kept: Any = ()) -> Path:
-    write, end = (int8.to_onnxruntime, "onnx") if runtime == "onnxruntime" else (int8.to_openvino, "xml")
+    write, end = (to_onnxruntime.write_int8, "onnx") if runtime == "onnxruntime" else (to_openvino.write_int8, "xml")
     return write(smoothed, folder / f"model.{end}", mode, batches, kept)
+
+
+def _zeroed(smoothed: Any, path: Path) -> dict[str, int]:
+    writer = to_openvino if path.suffix == ".xml" else to_onnxruntime
+    return int8.zeroed(smoothed, writer.stored_weights(path, smoothed))
 
 
 def _engine(path: Path) -> Any:
@@ -131,21 +140,21 @@ def test_smoothing_is_what_saves_the_small_features(
     smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     plain = int8.read(convert.to_onnx(tagger, tmp_path / "float.onnx"))
-    rough = _error(tagger, batches, int8.to_onnxruntime(plain, tmp_path / "plain.onnx", "dynamic", batches))
-    fine = _error(tagger, batches, int8.to_onnxruntime(smoothed, tmp_path / "smooth.onnx", "dynamic", batches))
+    rough = _error(tagger, batches, to_onnxruntime.write_int8(plain, tmp_path / "plain.onnx", "dynamic", batches))
+    fine = _error(tagger, batches, to_onnxruntime.write_int8(smoothed, tmp_path / "smooth.onnx", "dynamic", batches))
     assert fine < rough / 2
 
 
 @pytest.mark.parametrize(("runtime", "mode"), WAYS)
 def test_weights_are_the_nearest_steps_and_kept_ones_the_same(
-    runtime: Runtime, mode: int8.Mode, smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
+    runtime: Runtime, mode: Mode, smoothed: Any, tagger: Tagger, batches: list[SubwordBatch], tmp_path: Path
 ) -> None:
     path = _written(smoothed, batches, tmp_path, runtime, mode, ["classifier", "bert.encoder.layer.1.output.dense"])
-    zeros = int8.zeroed(smoothed, path)
+    zeros = _zeroed(smoothed, path)
     assert set(zeros) & {"classifier", "bert.encoder.layer.1.output.dense"} == set()
     assert len(zeros) == 12 + 1 + 1 - 2  # linear layers, head and word embeddings, but for those kept
     whole = _written(smoothed, batches, tmp_path, runtime, mode)
-    assert len(int8.zeroed(smoothed, whole)) == 14
+    assert len(_zeroed(smoothed, whole)) == 14
     assert np.isfinite(_error(tagger, batches, whole))
 
 
@@ -171,8 +180,8 @@ def test_one_wrong_scale_is_caught(end: str, smoothed: Any, batches: list[Subwor
     values.reshape(-1)[-1] *= 1.05  # of one column or row, and but little
     scale.CopyFrom(numpy_helper.from_array(values, scale.name))
     onnx.save(model, path)
-    with pytest.raises(DinkuError, match="isn't what it was made from, rounded") as e:
-        int8.zeroed(smoothed, path)
+    with pytest.raises(DinkuError, match="isn't the rounded original") as e:
+        _zeroed(smoothed, path)
     assert e.value.status == 1
 
 
@@ -185,8 +194,8 @@ def test_one_wrong_weight_is_caught_in_openvino(smoothed: Any, batches: list[Sub
     at = bytes(raw).index(data)
     raw[at + 100] = (raw[at + 100] + 20) % 128
     path.with_suffix(".bin").write_bytes(raw)
-    with pytest.raises(DinkuError, match="isn't what it was made from, rounded"):
-        int8.zeroed(smoothed, path)
+    with pytest.raises(DinkuError, match="isn't the rounded original"):
+        _zeroed(smoothed, path)
 
 
 def test_layers_are_ranked_by_what_their_rounding_does(
@@ -202,7 +211,7 @@ def test_layers_are_ranked_by_what_their_rounding_does(
     first, *_, last = sorted(found, key=lambda n: found[n])
     diverged = []
     for name in (first, last):
-        path = int8.to_onnxruntime(smoothed, tmp_path / "one.onnx", "dynamic", batches, set(found) - {name})
+        path = to_onnxruntime.write_int8(smoothed, tmp_path / "one.onnx", "dynamic", batches, set(found) - {name})
         diverged.append(_error(tagger, batches, path))
     assert diverged[0] < diverged[1]
 
@@ -248,7 +257,7 @@ def test_where_f1_or_tags_would_be_lost_layers_stay_in_float32(data: Data, tmp_p
 
 @pytest.mark.parametrize(("runtime", "mode"), WAYS)
 def test_a_quantized_tagger_is_a_bundle_that_says_how_it_computes(
-    runtime: Runtime, mode: int8.Mode, tagger: Tagger, quantized: Callable[[Quantize], Bundle], tmp_path: Path
+    runtime: Runtime, mode: Mode, tagger: Tagger, quantized: Callable[[Quantize], Bundle], tmp_path: Path
 ) -> None:
     method = Quantize(runtime=runtime, mode=mode, tolerance=1.0)
     made = quantized(method)

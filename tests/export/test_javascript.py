@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
 import subprocess
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,6 @@ from dinku.data.corpus import Sentence
 from dinku.data.sample import LANGUAGES, sample
 from dinku.export import javascript
 from dinku.export.pipeline import export
-from dinku.files import locked
 from dinku.model.bundle import Bundle
 from dinku.model.encode import SubwordWindow
 from dinku.model.folder import find_folder
@@ -53,27 +49,9 @@ Asked = tuple[str, Sequence[str], bool]  # a bundle, texts, and whether they are
 
 
 @pytest.fixture(scope="session")
-def library() -> Path:
-    """The file that node imports transformers.js from: installed once, and kept beside other caches."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("needs node and npm, which aren't here")
-    pins = [HERE / name for name in ("package.json", "package-lock.json")]
-    digest = sha256(b"".join(path.read_bytes() for path in pins)).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dinku-tests"
-    folder = cache / f"javascript-{digest}"
-    with locked(cache / f"javascript-{digest}.lock"):
-        if not (folder / "whole").is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            for path in pins:
-                shutil.copy(path, folder)
-            command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-            if done.returncode and subprocess.run(["npm", "ping"], cwd=folder, capture_output=True).returncode:
-                pytest.skip("needs the npm registry, which can't be reached")
-            assert done.returncode == 0, done.stderr
-            (folder / "whole").touch()
-    return folder / "node_modules" / "@huggingface" / "transformers" / "dist" / "transformers.node.mjs"
+def library(node_modules: Path) -> Path:
+    """The file that node imports transformers.js from."""
+    return node_modules / "@huggingface" / "transformers" / "dist" / "transformers.node.mjs"
 
 
 def read(library: Path, root: Path, bundles: Sequence[Asked]) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ from dinku.model.bundle import Bundle
 from dinku.model.folder import ModelFolder
 from dinku.model.inspect import disk_bytes, inspection
 from dinku.model.onnx_file import AGAIN
+from dinku.model.runtimes import RUNTIMES
 from dinku.model.store import Store
 from dinku.nn.tagger import Tagger
 from dinku.scoring.counts import LEARN_MORE, count
@@ -74,8 +75,8 @@ def bundles(
     tagger: Tagger, corpus: Corpus, converted_once: None, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Path]:
     root = tmp_path_factory.mktemp("bundles")
-    out = {}
-    for runtime, precision in bundle.MODELS:
+    out: dict[tuple[str, str], Path] = {}
+    for runtime, precision in ((name, each) for name, facts in RUNTIMES.items() for each in facts.models):
         out[runtime, precision] = root / f"{runtime}-{precision}"
         pipeline.export(
             tagger,
@@ -269,7 +270,7 @@ def _garbage(folder: Path) -> None:
             r"lists \.\./x, as no bundle does",
         ),
         (_rewritten(lambda m: m.update(runtime="pickle")), "runtime is 'pickle'"),
-        (_rewritten(lambda m: m.update(precision="bf16")), "bf16 is no precision of onnxruntime"),
+        (_rewritten(lambda m: m.update(precision="bf16")), "onnxruntime has no precision bf16"),
         (_rewritten(lambda m: m.update(format=2)), "format is 2"),
         (_rewritten(lambda m: m.update(more=1)), "there is no field more"),
         (_rewritten(lambda m: m.update(length=10_000)), "windows of 10,000 subwords are longer than its model's"),
@@ -385,7 +386,7 @@ def test_sentences_too_few_are_told_before_anything_is_converted(
 
 
 def test_a_bundle_is_the_end(bundles: dict[tuple[str, str], Path]) -> None:
-    with pytest.raises(DinkuError, match="is a bundle, which can be run and no more"):
+    with pytest.raises(DinkuError, match="is a bundle, which can only be run"):
         Tagger.load(bundles["onnxruntime", "fp32"])
 
 
@@ -478,7 +479,7 @@ def test_the_card_tells_what_was_tested_on_and_learned_from(
         known
     )
     assert "The tagger learned from none of them." in told([False] * len(corpus))
-    assert "What the tagger learned from isn't recorded" in told(None)
+    assert "The sentences that the tagger learned from aren't recorded" in told(None)
     learnt = learned.fingerprints(s.words for s in corpus.sentences[:80])
     with pytest.raises(
         DinkuError, match=r"mine test: the tagger learned from \d+ of the 160 sentences of the test split"

@@ -19,10 +19,13 @@ import dinku as package
 from dinku.making import compress as searching
 from dinku.making import costs, students
 from dinku.making import plan as planning
+from dinku.making import search as search_
 from dinku.making.budget import Budget, quantity
-from dinku.making.compress import asked, compress, planned
+from dinku.making.compress import compress, planned
 from dinku.making.costs import Timings, Trend
 from dinku.making.outcome import Tried
+from dinku.making.request import Request, SearchSettings
+from dinku.making.search import Late, Search
 from dinku.making.students import FAMILIES, evenly, every, first, reads
 from dinku.making.table import Scored
 from dinku.methods.words import StartWords
@@ -118,8 +121,8 @@ def test_a_plan_trains_nothing_and_keeps_to_its_time(dinku: Command, home: Path,
     status, out, err = dinku("compress", "tagger", "--corpus", "mine", "--max-latency", "10ms", "--plan")
     assert status == 0
     assert "12 of 12 word networks" in out
-    assert "without --text students learn from the tagged sentences alone" in err
-    long, short = (planned(asked("tagger", "mine", time=time)) for time in ("10h", "1s"))
+    assert "without --text, students only learn from the tagged sentences" in err
+    long, short = (planned(Request.of("tagger", "mine", settings=SearchSettings(time=time))) for time in ("10h", "1s"))
     assert (len(long.schedule), long.schedule[0] > 12, short.schedule) == (4, True, (1,))
     assert "more than --time leaves" in short.notes[-1]
     status, _, err = dinku("compress", "tagger", "--corpus", "mine", "--min-speed", "1000000/s", "--out", "none")
@@ -133,20 +136,20 @@ def test_a_search_that_is_late_stops_what_goes_on_once_it_has_something(
     monkeypatch.chdir(tmp_path)
     taught(home / "models" / "tagger", epochs=0)
     small_corpus(Path("mine"))
-    what = replace(asked("tagger", "mine", time="60s"), began=clock.monotonic() - 59)
-    search = searching._Search(what, planned(what), silent)
+    what = replace(Request.of("tagger", "mine", settings=SearchSettings(time="60s")), began=clock.monotonic() - 59)
+    search = Search(what, planned(what), silent)
     first_, last = (search._reporting("stage", "study", last=each) for each in (False, True))
     first_("distilling", 1, 2)
     student = search.plan.fitting[0]
     made = Tried(student, 0, Scored("dev", {}), {}, "", (), False, Path())
     search.tried[student.name, 0] = made
     last("distilling", 1, 2)
-    with pytest.raises(searching._Late):
+    with pytest.raises(Late):
         first_("distilling", 1, 2)
     search.tried["int8", 0] = replace(made, final=True)
     last("distilling", 1, 2)
-    late = replace(search, what=replace(what, began=clock.monotonic() - 64))
-    with pytest.raises(searching._Late):
+    late = replace(search, request=replace(what, began=clock.monotonic() - 64))
+    with pytest.raises(Late):
         late._reporting("stage", "study", last=True)("distilling", 1, 2)
 
 
@@ -156,7 +159,7 @@ def test_a_search_from_start_to_end(
 ) -> None:
     """Stopped and continued, then longer, then for what nothing keeps; its study makes the same bundle."""
     monkeypatch.setattr(planning, "_EFFORTS", {"quick": (2,), "default": (3, 1)})
-    monkeypatch.setattr(searching, "_MORE", 1)
+    monkeypatch.setattr(search_, "_MORE", 1)
     taught(home / "models" / "tagger", epochs=6)
     small_corpus(Path("mine"))
     made: list[str] = []
@@ -189,7 +192,7 @@ def test_a_search_from_start_to_end(
     assert f"and least in **{next(iter(result.test.kept(result.dense_test)))}**" in card
     assert "## What was lost" in card
     assert "The tagger learned from" in card
-    assert "It is a word network: it knows the languages that it was taught in" in card
+    assert "It is a word network, which only knows the languages that it was trained on" in card
     beside = Path("small-search")
     assert {path.name for path in beside.iterdir()} == {"study.yaml", "students.csv", "front.svg", "front.png"}
     lines = list(csv.DictReader((beside / "students.csv").read_text().splitlines()))
@@ -221,7 +224,7 @@ def test_a_search_from_start_to_end(
         assert "missed on dev; the nearest is a word network" in err
         assert re.search(r"relax it to --keep \d+\.\d%", err)
     status, _, err = dinku("compress", "tagger", "--corpus", "mine", "--out", "small")
-    assert (status, "small: is there already" in err) == (2, True)
+    assert (status, "small: already exists" in err) == (2, True)
 
 
 def test_labels_that_the_tagger_does_not_know_are_told_with_a_remedy(home: Path, small_space: None) -> None:
@@ -229,12 +232,15 @@ def test_labels_that_the_tagger_does_not_know_are_told_with_a_remedy(home: Path,
     with pytest.raises(
         package.DinkuError, match=r"tagger: doesn't know DATE, ORG, .*; train it first: dinku train tagger"
     ):
-        planned(asked("tagger", "sample:hau"))
+        planned(Request.of("tagger", "sample:hau"))
 
 
 def test_labels_on_one_side_alone_are_named(home: Path, small_space: None) -> None:
     tags = package.load("sample:hau", "train").tags
     tagger = home / "models" / "tagger"
+
+    def ask(labels: str = "") -> Request:
+        return Request.of("tagger", "sample:hau", settings=SearchSettings(labels=labels))
 
     def named(**names: str) -> None:
         shutil.rmtree(tagger, ignore_errors=True)
@@ -243,23 +249,21 @@ def test_labels_on_one_side_alone_are_named(home: Path, small_space: None) -> No
     named(PER="PERSON")
     wanted = r"doesn't know PER, which sample:hau has, and knows PERSON, which that lacks; .* --labels PERSON=PER$"
     with pytest.raises(package.DinkuError, match=wanted):
-        planned(asked("tagger", "sample:hau"))
-    assert not any(
-        "only the model" in note for note in planned(asked("tagger", "sample:hau", labels="PERSON=PER")).notes
-    )
+        planned(ask())
+    assert not any("only the model" in note for note in planned(ask("PERSON=PER")).notes)
     named(**{label: f"{label}X" for label in ("DATE", "LOC", "ORG", "PER")})
     with pytest.raises(package.DinkuError, match=r"aren't those of sample:hau, .* --labels DATEX=DATE,LOCX=LOC,"):
-        planned(asked("tagger", "sample:hau"))
+        planned(ask())
     shutil.rmtree(tagger)
     tiny_tagger(tags=[*tags, "B-MISC", "I-MISC"]).save(tagger)
-    notes = planned(asked("tagger", "sample:hau")).notes
+    notes = planned(ask()).notes
     assert [note for note in notes if "only the model has MISC" in note and "(--labels MISC= drops it)" in note]
-    assert not any("MISC" in note for note in planned(asked("tagger", "sample:hau", labels="MISC=")).notes)
+    assert not any("MISC" in note for note in planned(ask("MISC=")).notes)
 
 
 def test_a_bundle_is_refused_with_a_remedy(tiny_bundle: Callable[..., Path]) -> None:
-    with pytest.raises(package.DinkuError, match=r"is a bundle, which a search can't start from; name the tagger that"):
-        planned(asked(tiny_bundle(), "sample:hau"))
+    with pytest.raises(package.DinkuError, match=r"is a bundle, from which a search can't start; name the tagger that"):
+        planned(Request.of(tiny_bundle(), "sample:hau"))
 
 
 def test_a_corpus_too_small_for_int8_is_refused_before_work(tmp_path: Path, home: Path, small_space: None) -> None:
@@ -268,7 +272,7 @@ def test_a_corpus_too_small_for_int8_is_refused_before_work(tmp_path: Path, home
     with pytest.raises(
         package.DinkuError, match=r"mine: has 60 train sentences, too few to compress with; int8 is cal"
     ):
-        planned(asked("tagger", tmp_path / "mine"))
+        planned(Request.of("tagger", tmp_path / "mine"))
 
 
 @pytest.mark.slow

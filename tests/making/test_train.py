@@ -106,7 +106,7 @@ def test_one_command_from_a_file_to_a_tagger(dinku: Command, base: str, home: Pa
     digest = ModelFolder(Path("tagger")).digest
     status, _, err = dinku(*command, "--seed", "1")
     assert (status, ModelFolder(Path("tagger")).digest) == (2, digest)
-    assert "tagger: is there already; name a new folder, or remove it" in err
+    assert "tagger: already exists; name a new folder, or remove it" in err
     made = package.train(base, "mine.txt", "tagger", epochs=3, rate=1e-2)
     assert repr(made) == f"Trained(tagger: F1 {100 * document['f1']:.1f} on mine.txt dev)"
     assert "<td>mine</td>" in made._repr_html_()

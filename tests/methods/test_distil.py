@@ -340,7 +340,7 @@ def test_what_it_needs_is_what_its_student_needs_and_the_text() -> None:
         ({"student": (3,)}, "Distil: student is (3,); list methods"),
         (
             {"soft": 0.0, "transfer": 5},
-            "unlabelled sentences teach nothing where gold tags alone count; give one of soft",
+            "unlabelled sentences teach nothing if only gold tags count; give one of soft",
         ),
         (
             {"student": (Other(("O", "B-ORG", "I-ORG")),)},

@@ -710,7 +710,7 @@ def test_wrong_steps_are_one_line(step: object, said: str) -> None:
         (Data(tiny_corpus().without_tags()), "has sentences without tags"),
         (
             Data(Corpus("c", "train", (Sentence(("", ""), ("O", "O")),))),
-            "FineTune: nothing that it would read yields a subword",
+            "FineTune: no text that it would read has a subword",
         ),
         (
             Data(Corpus("c", "train", (Sentence(("a",), ("B-DATE",)),))),

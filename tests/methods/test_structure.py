@@ -10,6 +10,7 @@ import pytest
 
 from dinku.data.corpus import Corpus
 from dinku.export import convert, gate
+from dinku.export import openvino as to_openvino
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -21,9 +22,10 @@ from dinku.methods.layers import KeepLayers
 from dinku.methods.llmint8 import QuantizeLLMInt8
 from dinku.methods.quantize import Quantize
 from dinku.methods.vocabulary import TrimVocabulary
-from dinku.model.bundle import Bundle, Runtime
+from dinku.model.bundle import Bundle
 from dinku.model.onnxruntime import OnnxEngine
 from dinku.model.openvino import OpenVinoEngine
+from dinku.model.runtimes import Runtime
 from dinku.nn.tagger import Tagger
 from dinku.testing import check_law, tiny_corpus, tiny_tagger
 
@@ -78,7 +80,7 @@ def test_it_is_the_same_out_of_a_folder_and_trains_on(small: Tagger, data: Data,
 
 def test_both_engines_answer_as_torch_does(small: Tagger, data: Data, tmp_path: Path) -> None:
     path = convert.to_onnx(small, tmp_path / "model.onnx")
-    openvino = convert.to_openvino(path, tmp_path / "model.xml")
+    openvino = to_openvino.write_float(path, tmp_path / "model.xml", "fp32")
     for engine in (OnnxEngine(path, threads=1), OpenVinoEngine(openvino, threads=1)):
         found = gate.Reference(small, _dev(data)).gate(engine, "fp32")
         assert found.logits < 1e-5

@@ -19,7 +19,8 @@ from dinku.export import int8
 from dinku.export.pipeline import export
 from dinku.method import Data, Method, Work
 from dinku.methods import Distil, FineTune, KeepLayers, Quantize, QuantizeDynamic, Sparsify, StartWords, TrimVocabulary
-from dinku.model.bundle import Bundle, Precision, Runtime
+from dinku.model.bundle import Bundle
+from dinku.model.runtimes import Precision, Runtime
 from dinku.model.word_shape import WordShape
 from dinku.nn.loading import load, open_tagger
 from dinku.nn.word_tagger import WordTagger

@@ -61,7 +61,7 @@ def test_tensors_are_counted_without_torch_as_torch_counts_them(tmp_path: Path) 
 def test_what_is_no_safetensors_file_is_told(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "m.safetensors"
     path.write_bytes(data)
-    with pytest.raises(DinkuError, match="is no whole safetensors file; fetch the model again"):
+    with pytest.raises(DinkuError, match="isn't a complete safetensors file; fetch the model again"):
         list(inspect.tensors(path))
 
 

@@ -62,7 +62,7 @@ def test_a_packed_file_that_does_not_fit_is_told(tmp_path: Path) -> None:
         Tagger.load(folder)
     for size, told in (
         (100_000, r"model\.int8\.safetensors: can't be read"),
-        (100, "100 bytes hold no 6,421 parameters"),
+        (100, "6,421 parameters don't fit into 100 bytes"),
     ):
         (folder / int8_rows.FILE).write_bytes(b"\0" * size)
         with pytest.raises(DinkuError, match=told):

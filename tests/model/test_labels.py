@@ -152,7 +152,7 @@ def test_labels_are_named_and_dropped(tmp_path: Path) -> None:
         ("LOC=A,LOC=B", "names 'LOC' twice, 'A' and 'B'; name each once"),
         ("=B", "has no ''"),
         (str(tmp_path / "empty.txt"), "names nothing"),
-        ('{"LOC": 1}', "no text"),
+        ('{"LOC": 1}', "isn.t text"),
         ('{"LOC"', "isn't readable JSON"),
         ("LOC=a b", "'a b' can't be the label that LOC is called"),
         ("LOC=GPE;PER=X", "can't be the label"),

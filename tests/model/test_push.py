@@ -87,5 +87,5 @@ def test_hf_names_a_model_of_the_hub_though_a_folder_has_the_name(
     monkeypatch.chdir(tmp_path)
     Path("me/tagger").mkdir(parents=True)
     assert find_folder("me/tagger") == Path("me/tagger")
-    with pytest.raises(DinkuError, match="hf:me/tagger: no such folder, and it can't be had from the Hub"):
+    with pytest.raises(DinkuError, match="hf:me/tagger: no such folder, and it can't be fetched from the Hub"):
         find_folder("hf:me/tagger")

@@ -24,6 +24,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_TOKEN_CLASSIFICATIO
 
 from dinku.errors import DinkuError
 from dinku.export import convert, gate, int8
+from dinku.export import onnxruntime as to_onnxruntime
+from dinku.export import openvino as to_openvino
 from dinku.method import Data, Method, Work
 from dinku.methods.distil import Distil
 from dinku.methods.dynamic import QuantizeDynamic
@@ -331,7 +333,7 @@ def test_both_engines_run_it_in_fp32_and_int8(model_type: str, tmp_path: Path) -
     data = Data(tiny_corpus(120), tiny_corpus(160, seed=5, split="dev"))
     assert data.dev
     reference, model = gate.Reference(tagger, data.dev), int8.read(made_once)
-    openvino = convert.to_openvino(made_once, tmp_path / "model.xml")
+    openvino = to_openvino.write_float(made_once, tmp_path / "model.xml", "fp32")
     for engine in (OnnxEngine(made_once, threads=1), OpenVinoEngine(openvino, threads=1)):
         assert reference.gate(engine, "fp32").logits < 1e-4
     linear = {name for name, module in tagger.model.named_modules() if isinstance(module, torch.nn.Linear)}
@@ -340,12 +342,12 @@ def test_both_engines_run_it_in_fp32_and_int8(model_type: str, tmp_path: Path) -
     int8.smooth(model, batches)
     onnx.save(model, tmp_path / "smooth.onnx")
     assert reference.gate(OnnxEngine(tmp_path / "smooth.onnx", threads=1), "fp32").logits < 1e-3
-    for write, name, kind in (
-        (int8.to_onnxruntime, "model.int8.onnx", lambda path: OnnxEngine(path, threads=1)),
-        (int8.to_openvino, "int8.xml", lambda path: OpenVinoEngine(path, threads=1, precision="int8")),
+    for writer, name, kind in (
+        (to_onnxruntime, "model.int8.onnx", lambda path: OnnxEngine(path, threads=1)),
+        (to_openvino, "int8.xml", lambda path: OpenVinoEngine(path, threads=1, precision="int8")),
     ):
-        path = write(model, tmp_path / name, "dynamic", batches)
-        assert int8.zeroed(model, path).keys() >= linear
+        path = writer.write_int8(model, tmp_path / name, "dynamic", batches)
+        assert int8.zeroed(model, writer.stored_weights(path, model)).keys() >= linear
         assert reference.gate(kind(path), "int8", tolerance=1.0).equal > 0.9
 
 

@@ -191,7 +191,7 @@ def test_a_masked_lms_head_is_read_whole_or_not_at_all(form: str, tmp_path: Path
     if form == "pickle":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("model/data.pkl", b"0" * 10**6)
-        with pytest.raises(DinkuError, match=r"can't be read .torch compresses nothing"):
+        with pytest.raises(DinkuError, match=r"can't be read .it holds compressed data"):
             Tagger.load(folder)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DinkuError, match="can't be read"):
@@ -421,8 +421,8 @@ def broken(folder: Path, name: str) -> None:
         ("remote code", "asks for remote code, which is never run"),
         ("tags", "are none of IO, IOB1, IOB2, BIOES or BILOU"),
         ("labels without names", "its id2label or architectures aren't"),
-        ("sizes without weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
-        ("sizes without int8 weights", r"can't be read: [\d,]+ bytes hold no 100,[\d,]+ parameters"),
+        ("sizes without weights", r"can't be read: 100,[\d,]+ parameters don't fit into [\d,]+ bytes"),
+        ("sizes without int8 weights", r"can't be read: 100,[\d,]+ parameters don't fit into [\d,]+ bytes"),
         ("family", "'t5' is an encoder–decoder; use one of"),
         ("cut weights", "its weights can't be read"),
         ("no weights", "its weights can't be read"),

@@ -127,5 +127,5 @@ def test_robustness_counts_both_readings_and_the_worst() -> None:
         assert found.counts.scores().f1 == 1
         assert found.counts.scores(strict=True).f1 == 0
         assert found.difference.difference == 0
-    with pytest.raises(DinkuError, match="0 tries are none"):
+    with pytest.raises(DinkuError, match="tries is 0"):
         robustness(tag, corpus, clean, Perturbation.named("lower"), tries=0)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import Browser
 
 from dinku.errors import DinkuError
 from dinku.model.bundle import Bundle, summed
@@ -489,7 +490,7 @@ def test_what_is_no_http_is_told_as_json(port: int) -> None:
         client.sendall(b"hello\r\n\r\n")
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this is no HTTP request"}
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"error": "this isn't an HTTP request"}
 
 
 @pytest.mark.parametrize(
@@ -575,7 +576,7 @@ def test_faults_of_one_kind_are_logged_once(bundle: Path) -> None:
     finally:
         log.removeFilter(once)
         log.removeHandler(heard)
-    assert said == ["no connection can be taken (Too many open files)"]
+    assert said == ["can't accept a connection (Too many open files)"]
     late = OncePerKind(seconds=0.05)
     records = [logging.makeLogRecord({"name": "a", "msg": msg}) for msg in ("x %s", "x %s", "y", "x %s", "x %s")]
     assert [late.filter(record) for record in records[:4]] == [True, False, True, False]
@@ -762,72 +763,6 @@ def test_an_address_that_is_taken_is_told(bundle: Path) -> None:
     assert done.stderr == (
         f"dinku: 127.0.0.1:{there}: cannot listen on this address (Address already in use); name another --host or --port\n"
     )
-
-
-class Browser:
-    """Debian's chromium, spoken to through a pipe by its DevTools protocol."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        (there, self._out), (self._in, back) = os.pipe(), os.pipe()
-        options = "--headless --no-sandbox --disable-gpu --no-first-run --disable-extensions --remote-debugging-pipe"
-        start = f'exec "$0" {options} --user-data-dir="$1" 3<&{there} 4>&{back}'
-        command = ["bash", "-c", start, program, str(folder)]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(command, pass_fds=(there, back), **quiet)  # type: ignore[call-overload]
-        os.close(there)
-        os.close(back)
-        self._number, self._rest, self._session = 0, b"", ""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.requests: list[str] = []
-        self.call("Network.enable")
-
-    def call(self, method: str, **params: Any) -> Any:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        os.write(
-            self._out, json.dumps(message | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
-        )
-        while True:
-            while b"\0" not in self._rest:
-                read = os.read(self._in, 1 << 16)
-                assert read, "the browser is gone"
-                self._rest += read
-            told, _, self._rest = self._rest.partition(b"\0")
-            answer = json.loads(told)
-            if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def js(self, code: str) -> Any:
-        found = self.call("Runtime.evaluate", expression=code, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def key(self, key: str, modifiers: int = 0, **more: Any) -> None:
-        about = {"key": key, "code": key, "modifiers": modifiers, **more}
-        self.call("Input.dispatchKeyEvent", type="keyDown", **about)
-        self.call("Input.dispatchKeyEvent", type="keyUp", **about)
-
-    def close(self) -> None:
-        with suppress(AssertionError, OSError):
-            self._session = ""
-            self.call("Browser.close")
-        self._process.wait(timeout=30)
-        os.close(self._out)
-        os.close(self._in)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    if not program:
-        pytest.skip("needs chromium, which is not here")
-    opened = Browser(program, tmp_path / "profile")
-    yield opened
-    opened.close()
 
 
 CTRL, ENTER = 2, {"windowsVirtualKeyCode": 13}

@@ -93,7 +93,7 @@ def test_conll_is_read_as_a_whole_file_is(told: list[str]) -> None:
         ("typed", b"a" * (lines.LONGEST + 2), "f:1: is longer than 16 MB; give it a sentence a line"),
         ("jsonl", b'{"text": "\\ud800"}', "f:1: isn't JSON (unexpected end of hex escape)"),
         ("jsonl", b"[" * 100_000, "f:1: isn't JSON (recursion limit exceeded)"),
-        ("jsonl", b'{"text": 3}', "f:1: is no object with a text"),
+        ("jsonl", b'{"text": 3}', "f:1: isn't an object with a text"),
         ("conll", b"PK\x03\x04 O", "f: is a compressed file; unpack it first"),
         ("conll", b"a O\nb\n", "f:2: has 1 column where line 1 has 2"),
     ],

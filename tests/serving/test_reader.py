@@ -99,7 +99,7 @@ def test_what_only_a_tagger_or_a_bundle_is_asked_for(folders: dict[str, Path]) -
         with pytest.raises(DinkuError, match=f"label_on is {label_on!r}; choose first or first_content"):
             Tagger.load(folders["torch"], label_on=label_on)  # type: ignore[arg-type]
     for name in (None, "", "x" * 5000):
-        with pytest.raises(DinkuError, match=r"is no name of a model|can't be looked for \(File name too long\)"):
+        with pytest.raises(DinkuError, match=r"isn't the name of a model|can't be looked for \(File name too long\)"):
             Tagger.load(name)  # type: ignore[arg-type]
     with pytest.raises(DinkuError, match="there is no precision 'int4'; choose float32 or bfloat16"):
         Tagger.load(folders["torch"]).in_precision("int4").tag([S])

@@ -199,14 +199,14 @@ def test_rows_of_an_installed_dinku_know_no_commit(results: Results) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (b'"schema_version":1', b'"schema_version":2', "is no row of this version of dinku .*; read it with"),
-        (b'"kind":"quality"', b'"kind":"quantity"', "is no row of this version of dinku .*; read it with"),
-        (b'"seed":0', b'"sged":0', "is no row of this version of dinku .*; read it with"),
-        (b'"linear":4', b'"linear":0', r"is no row of this version of dinku \(size\.linear: .*; read it with"),
+        (b'"schema_version":1', b'"schema_version":2', "isn't a row of this version of dinku .*; read it with"),
+        (b'"kind":"quality"', b'"kind":"quantity"', "isn't a row of this version of dinku .*; read it with"),
+        (b'"seed":0', b'"sged":0', "isn't a row of this version of dinku .*; read it with"),
+        (b'"linear":4', b'"linear":0', r"isn't a row of this version of dinku \(size\.linear: .*; read it with"),
         (
             b'"steps":[]',
             b'"stops":[]',
-            r"is no row of this version of dinku \(recipe: .*it needs base, corpus and steps",
+            r"isn't a row of this version of dinku \(recipe: .*it needs base, corpus and steps",
         ),
         (b'"steps":[]', b'"steps":[{"FineTune":null}]', r".*\(recipe: .*FineTune lacks its fields\)"),
         (b'"steps":[]', b'"steps":[{"Sparsify":{}}]', r".*\(recipe: .*Sparsify lacks its fields\)"),
@@ -256,7 +256,7 @@ def test_rows_that_stand_twice_are_one_and_must_say_the_same(results: Results) -
     other = json.loads(whole.splitlines()[0])
     other["spans"]["default"]["PER"][2] = 0
     file.write_bytes(whole + json.dumps(other).encode() + b"\n")
-    with pytest.raises(DinkuError, match=r"rows\.jsonl:3: says something else than line 1 of the same fact"):
+    with pytest.raises(DinkuError, match=r"rows\.jsonl:3: contradicts line 1 about the same fact"):
         results.rows()
     file.unlink()
     file.mkdir()

@@ -119,7 +119,7 @@ def test_a_line_cut_short_is_no_row_and_is_repaired(place: Path, home: Path) -> 
         assert facts(Results(Path("results/small"))) == expected
         file.write_bytes(whole)
     file.write_bytes(whole.replace(b'"kind":"quality"', b'"kind":"other"', 1))
-    with pytest.raises(DinkuError, match=r"rows\.jsonl:1: is no row of this version"):
+    with pytest.raises(DinkuError, match=r"rows\.jsonl:1: isn't a row of this version"):
         runner(home).run(["dense"])
 
 

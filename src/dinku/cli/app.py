@@ -19,6 +19,7 @@ from dinku.cli.helping import Command, Grouped, help_
 from dinku.cli.options import print_help
 from dinku.cli.terminal import print
 from dinku.errors import DinkuError
+from dinku.model.runtimes import RUNTIMES
 
 app = typer.Typer(
     name="dinku",
@@ -49,8 +50,12 @@ data.command("split", cls=Command)(data_.data_split)
 _COMPRESS = ("torch", "transformers", "safetensors", "accelerate", "sentencepiece", "onnx", "onnxscript", "optuna")
 _EXTRAS = {
     **dict.fromkeys(_COMPRESS, "compress"),
-    "openvino": "openvino",
-    "nncf": "openvino",
+    **{
+        name: facts.extra
+        for facts in RUNTIMES.values()
+        for name in (*facts.packages, *facts.export_packages)
+        if facts.extra
+    },
     "pyarrow": "parquet",
     **dict.fromkeys(("conllu", "huggingface_hub", "sentencex", "spacy"), "formats"),
     "ray": "ray",

@@ -1,9 +1,10 @@
-"""Bundles exported: a tagger for one engine, without torch."""
+"""The command that exports a tagger as a bundle."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from dinku.cli.options import AsJson, Labels, Model, warn
 from dinku.cli.terminal import print, print_json, watching
 from dinku.errors import DinkuError
+from dinku.model.runtimes import DEFAULT, NAMES, having
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Corpus
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 def export(
     model: Model,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
-    runtime: Annotated[str | None, typer.Option(help="onnxruntime (the default) or openvino.")] = None,
-    precision: Annotated[str | None, typer.Option(help="fp32 (the default), int8, or bf16 (openvino).")] = None,
+    runtime: Annotated[str | None, typer.Option(help=f"{NAMES}; by default {DEFAULT}.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help=f"fp32 (the default), int8, or bf16 ({', '.join(having('bf16'))}).")
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -32,7 +36,7 @@ def export(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="The F1 (of 1) on dev that int8 may cost, by default 0.005; layers stay in fp32 to keep to it."
+            help="The F1 (of 1) on dev that int8 may lose, by default 0.005; to keep within it, layers stay in fp32."
         ),
     ] = None,
     corpus: Annotated[
@@ -48,31 +52,38 @@ def export(
         typer.Option(metavar="CORPUS", help="The corpus that it was fine-tuned on, for the card and its licence."),
     ] = None,
     labels: Labels = "",
+    web: Annotated[
+        bool,
+        typer.Option(
+            "--web",
+            help="Write a page that tags in the browser, without a server of yours; in int8 unless told otherwise.",
+        ),
+    ] = False,
+    libraries: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With --web, for a transformer: the node_modules with onnxruntime-web and @huggingface/tokenizers.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert a tagger to a bundle, free of torch.
+    """Convert a tagger to a bundle that runs without torch.
 
-    Nothing is written unless the bundle is shown to tag as its tagger does. A bundle, or a tagger that is quantized for torch, is
-    copied unchanged.
+    Nothing is written unless the bundle tags as its tagger does on sentences of a corpus. A bundle, or a tagger that is
+    quantized for torch, is copied unchanged. With --web the bundle becomes part of a page.
     """
-    from dinku.export import pipeline
     from dinku.model.folder import ModelFolder
 
-    given = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    if libraries and not web:
+        raise DinkuError("is for --web alone", where="--libraries", remedy="add --web, or leave it out")
     folder = ModelFolder.of(model, labels=labels)
-    if pipeline.finished(folder):
-        given |= {"licence": licence or None, "trained-on": trained_on, "labels": labels or None}
-        document, lines = _copied(
-            folder, model, out, {name: value for name, value in given.items() if value is not None}
-        )
+    asked = {"runtime": runtime, "precision": precision, "mode": mode, "tolerance": tolerance, "corpus": corpus}
+    about = {"licence": licence, "trained-on": trained_on, "labels": labels}
+    if web:
+        document, lines = _page(folder, model, out, str(libraries or ""), asked, about)
     else:
-        asked = {
-            "runtime": runtime or "onnxruntime",
-            "precision": precision or "fp32",
-            "mode": mode,
-            "tolerance": tolerance,
-        }
-        document, lines = _converted(folder, model, out, corpus, about_of(model, trained_on, licence), asked)
+        document, lines = _bundle(folder, model, out, asked, about)
     if as_json:
         return print_json(document)
     sizes = (
@@ -80,6 +91,44 @@ def export(
     )
     print("\n".join([f"{out}: {sizes}", *lines]))
     return None
+
+
+def _bundle(
+    folder: ModelFolder, model: str, out: Path, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a bundle as ``asked``; the command's JSON document and its lines."""
+    from dinku.export import pipeline
+
+    if pipeline.finished(folder):
+        given = asked | {name: value or None for name, value in about.items()}
+        return _copied(folder, model, out, {name: value for name, value in given.items() if value is not None})
+    settings = {name: asked[name] for name in ("mode", "tolerance")}
+    settings |= {"runtime": asked["runtime"] or DEFAULT, "precision": asked["precision"] or "fp32"}
+    told = about_of(model, about["trained-on"], about["licence"] or "")
+    return _converted(folder, model, out, asked["corpus"], told, settings)
+
+
+def _page(
+    folder: ModelFolder, model: str, out: Path, libraries: str, asked: dict[str, Any], about: dict[str, str | None]
+) -> tuple[dict[str, Any], list[str]]:
+    """Write a page around a bundle, which is made in a temporary folder first; the command's JSON document and its lines."""
+    from dinku.model.bundle import Bundle
+    from dinku.serving.web import needed_libraries, web_page
+
+    if asked["runtime"] not in (None, "onnxruntime"):
+        raise DinkuError(f"browsers don't run {asked['runtime']}", where="--runtime", remedy="leave it out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DinkuError("already exists", where=str(out), remedy="name a new folder")
+    needed_libraries(folder, libraries)
+    if not folder.is_bundle:
+        asked = asked | {"precision": asked["precision"] or "int8"}
+    with TemporaryDirectory(prefix="dinku-") as temporary:
+        made = Path(temporary) / "bundle"
+        document, lines = _bundle(folder, model, made, asked, about)
+        web_page(Bundle.open(made), out, name=Path(model).name.rpartition(":")[2], libraries=libraries)
+    document |= {"bundle": str(out / "model"), "page": str(out), **_sizes(out)}
+    look = f"Look at it with: python -m http.server --directory {out}, at http://localhost:8000"
+    return document, [*lines, look, "For others, put the folder on a server with https"]
 
 
 def _converted(
@@ -101,7 +150,11 @@ def _converted(
         card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:
         problem = "without --corpus int8 is calibrated and compared on generated sentences (sample)"
-        warn([f"{problem}: layers may stay in fp32 that needn't, and F1 isn't measured; name your corpus to --corpus"])
+        warn(
+            [
+                f"{problem}: more layers than necessary may stay in fp32, and F1 isn't measured; give your corpus with --corpus"
+            ]
+        )
     with watching() as report:
         bundle = pipeline.export(
             tagger,
@@ -124,7 +177,7 @@ def _converted(
         f"Compared with {model} on {gate['corpus']} {gate['split']}: {equal}, "
         f"the largest difference of a logit is {gate['logits']:.2g}"
     ]
-    return document, [*lines, quantization.told] if quantization else lines
+    return document, [*lines, quantization.summary] if quantization else lines
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -147,7 +200,7 @@ def _tested(corpus: str | None, compared: str, precision: str) -> Corpus | None:
         problem = f"is the {compared} split, and bundles are compared on dev"
         raise DinkuError(problem, where=corpus, remedy=remedy)
     splits = sources.splits(corpus)
-    if "dev" not in splits:  # a file whose name names no split is whatever split is asked for
+    if "dev" not in splits:  # a file that isn't named for a split serves as any split
         problem = "is one file, which can't be calibration, dev and test at once"
         raise DinkuError(problem, where=corpus, remedy=remedy)
     if precision == "int8" and "train" not in splits:
@@ -183,7 +236,7 @@ def about_of(model: str, trained_on: str | None, licence: str) -> About:
             steps.insert(0, step["step"])
             at = step["before"]
     data_licence = sources.licence(trained_on) if trained_on else ""
-    known = trained_on if data_licence else Path(trained_on or "").name  # a path would tell about this machine
+    known = trained_on if data_licence else Path(trained_on or "").name  # a path would reveal folders of this machine
     return About(
         name=name,
         data=(known,) if known else (),

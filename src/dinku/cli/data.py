@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 Named = Annotated[
     str, typer.Argument(metavar="CORPUS", help="A known corpus, hf:owner/name, a file, or a folder of splits.")
 ]
-Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="The files' format, where it can't be told.")]
+Form = Annotated[str, typer.Option("--from", metavar="FORMAT", help="The files' format, if it can't be recognized.")]
 Misaligned = Annotated[str, typer.Option(help="Spans that cut words: error (the default), widen or drop.")]
-Documents = Annotated[str, typer.Option(help="A text is one sentence (whole), or is split: lines or sentences.")]
-Words = Annotated[str, typer.Option(help="Words are as given (the default), found by rule, or between blanks.")]
+Documents = Annotated[str, typer.Option(help="What of a text is one sentence: whole (the text), lines or sentences.")]
+Words = Annotated[
+    str, typer.Option(help="How texts are split into words: given (the default, as in the file), rule, or blanks.")
+]
 Tags = Annotated[str, typer.Option(help="bare, if tags are labels without a prefix: PER.")]
 Labels = Annotated[str, typer.Option(help="Names of tags that are numbers: O,B-PER,I-PER, or a file of them.")]
 
@@ -67,12 +69,15 @@ def data_list(as_json: AsJson = False) -> None:
 
 def data_fetch(
     corpus: Annotated[
-        str, typer.Argument(metavar="CORPUS", help="Such as masakhaner:hau, masakhaner:all or hf:owner/name/config.")
+        str,
+        typer.Argument(
+            metavar="CORPUS", help="A corpus such as masakhaner:hau, masakhaner:all or hf:owner/name/config."
+        ),
     ],
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a corpus known by name, or of the Hub.
+    """Download a corpus that is known by name, or a data set of the Hub.
 
     After an interruption, the same command continues where it stopped.
     """
@@ -95,7 +100,7 @@ def data_check(
     model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
     before: Annotated[
         str | None,
-        typer.Option(help="Also compare with this model, of which MODEL is a copy with a trimmed vocabulary."),
+        typer.Option(help="Also compare with this model, whose vocabulary was trimmed to make --model's."),
     ] = None,
     form: Form = "",
     misaligned: Misaligned = "",
@@ -190,7 +195,9 @@ def _say_written(done: list[Any], as_json: bool) -> None:
         print(f"{w.path}: {plural(w.sentences, 'sentence')}")
     if moved := sum(w.moved for w in done):
         has = plural(moved, "sentence has words", "sentences have words")
-        print(f"{has} that dinku's rule splits otherwise, and this format keeps no words: read it with words=blanks")
+        print(
+            f"{has} that dinku's rule would split differently, and this format doesn't keep words: read it with words=blanks"
+        )
     return None
 
 
@@ -199,8 +206,8 @@ def data_split(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, for train, dev and test.")],
     dev: Annotated[str, typer.Option(help="The share of dev, as in 10%, or its number of sentences.")] = "10%",
     test: Annotated[str, typer.Option(help="The share of test, or its number of sentences; 0 for none.")] = "10%",
-    seed: Annotated[int, typer.Option(help="Another seed divides otherwise.")] = 0,
-    split: Annotated[str, typer.Option(help="What of CORPUS is divided: train, dev or test.")] = "",
+    seed: Annotated[int, typer.Option(help="The seed of the random division.")] = 0,
+    split: Annotated[str, typer.Option(help="The split of CORPUS to divide: train, dev or test.")] = "",
     to: Annotated[str, typer.Option(help="The format to write; by default that of CORPUS.")] = "",
     form: Form = "",
     misaligned: Misaligned = "",
@@ -249,7 +256,7 @@ def _share(text: str, where: str) -> float:
 def _trimmed(audits: dict[str, dict[str, dict[str, Any]]]) -> tuple[list[str], list[list[str]]]:
     """Head and rows of a table of what a smaller vocabulary changed, one row for each language and split."""
     head = ["", "split", "segmented as before", "subwords a word", "before", "words with unknown pieces", "before"]
-    head += ["words of entities segmented otherwise"]
+    head += ["words of entities segmented differently"]
     rows = []
     for split, parts in audits.items():
         for language, part in parts.items():
@@ -281,7 +288,7 @@ def _oddities(audits: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
         "orphan_tags": ("tag I-X continues nothing", "tags I-X continue nothing"),
         "invisible": ("word holds an invisible character", "words hold an invisible character"),
         "not_nfc": ("word isn't in Unicode's NFC", "words aren't in Unicode's NFC"),
-        "duplicates": ("sentence stood before", "sentences stood before"),
+        "duplicates": ("sentence repeats an earlier one", "sentences repeat earlier ones"),
         "also_in_train": ("sentence also stands in train", "sentences also stand in train"),
         "bom": ("file begins with a byte-order mark", "files begin with a byte-order mark"),
         "empty_tokens": ("line has no token and ends a sentence", "lines have no token and end a sentence"),

@@ -62,7 +62,7 @@ def score(
     pred: Annotated[Path, typer.Argument(metavar="PRED", help="A CoNLL file of the same words.")],
     as_json: AsJson = False,
 ) -> None:
-    """Compute span F1 of one CoNLL file against another.
+    """Compute the span F1 of one CoNLL file against another.
 
     Tags in IO, IOB1, BIOES or BILOU are read as IOB2 with the same entities. If GOLD is in IOB2, PRED is read as IOB2 as well.
     """

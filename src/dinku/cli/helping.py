@@ -1,4 +1,4 @@
-"""Help: commands in groups that follow a person's way, and two examples at the head of each command's own."""
+"""Help: commands grouped by what people do, and examples at the head of each command's help."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ class Grouped(TyperGroup):
 
 
 def first_line(command: Any) -> str:
-    """The first line of a command's help."""
+    """The first line of a command's help text."""
     return (command.help or "").strip().split("\n")[0]
 
 
 def help_(
     context: typer.Context,
-    command: list[str] = typer.Argument(None, metavar="[COMMAND]", help="The command to tell about."),  # noqa: B008
+    command: list[str] = typer.Argument(None, metavar="[COMMAND]", help="The command to explain."),  # noqa: B008
 ) -> None:
-    """Tell how dinku, or one of its commands, is used."""
+    """Show how dinku, or one of its commands, is used."""
     from dinku.cli.terminal import print
 
     at, found = context.parent, context.parent.command if context.parent else None

@@ -1,4 +1,4 @@
-"""What there is: the methods of studies with their options, and what the store holds."""
+"""The commands that list methods with their options, and the content of the store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN = 20  # of the largest taggers in a table
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[METHOD]", help="A method, to read all about it.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[METHOD]", help="A method to describe in full.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the steps of recipes with their options."""
@@ -61,7 +61,7 @@ def _told(field: Field[Any]) -> Any:
 
 
 def _plain(text: str) -> str:
-    """A docstring without the indentation of its code."""
+    """A docstring without its indentation."""
     import inspect
 
     return inspect.cleandoc(text).replace("``", "")
@@ -92,7 +92,7 @@ def store(
         freed = held.clean_up(("unfinished", "answers", "taggers") if clean == "all" else (clean,))
         if as_json:
             return print_json({"store": str(held.root), "freed": freed})
-        return print(f"{held.root}: {freed / 1e6:,.1f} MB freed; what another process works on stays")
+        return print(f"{held.root}: {freed / 1e6:,.1f} MB freed; steps that another process is working on stay")
     parts = held.sizes()
     taggers = sorted(held.taggers(), key=lambda found: -found[1])
     if as_json:

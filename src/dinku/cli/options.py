@@ -32,7 +32,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         metavar="OLD=NEW,…",
-        help="Name the model's tags or labels otherwise, as LABEL_1=B-PER or PERSON=PER; MISC= drops one. Or a file of these.",
+        help="Rename the model's tags or labels, as LABEL_1=B-PER or PERSON=PER; MISC= drops one. Also a file of such lines.",
     ),
 ]
 
@@ -65,7 +65,7 @@ StudyFile = Annotated[
 
 
 AnyStudy = Annotated[
-    Path | None, typer.Argument(metavar="[STUDY]", help="As for run. By default, every study that has rows.")
+    Path | None, typer.Argument(metavar="[STUDY]", help="A study, as for run; by default, every study that has rows.")
 ]
 
 

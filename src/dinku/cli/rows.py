@@ -63,7 +63,7 @@ def claims(
         list[str] | None,
         typer.Argument(
             metavar="[STUDY] [CLAIM]...",
-            help="A study, as for run, by default all; claims to tell all about, such as C5.",
+            help="A study, as for run, by default all; and claims to explain in full, such as C5.",
         ),
     ] = None,
     results: ResultsFolder = Path("results"),
@@ -71,7 +71,7 @@ def claims(
 ) -> None:
     """Judge the paper's claims by a study's rows.
 
-    A claim holds (✓), fails (✗), is undecided (?) or is not measured. Name a claim to see its rule and all that it rests on.
+    A claim holds (✓), fails (✗), is undecided (?) or is not measured. Name a claim to see its rule and its evidence.
     """
     from dinku.claims.ledger import ledger, together
     from dinku.claims.measurements import Measurements
@@ -105,7 +105,7 @@ def claims(
 
 
 def _print_matrix(by: dict[str, list[tuple[str, Verdict]]], progress: dict[str, Progress]) -> None:
-    """Claims × studies, what each study is, and a sentence a claim."""
+    """Print a matrix of claims and studies, a line on each study, and a sentence on each claim."""
     from dinku.claims.ledger import repeats
     from dinku.claims.overview import agreed, cell, sentence
     from dinku.claims.verdict import CLAIMED, STATEMENTS
@@ -132,13 +132,13 @@ def _print_matrix(by: dict[str, list[tuple[str, Verdict]]], progress: dict[str, 
         print(f"   {name}: measures no claim")
     if not any("afriberta" in v.on.lower() for own in by.values() for _, v in own):
         print("None is on the paper's AfriBERTa.")
-    print("✓ holds  ✗ fails  ? undecided  = x: by rows that x has all of, counted once\n")
+    print("✓ holds  ✗ fails  ? undecided  = x: by rows that x has, too, and counted once\n")
     for claim, own in by.items():
         if any(study for study, _ in own):
             print(f"{claim}  {agreed(own)}. {sentence(claim, own)}")
     if left := [claim for claim, own in by.items() if not any(study for study, _ in own)]:
         print(f"{', '.join(left)}: not measured.")
-    print("\nAll that one rests on: dinku claims C1")
+    print("\nThe evidence for a claim: dinku claims C1")
 
 
 def _letters() -> Iterator[str]:
@@ -147,7 +147,7 @@ def _letters() -> Iterator[str]:
 
 
 def _tell(claim: str, own: list[tuple[str, Verdict]]) -> None:
-    """Everything about one claim: what was said, the rule, and by study the number that decides, all notes, rows left out."""
+    """Print all about one claim: its statement and rule, and for each study the deciding number, notes, and rows left out."""
     from dinku.claims.ledger import repeats
     from dinku.claims.overview import agreed
     from dinku.claims.verdict import CLAIMED, STATEMENTS

@@ -92,7 +92,7 @@ def run(
         )
     if engine == "local" and address:
         raise DinkuError("needs --engine ray", where="--address", remedy="add it, or leave --address out")
-    if engine == "local":  # on Ray the nodes say how many they have
+    if engine == "local":  # on Ray, the nodes report their cores
         check_threads(threads, where="--threads")
     elif threads is not None:
         check_count(threads, "--threads", where="run")

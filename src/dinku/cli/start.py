@@ -1,11 +1,11 @@
-"""The commands to begin with: an example from start to end, and taggers made from one's own data."""
+"""The first commands: an example from start to end, and making taggers from one's own data."""
 
 from __future__ import annotations
 
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from dinku.cli.options import AsJson, Corpora, Device, Labels, Store, Threads, d
 from dinku.cli.tag import entities_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
+from dinku.model.runtimes import DEFAULT, Runtime
 
 if TYPE_CHECKING:
     from dinku.making.outcome import Compressed
@@ -58,9 +59,7 @@ def demo(
     return None
 
 
-Share = Annotated[
-    str, typer.Option(help="The part of train that is set aside where there is no dev split, such as 10%.")
-]
+Share = Annotated[str, typer.Option(help="The part of train to set aside if there is no dev split, such as 10%.")]
 
 
 def train(
@@ -69,14 +68,18 @@ def train(
         typer.Argument(metavar="BASE", help="The encoder or tagger to start from: a folder, dinku:house, or a Hub id."),
     ],
     corpus: Corpora,
-    out: Annotated[Path, typer.Option("--out", help="The folder of the tagger that is made.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the tagger; it must not exist yet.")],
     weights: Annotated[
         Literal["equal", "balanced"],
-        typer.Option(help="balanced has words with rare tags count more, for labels with few entities."),
+        typer.Option(help="balanced gives words with rare tags more weight, for labels with few entities."),
     ] = "equal",
-    epochs: Annotated[int | None, typer.Option(help="Passes over train; by default what suits its size.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Sentences a step; by default what suits their number.")] = None,
-    rate: Annotated[float | None, typer.Option(help="The learning rate; by default what suits the encoder.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over train; by default chosen by its size.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Sentences in each step; by default chosen by their number.")
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="The learning rate; by default chosen by the encoder's size.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The seed of the training, and of the choice of dev sentences.")] = 0,
     dev: Share = "10%",
     store: Store = None,
@@ -122,33 +125,40 @@ def train(
 def compress(
     model: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A tagger, or an encoder, which is trained first; named as elsewhere."),
+        typer.Argument(
+            metavar="MODEL", help="A tagger, or an encoder, which is trained first: a folder, an address, a Hub id."
+        ),
     ],
     corpus: Corpora,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The folder of the bundle; what was searched goes beside it.")
+        Path | None, typer.Option("--out", help="The folder for the bundle; the record of the search goes beside it.")
     ] = None,
     max_size: Annotated[str | None, typer.Option(help="The most bytes on disk, such as 12MB.")] = None,
     keep: Annotated[
         str | None,
-        typer.Option(help="The part of the tagger's mean F1 to keep, such as 95%, the default without other limits."),
+        typer.Option(
+            help="The part of the tagger's mean F1 to keep, such as 95%, which is the default without other limits."
+        ),
     ] = None,
     keep_worst: Annotated[
-        str | None, typer.Option(help="The same in the language that keeps least, such as 90%.")
+        str | None, typer.Option(help="The part of F1 to keep in the language that keeps least, such as 90%.")
     ] = None,
-    min_speed: Annotated[str | None, typer.Option(help="Sentences a second in batches, such as 500/s.")] = None,
-    max_latency: Annotated[str | None, typer.Option(help="The time of one sentence, such as 5ms.")] = None,
+    min_speed: Annotated[
+        str | None, typer.Option(help="The fewest sentences a second in batches, such as 500/s.")
+    ] = None,
+    max_latency: Annotated[str | None, typer.Option(help="The longest time of one sentence, such as 5ms.")] = None,
     text: Annotated[
-        str | None, typer.Option(help="A folder of unlabelled text, <language>.txt, which teaches students most.")
+        str | None, typer.Option(help="A folder of unlabelled text, <language>.txt, from which students learn most.")
     ] = None,
-    time: Annotated[str | None, typer.Option(help="The time that it may take in all, such as 2h or 40min.")] = None,
+    time: Annotated[str | None, typer.Option(help="The longest time of the whole search, such as 2h or 40min.")] = None,
     effort: Annotated[
-        Literal["quick", "default", "thorough"], typer.Option(help="How much is tried, unless --time says so.")
+        Literal["quick", "default", "thorough"],
+        typer.Option(help="How many students are tried, unless --time is given."),
     ] = "default",
-    runtime: Annotated[
-        Literal["onnxruntime", "openvino"], typer.Option(help="The engine that the bundle is for.")
-    ] = "onnxruntime",
-    plan: Annotated[bool, typer.Option("--plan", help="Show what fits and what it takes, and stop there.")] = False,
+    runtime: Annotated[Runtime, typer.Option(help="The runtime that the bundle is for.")] = DEFAULT,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only show which students fit and how long the search takes.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The seed of trainings and of the search.")] = 0,
     dev: Share = "10%",
     store: Store = None,
@@ -157,13 +167,15 @@ def compress(
     labels: Labels = "",
     as_json: AsJson = False,
 ) -> None:
-    """Make a small bundle of a tagger that keeps a budget.
+    """Make a small bundle from a tagger, within a budget.
 
-    Small transformers and word networks are tried as its students. Without a limit of size or speed the smallest that keeps
-    enough F1 is wanted, else the best that keeps all limits. The same command continues a search that was stopped.
+    Small transformers and word networks are tried as its students. Without a limit on size or speed, the result is the smallest
+    that keeps enough F1, otherwise the best that keeps all limits. The same command continues a search that was stopped.
     """
-    from dinku.making import compress as searching
     from dinku.making.budget import Budget, quantity, share
+    from dinku.making.compress import compress as search
+    from dinku.making.compress import planned
+    from dinku.making.request import Request, SearchSettings
 
     limits = {
         "size": max_size and quantity(max_size, "size", where="--max-size"),
@@ -172,22 +184,22 @@ def compress(
         "speed": min_speed and quantity(min_speed, "speed", where="--min-speed"),
         "latency": max_latency and quantity(max_latency, "latency", where="--max-latency"),
     }
-    how: dict[str, Any] = {
-        "text": text,
-        "time": time and quantity(time, "time", where="--time"),
-        "effort": effort,
-        "runtime": runtime,
-        "seed": seed,
-        "dev": share(dev, where="--dev"),
-        "threads": threads,
-        "device": device_of(device),
-        "store": store,
-        "labels": labels,
-    }
+    settings = SearchSettings(
+        text=text,
+        time=time and quantity(time, "time", where="--time"),
+        effort=effort,
+        runtime=runtime,
+        seed=seed,
+        dev=share(dev, where="--dev"),
+        threads=threads,
+        device=device_of(device),
+        store=store,
+        labels=labels,
+    )
     budget = Budget(**limits)
     if plan:
         with watching() as report:
-            made_plan = searching.planned(searching.asked(model, corpus, budget, **how), report)
+            made_plan = planned(Request.of(model, corpus, budget, settings), report)
         if as_json:
             return print_json(made_plan.document())
         return _print_plan(made_plan, model, corpus)
@@ -195,31 +207,31 @@ def compress(
         raise DinkuError("is missing", where="--out", remedy="name the folder of the bundle, or add --plan")
     with watching() as report:
         shown = None if as_json else partial(_print_plan, model=model, corpus=corpus)
-        made = searching.compress(model, corpus, budget, **how, out=out, told=shown, progress=report)
+        made = search(model, corpus, budget, settings, out=out, on_plan=shown, progress=report)
     if as_json:
         print_json(made.document())
     else:
         _print_outcome(made, out)
     if made.missed:
-        told, relaxed = "; ".join(m.told for m in made.missed), " ".join(m.relaxed for m in made.missed)
-        problem = f"kept on dev, by which it was chosen, and missed on {made.test.split}: {told}"
+        misses, relaxed = "; ".join(m.summary for m in made.missed), " ".join(m.relaxed for m in made.missed)
+        problem = f"kept on dev, by which it was chosen, and missed on {made.test.split}: {misses}"
         raise DinkuError(problem, where=str(out), remedy=f"relax it to {relaxed}, or give more --text", status=1)
     return None
 
 
 def _print_plan(plan: Plan, model: str, corpus: str) -> None:
-    """Print what a search would do, and what is to be known of the corpus."""
+    """Print what a search would do, and warnings about the corpus."""
     warn(plan.notes)
     students = ", ".join(
         f"{sum(s.family == family for s in plan.fitting):,} of {sum(s.family == family for s in plan.students):,} {name}"
         for family, name in (("words", "word networks"), ("transformer", "transformers"))
         if family in plan.families
     )
-    limits = "; ".join(limit.told for limit in plan.budget.limits)
+    limits = "; ".join(limit.summary for limit in plan.budget.limits)
     print(
         f"{model}: {plan.teacher.summary}, {plan.teacher.bytes / 1e6:.1f} MB; {corpus}: {plan.train:,} train sentences,"
     )
-    print(f"{plan.text:,} lines of text. {limits}. By arithmetic and measured times {students} fit.")
+    print(f"{plan.text:,} lines of text. {limits}. By the cost model, {students} fit.")
     if not plan.fitting:
         return
     rows = [
@@ -227,16 +239,16 @@ def _print_plan(plan: Plan, model: str, corpus: str) -> None:
          duration(p["seconds"])]
         for p in map(plan.predicted, plan.first)
     ]  # fmt: skip
-    table(["the first", "MB", "sentences/s", "ms", "whole training"], rows, title="foreseen, in int8")
+    table(["the first", "MB", "sentences/s", "ms", "full training"], rows, title="predicted, in int8")
     numbers = ", then ".join(
         f"{number} {'shortly' if level == 0 else 'longer'}" for level, number in enumerate(plan.schedule)
     )
-    print(f"{numbers}; the best in int8, chosen on dev; test once. About {duration(plan.seconds)} from here.")
+    print(f"{numbers}; the best in int8, chosen on dev; test is scored once. About {duration(plan.seconds)} from here.")
 
 
 def _print_outcome(made: Compressed, out: Path) -> None:
-    """Print the table of students, what the chosen one keeps, where it lies and what to do next."""
-    table(*made.table(), title="students, the chosen one among those in int8 (~ foreseen)")
+    """Print the table of students, the F1 that the chosen one keeps, its folder and what to do next."""
+    table(*made.table(), title="students, the chosen one among those in int8 (~ predicted)")
     head = ["language", "dense", "this", "lost", "kept"]
     from dinku.making.table import points
 
@@ -249,11 +261,11 @@ def _print_outcome(made: Compressed, out: Path) -> None:
     table(head, rows, title=f"F1 on {made.asked} {made.test.split}, {once}, the worst first")
     sizes, facts = made.plan.teacher.bytes / made.facts["size"], made.facts
     print(
-        f"{out}: {made.chosen.student.told}; {facts['size'] / 1e6:.1f} MB ({sizes:.0f} times smaller), "
+        f"{out}: {made.chosen.student.summary}; {facts['size'] / 1e6:.1f} MB ({sizes:.0f} times smaller), "
         f"{facts['speed']:,.0f} sentences/s, {1000 * facts['latency']:.1f} ms; keeps {100 * facts['keep']:.1f} % of F1"
     )
     if made.chosen.student.family == "words":
-        print("A word network gives up languages that it wasn't taught in; its card says how much.")
+        print("A word network loses languages that it wasn't trained on; its card says how much.")
     beside = out.with_name(f"{out.name}-search")
     print(
         f"{beside}: the front (front.png), all students (students.csv), and the study that makes it again (study.yaml)"

@@ -103,7 +103,9 @@ def run_demo(folder: Path, progress: Progress) -> DemoResult:
     page = next(p for p in build.write(study, runner.results, folder, examples=examples) if p.suffix == ".html")
     sizes = dict(zip(names, (inspect.disk_bytes(made), inspect.disk_bytes(target)), strict=True))
     how = small.manifest.quantization
-    return DemoResult(page, target, f1, sizes, speed, how.told if how else "", len(test), found, suggested(small, test))
+    return DemoResult(
+        page, target, f1, sizes, speed, how.summary if how else "", len(test), found, suggested(small, test)
+    )
 
 
 def suggested(bundle: Bundle, corpus: Corpus) -> str:

@@ -37,12 +37,13 @@ def predict(
         bool, typer.Option("--jsonl", help='Read JSON lines: {"text": "…"}; other keys are copied to the output.')
     ] = False,
     form: Annotated[
-        str, typer.Option("--format", help="Of the output: table, conll, jsonl, doccano, label-studio or brat.")
+        str,
+        typer.Option("--format", help="The format of the output: table, conll, jsonl, doccano, label-studio or brat."),
     ] = "table",
     out: Annotated[Path | None, typer.Option(help="For brat: the new folder to write.")] = None,
     threshold: Annotated[float, typer.Option(help="Leave out entities whose score (0 to 1) is lower.")] = 0.0,
     sort: Annotated[
-        str, typer.Option(help="uncertain: the most doubtful sentences first; all are held in memory.")
+        str, typer.Option(help="uncertain prints the least certain sentences first, and holds all in memory.")
     ] = "",
     threads: Threads = None,
     precision: Precision = None,
@@ -55,8 +56,8 @@ def predict(
 
     dinku predict bundle notes.txt --format label-studio --sort uncertain > tasks.json
 
-    Lines are answered in order, as they are read, so the text may be of any length. The formats of annotation tools hold what
-    was found as suggestions to correct.
+    Lines are answered in order, as they are read, so the text may be of any length. The formats of annotation tools
+    hold the entities as suggestions to correct.
     """
     from dinku.serving import lines, reader, suggestions
 
@@ -82,7 +83,7 @@ def _check_asked(form: str, out: Path | None, threshold: float, sort: str) -> No
         raise DinkuError(f"there is no format {form!r}", where="--format", remedy=remedy)
     if (form == "brat") != (out is not None):
         remedy = "name a new folder with --out" if form == "brat" else "leave it out, and send the output to a file"
-        problem = "writes a folder" if form == "brat" else "is for brat alone"
+        problem = "writes a folder" if form == "brat" else "only applies to brat"
         raise DinkuError(problem, where="--format brat" if form == "brat" else "--out", remedy=remedy)
     if not 0 <= threshold <= 1:
         raise DinkuError(f"is {threshold:g}", where="--threshold", remedy="give a number from 0 to 1")
@@ -125,7 +126,9 @@ def _say(
 
 
 def bench(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="The others are compared with the first.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="The models; the others are compared with the first.")
+    ],
     corpus: Corpora,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     sentences: Annotated[

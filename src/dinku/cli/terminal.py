@@ -78,7 +78,7 @@ def _is_number(cell: str) -> bool:
     return cell[:1].isdigit() and not re.search(r"[^\W\d_]{3}", cell)
 
 
-_NARROW = 16  # what words are folded to at most
+_NARROW = 16  # the widest column of words before folding
 
 
 def _widths(head: list[str], rows: list[list[str]], words: list[bool], room: int) -> list[int]:

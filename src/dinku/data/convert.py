@@ -21,7 +21,8 @@ _DOCUMENTS = 30  # a division keeps a document's sentences together if there are
 
 @dataclass(frozen=True)
 class Written:
-    """What a conversion wrote: ``moved`` counts the sentences whose words the format doesn't keep, and no rule finds again."""
+    """A file that a conversion wrote. ``moved`` counts the sentences whose word boundaries neither the format nor the rule
+    keeps."""
 
     path: Path
     sentences: int

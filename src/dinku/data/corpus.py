@@ -83,7 +83,8 @@ class Findings:
 
     @classmethod
     def within(cls, sentences: Iterable[Sentence]) -> Findings:
-        """The findings that sentences alone show: all but ``bom``, ``empty_tokens`` and ``docstart``."""
+        """The findings that sentences show by themselves, without their file: all but ``bom``, ``empty_tokens`` and
+        ``docstart``."""
         sentences = tuple(sentences)
         times = Counter(chain.from_iterable(s.words for s in sentences))
         odd = [word for word in times if not word.isascii()]

@@ -36,7 +36,7 @@ _CONVERTED = "refs/convert/parquet"  # where the Hub keeps data sets as Parquet,
 
 @dataclass(frozen=True)
 class _Asked:
-    """A name taken apart; ``configs`` is empty if none was named."""
+    """The parts of a name; ``configs`` is empty if the name has none."""
 
     repository: str
     revision: str
@@ -57,7 +57,7 @@ class _Asked:
         return home() / "corpora" / "hf" / own
 
     def chosen(self, configs: Iterable[str], name: str) -> tuple[str, ...]:
-        """The configurations that are meant: those named, *all*, or the only one."""
+        """The configurations that the name asks for: those in it, every one for *all*, or the only one there is."""
         there = tuple(configs)
         if not self.configs and len(there) > 1:
             problem = f"has {plural(len(there), 'configuration')}: {', '.join(there[:12])}"
@@ -164,7 +164,7 @@ def _listing(asked: _Asked, name: str) -> dict[str, Any]:
         info = _info(asked.repository, _CONVERTED, name, missing_ok=True) or info
         configs = _configs([each.rfilename for each in info.siblings], {})
     if not configs:
-        problem = "has no data files that dinku reads, and the Hub has none of it as Parquet"
+        problem = "has no data files that dinku reads, and the Hub has no Parquet version of it"
         remedy = f"the formats are those of {', '.join(SUFFIXES)}; download the data, convert it, and name the file"
         raise DinkuError(problem, where=name, remedy=remedy)
     used = {path for by_split in configs.values() for paths in by_split.values() for path in paths} | {_CARD}
@@ -197,7 +197,7 @@ def _info(repository: str, revision: str, name: str, *, missing_ok: bool = False
         remedy = "check the name; of a private one fetch the files with `hf download`, and name their folder"
         raise DinkuError(f"there is no such {what} on the Hub", where=name, remedy=remedy) from None
     except (HfHubHTTPError, OSError) as error:
-        problem = f"can't be had from the Hub ({reason(error)})"
+        problem = f"can't be fetched from the Hub ({reason(error)})"
         remedy = "check the connection, the proxy or HF_ENDPOINT, and run the same again"
         raise DinkuError(problem, where=name, remedy=remedy, status=1) from None
 

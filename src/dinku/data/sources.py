@@ -341,7 +341,7 @@ def _cached(source: Source, languages: Sequence[str], split: str) -> list[Corpus
     return [conll.read(path, language=language, split=split) for language, path in files.items()]
 
 
-_ANY = ""  # the split of what is a single one, and isn't named for it
+_ANY = ""  # the split of a single file whose name doesn't say which split it is
 Files = dict[str, dict[str, tuple[Path, ...]]]  # language → split → files
 
 

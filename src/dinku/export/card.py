@@ -1,4 +1,4 @@
-"""The card of a bundle, its ``README.md``: what it is, what it is worth, how it was made, and under which licences."""
+"""The card of a bundle, its ``README.md``: what it is, how well it tags, how it was made, and its licences."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dinku.scoring.counts import Counts
 
 _PART = re.compile(r"\(\d+ of \d+\)")  # which `Corpus.sample` writes into its name
 _HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# The Hub's names of licences; ours are theirs in other letters, as "CC BY-NC 4.0".
+# The Hub's names of licences. Ours differ only in case and hyphens, as in "CC BY-NC 4.0".
 _LICENCES = {
     *(
         "mit",
@@ -56,9 +56,9 @@ _LICENCES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """F1 of a bundle for its card: ``counts`` over the sentences of a corpus. Its name tells a part of one, and a sample.
+    """A bundle's ``counts`` over the sentences of a corpus, for its card. The corpus's name shows whether it is only a sample.
 
-    ``seen`` says of each sentence whether the tagger learned from it; ``None`` where nobody knows what it learned from.
+    ``seen`` says for each sentence whether the tagger learned from it; ``None`` if that isn't known.
     """
 
     corpus: str
@@ -69,10 +69,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class About:
-    """What a card and ``bundle.json`` say beyond what can be seen: where a tagger comes from, and under which licences.
+    """Facts for a card and ``bundle.json`` that the tagger itself doesn't show: its origin and licences.
 
-    ``data`` names its training corpora, ``recipe`` is the canonical form of how it was made, ``address`` that of the
-    result, ``latency`` a sentence about speed that says where it was measured.
+    ``data`` names its training corpora, ``recipe`` lists the steps that made it in canonical form, ``address`` is that of the
+    last step, and ``latency`` a sentence about speed that says where it was measured.
     """
 
     name: str = ""
@@ -92,9 +92,10 @@ def measure(
     known: frozenset[int] = frozenset(),
     progress: Count | None = None,
 ) -> Measured:
-    """Evaluate a bundle on a corpus and write its card anew with what was found.
+    """Evaluate a bundle on a corpus, and write its card again with the result.
 
-    ``known`` is what its tagger learned from, by `dinku.data.learned`; the card tells F1 without those sentences, too.
+    ``known`` are the fingerprints of what its tagger learned from, by `dinku.data.learned`; the card also gives F1 without those
+    sentences.
     """
     counts = made.evaluate(corpus, progress=progress)
     seen = learned.seen(corpus, known) if known else None
@@ -105,7 +106,7 @@ def measure(
 
 
 def unseen(corpus: Corpus, known: frozenset[int], *, where: str) -> None:
-    """Raise `DinkuError` where a tagger learned from half of the sentences of a test, or more."""
+    """Raise `DinkuError` if a tagger learned from half of the test sentences or more."""
     shared = sum(learned.seen(corpus, known))
     if 2 * shared >= len(corpus):
         problem = f"the tagger learned from {shared:,} of the {plural(len(corpus), 'sentence')} of the test split"
@@ -120,7 +121,7 @@ def card(
     *,
     unread: Sequence[str] = (),
 ) -> str:
-    """The model card: the Hub's metadata, then what a person wants to know, the language that does worst first."""
+    """The model card: metadata for the Hub, then text for people, with languages from the lowest F1 up."""
     size = sum(f.bytes for f in manifest.files.values())
     labels = ", ".join(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
     languages = sorted(filter(is_code, {*measured.counts.languages})) if measured else []
@@ -146,11 +147,14 @@ def card(
     words = f"{plural(gate['words'], 'word')} ({gate['corpus']} {gate['split']})"
     out += [f"{100 * gate['equal']:.2f} % of the tags of {words} are equal."]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
-    out += [f"what shares its batch moves a logit by up to {gate['batch']:.2g}.", ""]
+    out += [f"other sentences in its batch change a logit by up to {gate['batch']:.2g}.", ""]
     if manifest.precision == "bf16" and not any("bfloat16" in name for name in gate["executed"]):
-        out += ["The processor that compared them has no bf16, and computed in fp32: in bf16 nothing was compared.", ""]
+        out += [
+            "The processor that compared them has no bf16 and computed in fp32, so that bf16 itself was not compared.",
+            "",
+        ]
     if manifest.quantization:
-        out += [manifest.quantization.told, ""]
+        out += [manifest.quantization.summary, ""]
     if about.latency:
         out += ["## Speed", "", about.latency, ""]
     out += ["## How it was made", ""]
@@ -168,7 +172,7 @@ def card(
 
 
 def _f1(measured: Measured | None) -> list[str]:
-    """The table of F1, and the corpus it was measured on."""
+    """The table of F1, and the corpus on which it was measured."""
     if measured is None:
         return ["Not measured."]
     of = f"{measured.corpus} {measured.split}, {plural(len(measured.counts), 'sentence')}"
@@ -188,7 +192,9 @@ def _f1(measured: Measured | None) -> list[str]:
 def _seen(measured: Measured) -> list[str]:
     """Whether the tagger learned from any of the test sentences, as far as known."""
     if measured.seen is None:
-        return ["What the tagger learned from isn't recorded: whether any of them were among it isn't known."]
+        return [
+            "The sentences that the tagger learned from aren't recorded, so whether these are among them isn't known."
+        ]
     apart = [i for i, known in enumerate(measured.seen) if not known]
     if (shared := len(measured.seen) - len(apart)) == 0:
         return ["The tagger learned from none of them."]
@@ -198,7 +204,7 @@ def _seen(measured: Measured) -> list[str]:
 
 
 def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
-    """How to run it, and how to count its offsets."""
+    """How to run the bundle, and how its offsets count."""
     out = ["```python", "import dinku  # pip install dinku", "", 'dinku.open("this folder").find("…")', "```", ""]
     out += ["Offsets count Unicode code points, as Python does. A string of JavaScript counts UTF-16 units, of which a"]
     out += ["character beyond U+FFFF has two: there, use `Array.from(text).slice(start, end).join('')`.", ""]
@@ -221,7 +227,7 @@ def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
 
 
 def _model_index(name: str, measured: Measured | None) -> list[dict[str, Any]]:
-    """F1 by language as the Hub shows it, where a whole split of one of its own data sets was tested on."""
+    """F1 by language in the Hub's format, if the bundle was tested on a whole split of one of the Hub's data sets."""
     data = sources.on_hub(measured.corpus) if measured else ""
     if measured is None or not data or _PART.search(measured.corpus):
         return []
@@ -252,5 +258,5 @@ def unread_parts(folder: Path) -> list[str]:
     """The parts of a bundle's tokenizer that transformers.js can't read."""
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
-        return []  # it reads whole words
+        return []  # a model of whole words
     return javascript.unread(json.loads(tokenizer.read_text(encoding="utf-8")))

@@ -1,12 +1,9 @@
-"""torch → ONNX → OpenVINO, and the gate that what was converted has to pass.
+"""torch → ONNX, by `torch.onnx` with eager attention, whose products and mask become plain nodes of the graph.
 
-A conversion that fails raises an exception; one that is wrong doesn't: an operator that an engine reads otherwise,
-a mask that is dropped, a precision chosen in silence. So each is compared with the tagger it was made from, on windows of
-every length, in batches of several shapes, padded and not, and refused with the numbers where it differs.
+A conversion that fails raises an exception, but one that is wrong doesn't: an engine may read an operator differently, drop a
+mask, or choose a precision silently. Every conversion is therefore compared with its tagger by `dinku.export.gate`.
 
-Conversion is `torch.onnx` with eager attention, whose products and mask stand in the graph as they are computed; OpenVINO
-reads the same graph. The exporters of transformers patch the internals of three libraries, and there are but a few
-architectures here, which need none of that.
+The exporters of transformers aren't used: they patch the internals of three libraries, which the architectures here don't need.
 """
 
 from __future__ import annotations
@@ -30,15 +27,15 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.005  # the F1 (of 1) on dev that int8 may cost by default
 CALIBRATION = 100  # the fewest sentences that ranges are measured on
-_OPSET = 20  # the first that knows Gelu
-_LIMIT = (1 << 31) - (1 << 20)  # bytes that one protobuf message holds, with room for the graph
+_OPSET = 20  # the first with Gelu
+_LIMIT = (1 << 31) - (1 << 20)  # bytes of weights in one protobuf message, with room for the graph
 
 
 def to_onnx(tagger: Tagger, path: Path) -> Path:
     """Write a tagger as ONNX, its weights inside: ``input_ids`` and ``attention_mask`` [batch, length] in int64 →
     ``logits`` [batch, length, tags] in float32, for any batch and length.
 
-    Raises `DinkuError` where it isn't `convertible`.
+    Raises `DinkuError` if it isn't `convertible`.
     """
     convertible(tagger)
     model = tagger.copy().model.cpu().eval()
@@ -52,9 +49,9 @@ def to_onnx(tagger: Tagger, path: Path) -> Path:
 
 
 def write_onnx(model: Any, inputs: dict[str, torch.Tensor], shapes: dict[str, Any], path: Path) -> Path:
-    """Write a model that answers with ``logits`` as ONNX, its weights inside.
+    """Write a model whose output is ``logits`` as ONNX, its weights inside.
 
-    ``inputs`` are examples of what it reads, by the names of its arguments; ``shapes`` say which of their axes vary.
+    ``inputs`` are example inputs by the names of its arguments; ``shapes`` say which of their axes vary.
     """
     with _quietly(), torch.inference_mode():
         try:
@@ -72,18 +69,18 @@ def write_onnx(model: Any, inputs: dict[str, torch.Tensor], shapes: dict[str, An
             problem = f"torch can't convert a {type(model).__name__} ({reason(error)})"
             remedy = "nothing was written; use it in torch, or export an encoder of another family"
             raise DinkuError(problem, where="export", remedy=remedy, status=1) from None
-    assert program is not None  # which it is of the legacy exporter only
+    assert program is not None  # only the legacy exporter returns None
     proto: Any = program.model_proto
     _name_weights(model, proto.graph)
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output, proto.graph, proto):
-        del part.metadata_props[:]  # where in which file of this machine each line of the model stands
+        del part.metadata_props[:]  # paths and lines of source files on this machine
         part.doc_string = ""
     path.write_bytes(proto.SerializeToString())
     return path
 
 
 def _name_weights(model: Any, graph: Any) -> None:
-    """Name the weights of linear layers in a graph after their layers, where no bias does that.
+    """Name the weights of linear layers without bias after their layers; a bias already has its layer's name.
 
     `dinku.export.int8.linear` tells layers apart by these names.
     """
@@ -125,19 +122,10 @@ def convertible(tagger: SentenceTagger) -> None:
         raise DinkuError(problem, where=tagger.name, remedy="trim its vocabulary first")
 
 
-def to_openvino(onnx: Path, path: Path, *, half: bool = False) -> Path:
-    """Write an ONNX model as OpenVINO's ``.xml`` and ``.bin``, with ``half`` its weights in 16 bits."""
-    import openvino
-
-    # Not openvino.convert_model, which reports every use to its makers.
-    openvino.save_model(openvino.Core().read_model(onnx), path, compress_to_fp16=half)
-    return path
-
-
 def balanced(corpus: Corpus, sentences: int) -> Corpus:
-    """As many sentences of each language as can be, that many in all; fewer where a language has fewer.
+    """A sample of so many sentences, evenly over languages; smaller if a language has too few.
 
-    Raises `DinkuError` where there are fewer than `CALIBRATION`.
+    Raises `DinkuError` for fewer than `CALIBRATION` sentences.
     """
     each = -(-sentences // max(1, len(corpus.languages)))
     parts = [corpus.only(language).sample(each, seed=0) for language in corpus.languages]
@@ -149,7 +137,7 @@ def balanced(corpus: Corpus, sentences: int) -> Corpus:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep torch's exporter from telling what it does, and of deprecations that are its own."""
+    """Suppress the progress messages of torch's exporter, and warnings of deprecated functions that it calls itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""What export needs to know of one kind of tagger; `dinku.export.converters` has one converter for each kind."""
+"""What export needs to know about a kind of tagger; `dinku.export.converters` has a converter for each kind."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Protocol
 
 from dinku.data.corpus import Corpus
-from dinku.model.bundle import Precision
 from dinku.model.encode import LabelOn
 from dinku.model.engine import InspectableEngine
+from dinku.model.runtimes import Precision
 from dinku.model.windows import Window
 
 
 class Converter(Protocol):
     """A tagger in torch on its way to a bundle.
 
-    ``length`` is the most that a window of the bundle holds, ``label_on`` what its manifest says of subwords. ``smoothing`` is
-    how much of the spread of features goes over to the weights before they become int8, by `dinku.export.int8.smooth`; 0 for
-    none.
+    ``length`` is the largest number of subwords or words in a window of the bundle, and ``label_on`` the value in its manifest.
+    ``smoothing`` is the strength of `dinku.export.int8.smooth`, which moves the spread of features to the weights before int8; 0
+    for none.
     """
 
     @property
@@ -33,7 +33,7 @@ class Converter(Protocol):
         ...
 
     def probes(self, corpus: Corpus) -> Sequence[Window]:
-        """Windows of all lengths from 1 to the longest, numbered from 0 by ``sentence``, of the text of real sentences.
+        """Windows of lengths from 1 to the longest, from real text, numbered from 0 by ``sentence``.
 
         The gate compares the logits of everything in them.
         """
@@ -44,14 +44,14 @@ class Converter(Protocol):
         ...
 
     def write_reading_files(self, folder: Path, precision: Precision, corpus: Corpus) -> None:
-        """Write config.json and what else says how the bundle reads words.
+        """Write config.json and the other files that say how the bundle reads words.
 
-        Raises `DinkuError` if it would read ``corpus`` in another way than the tagger does.
+        Raises `DinkuError` if the bundle would read ``corpus`` differently from the tagger.
         """
         ...
 
     def layer_costs(self, corpus: Corpus, strength: float) -> dict[str, float]:
-        """What int8 costs in each linear layer, by its name in the ONNX file; the layers that cost most may stay in float32."""
+        """The loss by int8 in each linear layer, by its name in the ONNX file; layers that lose most may stay in float32."""
         ...
 
     def linear_nonzero(self, zeroed: Mapping[str, int]) -> int:

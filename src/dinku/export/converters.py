@@ -21,5 +21,5 @@ def converter_of(tagger: SentenceTagger) -> Converter:
     tagger.check_changeable()
     if type(tagger) not in _CONVERTERS:
         remedy = "export a tagger of another kind"
-        raise DinkuError("is of a kind that no bundle is made of", where=tagger.name, remedy=remedy)
+        raise DinkuError("is of a kind that can't become a bundle", where=tagger.name, remedy=remedy)
     return _CONVERTERS[type(tagger)](tagger)

@@ -1,4 +1,4 @@
-"""Int8 within a tolerance: which linear layers stay in float32, the fewest that do, those that cost most first."""
+"""Int8 within a tolerance: chooses the fewest linear layers that must stay in float32, those that lose most first."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from statistics import median
 from dinku.data.corpus import Corpus
 from dinku.export import gate, int8
 from dinku.export.card import called
+from dinku.export.writer import Mode, writer_of
 from dinku.machine import interleaved
 from dinku.model import engine
-from dinku.model.bundle import Quantization, Runtime
+from dinku.model.bundle import Quantization
+from dinku.model.runtimes import Runtime
 from dinku.model.windows import Batch
 
 RANKED = 128  # sentences on which layers are ranked
@@ -27,11 +29,11 @@ def quantize(
     path: Path,
     ranges: Corpus,
     runtime: Runtime,
-    mode: int8.Mode,
+    mode: Mode,
     tolerance: float,
     engine_of: Callable[..., engine.InspectableEngine],
 ) -> tuple[Quantization, dict[str, int]]:
-    """Write a tagger's ONNX file in int8, and say how, and how many weights of each matrix became zero by it."""
+    """Write a tagger's ONNX file in int8; how it was quantized, and how many weights of each matrix became zero."""
     tagger = reference.tagger
     windows = tagger.encoder.windows([s.words for s in ranges])
     batches = [tagger.encoder.batch([window]) for window in windows]
@@ -39,11 +41,11 @@ def quantize(
     reference.report("measuring ranges", 0, 0)
     if strength := reference.converter.smoothing:
         int8.smooth(whole, batches, strength)
-    write = int8.to_onnxruntime if runtime == "onnxruntime" else int8.to_openvino
+    writer = writer_of(runtime)
 
     def tried(kept: Sequence[str]) -> tuple[float, float]:
         reference.report(f"quantizing for {runtime}", 0, 0)
-        write(whole, path, mode, batches, kept)
+        writer.write_int8(whole, path, mode, batches, kept)
         equal, f1 = reference.compare(engine_of(path, runtime, "int8"))
         return equal, (reference.f1 or 0.0) - (f1 or 0.0)
 
@@ -55,7 +57,7 @@ def quantize(
     if tolerance < 1:
         equal, lost = tried(())
     else:
-        write(whole, path, mode, batches)
+        writer.write_int8(whole, path, mode, batches)
     if equal is not None and lost is not None and not fine(equal, lost):
         reference.report("ranking layers", 0, 0)
         found = reference.converter.layer_costs(ranges.sample(RANKED, seed=0), strength)
@@ -63,7 +65,7 @@ def quantize(
         with tempfile.TemporaryDirectory() as folder:
             full = shutil.copytree(path.parent, Path(folder) / "full") / path.name
             costs = costs[: fewest(lambda n: fine(*tried(costs[:n])), len(costs))]
-            write(whole, path, mode, batches, costs)
+            writer.write_int8(whole, path, mode, batches, costs)
             speed = _speed(reference, *(engine_of(file, runtime, "int8") for file in (path, full)))
     made = Quantization(
         mode=mode,
@@ -76,11 +78,11 @@ def quantize(
         bytes=int8.more_bytes(whole, costs),
         speed=speed,
     )
-    return made, int8.zeroed(whole, path)
+    return made, int8.zeroed(whole, writer.stored_weights(path, whole))
 
 
 def fewest(fine: Callable[[int], bool], most: int) -> int:
-    """The least n, from 1 to ``most``, that is ``fine``, if every larger n is fine as well; ``most`` if none is found."""
+    """The least n from 1 to ``most`` that is ``fine``, provided that every larger n is fine, too; ``most`` if there is none."""
     low, high = 0, 1
     while high < most and not fine(high):
         low, high = high, min(2 * high, most)
@@ -91,7 +93,7 @@ def fewest(fine: Callable[[int], bool], most: int) -> int:
 
 
 def _speed(reference: gate.Reference, engine: engine.Engine, full: engine.Engine) -> float:
-    """How fast an engine is beside that with every layer in int8, on sentences one at a time: the median over rounds."""
+    """The speed of an engine relative to that with every layer in int8, on single sentences; the median over rounds."""
     encoder = reference.tagger.encoder
     windows = encoder.windows([s.words for s in reference.corpus.sample(TIMED, seed=0)])
     batches = [encoder.batch([window]) for window in windows]

@@ -1,4 +1,7 @@
-"""The gate: a converted model is refused unless it is shown to tag as the tagger it was made from."""
+"""The gate: refuses a converted model unless it tags as the tagger it was made from.
+
+They are compared on windows of many lengths, in batches of several shapes, with and without padding.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError, plural
 from dinku.export.convert import TOLERANCE, convertible
 from dinku.export.converters import converter_of
-from dinku.model.bundle import Precision
 from dinku.model.engine import Engine, InspectableEngine
 from dinku.model.predict import tag
+from dinku.model.runtimes import Precision
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.windows import Encoder, Logits, Window
 from dinku.progress import Progress, silent
@@ -25,20 +28,20 @@ from dinku.scoring.tagging import Tagging, counted
 LOGITS = 1e-3  # the most by which a logit may differ in fp32
 
 
-EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the fewest of the tags that may be equal
+EQUAL = {"fp32": 0.998, "bf16": 0.998, "int8": 0.99}  # the least share of tags that must be equal
 
 
-FEWEST = 500  # words on which shares of tags are judged
+FEWEST = 500  # the fewest words for such a share
 
 
 @dataclass(frozen=True)
 class Equivalence:
     """What the gate measured of an engine against the tagger in torch, in fp32.
 
-    ``logits`` is the largest difference of a logit and ``largest`` the largest logit, ``batch`` the largest difference
-    that a batch's shape makes to the engine itself, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is
-    the share of the ``words`` of real sentences that get the same tag; ``f1`` and ``f1_before`` are those of engine and
-    tagger where the sentences are tagged, in 0…1. ``executed`` counts the engine's products by the precision they run in.
+    ``logits`` is the largest difference of a logit, ``largest`` the largest logit, and ``batch`` the largest difference between
+    the engine's own logits in batches of different shapes, over ``windows`` windows of up to ``longest`` subwords. ``equal`` is
+    the share of ``words`` words of real sentences that get the same tag. ``f1`` and ``f1_before``, in 0…1, are those of engine
+    and tagger if the sentences are tagged. ``executed`` counts the engine's operators by their precision.
     """
 
     precision: Precision
@@ -69,16 +72,16 @@ class Equivalence:
             least = EQUAL[self.precision]
             return f"{self.equal:.2%} of {self.words:,} tags are equal (at least {least:.1%})"
         if self.precision == "int8" and (self.f1 is None or self.f1_before is None):
-            return "its F1 isn't known, for want of tagged sentences"
+            return "its F1 isn't known, because the sentences aren't tagged"
         if self.precision == "int8" and not (self.f1 or 0.0) >= (self.f1_before or 0.0) - tolerance:
             return f"F1 is {100 * (self.f1 or 0):.2f} and was {100 * (self.f1_before or 0):.2f} (at most {tolerance:.1%} less)"
         return ""
 
 
 class Reference:
-    """A tagger in torch, in fp32, with its answers for the sentences of a corpus: engines are compared with it.
+    """A tagger in torch, in fp32, and its answers for the sentences of a corpus, with which engines are compared.
 
-    Raises `DinkuError` where it isn't `convertible`, or the sentences are too few to tell.
+    Raises `DinkuError` if it isn't `convertible`, or there are too few sentences.
     """
 
     def __init__(self, tagger: SentenceTagger, corpus: Corpus, *, progress: Progress = silent) -> None:
@@ -95,14 +98,14 @@ class Reference:
         self.f1 = _f1(corpus, self.tagged)
 
     def tag(self, engine: Engine) -> list[Tagging]:
-        """What an engine makes of the corpus."""
+        """An engine's taggings of the corpus."""
         say = partial(self.report, "comparing tags")
         say(0, len(self.corpus))
         own = self.tagger
         return tag(engine, own.encoder, own.tags, self.corpus.sentences, progress=say)
 
     def compare(self, engine: Engine) -> tuple[float, float | None]:
-        """The share of words that an engine gives the tagger's tag, and its F1 (of 1); `None` where sentences have no tags."""
+        """The share of words to which an engine gives the same tag, and its F1 (of 1), `None` if sentences have no tags."""
         tagged = self.tag(engine)
         pairs = [(a, b) for x, y in zip(self.tagged, tagged, strict=True) for a, b in zip(x.tags, y.tags, strict=True)]
         return sum(a == b for a, b in pairs) / len(pairs), _f1(self.corpus, tagged)
@@ -110,8 +113,8 @@ class Reference:
     def gate(self, engine: InspectableEngine, precision: Precision, *, tolerance: float = TOLERANCE) -> Equivalence:
         """Compare an engine with the tagger it was converted from.
 
-        ``tolerance`` is F1 (of 1) that int8 may cost; at 1 any loss passes, so that it can be measured. Raises `DinkuError`, of
-        status 1, with the numbers where it isn't the same within what its precision allows.
+        ``tolerance`` is the F1 (of 1) that int8 may lose; at 1 any loss passes, so that it can be measured. Raises a `DinkuError`
+        of status 1, with the numbers, if it differs by more than its precision allows.
         """
         if precision not in get_args(Precision):
             raise DinkuError(f"there is no precision {precision!r}", where="gate", remedy="choose fp32, bf16 or int8")
@@ -137,8 +140,8 @@ class Reference:
 
 
 def _shapes(windows: Sequence[Window]) -> Iterator[list[list[Window]]]:
-    """The windows in batches: each alone; by sevens, short ones beside long ones, which pads them; and sixteen times each
-    short one, which pads nothing."""
+    """The windows in batches: each alone; in batches of seven of different lengths, with padding; and each short one sixteen
+    times, without padding."""
     yield [[window] for window in windows]
     stride = -(-len(windows) // 7)
     yield [[windows[(i + k * stride) % len(windows)] for k in range(7)] for i in range(stride)]
@@ -146,7 +149,7 @@ def _shapes(windows: Sequence[Window]) -> Iterator[list[list[Window]]]:
 
 
 def _each(engine: Engine, encoder: Encoder[Any], batches: Sequence[Sequence[Window]]) -> Iterator[tuple[int, Logits]]:
-    """(number of the window, logits [subwords, tags]) of every window of every batch."""
+    """(number of the window, logits [subwords, tags]) for every window of every batch."""
     for group in batches:
         batch = encoder.batch(group)
         ends = np.cumsum([len(window.words) for window in group])

@@ -1,7 +1,7 @@
-"""Tokenizers as transformers.js reads them: what it knows, and what it doesn't know written in terms of what it knows.
+"""Rewrites tokenizers so that transformers.js reads them, using only the parts that it has.
 
-transformers.js refuses a tokenizer with a part of a kind that it lacks, and takes every ``Precompiled`` map of characters for
-SentencePiece's *nmt_nfkc*. Both are written as ``Replace`` and ``NFKC`` here, which give the same subwords.
+transformers.js refuses a tokenizer with an unknown kind of part, and reads every ``Precompiled`` map of characters as
+SentencePiece's *nmt_nfkc*. Here, both are written as ``Replace`` and ``NFKC``, which give the same subwords.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tokenizers import normalizers
 
 Step = dict[str, Any]
 
-# The kinds that @huggingface/tokenizers 0.2.0 knows, which transformers.js 4.3.2 reads with.
+# The kinds of parts in @huggingface/tokenizers 0.2.0, which transformers.js 4.3.2 uses.
 _KNOWN = {
     "normalizer": {"BertNormalizer", "Precompiled", "Sequence", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Strip"}
     | {"StripAccents", "Lowercase", "Prepend"},
@@ -34,16 +34,16 @@ _KNOWN = {
     "decoder": {"ByteLevel", "WordPiece", "Metaspace", "BPEDecoder", "CTC", "Sequence", "Replace", "Fuse", "Strip"}
     | {"ByteFallback"},
 }
-_PARTS = ("normalizers", "pretokenizers", "processors", "decoders")  # what a Sequence calls what it is made of
-# What ``Nmt`` removes, and what it makes a blank.
+_PARTS = ("normalizers", "pretokenizers", "processors", "decoders")  # the keys of a Sequence for its parts
+# The characters that ``Nmt`` removes, and those that it replaces by a blank.
 _REMOVED = (*range(0x01, 0x09), 0x0B, *range(0x0E, 0x20), 0x7F, 0x8F, 0x9F)
 _BLANK = (0x09, 0x0A, 0x0C, 0x0D, 0x1680, *range(0x200B, 0x2010), 0x2028, 0x2029, 0x2581, 0xFEFF, 0xFFFD)
 _STAND_INS = range(0xFDD0, 0xFDF0)  # noncharacters, which no text has
 
 
 def rewritten(tokenizer: Mapping[str, Any]) -> Step:
-    """A tokenizer (the document ``tokenizer.json``) with every normalizer that transformers.js lacks, or reads in its own way,
-    written in others; what can't be written so is left as it is, and `unread` names it."""
+    """A tokenizer (the document ``tokenizer.json``) in which normalizers that transformers.js lacks, or reads differently, are
+    replaced by others; those that can't be replaced stay, and `unread` names them."""
     normalizer = tokenizer.get("normalizer")
     if normalizer is None or (steps := [*_rewritten(_flat(normalizer))]) == [*_flat(normalizer)]:
         return dict(tokenizer)
@@ -51,7 +51,7 @@ def rewritten(tokenizer: Mapping[str, Any]) -> Step:
 
 
 def unread(tokenizer: Mapping[str, Any]) -> list[str]:
-    """What transformers.js doesn't read of a tokenizer, or reads in another way; empty where there is nothing."""
+    """The parts of a tokenizer that transformers.js doesn't read, or reads differently; empty if there are none."""
     out = []
     for part, known in _KNOWN.items():
         kinds = [step["type"] for step in _flat(tokenizer.get(part) or {"type": "Sequence"})]
@@ -65,7 +65,7 @@ def unread(tokenizer: Mapping[str, Any]) -> list[str]:
 
 
 def _flat(step: Mapping[str, Any]) -> Iterator[Step]:
-    """The steps of a part, one after another, those of sequences within it too."""
+    """The steps of a part in order, including those of nested sequences."""
     if step["type"] != "Sequence":
         yield dict(step)
         return
@@ -80,7 +80,7 @@ def _rewritten(steps: Iterable[Step]) -> Iterator[Step]:
         if step["type"] == "Nmt":
             yield from _replaced(_REMOVED, "")
             yield from _replaced(_BLANK, " ")
-        # Without NFC before it the map drops marks that stand apart from their letter, which no other step does.
+        # Without NFC before it, the map drops marks that follow their letter as separate characters; no other step does that.
         elif step["type"] == "Precompiled" and before == "NFC" and (own := _mapped(step["precompiled_charsmap"])):
             yield from own
         else:
@@ -89,15 +89,15 @@ def _rewritten(steps: Iterable[Step]) -> Iterator[Step]:
 
 
 def _replaced(points: Iterable[int], content: str) -> Iterator[Step]:
-    """A step that puts ``content`` in the place of each of these characters; none where there are none."""
+    """A step that replaces each of these characters by ``content``; none for no characters."""
     if escaped := "".join(f"\\u{point:04X}" for point in points):
         yield {"type": "Replace", "pattern": {"Regex": f"[{escaped}]"}, "content": content}
 
 
 def _mapped(charsmap: str) -> list[Step]:
-    """A map of characters as NFKC and what differs from it; empty where it maps characters in yet other ways.
+    """A map of characters as steps around NFKC; empty if it maps characters in a way that can't be written so.
 
-    What differs is removed, becomes a blank, or stays as it is: the last is another character while NFKC runs.
+    Characters that differ from NFKC are removed, become a blank, or stay; these are hidden as other characters during NFKC.
     """
     each = normalizers.Precompiled(base64.b64decode(charsmap)).normalize_str
     removed: list[int] = []
@@ -108,7 +108,7 @@ def _mapped(charsmap: str) -> list[Step]:
             continue
         if (found := each(character := chr(point))) == unicodedata.normalize("NFKC", character):
             continue
-        if unicodedata.category(character) == "Cn":  # which Unicode defined after either table
+        if unicodedata.category(character) == "Cn":  # defined by Unicode after either table
             continue
         if found not in ("", " ", character) or point > 0xFFFF:
             return []

@@ -1,4 +1,4 @@
-"""Tagger → bundle, with its card: converted, compared with what it was made from, and only then put in its place."""
+"""Tagger → bundle, with its card. A bundle appears at its place only after it was compared with its tagger."""
 
 from __future__ import annotations
 
@@ -13,37 +13,45 @@ from typing import Any, get_args
 from dinku.data import learned
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
-from dinku.export import convert, gate, int8
+from dinku.export import convert, gate
 from dinku.export.card import About, called, card, unread_parts
 from dinku.export.float_layers import quantize
+from dinku.export.writer import Mode, writer_of
 from dinku.files import written_folder
 from dinku.machine import available_threads, installed
 from dinku.model import bundle
-from dinku.model.bundle import MODELS, Bundle, Manifest, Precision, Quantization, Runtime
-from dinku.model.family import read_unpadded
+from dinku.model.bundle import Bundle, Manifest, Quantization
+from dinku.model.by_length import by_length_if_needed
+from dinku.model.engine import InspectableEngine
 from dinku.model.folder import ModelFolder
 from dinku.model.kinds import kind_of
+from dinku.model.runtimes import (
+    RUNTIME_PACKAGES,
+    RUNTIMES,
+    Precision,
+    Runtime,
+    check_installed,
+    check_precision,
+    open_engine,
+)
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.nn.loading import load
 from dinku.progress import Progress, silent
 from dinku.scoring import tagging
 from dinku.scoring.counts import LEARN_MORE
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+_PACKAGES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript")
 RANGES = 400  # sentences that ranges are measured on, all languages together
-_WHY = {
-    ("onnxruntime", "bf16"): "onnxruntime has no bf16 kernels for CPUs",
-}
 
 
 @dataclass(frozen=True)
 class ExportSettings:
     """How a tagger is exported.
 
-    In int8, ``mode`` is *static* by default. Its ranges are measured on sentences of ``calibration``, whose tags aren't read:
-    give a train split. If int8 loses more than ``tolerance`` of F1 (0 to 1, by default `dinku.export.convert.TOLERANCE`), or one
-    tag in a hundred, the linear layers that cost most stay in float32, the fewest that suffice. ``threads`` are those of the
-    bundle, by default all that are available. A tagger that finds nothing is refused unless it may be ``silent``.
+    In int8, ``mode`` is *static* by default. Its ranges are measured on sentences of ``calibration``, such as a train split,
+    whose tags aren't read. If int8 loses more than ``tolerance`` of F1 (0 to 1, by default `dinku.export.convert.TOLERANCE`), or
+    changes one tag in a hundred, the fewest linear layers that suffice stay in float32, those that lose most first. The bundle
+    that is returned uses ``threads``, by default all cores. With ``silent``, a tagger that finds no entities is exported, too.
 
     Raises `DinkuError` if the runtime lacks the precision, or a setting doesn't fit the others.
 
@@ -53,7 +61,7 @@ class ExportSettings:
 
     runtime: Runtime = "onnxruntime"
     precision: Precision = "fp32"
-    mode: int8.Mode | None = None
+    mode: Mode | None = None
     tolerance: float | None = None
     calibration: Corpus | None = None
     threads: int | None = None
@@ -86,13 +94,13 @@ def export(
     progress: Progress = silent,
     **fields: Any,
 ) -> Bundle:
-    """Convert a tagger, hold it to the gate on the sentences of ``corpus``, and write it as a bundle.
+    """Convert a tagger, compare the result with it on the sentences of ``corpus``, and write a bundle.
 
-    ``corpus`` is for comparing and choosing: give a dev split, never the test split. ``fields`` are those of `ExportSettings`,
-    by name: ``runtime="openvino"``, ``precision="int8"`` and so on; they replace those of ``settings``. ``about`` is what the
-    card says of the tagger's origin. Nothing is written if the gate refuses or the process is killed: the folder takes its place
-    last. Raises `DinkuError` if the folder exists, the runtime lacks the precision, or the gate refuses; of status 1 if the
-    tagger finds nothing in ``corpus`` though it isn't to be ``silent``.
+    ``corpus`` serves for comparing and choosing: give a dev split, never the test split. ``fields`` are those of
+    `ExportSettings`, by name: ``runtime="openvino"``, ``precision="int8"`` and so on; they replace those of ``settings``.
+    ``about`` holds facts about the tagger's origin for the card. Nothing is written if the gate refuses or the process is
+    killed, because the folder appears last. Raises `DinkuError` if the folder exists, the runtime lacks the precision, or the
+    gate refuses, and of status 1 if the tagger finds no entities in ``corpus``, unless it may be ``silent``.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_corpus, tiny_tagger
@@ -101,7 +109,9 @@ def export(
     """
     settings = replace(settings or ExportSettings(), **fields)
     about, target, threads = about or About(), Path(folder), settings.threads or available_threads()
-    ranges = settings.ranges
+    ranges, runtime = settings.ranges, RUNTIMES[settings.runtime]
+    needed = (*runtime.packages, *(runtime.export_packages if ranges else ()))
+    check_installed(settings.runtime, needed, where="export")
     with written_folder(target) as part:
         reference = gate.Reference(tagger, corpus, progress=progress)
         if not settings.silent:
@@ -116,7 +126,8 @@ def export(
 
 @dataclass(frozen=True)
 class _Converted:
-    """What came of a conversion: what the gate found, how it was quantized, and how many weights of each matrix became zero."""
+    """The result of a conversion: the gate's measurements, how it was quantized, and how many weights of each matrix became
+    zero."""
 
     found: gate.Equivalence
     quantization: Quantization | None
@@ -124,7 +135,7 @@ class _Converted:
 
 
 def _check_not_silent(reference: gate.Reference) -> None:
-    """Raise `DinkuError`, of status 1, if a tagger finds nothing where there is something to find."""
+    """Raise `DinkuError`, of status 1, if a tagger finds no entities in a corpus that has some."""
     corpus = reference.corpus
     if reference.f1 is not None and (silence := tagging.counted(corpus, reference.tagged).silence):
         raise DinkuError(f"{silence} ({called(corpus)})", where=reference.tagger.name, remedy=LEARN_MORE, status=1)
@@ -133,23 +144,27 @@ def _check_not_silent(reference: gate.Reference) -> None:
 def _convert(
     reference: gate.Reference, part: Path, settings: ExportSettings, ranges: Corpus | None, threads: int
 ) -> _Converted:
-    """Write a tagger's model and the files to read text with into a folder, and hold the model to the gate."""
+    """Write a tagger's model, and the files for reading text, into a folder, and pass the model through the gate."""
     runtime, precision = settings.runtime, settings.precision
-    model = part / MODELS[runtime, precision]
+    model = part / RUNTIMES[runtime].models[precision]
     model.parent.mkdir()
     reference.report(f"converting to {runtime}", 0, 0)
     reference.converter.write_reading_files(part, precision, reference.corpus)
     made = ModelFolder(part)
-    engine_of = partial(bundle.open_engine, inputs=kind_of(made).inputs, unpadded=read_unpadded(made.config))
+
+    def engine_of(model: Path, runtime: Runtime, precision: Precision, threads: int) -> InspectableEngine:
+        engine = open_engine(model, runtime, precision, threads, inputs=kind_of(made).inputs)
+        return by_length_if_needed(engine, made.config)
+
     onnx = reference.converter.to_onnx(model.with_suffix(".onnx"))
     quantization, zeroed = None, dict[str, int]()
     if ranges:
         mode, own = settings.mode or "static", partial(engine_of, threads=threads)
         quantization, zeroed = quantize(reference, onnx, model, ranges, runtime, mode, settings.f1_allowance, own)
-    elif runtime == "openvino":
-        convert.to_openvino(onnx, model, half=precision == "bf16")
+    else:
+        writer_of(runtime).write_float(onnx, model, precision)
     if onnx != model:
-        onnx.unlink()
+        onnx.unlink(missing_ok=True)
     found = reference.gate(engine_of(model, runtime, precision, threads), precision, tolerance=settings.f1_allowance)
     return _Converted(found, quantization, zeroed)
 
@@ -157,7 +172,7 @@ def _convert(
 def _manifest(
     reference: gate.Reference, part: Path, settings: ExportSettings, converted: _Converted, about: About
 ) -> Manifest:
-    """What ``bundle.json`` says of the files in a folder."""
+    """The manifest of the files in a folder."""
     tagger, corpus, converter = reference.tagger, reference.corpus, reference.converter
     listed = {path.relative_to(part).as_posix(): path for path in sorted(part.rglob("*")) if path.is_file()}
     compared = {"corpus": called(corpus), "split": corpus.split, "sentences": len(corpus)}
@@ -177,14 +192,14 @@ def _manifest(
 
 
 def finished(folder: ModelFolder) -> bool:
-    """Whether nothing but a copy can be made of the model in a folder: a bundle, or a tagger that is quantized for torch."""
+    """Whether the model in a folder can only be copied, as it is a bundle or quantized for torch."""
     return folder.is_bundle or kind_of(folder).shape(folder).scheme.terminal
 
 
 def copied(folder: ModelFolder, out: str | os.PathLike[str], given: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Open a `finished` model, copy every file unchanged, and return what it is as JSON.
+    """Open a `finished` model, copy every file unchanged, and describe it as JSON.
 
-    ``given`` are the options of an export by name. Raises `DinkuError` for one that asks for anything but what is there.
+    ``given`` are the options of an export by name. Raises `DinkuError` for an option that asks for something else.
     """
     tagger: SentenceTagger
     if folder.is_bundle:
@@ -212,15 +227,8 @@ def copied(folder: ModelFolder, out: str | os.PathLike[str], given: Mapping[str,
 
 
 def _check_asked(runtime: str, precision: str, mode: str | None, tolerance: float | None) -> None:
-    if (runtime, precision) not in MODELS:
-        there = ", ".join(p for r, p in MODELS if r == runtime)
-        if not there:
-            raise DinkuError(
-                f"there is no runtime {runtime!r}", where="export", remedy="choose onnxruntime or openvino"
-            )
-        why = _WHY.get((runtime, precision), f"there is no precision {precision!r} for {runtime}")
-        raise DinkuError(why, where="export", remedy=f"choose {there.replace(', ', ' or ')}")
-    if mode not in (None, *get_args(int8.Mode)):
+    check_precision(runtime, precision, where="export")
+    if mode not in (None, *get_args(Mode)):
         raise DinkuError(f"there is no mode {mode!r}", where="export", remedy="choose static or dynamic")
     for name, given in (("mode", mode), ("tolerance", tolerance)):
         if given is not None and precision != "int8":
@@ -231,9 +239,9 @@ def _check_asked(runtime: str, precision: str, mode: str | None, tolerance: floa
 
 
 def _provenance(tagger: SentenceTagger, about: About) -> dict[str, Any]:
-    """Where a bundle comes from, by content and versions; never a path of this machine."""
+    """A bundle's origin by digests, versions and what is known ``about`` it, without paths of this machine."""
     origin = {"name": about.name, "address": about.address, "recipe": about.recipe, "data": list(about.data)}
-    return {"tagger": tagger.digest, "versions": installed(_PACKAGES)} | {
+    return {"tagger": tagger.digest, "versions": installed((*_PACKAGES, *RUNTIME_PACKAGES))} | {
         key: value for key, value in origin.items() if value
     }
 

@@ -14,14 +14,14 @@ from tokenizers import Tokenizer
 from dinku.data.corpus import Corpus
 from dinku.errors import DinkuError
 from dinku.export import convert, int8, javascript
-from dinku.model.bundle import Precision
 from dinku.model.encode import LabelOn, SubwordEncoder, SubwordWindow
+from dinku.model.runtimes import Precision
 from dinku.nn.quiet import quietly
 from dinku.nn.tagger import Tagger
 from dinku.nn.torch_engine import TorchEngine
 from dinku.training import importance
 
-_DTYPES = {"fp32": "fp32", "int8": "q8"}  # what transformers.js calls them
+_DTYPES = {"fp32": "fp32", "int8": "q8"}  # their names in transformers.js
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class TransformerConverter:
 
 
 def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) -> None:
-    """Config and tokenizer, as transformers and transformers.js read them.
+    """Write config and tokenizer so that transformers and transformers.js can read them.
 
-    Raises `DinkuError`, of status 1, where the tokenizer so written gives other subwords on a sentence of ``corpus``.
+    Raises `DinkuError`, of status 1, if the written tokenizer gives other subwords for a sentence of ``corpus``.
     """
     with quietly():
         tagger.model.config.save_pretrained(part)
@@ -91,9 +91,9 @@ def _describe(tagger: Tagger, part: Path, precision: Precision, corpus: Corpus) 
 
 
 def _every_length(encoder: SubwordEncoder, corpus: Corpus) -> list[SubwordWindow]:
-    """Windows of 1, 2, 3, 4, 6, 8, 12 … subwords up to a full one, of running real sentences; every subword is scored.
+    """Windows of 1, 2, 3, 4, 6, 8, 12 … subwords, up to a full window, of running text; every subword is scored.
 
-    Each begins elsewhere in the text. They are numbered by ``sentence``.
+    Each begins at another place of the text. They are numbered by ``sentence``.
     """
     before, after = encoder.around
     room = encoder.length - len(before) - len(after)

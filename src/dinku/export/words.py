@@ -11,8 +11,8 @@ import torch
 
 from dinku.data.corpus import Corpus
 from dinku.export import convert
-from dinku.model.bundle import Precision
 from dinku.model.encode import LabelOn
+from dinku.model.runtimes import Precision
 from dinku.model.word_encoder import WordWindow
 from dinku.nn.torch_engine import TorchEngine
 from dinku.nn.word_network import WordNetwork
@@ -26,7 +26,7 @@ class WordConverter:
     tagger: WordTagger
 
     label_on: LabelOn = "first"
-    smoothing: float = 0.0  # all that a layer reads was normalized, or is bounded like the embeddings
+    smoothing: float = 0.0  # none is needed: all inputs of layers are normalized, or bounded like the embeddings
 
     @property
     def length(self) -> int:
@@ -58,7 +58,7 @@ class WordConverter:
         write_config(self.tagger, folder)
 
     def layer_costs(self, corpus: Corpus, strength: float) -> dict[str, float]:
-        """How far logits move when the weights of one layer alone are rounded to int8, as a root mean square."""
+        """The root mean square change of the logits if the weights of only one layer are rounded to int8."""
         model = self.tagger.copy().model.cpu().eval()
         encoder = self.tagger.encoder
         batch = encoder.batch(encoder.windows([s.words for s in corpus]))
@@ -80,7 +80,7 @@ class WordConverter:
 
 
 class _Logits(torch.nn.Module):
-    """What ONNX is written of: tensors in, a tensor out."""
+    """The network with a tensor as its output, as the ONNX exporter needs it."""
 
     def __init__(self, model: WordNetwork) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Budget: the limits that a compressed tagger is to keep, read from what people write and checked against what is measured."""
+"""Budget: the limits for a compressed tagger, read from text with units and checked against measured values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXAMPLES = {"size": "12MB", "speed": "500/s", "latency": "5ms", "time": "2h"}
 
 
 def share(text: str | float, *, where: str) -> float:
-    """A part of a whole, from *95%* or 0.95; raises `DinkuError` for what isn't above 0 and at most 1.
+    """A part of a whole, from *95%* or 0.95; raises `DinkuError` unless it is above 0 and at most 1.
 
     >>> share("95%", where="--keep"), share(0.5, where="keep")
     (0.95, 0.5)
@@ -50,12 +50,12 @@ def quantity(text: str | float, kind: str, *, where: str) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of a compressed tagger; one that is ``None`` doesn't count.
+    """The limits for a compressed tagger; ``None`` sets no limit.
 
-    ``size`` is the most bytes of its folder on disk (or text: *12MB*); ``keep`` the part of the dense tagger's mean F1 that stays
-    (0.95 or *95%*), ``keep_worst`` that in the language which keeps least; ``speed`` the fewest sentences a second at its best
-    batch (*500/s*), ``latency`` the median seconds for one sentence (*5ms*), both on this machine. With none of them it is
-    ``keep=0.95``. Raises `DinkuError` for text that says none of this.
+    ``size`` is the most bytes of its folder on disk (or text: *12MB*). ``keep`` is the least part of the dense tagger's mean F1
+    to keep (0.95 or *95%*), and ``keep_worst`` that in the language that keeps least. ``speed`` is the fewest sentences a second
+    at its best batch size (*500/s*), and ``latency`` the longest median time of one sentence in seconds (*5ms*), both on this
+    machine. Without any limit, it is ``keep=0.95``. Raises `DinkuError` for text that can't be read.
 
     >>> from dinku import Budget
     >>> Budget(size="12MB", keep=0.95)
@@ -79,22 +79,23 @@ class Budget:
                 object.__setattr__(self, name, quantity(given, name, where=name))
 
     def __repr__(self) -> str:
-        return f"Budget({', '.join(limit.told for limit in self.limits)})"
+        return f"Budget({', '.join(limit.summary for limit in self.limits)})"
 
     @property
     def limits(self) -> list[Limit]:
-        """The limits that count."""
+        """The limits that are set."""
         return [Limit(each.name, given) for each in fields(self) if (given := getattr(self, each.name)) is not None]
 
     @property
     def bounded(self) -> bool:
-        """Whether size or speed is limited, so that the best F1 within it is wanted, and not the smallest that keeps enough."""
+        """Whether size or speed is limited: the best F1 within the limits is then wanted, otherwise the smallest that keeps
+        enough."""
         return any(limit.name not in ("keep", "keep_worst") for limit in self.limits)
 
     def misses(self, measured: Mapping[str, float]) -> list[Miss]:
-        """The limits that measured facts don't keep, by the names of the fields; a fact that isn't there isn't judged.
+        """The limits that measured facts, given by the names of the fields, don't keep; limits without a fact aren't judged.
 
-        >>> [miss.told for miss in Budget(size="12MB", keep="95%").misses({"size": 14.04e6, "keep": 0.97})]
+        >>> [miss.summary for miss in Budget(size="12MB", keep="95%").misses({"size": 14.04e6, "keep": 0.97})]
         ['size is 14.0 MB, at most 12.0 MB wanted']
         """
         return [
@@ -104,7 +105,7 @@ class Budget:
         ]
 
 
-_TOLD: dict[str, tuple[str, str, str]] = {
+_WORDING: dict[str, tuple[str, str, str]] = {
     "size": ("size", "at most", "--max-size"),
     "keep": ("F1 kept", "at least", "--keep"),
     "keep_worst": ("F1 kept in the worst language", "at least", "--keep-worst"),
@@ -115,22 +116,22 @@ _TOLD: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit of a budget: the field's ``name``, and its ``value`` in bytes, parts of 1, sentences a second or seconds."""
+    """One limit of a budget: the field's ``name``, and its ``value`` in bytes, a part of 1, sentences a second or seconds."""
 
     name: str
     value: float
 
     @property
     def upper(self) -> bool:
-        """Whether it is the most that may be, and not the least."""
-        return _TOLD[self.name][1] == "at most"
+        """Whether it is an upper limit."""
+        return _WORDING[self.name][1] == "at most"
 
     def met(self, measured: float) -> bool:
         return measured <= self.value if self.upper else measured >= self.value
 
     @property
-    def told(self) -> str:
-        what, how, _ = _TOLD[self.name]
+    def summary(self) -> str:
+        what, how, _ = _WORDING[self.name]
         return f"{what} {how} {amount(self.name, self.value)}"
 
 
@@ -143,20 +144,20 @@ class Miss:
 
     @property
     def by(self) -> float:
-        """How far off it is, as a part of the limit."""
+        """The distance to the limit, relative to it."""
         return abs(self.measured / self.limit.value - 1)
 
     @property
-    def told(self) -> str:
-        what, how, _ = _TOLD[self.limit.name]
+    def summary(self) -> str:
+        what, how, _ = _WORDING[self.limit.name]
         wanted = amount(self.limit.name, self.limit.value)
         return f"{what} is {amount(self.limit.name, self.measured)}, {how} {wanted} wanted"
 
     @property
     def relaxed(self) -> str:
-        """The option that would let it pass, with a little room, as a size may differ by its last digits."""
+        """The option with a limit that the measured value keeps, with a little room for differences in the last digits."""
         name, value = self.limit.name, self.measured * (1.005 if self.limit.upper else 0.995)
-        option = _TOLD[name][2]
+        option = _WORDING[name][2]
         text = {
             "size": f"{value / 1e6:.2f}MB" if value < 1e7 else f"{value / 1e6:.1f}MB",
             "speed": f"{value:.0f}/s",
@@ -166,7 +167,7 @@ class Miss:
 
 
 def amount(name: str, value: float) -> str:
-    """A measured value of a limit for people."""
+    """A value of the limit with this name, with its unit."""
     if name == "size":
         return f"{value / 1e6:.2f} MB" if value < 1e7 else f"{value / 1e6:.1f} MB"
     if name == "speed":

@@ -1,4 +1,4 @@
-"""A corpus made ready to learn from: where it has no dev split, a part of its train split is set aside as one."""
+"""Prepares a corpus for training: if it has no dev split, a part of its train split is set aside as dev."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dinku.errors import DinkuError, plural
 from dinku.files import written_folder
 from dinku.settings import home
 
-FEWEST, MOST = 50, 1000  # sentences of a language that are set aside for dev: not fewer unless train is small, nor more
+FEWEST, MOST = 50, 1000  # the fewest (unless train is small) and the most sentences of a language set aside for dev
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A corpus with train and dev. ``name`` is where they are, ``asked`` what the corpus is called by whoever named it.
+    """A corpus with train and dev. ``name`` is the name under which it can be loaded, ``asked`` the name that the user gave.
 
-    ``scored`` is the split that results are told of, *test* unless there is none. ``notes`` say what is to be known of the
-    splits, a line each.
+    ``scored`` is the split on which results are reported: *test*, or *dev* without one. ``notes`` are remarks on the splits, one
+    line each.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Ready:
 
 
 def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> Ready:
-    """Find a corpus, and set ``part`` of the train split of each language without dev aside for dev.
+    """Find a corpus and, for each language without dev, set ``part`` of its train split aside as dev.
 
-    Which sentences are set aside depends on them and on ``seed`` alone; sentences with the same words stay on one side. The
-    splits are then written to a folder of `home`. Raises `DinkuError` for a corpus without a train split, or where too little
-    would be left to learn from.
+    The choice of sentences only depends on the sentences and ``seed``; sentences with the same words stay on one side. The splits
+    are then written to a folder under `home`. Raises `DinkuError` for a corpus without a train split, or if too little would be
+    left to learn from.
     """
     asked = os.fspath(name)
     if not 0 < part < 1:
@@ -47,10 +47,10 @@ def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> 
     train = {corpus.languages[0]: corpus for corpus in sources.parts(asked, "train")}
     for corpus in train.values():
         if corpus.split != "train":
-            remedy = "name a folder with train.txt, or a file whose name is none of a split's"
+            remedy = "name a folder with train.txt, or a file that isn't named for a split"
             raise DinkuError(f"is the {corpus.split} split, and no train split", where=asked, remedy=remedy)
     whole = sources.whole(asked)
-    if "train" not in whole:  # a file whose name tells no split is whichever is asked for, and there is no other
+    if "train" not in whole:  # a file that isn't named for a split serves as any split, and is the only one
         whole = {}
     dev, test = (whole.get(split, {}) for split in ("dev", "test"))
     scored: Literal["test", "dev"] = "test" if test.keys() >= train.keys() else "dev"
@@ -58,7 +58,7 @@ def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> 
     if scored == "dev":
         lacking = ", ".join(sorted(train.keys() - test.keys()))
         notes.append(
-            f"{asked} has no test split ({lacking}): F1 is that on dev, which choices are made by, and flatters"
+            f"{asked} has no test split ({lacking}): F1 is that on dev, by which choices are made, and is too high"
         )
     notes += _shared(asked, train, {"dev": dev, "test": test})
     if dev.keys() >= train.keys():
@@ -78,7 +78,7 @@ def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> 
 
 
 def apart(corpus: Corpus, part: float, seed: int) -> tuple[Corpus, Corpus]:
-    """Train and dev from one split of a language: ``part`` of the sentences for dev, 50 if it may be, 1,000 at the most.
+    """Train and dev from one split of a language: ``part`` of the sentences for dev, between 50, if possible, and 1,000.
 
     >>> from dinku.testing import tiny_corpus
     >>> train, dev = apart(tiny_corpus(300).only("one"), 0.1, seed=0)
@@ -95,7 +95,7 @@ def apart(corpus: Corpus, part: float, seed: int) -> tuple[Corpus, Corpus]:
 
 
 def _shared(asked: str, train: dict[str, Corpus], others: dict[str, dict[str, Corpus]]) -> list[str]:
-    """How many sentences of given dev and test splits stand in train as well."""
+    """Notes on sentences of given dev and test splits that are also in train."""
     known = fingerprints(s.words for corpus in train.values() for s in corpus)
     out = []
     for split, by_language in others.items():
@@ -106,7 +106,7 @@ def _shared(asked: str, train: dict[str, Corpus], others: dict[str, dict[str, Co
 
 
 def _written(splits: dict[str, dict[str, Corpus]]) -> Path:
-    """The folder in `home` that has these splits, a folder a language; its name is that of its content."""
+    """The folder under `home` with these splits, one folder for each language; it is named by a digest of its content."""
     known = {split: [(each, corpus.fingerprint) for each, corpus in own.items()] for split, own in splits.items()}
     folder = home() / "splits" / document_digest(known)[:16]
     if not folder.is_dir():

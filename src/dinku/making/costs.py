@@ -1,7 +1,7 @@
-"""What students will take to make and how fast they will be: a line through short measurements on this machine, a family each.
+"""A cost model of students, in training and in use, from short measurements on this machine.
 
-Seconds for a sentence are a fixed part and one in proportion to multiply-adds, in training as in use. Two students of each family
-are made from a few sentences and timed; what is asked of others is read off the line through them.
+The seconds for a sentence are a fixed part, and a part in proportion to multiply-adds. Two students of each family are made from
+a few sentences and timed; the line through both predicts the others.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, Self, cast
+from typing import Any, Self, cast
 
 from pydantic import ValidationError
 
@@ -28,6 +28,7 @@ from dinku.methods.distil import Distil
 from dinku.methods.quantize import Quantize
 from dinku.model.bundle import Bundle
 from dinku.model.folder import ModelFolder
+from dinku.model.runtimes import Runtime
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.shape import Shape
 from dinku.progress import Progress, silent
@@ -35,8 +36,6 @@ from dinku.schema import Record
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 from dinku.settings import home
-
-Engine = Literal["onnxruntime", "openvino"]
 
 TAUGHT, RANGES, TIMED = (
     64,
@@ -47,12 +46,12 @@ _BATCH, _ROUNDS = 16, 4
 _GRAPH = {
     "words": (8_000, 4_000),
     "transformer": (22_000, 17_000),
-}  # bytes of a bundle beside its weights, and for each layer
+}  # bytes of a bundle besides its weights, and more for each layer
 _TOKENIZER = 80_000  # bytes of a tokenizer.json that don't depend on the number of its pieces
 
 
 class Trend(Record):
-    """Seconds for a sentence: ``fixed``, and ``each`` for a multiply-add."""
+    """Seconds for a sentence: a ``fixed`` part, and ``each`` second per multiply-add."""
 
     fixed: float
     each: float
@@ -76,8 +75,8 @@ class Trend(Record):
 
 
 class Timings(Record):
-    """What was measured on this machine, in seconds for a sentence of mean length: the teacher's ``answer``, and by family the
-    *training*, *batched* use, use of a *single* one; ``making`` is what an export to int8 takes in all.
+    """Times on this machine, in seconds for a sentence of mean length: the teacher's ``answer``, and by family ``training``,
+    ``batched`` use, and use of ``single`` sentences; ``making`` is the time of a whole export to int8.
     """
 
     answer: float
@@ -93,8 +92,7 @@ class Costs:
     """The cost model: timings, and the mean ``units`` of a sentence by family, words or subwords.
 
     ``tokenizer`` is the size of the teacher's tokenizer.json; ``train``, ``dev`` and ``scored`` count sentences, the last those
-    that results are told of; ``longer`` says how many times as long as a tagged sentence a line of
-    text is.
+    on which results are reported. ``longer`` is the length of a line of text relative to a tagged sentence.
     """
 
     timings: Timings
@@ -109,7 +107,7 @@ class Costs:
         return student.shape.multiply_adds(max(1, round(self.units[student.family])))
 
     def bytes(self, student: Student) -> int:
-        """The size of its folder in int8."""
+        """The size of a student's folder in int8."""
         shape = student.int8
         fixed, each = _GRAPH[student.family]
         layers = shape.sizes["layers"]
@@ -128,13 +126,13 @@ class Costs:
         return self.timings.single[student.family].at(self.multiply_adds(student))
 
     def teaching(self, student: Student, reads: Reads) -> float:
-        """Seconds that its training takes, and that the dev split takes to tag after it."""
+        """Seconds to train a student, and to tag the dev split afterwards."""
         a_sentence = self.timings.training[student.family].at(self.multiply_adds(student))
         read = reads.epochs * self.train + self.longer * reads.passes * reads.lines
         return a_sentence * (read + self.dev / 3)
 
     def answering(self, lines: int) -> float:
-        """Seconds in which the teacher answers to the train split and to so many lines of text."""
+        """Seconds for the teacher to answer the train split and so many lines of text."""
         return self.timings.answer * (self.train + self.longer * lines)
 
     def making(self, student: Student) -> float:
@@ -147,13 +145,13 @@ def measured(
     data: Data,
     families: Sequence[Family],
     *,
-    engine: Engine,
+    engine: Runtime,
     threads: int,
     progress: Progress = silent,
 ) -> Timings:
-    """Time this machine with two students of each family, or read what it took an earlier time, from a file in `home`.
+    """Time this machine with two students of each family, or read earlier times from a file under `home`.
 
-    ``data`` are the train and dev splits, 100 train sentences or more. It takes some seconds for each student.
+    ``data`` are the train and dev splits, with 100 train sentences or more. It takes some seconds for each student.
     """
     here = environment(threads).machine
     key = document_digest([2, here, teacher.digest, list(families), engine, TAUGHT, RANGES, TIMED])
@@ -176,7 +174,7 @@ def _timed(
     teacher: SentenceTagger,
     data: Data,
     families: Sequence[Family],
-    engine: Engine,
+    engine: Runtime,
     threads: int,
     folder: Path,
     progress: Progress,
@@ -226,12 +224,14 @@ def _timed(
         name: {family: Trend.through(own) for family, own in by_family.items()}
         for name, by_family in (("training", points), ("batched", batched), ("single", single))
     }
-    longest = {family: 2 * max(seconds) for family, seconds in making.items()}  # an export is held to more sentences
+    longest = {
+        family: 2 * max(seconds) for family, seconds in making.items()
+    }  # a real export is checked on more sentences
     return Timings(answer=answer, making=longest, seconds=0.0, **cast(Any, lines))
 
 
 def tagging(bundle: Bundle, texts: Sequence[str], batch: int) -> float:
-    """Seconds for a text, from text to entities, in batches: the least of some rounds, whatever else the machine does."""
+    """Seconds for a text, from text to entities, in batches: the least of several rounds, as other work slows some down."""
     reader = Reader(bundle)
     batches = [texts[i : i + batch] for i in range(0, len(texts), batch)]
 
@@ -272,10 +272,10 @@ def tokenizer_bytes(folder: ModelFolder) -> int:
 
 
 def progress_of(progress: Progress, before: str) -> Progress:
-    """Progress that says first which part of the work it is."""
+    """Progress with the part of the work put before each line."""
     return lambda what, done, total: progress(f"{before}: {what}", done, total)
 
 
 def families_of(terminal: bool, shape: Any) -> tuple[Family, ...]:
-    """The families of students that a tagger can have: quantized ones and word networks teach word networks alone."""
+    """The families of students that a tagger can teach: quantized taggers and word networks only teach word networks."""
     return FAMILIES if isinstance(shape, Shape) and not terminal else ("words",)

@@ -1,4 +1,4 @@
-"""A search planned: what can fit by arithmetic, how long its parts take by the cost model, and how many students it tries."""
+"""The plan of a search: which students fit by arithmetic, how long its parts take, and how many students it tries."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from dinku.making.budget import Budget
 from dinku.making.costs import Costs
+from dinku.making.request import Effort
 from dinku.making.students import Family, Student, first, reads
 from dinku.method import Data, Method
 from dinku.model.shape import Costs as Shape
 from dinku.training.settings import suited
 
-Effort = Literal["quick", "default", "thorough"]
-
-# How many students are tried at each level, the most thorough search first. A time takes the first of these that it has room for.
+# The numbers of students at each level, the most thorough search first. A limited time gets the first of these that fits into it.
 _SCHEDULES = (
     (24, 8, 3, 1),
     (16, 6, 2, 1),
@@ -32,15 +31,15 @@ _SCHEDULES = (
     (1,),
 )
 _EFFORTS: dict[Effort, tuple[int, ...]] = {"quick": (4, 1), "default": (8, 3, 1), "thorough": (16, 6, 2, 1)}
-ROOM = 0.98  # of a limit, for students known by arithmetic alone
-_SLACK = 1.15  # what students take together, beside what the mean of the first ones takes
+ROOM = 0.98  # of a limit, for students whose size is only known by arithmetic
+_SLACK = 1.15  # the mean time of all students, relative to that of the first ones
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search would do. ``fitting`` are the students that keep the limits of size and speed, as far as costs tell.
+    """What a search would do. ``fitting`` are the students that keep the limits of size and speed by the cost model.
 
-    ``teacher`` is the shape of the tagger, ``before`` what makes it of the base, and ``spent`` the seconds of the clock so far.
+    ``teacher`` is the shape of the tagger, ``before`` the steps that make it from the base, and ``spent`` the seconds so far.
     """
 
     budget: Budget
@@ -62,7 +61,7 @@ class Plan:
         return len(self.data.train or ())
 
     def reads(self, student: Student, level: int) -> Any:
-        """What a student reads at a level."""
+        """How much a student reads at a level."""
         batch = suited(student.shape, self.train)["batch"]
         return reads(student.family, level, train=self.train, text=self.text, batch=batch)
 
@@ -86,7 +85,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """What the search takes from here on."""
+        """The estimated seconds of the search from here on."""
         return self.seconds_of(self.schedule)
 
     def seconds_of(self, schedule: Sequence[int]) -> float:
@@ -94,7 +93,7 @@ class Plan:
 
     @property
     def preparing(self) -> float:
-        """Seconds in which an encoder is trained first."""
+        """Seconds to train an encoder first."""
         epochs = sum(getattr(step, "epochs", None) or 0 for step in self.before)
         if not epochs:
             return self.costs.timings.answer * self.costs.dev
@@ -104,7 +103,7 @@ class Plan:
         return epochs * each * (self.costs.train + self.costs.dev / 3)
 
     def at(self, level: int, number: int) -> float:
-        """Seconds in which so many students are tried at a level, and their teacher answers once for all."""
+        """Seconds to try so many students at a level, including the teacher's answers, which serve all."""
         tried = self.first[:number] or list(self.fitting[:1])
         if not tried:
             return 0.0
@@ -116,21 +115,21 @@ class Plan:
 
     @property
     def ending(self) -> float:
-        """Seconds in which the last ones are made int8 and timed, and test is scored."""
+        """Seconds to make the last students int8, to time them, and to score test."""
         if not self.first:
             return 0.0
         making = max(self.costs.making(student) for student in self.first)
         return 1.5 * making + self.costs.timings.answer * self.costs.scored
 
     def fits(self, student: Student) -> bool:
-        """Whether a student keeps the limits of size and speed, as far as arithmetic and the cost model tell."""
+        """Whether a student keeps the limits of size and speed by arithmetic and the cost model."""
         return not misfit(self.budget, self.costs, student)
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON."""
         return {
             "teacher": {"summary": self.teacher.summary, "bytes": self.teacher.bytes},
-            "limits": [limit.told for limit in self.budget.limits],
+            "limits": [limit.summary for limit in self.budget.limits],
             "train_sentences": self.train,
             "text_lines": self.text,
             "fitting": {family: sum(s.family == family for s in self.fitting) for family in self.families},
@@ -142,10 +141,10 @@ class Plan:
         }
 
     def predicted(self, student: Student) -> dict[str, Any]:
-        """What is known of a student before it is made."""
+        """The predicted size, speed and training time of a student."""
         return {
             "student": student.name,
-            "told": student.told,
+            "summary": student.summary,
             "bytes": self.costs.bytes(student),
             "sentences_per_second": self.costs.speed(student),
             "latency_ms": 1000 * self.costs.latency(student),
@@ -154,9 +153,9 @@ class Plan:
 
 
 def misfit(budget: Budget, costs: Costs, student: Student) -> float:
-    """How far a student is from the limits of size and speed, by arithmetic and the cost model: 0 where it keeps them.
+    """How far a student is from the limits of size and speed, by arithmetic and the cost model; 0 if it keeps them.
 
-    Sizes are held to a little less than the limit, as a tokenizer's is estimated; times to the limit itself.
+    Sizes must keep a little below the limit, because that of the tokenizer is an estimate.
     """
     known: dict[str, Callable[[Student], float]] = {
         "size": lambda s: costs.bytes(s) / ROOM,

@@ -1,7 +1,7 @@
-"""The students that a search chooses from: small transformers cut from the tagger, and word networks.
+"""The students among which a search chooses: small transformers cut from the tagger, and word networks.
 
-The space is small on purpose: what costs most bytes and time, in a few steps each. Its sizes are those that docs/log.md found to
-matter: depth before width for transformers, rows and affixes for word networks.
+The space is small on purpose: a few values for each size that costs many bytes or much time. It varies the sizes that matter by
+docs/log.md: depth more than width for transformers, rows and affixes for word networks.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _WORDS: dict[str, tuple[Choice, ...]] = {
     "grams": (False, True),
 }
 _PIECES = (3_000, 5_000, 8_000, 12_000, 18_000, 27_000, 40_000)
-_LEAST_ROOM = 1.25  # a vocabulary is cut if that takes a fifth of it away
+_LEAST_ROOM = 1.25  # a vocabulary is only cut if at least a fifth of it goes
 
 
 @dataclass(frozen=True)
 class Student:
-    """A student by its ``choices``: what it is made of, and from what size of tagger."""
+    """A student by its ``choices`` of sizes, and the costs of the tagger it is made from."""
 
     family: Family
     choices: tuple[tuple[str, Choice], ...]
@@ -64,7 +64,7 @@ class Student:
         return "-".join(told + ([f"width-{own['ffn']}"] if own["ffn"] else []))
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The same in words for people."""
         own = self.values
         if self.family == "words":
@@ -77,7 +77,7 @@ class Student:
         return f"transformer, {plural(len(shape.layers), 'layer')}, {shape.vocabulary:,} pieces{rank}{heads}{ffn}"
 
     def methods(self, lines: int = 0) -> tuple[Method, ...]:
-        """What makes it of the tagger; ``lines`` of text help to choose the pieces of its vocabulary."""
+        """The methods that make it from the tagger; ``lines`` of text help to choose the pieces of its vocabulary."""
         own = {name: cast(int, value) for name, value in self.choices}
         if self.family == "words":
             features = (*_FEATURES, "grams2-3") if own["grams"] else _FEATURES
@@ -103,7 +103,7 @@ class Student:
 
     @cached_property
     def shape(self) -> Costs:
-        """What it costs in float32, by arithmetic."""
+        """Its costs in float32, by arithmetic."""
         shape: Any = self.teacher
         for method in self.methods():
             shape = method.declare(shape)
@@ -111,11 +111,11 @@ class Student:
 
     @cached_property
     def int8(self) -> Costs:
-        """What it costs in int8."""
+        """Its costs in int8, by arithmetic."""
         return cast(Costs, cast(Any, self.shape).quantized(INT8, where=self.name))
 
     def distil(self, effort: Reads, **more: Any) -> Distil:
-        """The step that makes and teaches it, with so much to read."""
+        """The step that makes and trains it, reading so much."""
         return Distil(
             student=self.methods(effort.lines),
             epochs=effort.epochs,
@@ -134,7 +134,7 @@ class Reads:
     passes: int
 
     def sentences(self, train: int) -> int:
-        """How many sentences that is, of a train split of this size."""
+        """The number of sentences read in all, for a train split of this size."""
         return self.epochs * train + self.passes * self.lines
 
 
@@ -150,7 +150,7 @@ _MOST = (20, 40, 60, 90)
 def reads(family: Family, level: int, *, train: int, text: int, batch: int) -> Reads:
     """What a student reads at a level of the search: each level is about three times the work of the one before.
 
-    It depends on nothing but the data, so that a longer search finds what a shorter one made.
+    It only depends on the data, so that a longer search reuses the students of a shorter one.
     """
     lines = min(text, _LINES[level])
     epochs = (_EPOCHS if lines else _ALONE)[family][level]
@@ -160,7 +160,7 @@ def reads(family: Family, level: int, *, train: int, text: int, batch: int) -> R
 
 
 def evenly(keep: int, there: int) -> tuple[int, ...]:
-    """The numbers of ``keep`` layers of ``there``, the first and the last among them and the others evenly between.
+    """The numbers of ``keep`` of ``there`` layers: the first, the last, and others spread evenly between them.
 
     >>> evenly(4, 12), evenly(1, 12)
     ((0, 4, 7, 11), (0,))
@@ -190,7 +190,7 @@ def space(teacher: Costs, family: Family) -> dict[str, tuple[Choice, ...]]:
 
 
 def student_of(teacher: Costs, family: Family, values: Mapping[str, Choice]) -> Student | None:
-    """The student of these choices; ``None`` where they can't go together, such as a rank that saves nothing."""
+    """The student with these choices; ``None`` if they don't go together, such as a rank that saves nothing."""
     student = Student(family, tuple(values.items()), teacher)
     try:
         student.int8  # noqa: B018  # which declares every method
@@ -209,7 +209,7 @@ def every(teacher: Costs, families: Sequence[Family]) -> Iterator[Student]:
 
 
 def first(fitting: Sequence[Student], number: int) -> list[Student]:
-    """The students that a search begins with, of those that fit: word networks and transformers by turns, the likeliest first."""
+    """The fitting students with which a search begins: word networks and transformers in turn, the most promising first."""
     by_family = {family: [s for s in fitting if s.family == family] for family in FAMILIES}
     queues = [_likeliest(by_family["words"], _FAR_WORDS), _likeliest(by_family["transformer"], _FAR_CUTS)]
     out: list[Student] = []
@@ -219,7 +219,7 @@ def first(fitting: Sequence[Student], number: int) -> list[Student]:
 
 
 def _likeliest(fitting: Sequence[Student], wanted: Sequence[Mapping[str, float]]) -> list[Student]:
-    """Of those that fit the nearest to each of the wanted sizes, in their order, each once."""
+    """The fitting student nearest to each of the wanted sizes, in their order, without repeats."""
     out: dict[Student, None] = {}
     for wish in wanted:
         if fitting:

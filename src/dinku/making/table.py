@@ -13,7 +13,7 @@ Spans = tuple[int, int, int]  # gold, predicted and correct
 
 @dataclass(frozen=True)
 class Scored:
-    """F1 (0 to 1) of a tagger on a split by language and label, in seqeval's default reading; ``spans`` are counts behind it.
+    """F1 (0 to 1) of a tagger on a split by language and label, in seqeval's default reading, from the counts ``spans``.
 
     >>> scored = Scored("dev", {"hau": {"PER": (4, 4, 3), "LOC": (2, 1, 1)}, "yor": {"PER": (2, 2, 1)}})
     >>> round(scored.f1, 3), scored.worst
@@ -25,7 +25,7 @@ class Scored:
 
     @classmethod
     def of(cls, rows: Iterable[Row], address: str, split: str) -> Scored:
-        """What rows say of the tagger at an address, its sentences as they are."""
+        """The F1 of the tagger at an address on unperturbed sentences, from rows."""
         found = {
             row.language: row.spans["default"]
             for row in rows
@@ -53,7 +53,7 @@ class Scored:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels, the one with the lowest F1 over all languages first."""
+        """The labels, those with the lowest F1 over all languages first."""
         together: dict[str, list[Spans]] = {}
         for labels in self.spans.values():
             for label, spans in labels.items():
@@ -69,7 +69,7 @@ class Scored:
         return dict(sorted(own.items(), key=lambda item: (item[1], item[0])))
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """A head and a row a language: F1, its F1 by label, and gold spans."""
+        """A head and a row for each language: F1, F1 by label, and the number of gold spans."""
         labels = self.labels
         rows = []
         for language, f1 in self.by_language.items():
@@ -86,7 +86,7 @@ class Scored:
 
 
 def f1_of(spans: Iterable[Spans]) -> float:
-    """Micro-F1 (0 to 1) over counts; 0 where there is nothing.
+    """Micro-F1 (0 to 1) over counts; 0 without spans.
 
     >>> f1_of([(4, 4, 3), (2, 1, 1)])
     0.7272727272727273
@@ -96,7 +96,7 @@ def f1_of(spans: Iterable[Spans]) -> float:
 
 
 def points(f1: float) -> str:
-    """F1 of 100, with a decimal."""
+    """F1 in points of 100, with one decimal."""
     return f"{100 * f1:.1f}"
 
 

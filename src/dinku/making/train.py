@@ -1,4 +1,4 @@
-"""A base and a corpus → a tagger: one fine-tuning with numbers that suit both, its best epoch chosen on dev."""
+"""A base and a corpus → a tagger: one fine-tuning with settings that suit both, and the best epoch by dev F1."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Weights = Literal["equal", "balanced"]
 class Trained:
     """A trained tagger's ``folder``, and F1 on the split ``scored.split`` by language and label.
 
-    ``corpus`` is the one that it learned from as it was named, ``notes`` are what is to be known of that, a line each.
+    ``corpus`` is the name of the corpus that it learned from, and ``notes`` are remarks on the corpus, one line each.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class Trained:
 
     @property
     def settings(self) -> str:
-        """The numbers that it was trained with, in words."""
+        """The settings of its training, in words."""
         how = cast(FineTune, self.method)
         weights = ", balanced weights" * (how.weights == "balanced")
         return f"at most {plural(how.epochs or 0, 'epoch')} at a rate of {how.rate:g}, batches of {how.batch}{weights}"
@@ -81,12 +81,12 @@ def train(
     """Fine-tune ``base``, an encoder or a tagger, on the train split of ``corpus``, and write the tagger to the folder ``out``.
 
     ``epochs``, ``batch`` and ``rate`` that aren't given are chosen to suit the encoder and the number of sentences
-    (`dinku.training.settings.suited`). The weights of the epoch with the best dev F1 are kept. Where there is no dev split,
-    ``dev`` is the part of train that is set aside for it. With ``weights="balanced"`` words with rare tags count more. A call
-    that was stopped goes on where it was when the same is asked again, as everything is made in the ``store``. F1 is scored on
-    the test split, or on dev where there is none.
+    (`dinku.training.settings.suited`). The weights of the epoch with the best dev F1 are kept. If there is no dev split,
+    the share ``dev`` of train is set aside for it. With ``weights="balanced"``, words with rare tags count more. The same call
+    continues a training that was stopped, as its steps are kept in the ``store``. F1 is scored on the test split, or on dev if
+    there is none.
 
-    Raises `DinkuError` if ``out`` holds anything else than this very tagger, for what can't be trained or read, and, of status 1,
+    Raises `DinkuError` if ``out`` holds anything but this same tagger, or something can't be trained or read, and of status 1
     if training fails.
 
     >>> import dinku, tempfile
@@ -106,8 +106,8 @@ def train(
     target, notes = Path(out), [*given.notes, *runner.warnings]
     there = target.exists() and any(target.iterdir() if target.is_dir() else [target])
     if there and not (runner.store.has(prepared.address) and _same(target, runner.store.tagger(prepared.address))):
-        raise DinkuError("is there already", where=str(target), remedy="name a new folder, or remove it")
-    for i in range(1, len(prepared.addresses)):  # rows may be complete where the store was cleaned
+        raise DinkuError("already exists", where=str(target), remedy="name a new folder, or remove it")
+    for i in range(1, len(prepared.addresses)):  # rows may be complete although the store was cleaned
         runner.make(prepared, i, wait=True)
     runner.run()
     if not there:
@@ -128,7 +128,7 @@ def _same(folder: Path, other: Path) -> bool:
 def study_of(
     kind: str, base: str, corpus: str, steps: Sequence[Any], *, seed: int, split: str, arm: str = "", **more: Any
 ) -> Study:
-    """A study of one recipe, named by the ``kind`` of work and a digest of what it says."""
+    """A study of one recipe, named by the ``kind`` of work and a digest of its content."""
     written = [to_json(step) if isinstance(step, Method) else step for step in steps]
     block = Block(arm=arm or kind, steps=written, grid={}, seeds=[seed])
     told = {"base": base, "corpus": corpus, "split": split, "recipes": [block], **more}
@@ -144,6 +144,6 @@ def runner_of(
     threads: int | None = None,
     device: str = "cpu",
 ) -> Runner:
-    """What carries out a study that dinku itself wrote, whose rows go to `home`."""
+    """A runner for a study that dinku itself wrote, whose rows go to a folder under `home`."""
     where = Path(store) if store else home() / "store"
     return Runner(study, Store(where), Results(home() / "made" / study.name), progress, cores=threads, device=device)

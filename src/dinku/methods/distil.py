@@ -65,7 +65,7 @@ class Distil(SupervisedTraining, StudentTraining):
             remedy = "give one of soft, gold, hidden, relations"
             raise DinkuError("all weights are 0", where="Distil", remedy=remedy)
         if self.transfer and not (self.soft or self.matches):
-            problem = "unlabelled sentences teach nothing where gold tags alone count"
+            problem = "unlabelled sentences teach nothing if only gold tags count"
             raise DinkuError(
                 problem, where="Distil", remedy="give one of soft, hidden, relations, or set transfer to 0"
             )

@@ -25,8 +25,8 @@ class FactorizeEmbeddings(Validated):
     """Replace the word embeddings by the nearest product of rank ``rank``.
 
     The nearest product has the smallest sum of squared differences. With ``weigh="frequency"`` the differences of a piece count
-    as often as it occurs in the train split, and once more. The rank of the word embeddings as they are changes nothing, and a
-    higher one is refused. The zeros of sparse word embeddings are lost.
+    as often as it occurs in the train split, and once more. The present rank changes nothing, and a higher
+    one is refused. The zeros of sparse word embeddings are lost.
     """
 
     rank: int

@@ -1,4 +1,4 @@
-"""NarrowFeedForward: take neurons of the feed-forward parts away.
+"""NarrowFeedForward: remove neurons of the feed-forward parts.
 
 What it removes: the least important neurons between a layer's two feed-forward matrices, which hold two thirds of its weights.
 When it helps: for size and time, which fall with the width, if fine-tuning or distillation follows. What it needs: nothing, or

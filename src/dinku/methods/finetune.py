@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class FineTune(SupervisedTraining):
     """Train for ``epochs`` over the train split; see `dinku.training.settings.SupervisedTraining` for its
-    fields, and what they are unless given.
+    fields and their defaults.
 
     ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
-    another order, gets a fresh one. With ``weights="balanced"`` a word counts in the loss by the inverse square root of how
+    another order, gets a new head. With ``weights="balanced"`` a word counts in the loss by the inverse square root of how
     often its tag occurs in the train split, so that labels with few entities are learned, at some cost to the others.
     """
 
@@ -109,7 +109,7 @@ def balanced(labels: NDArray[np.int64], tags: int) -> NDArray[np.float32]:
 
 
 def word_loss(model: Any, batch: dict[str, Any], weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Cross-entropy, the mean over the scored words, of logits at the subwords that speak for them."""
+    """The mean cross-entropy over the scored words, of the logits at the subwords that represent them."""
     import torch
 
     from dinku.training import reading

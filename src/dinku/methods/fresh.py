@@ -1,4 +1,4 @@
-"""StartFresh: a new encoder with random weights, and if asked a vocabulary that is made from the study's text.
+"""StartFresh: a new encoder with random weights and, on request, a new vocabulary from the study's text.
 
 What it removes: everything that was learnt. When it helps: before `Pretrain`, to make an encoder for languages that others
 leave out, and as a student of any shape. What it needs: text in the languages, to make a vocabulary. What it cannot do: tag

@@ -3,9 +3,9 @@
 What it removes: every layer that isn't to be kept; the others stay as they are, in their order. When it helps: always for size
 and time, which fall with the layers. F1 falls too, and fine-tuning or distillation afterwards recovers most of it. What it
 needs: nothing, or the data that `dinku.training.importance` needs to choose. What it cannot do: judge layers together, because
-each is scored as if the others stayed. In a fine-tuned tagger choose by *taylor*: *activation*, which scores how far a layer
-turns the states, removed the first layers, and F1 fell most without these (docs/log.md). Source: Sajjad et al. 2020 (arXiv
-2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing, `dinku.training.importance.layers`.
+each is scored as if the others stayed. In a fine-tuned tagger choose by *taylor*: *activation*, which scores how much a layer
+changes the direction of states, removed the first layers, whose loss costs most F1 (docs/log.md). Source: Sajjad et al. 2020
+(arXiv 2004.03844); Sanh et al. 2019 (arXiv 1910.01108) take every other one; for choosing, `dinku.training.importance.layers`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KeepLayers(ByImportance):
-    """Keep the layers whose numbers, counted from 0 and rising, stand in ``keep``, or the ``layers`` most important ones.
+    """Keep the layers whose numbers are in ``keep``, counted from 0 and in increasing order, or the ``layers`` most important.
 
     Keeping all of them changes nothing; keeping more than there are is refused.
     """

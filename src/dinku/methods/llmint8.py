@@ -5,11 +5,11 @@ mostly of linear layers, on a GPU with little memory to spare. What it needs: bi
 fine-tuned tagger, but no data: weights are scaled by row, and activations by subword when they are computed. A feature that
 reaches ``threshold`` anywhere in a batch is multiplied in the precision of the rest, so that an answer depends on its batch.
 
-The paper's 64 % is arithmetic and no finding about languages: AfriBERTa-large has 500.2 MB in float32 and 179.6 MB by this
-method, 64.1 % less (int8 70.8, float16 108.5, scales 0.3). Embeddings don't become small: they stay float16, and are 60 % of
-those 179.6 MB. Models with fewer layers save less (AfriBERTa-base 62.7 %). What it cannot do: make a plain CPU faster, where
-int8 and float16 products, rounding and outliers cost more than they save; or be trained or pruned afterwards. Source: Dettmers
-et al. 2022 (arXiv 2208.07339); the paper's section on quantization (arXiv 2404.04759).
+The paper's 64 % follows from arithmetic and says nothing about languages: AfriBERTa-large has 500.2 MB in float32 and 179.6 MB
+by this method, 64.1 % less (int8 70.8, float16 108.5, scales 0.3). Embeddings don't become small: they stay float16, and are 60
+% of those 179.6 MB. Models with fewer layers save less (AfriBERTa-base 62.7 %). What it cannot do: make a plain CPU faster,
+where int8 and float16 products, rounding and outliers cost more than they save; or be trained or pruned afterwards. Source:
+Dettmers et al. 2022 (arXiv 2208.07339); the paper's section on quantization (arXiv 2404.04759).
 """
 
 from __future__ import annotations

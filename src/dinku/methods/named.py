@@ -1,7 +1,7 @@
-"""StartFrom: another model, known by its name, in the tagger's place.
+"""StartFrom: another model by its name, in place of the tagger.
 
 What it removes: the tagger. When it helps: to start a student, such as AfriBERTa-small for AfriBERTa-large. What it needs: the
-model, in a folder or on the Hub. What it cannot do: bring back a model after another took its name. Source: Turc et al. 2019
+model, in a folder or on the Hub. What it cannot do: restore a model after another has taken its name. Source: Turc et al. 2019
 (arXiv 1908.08962) on students that were trained before they were taught.
 """
 

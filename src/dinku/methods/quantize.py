@@ -2,10 +2,10 @@
 
 What it removes: three quarters of the bytes of all matrices, including the word embeddings, and most of the time of products.
 When it helps: as the last step for a tagger that is to run on a plain CPU. What it needs: a tagged corpus. Its train sentences,
-balanced over languages, give the ranges of activations, and its dev sentences tell the loss of F1. By ``tolerance`` the linear
-layers whose rounding costs most stay in float32, as few as keep dev F1. What it cannot do: be trained or pruned afterwards.
-Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8 embeddings with one scale a row
-as in Guan et al. 2019 (arXiv 1911.02079).
+balanced over languages, give the ranges of activations, and its dev sentences show the loss of F1. To keep the loss within
+``tolerance``, the fewest linear layers that suffice stay in float32, those whose rounding costs most first. What it cannot do:
+be trained or pruned afterwards. Source: SmoothQuant (arXiv 2211.10438) before either tool's own post-training quantization; int8
+embeddings with one scale a row as in Guan et al. 2019 (arXiv 1911.02079).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from dinku.errors import DinkuError
 from dinku.method import Category, Data, Need, Validated, Work
+from dinku.model.runtimes import Runtime
 from dinku.model.shape import INT8, EncoderShape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import S
@@ -34,12 +35,12 @@ class Quantize(Validated):
     """Make a bundle in int8 for ``runtime``. No step can follow.
 
     ``mode`` *static* scales activations by their ranges over train sentences, *dynamic* by their range in the batch, so that
-    onnxruntime's answer to a sentence depends a little on the others in the batch. ``tolerance`` is the F1 (of 1) that may be
-    lost on dev: to keep it, layers stay in float32, and if that isn't enough the step fails. With 1 all layers are int8,
-    whatever they lose.
+    onnxruntime's answer for a sentence depends slightly on the others in the batch. ``tolerance`` is the F1 (of 1) that may be
+    lost on dev: to keep it, layers stay in float32, and if that isn't enough the step fails. With 1, all layers are int8
+    regardless of the loss.
     """
 
-    runtime: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    runtime: Runtime = "onnxruntime"
     mode: Literal["static", "dynamic"] = "static"
     tolerance: float = 0.005
 

@@ -1,6 +1,6 @@
 """Methods by their names, dinku's own and those of other packages; a class is imported only when it is asked for.
 
-A package brings methods by the entry point group ``dinku.methods``, with an entry point for each: its name is the class's name.
+A package provides methods by the entry point group ``dinku.methods``, with an entry point of the class's name for each.
 """
 
 from __future__ import annotations
@@ -46,6 +46,13 @@ _MEMBERS = ("version", "category", "needs", "text_languages", "reads", "own_voca
 _CALLED = ("resolve", "can_use", "declare", "apply")
 
 
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """The validator for the fields of a method's class, made once, because that takes milliseconds and studies have many
+    steps."""
+    return TypeAdapter(kind)
+
+
 def from_json(step: Any, *, where: str = "step") -> Method:
     """A method from ``{"FineTune": {"epochs": 3}}``: one name, and its fields; unknown fields are refused."""
     if isinstance(step, str):
@@ -74,7 +81,7 @@ def from_json(step: Any, *, where: str = "step") -> Method:
             raise DinkuError(problem, where=where, remedy="list methods, e.g. [KeepLayers: {keep: [0, 3]}]")
         given[inner] = tuple(from_json(step, where=f"{where}, {name}.{inner}") for step in given[inner])
     try:
-        method = cast(Method, TypeAdapter(kind).validate_python(given))
+        method = cast(Method, _adapter(kind).validate_python(given))
     except ValidationError as error:
         raise validation_error(error, where=where, within=name) from None
     except DinkuError as error:

@@ -115,7 +115,7 @@ class TrimVocabulary(Validated):
         return replace(tagger, model=model, tokenizer=tokenizer)
 
     def _kept(self, tagger: Tagger, text: Corpus, unlabelled: Iterable[Sentence]) -> list[int]:
-        """The old numbers of the pieces to keep, rising."""
+        """The old numbers of the pieces to keep, in increasing order."""
         pieces, bare, scores, least, built = _pieces(tagger)
         named = _named(tagger.tokenizer)
         size = min(self.size, len(named))
@@ -128,7 +128,7 @@ class TrimVocabulary(Validated):
         alone = {
             i for i, piece in enumerate(bare) if len(piece) == 1 and (_script(piece) in scripts or piece in letters)
         }
-        if built.bytes:  # whole characters fall apart as other pieces do, into bytes
+        if built.bytes:  # whole characters are split into bytes like other pieces
             alone = {i for i in named if pieces[i] in _BYTES}
         must = built.closed(alone | _special(tagger.tokenizer))
         must |= {i for i, piece in enumerate(pieces) if len(piece) == 6 and piece.startswith("<0x")}  # byte fallback
@@ -140,7 +140,9 @@ class TrimVocabulary(Validated):
         foreign = np.array([not scripts.issuperset(map(_script, piece)) for piece in bare])
         order = np.lexsort((-scores, foreign & (counts == 0), -counts)).tolist()
         waiting = [i for i in order if i in named and i not in must]
-        while len(must) < size:  # what is built of others may not fit where a later one does, and fit in the next turn
+        while (
+            len(must) < size
+        ):  # a piece that is built from others may not fit where a later one does; it may fit in the next round
             for i in waiting:
                 if len(more := built.of(i) - must) <= size - len(must):
                     must |= more
@@ -186,7 +188,7 @@ def _named(tokenizer: Any) -> set[int]:
 
 
 def _special(tokenizer: Any) -> set[int]:
-    """The ids that the tokenizer can't do without: added and special tokens, the unknown token, the ends of a sentence."""
+    """The ids that the tokenizer needs: added and special tokens, the unknown token, the ends of a sentence."""
     backend = tokenizer.backend_tokenizer
     document = json.loads(backend.to_str())
     model = document["model"]

@@ -28,7 +28,7 @@ MOST_ROWS = 10_000_000
 
 @dataclass(frozen=True)
 class StartWords(Seeded, Validated):
-    """Start from a word network drawn from the seed, see `dinku.model.word_shape.WordShape`.
+    """Start from a word network with random weights from the seed; see `dinku.model.word_shape.WordShape`.
 
     ``features`` of a word are those of `dinku.model.word_features.WordFeatures`, each hashed by ``hashes`` functions to one table
     of ``rows`` embeddings of ``embedding`` numbers. ``width`` is the size of a word's vector, ``depth`` how many convolutions

@@ -3,8 +3,8 @@
 ``bundle.json`` says what the folder is and lists every file that is read, with its size and sha256. A bundle for
 onnxruntime is laid out as transformers.js reads it, too: ``onnx/model.onnx`` (int8: ``onnx/model_quantized.onnx``),
 ``config.json``, ``tokenizer.json`` and ``tokenizer_config.json``; one for OpenVINO has ``openvino/openvino_model.xml`` and
-``.bin`` instead. Nothing is given to an engine before names and checksums are as listed and the model is known to read
-no other file. The card, ``README.md``, isn't listed, as people edit it once `dinku.export.card` has written it.
+``.bin`` instead. An engine gets a file only after names and checksums are found to be as listed, and the model to refer to no
+other file. The card, ``README.md``, isn't listed, because people edit it once `dinku.export.card` has written it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,33 +25,25 @@ from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
 from dinku.machine import available_threads
-from dinku.model.encode import SUBWORD_INPUTS, LabelOn
-from dinku.model.engine import InspectableEngine, UnpaddedEngine
-from dinku.model.family import read_unpadded
+from dinku.model.by_length import by_length_if_needed
+from dinku.model.encode import LabelOn
+from dinku.model.engine import InspectableEngine
 from dinku.model.folder import BUNDLE_FILE, ModelFolder
 from dinku.model.kinds import kind_of
-from dinku.model.onnx_file import AGAIN, external
+from dinku.model.onnx_file import AGAIN
+from dinku.model.runtimes import RUNTIMES, Precision, Runtime, open_engine
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import BFLOAT16, FLOAT32, INT8, Costs, Scheme
 from dinku.model.windows import Encoder
 from dinku.schema import Record, validation_error
 
 FILE = BUNDLE_FILE
-MODELS = {
-    ("onnxruntime", "fp32"): "onnx/model.onnx",
-    ("openvino", "fp32"): "openvino/openvino_model.xml",
-    ("onnxruntime", "int8"): "onnx/model_quantized.onnx",
-    ("openvino", "bf16"): "openvino/openvino_model.xml",
-    ("openvino", "int8"): "openvino/openvino_model.xml",
-}
-Runtime = Literal["onnxruntime", "openvino"]
-Precision = Literal["fp32", "bf16", "int8"]
 SCHEMES = {"fp32": FLOAT32, "bf16": BFLOAT16, "int8": INT8}
-_MAKING = Lock()  # held while an engine is made, lest two threads make one each
+_MAKING = Lock()  # held while an engine is made, so that two threads don't make one each
 
 
 class File(Record, strict=True):
-    """What a file of a bundle must be."""
+    """The size and digest that a file of a bundle must have."""
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -61,11 +52,10 @@ class File(Record, strict=True):
 class Quantization(Record, strict=True):
     """How a bundle was made int8.
 
-    Ranges are of ``sentences`` of a corpus. ``lost`` is F1 (of 1) and ``equal`` the share of equal tags on the gate's
-    sentences when all linear layers are int8, against the tagger it was made from, and ``tolerance`` the F1 that may be lost,
-    or 1 for anything. The layers ``kept`` in float32,
-    ``bytes`` more than in int8, are those that cost most. With them the bundle has ``speed`` times the speed of one without,
-    measured where it was made.
+    Ranges were measured on ``sentences`` sentences of ``corpus``. ``lost`` is the F1 (of 1) that is lost, and ``equal`` the
+    share of tags that stay equal, on the gate's sentences if all linear layers are int8; ``tolerance`` is the F1 that may be
+    lost, or 1 for any loss. The layers ``kept`` in float32 are those that would lose most, and take ``bytes`` more than in int8.
+    With them the bundle runs at ``speed`` times the speed of full int8, measured on the machine that made it.
     """
 
     mode: Literal["static", "dynamic"]
@@ -79,8 +69,8 @@ class Quantization(Record, strict=True):
     speed: float | None = None
 
     @property
-    def told(self) -> str:
-        """What a person should know of it."""
+    def summary(self) -> str:
+        """A sentence or two for people: what int8 lost, and what was kept in float32 to avoid it."""
         if self.lost is None:
             return f"All linear layers are in int8 ({self.mode}), whatever that costs."
         change = f"F1 on the sentences compared changes by {-100 * self.lost:+.2f}"
@@ -88,15 +78,16 @@ class Quantization(Record, strict=True):
             change += f" and {100 * self.equal:.2f} % of tags are equal"
         if not self.kept:
             return f"All linear layers are in int8 ({self.mode}): {change}."
-        out = f"With all linear layers in int8 ({self.mode}) {change}, where {100 * self.tolerance:.2f} may be lost"
-        out += f" and 99 % must be; kept in fp32: {', '.join(self.kept)}"
+        out = f"With all linear layers in int8 ({self.mode}) {change}; at most {100 * self.tolerance:.2f} may be lost"
+        out += f" and at least 99 % must be equal, so these stay in fp32: {', '.join(self.kept)}"
         slow = self.speed is not None and self.speed < 0.8
         return f"{out}. It has {self.speed or 0:.0%} of the speed of full int8{', less than the 80 % aimed at' if slow else ''}."
 
 
 class Manifest(Record, strict=True):
-    """``bundle.json``. ``length`` is the most subwords of a window, ``gate`` what the comparison with torch measured; of the
-    parameters ``nonzero`` aren't zero as they are stored, ``linear_nonzero`` of the linear layers', and ``zeros`` are meant."""
+    """``bundle.json``. ``length`` is the largest number of subwords in a window, and ``gate`` what the comparison with torch
+    measured. ``nonzero`` counts the stored parameters that aren't zero, ``linear_nonzero`` those of them in linear layers, and
+    ``zeros`` the zeros that sparsification made on purpose."""
 
     format: Literal[1] = 1
     runtime: Runtime
@@ -114,7 +105,7 @@ class Manifest(Record, strict=True):
     @property
     def model(self) -> str:
         """The file of the model, within the folder."""
-        return MODELS[self.runtime, self.precision]
+        return RUNTIMES[self.runtime].models[self.precision]
 
 
 @dataclass(frozen=True)
@@ -136,16 +127,16 @@ class Bundle(TagsByEngine):
 
     @classmethod
     def open(cls, name: str | os.PathLike[str] | ModelFolder, *, threads: int | None = None) -> Self:
-        """Open a bundle by folder, name under ``DINKU_HOME/models``, address or Hub id, on all cores unless told otherwise.
+        """Open a bundle by folder, name under ``DINKU_HOME/models``, address or Hub id; it uses all cores by default.
 
-        Raises `DinkuError` where it is none, or is damaged: a file that is missing or isn't the one that was exported, a
-        model that reads files outside of the bundle.
+        Raises `DinkuError` if it isn't a bundle or is damaged: if a file is missing or differs from the exported one, or the
+        model refers to files outside of the bundle.
         """
         if threads is not None:
             check_count(threads, "threads", where="Bundle.open")
         folder = ModelFolder.of(name)
         manifest = read_manifest(folder)
-        if manifest.runtime == "onnxruntime" and external(folder.path / manifest.model):
+        if RUNTIMES[manifest.runtime].reads_elsewhere(folder.path / manifest.model):
             problem = "keeps weights in another file, which a bundle never does"
             raise DinkuError(problem, where=str(folder.path / manifest.model), remedy=AGAIN)
         if not folder.tags:
@@ -171,7 +162,7 @@ class Bundle(TagsByEngine):
 
     @property
     def engine(self) -> InspectableEngine:
-        """What runs it; made when it is first needed, once for all threads."""
+        """The engine that runs the model, made at first use and shared by all threads."""
         with _MAKING:
             return self._engine
 
@@ -179,12 +170,12 @@ class Bundle(TagsByEngine):
     def _engine(self) -> InspectableEngine:
         manifest, inputs = self.manifest, kind_of(self.model_folder).inputs
         model = self.folder / manifest.model
-        unpadded = read_unpadded(self.model_folder.config)
-        return open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs, unpadded=unpadded)
+        engine = open_engine(model, manifest.runtime, manifest.precision, self.threads, inputs=inputs)
+        return by_length_if_needed(engine, self.model_folder.config)
 
     @property
     def shape(self) -> Costs:
-        """By arithmetic, without the graph around the weights."""
+        """The costs of the model by arithmetic; the file's graph around the weights doesn't count."""
         manifest, kept = self.manifest, self.manifest.quantization.bytes if self.manifest.quantization else 0
         declared = kind_of(self.model_folder).shape(self.model_folder)
         return declared.as_stored(self.scheme, nonzero=manifest.nonzero, zeros=manifest.zeros, kept=kept)
@@ -224,34 +215,34 @@ class Bundle(TagsByEngine):
         return True
 
     def to(self, device: str) -> None:
-        """It stays on the CPU."""
+        """Does nothing: a bundle stays on the CPU."""
 
     def in_precision(self, precision: str) -> NoReturn:
         raise DinkuError("a bundle has one precision", where="precision", remedy="leave it out, or export another")
 
     @property
     def digest(self) -> str:
-        """sha256 over the files that are read, and how."""
+        """sha256, as hex, over the files that are read and how they are read."""
         manifest = self.manifest
         read = (manifest.runtime, manifest.precision, manifest.length, manifest.label_on, self.tags)
         files = sorted((name, file.sha256) for name, file in manifest.files.items())
         return hashlib.sha256(repr((read, files)).encode()).hexdigest()
 
     def check_changeable(self, method: object = None) -> None:
-        """It never is: `DinkuError` says so."""
+        """Always raises `DinkuError`, as a bundle can't be changed."""
         self.scheme.refuse(self.name)
         remedy = "name the tagger that it was made from"
-        raise DinkuError("is a bundle, which can be run and no more", where=self.name, remedy=remedy)
+        raise DinkuError("is a bundle, which can only be run", where=self.name, remedy=remedy)
 
     def as_reopened(self, folder: Path, label_on: LabelOn) -> None:
-        """It lives in its files."""
+        """``None``, as a bundle lives in its files."""
 
     def copy(self) -> Self:
         """The same bundle with an engine of its own."""
         return replace(self)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy it, its card too; the copy is renamed last. Raises `DinkuError` where the folder is there already."""
+        """Copy the bundle and its card; the folder appears whole. Raises `DinkuError` if the folder exists."""
         with written_folder(folder) as part:
             beside = [name for name in ("README.md", learned.FILE) if (self.folder / name).is_file()]
             for name in (*self.manifest.files, FILE, *beside):
@@ -260,37 +251,10 @@ class Bundle(TagsByEngine):
         return Path(folder)
 
 
-def open_engine(
-    model: Path,
-    runtime: Runtime,
-    precision: Precision,
-    threads: int,
-    *,
-    inputs: Collection[str] = SUBWORD_INPUTS,
-    unpadded: bool = False,
-) -> InspectableEngine:
-    """The engine that a model file is for; ``inputs`` are those that a model of its kind has. With ``unpadded`` it reads windows
-    without padding."""
-    if unpadded:
-        return UnpaddedEngine(open_engine(model, runtime, precision, threads, inputs=inputs))
-    if runtime == "onnxruntime":
-        from dinku.model.onnxruntime import OnnxEngine
-
-        return OnnxEngine(model, threads=threads, inputs=inputs)
-    try:
-        from dinku.model.openvino import OpenVinoEngine
-    except ModuleNotFoundError as error:
-        if error.name != "openvino":
-            raise
-        remedy = "install it with: pip install 'dinku[openvino]'"
-        raise DinkuError("is a model for OpenVINO, which isn't here", where=str(model), remedy=remedy) from None
-    return OpenVinoEngine(model, threads=threads, precision=precision, inputs=inputs)
-
-
 def read_manifest(folder: ModelFolder) -> Manifest:
-    """A bundle's ``bundle.json``, once each file that it lists is known to be within the folder and the one that was exported.
+    """A bundle's ``bundle.json``, after checking that each listed file is in the folder and is the exported one.
 
-    Raises `DinkuError` if it can't be read, if a file isn't the one it says, or if it doesn't list just what its kind has.
+    Raises `DinkuError` if it can't be read, a file differs from its entry, or it doesn't list exactly the files of its kind.
     """
     path = _within(folder.path, FILE)
     try:
@@ -303,12 +267,10 @@ def read_manifest(folder: ModelFolder) -> Manifest:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy=AGAIN) from None
     except ValidationError as error:
         raise validation_error(error, where=str(path), remedy=AGAIN) from None
-    if (manifest.runtime, manifest.precision) not in MODELS:
-        problem = f"{manifest.precision} is no precision of {manifest.runtime}"
+    if manifest.precision not in RUNTIMES[manifest.runtime].models:
+        problem = f"{manifest.runtime} has no precision {manifest.precision}"
         raise DinkuError(problem, where=str(path), remedy=AGAIN)
-    needed = {manifest.model, "config.json"}
-    if manifest.runtime == "openvino":
-        needed.add(str(Path(manifest.model).with_suffix(".bin")))
+    needed = {"config.json", *RUNTIMES[manifest.runtime].files(manifest.precision)}
     if config := manifest.files.get("config.json"):  # which says what else is needed
         _check(folder.path, "config.json", config)
         needed |= {*kind_of(folder).bundle_files}
@@ -327,7 +289,7 @@ def summed(path: Path) -> File:
 
 
 def _check(folder: Path, name: str, wanted: File) -> None:
-    """A file is within the folder, and the one that is listed."""
+    """Raise `DinkuError` if a listed file isn't within the folder, or differs from its entry."""
     path = _within(folder, name)
     try:
         same = summed(path) == wanted
@@ -338,7 +300,7 @@ def _check(folder: Path, name: str, wanted: File) -> None:
 
 
 def _within(folder: Path, name: str) -> Path:
-    """A file of the folder, or what the Hub's cache links there; raises `DinkuError` for one that lies elsewhere."""
+    """The path of a file in the folder, or in the Hub's cache if it is a link; raises `DinkuError` if it lies elsewhere."""
     path, root = folder / name, folder.resolve()
     cache = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
     real = Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""From logits to the most probable tags that are legal together."""
+"""From logits to the most probable legal sequence of tags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEVER = -1e9
 
 @cache
 def legal_transitions(tags: tuple[str, ...]) -> NDArray[np.bool_]:
-    """[1 + tags, tags] whether a tag may follow the one before it; row 0 is for the first word of a sentence.
+    """[1 + tags, tags] whether the column's tag may follow the row's; row 0 stands for the start of a sentence.
 
     In IOB2 an ``I-X`` follows only ``B-X`` or ``I-X``.
 
@@ -26,10 +26,10 @@ def legal_transitions(tags: tuple[str, ...]) -> NDArray[np.bool_]:
 
 
 def legal_tags(logits: NDArray[np.float32], tags: tuple[str, ...], lengths: Sequence[int] | None = None) -> Ids:
-    """[words] the numbers of the tags whose logits [words, tags] have the largest sum of all that are legal one after another.
+    """[words] the indices of the legal sequence of tags whose logits [words, tags] have the largest sum.
 
-    The words are those of sentences of these ``lengths``, by default of one. A sentence gets the largest tag of each word, if
-    these are legal; else those that Viterbi's algorithm finds.
+    The words are those of sentences with these ``lengths``, by default of one sentence. If the most probable tag of each word
+    makes a legal sequence, that is taken; otherwise Viterbi's algorithm finds the best one.
 
     >>> legal_tags(np.array([[0.0, 2.0, 3.0], [0.0, 1.0, 5.0]], np.float32), ("O", "B-PER", "I-PER")).tolist()
     [1, 2]
@@ -47,8 +47,9 @@ def legal_tags(logits: NDArray[np.float32], tags: tuple[str, ...], lengths: Sequ
 
 
 def _viterbi(logits: NDArray[np.float32], starts: Ids, ends: Ids, legal: NDArray[np.bool_], best: Ids) -> None:
-    """Write the best legal tags of the sentences from ``starts`` to ``ends`` to ``best``, all sentences word by word together."""
-    order = np.argsort(starts - ends, kind="stable")  # the longest first, so that those that have a word stand together
+    """Write the best legal tags of the sentences from ``starts`` to ``ends`` to ``best``; sentences advance together, by
+    words."""
+    order = np.argsort(starts - ends, kind="stable")  # longest first, so that those with words left are adjacent
     starts, lengths = starts[order], (ends - starts)[order]
     penalty = np.where(legal, 0.0, _NEVER)
     score, back = logits[starts] + penalty[0], []

@@ -1,7 +1,7 @@
 """Words to windows of subwords, for models that read subwords; on the `tokenizers` library alone.
 
-A sentence that doesn't fit is read through several windows, cut between words and overlapping, and each of its words is
-scored in the one window where it stands furthest from a cut: nothing is truncated in silence.
+A sentence that doesn't fit is read through several overlapping windows, cut between words, and each of its words is scored in
+the window where it stands furthest from a cut. Nothing is truncated.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the st
 class SubwordWindow(NamedTuple):
     """A stretch of one sentence that fits the encoder.
 
-    ``ids`` [subwords] with the special tokens; ``at`` [words] where the subword stands that speaks for a word;
-    ``words`` [words] which words of the sentence those are.
+    ``ids`` [subwords] include the special tokens; ``at`` [words] is the position of the subword that represents each word;
+    ``words`` [words] are the words' indices in the sentence.
     """
 
     sentence: int
@@ -65,12 +65,12 @@ class SubwordBatch(NamedTuple):
 
     @property
     def rows(self) -> Ids:
-        """[words] the window each scored word stands in, in the order of the windows."""
+        """[words] the window of each scored word, in the order of the windows."""
         return np.repeat(np.arange(len(self.windows)), [len(w.at) for w in self.windows])
 
     @property
     def columns(self) -> Ids:
-        """[words] the subword that speaks for each scored word."""
+        """[words] the position of the subword that represents each scored word."""
         return np.concatenate([w.at for w in self.windows])
 
     @property
@@ -94,9 +94,9 @@ class SubwordBatch(NamedTuple):
 class SubwordEncoder:
     """Words → windows of subword ids.
 
-    ``length`` is the most subwords a window holds, special tokens included. With ``label_on="first"`` a word's first
-    subword speaks for it; with ``"first_content"`` its first subword that isn't a bare word mark (SentencePiece gives
-    a bare ``▁`` first for 92 % of Chinese words). A word that yields no subword at all is in no window: it is ``O``.
+    ``length`` is the largest number of subwords in a window, special tokens included. With ``label_on="first"``, a word is
+    represented by its first subword; with ``"first_content"``, by its first subword that isn't a bare word mark (for 92 % of
+    Chinese words, SentencePiece's first piece is a bare ``▁``). A word without any subword is in no window, and is tagged ``O``.
     """
 
     tokenizer: Tokenizer
@@ -132,7 +132,7 @@ class SubwordEncoder:
 
     @cached_property
     def unknown_id(self) -> int | None:
-        """The id that stands for what the vocabulary hasn't got; none where the tokenizer spells that in bytes."""
+        """The id for text that isn't in the vocabulary; none if the tokenizer writes such text in bytes."""
         model = json.loads(self.tokenizer.to_str())["model"]
         at = model.get("unk_id")
         return int(at) if at is not None else _id(self.tokenizer, model.get("unk_token"))
@@ -158,7 +158,7 @@ class SubwordEncoder:
         return list(self._windows(0, np.concatenate(ids), np.concatenate(owner)))
 
     def _windows(self, number: int, ids: Ids, owner: Ids) -> Iterator[SubwordWindow]:
-        """The windows of a sentence's subwords, each of which belongs to the word that ``owner`` says."""
+        """The windows of a sentence's subwords; ``owner`` gives each subword's word."""
         if not len(ids):
             return
         before, after = self.around
@@ -170,17 +170,17 @@ class SubwordEncoder:
             yield SubwordWindow(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]])
 
     def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
-        """The subwords of running text, its pieces end to end, without special tokens between them."""
+        """The subwords of running text, its pieces joined without special tokens."""
         with _panics_as_dinku():
             encoded = uncut(self.tokenizer).encode_batch_fast(list(texts), add_special_tokens=False)
         return np.concatenate([np.zeros(0, np.int32), *(np.asarray(e.ids, np.int32) for e in encoded)])
 
     def subwords(self, sentences: Sequence[Sequence[str]]) -> list[Ids]:
-        """The subwords of each sentence, once: without windows, and without the special tokens around them."""
+        """The subwords of each whole sentence, without special tokens."""
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in self._encode(sentences)]
 
     def unknown(self, sentences: Sequence[Sequence[str]]) -> tuple[int, int]:
-        """Subwords in all, and how many words hold one that stands for what the vocabulary hasn't got."""
+        """The number of subwords, and of words with an unknown subword."""
         subwords, words = 0, set[tuple[int, int | None]]()
         for number, encoding in enumerate(self._encode(sentences)):
             subwords += len(encoding.ids)
@@ -234,20 +234,20 @@ def _panics_as_dinku() -> Iterator[None]:
 
 
 def _owned(encoding: Encoding) -> tuple[Ids, Ids]:
-    """The subwords of a sentence, and which word each of them belongs to: -1 for none."""
+    """The subwords of a sentence, and the word that each belongs to, -1 for none."""
     ids = np.asarray(encoding.ids, dtype=np.int64)
     return ids, np.fromiter((-1 if w is None else w for w in encoding.word_ids), np.int64, len(ids))
 
 
 def _after_marks(ids: Ids, first: Ids, marks: frozenset[int]) -> Ids:
-    """[words] the first subword of each word that isn't a bare mark, or its first where it has no other."""
+    """[words] the first subword of each word that isn't a bare mark; if there is none, its first subword."""
     last = np.r_[first[1:], len(ids)] - 1
     bare = np.isin(ids[first], list(marks)) & (last > first)
     return first + bare
 
 
 def _cuts(first: Ids, n: int, room: int) -> Iterator[tuple[int, int, int, int]]:
-    """How to read ``n`` subwords whose words begin at ``first`` through windows of ``room``.
+    """How to divide ``n`` subwords, whose words begin at ``first``, into windows of ``room``.
 
     Yields (first subword, end, first word scored, end). Consecutive windows overlap by about half a window; a word of
     their overlap is scored in the window that gives it more context. Only a word longer than a window is cut itself.
@@ -269,7 +269,7 @@ def _cuts(first: Ids, n: int, room: int) -> Iterator[tuple[int, int, int, int]]:
 
 
 def window_of(shape: EncoderShape, pad: int, most: float) -> int:
-    """The most subwords that a model reads at once: its positions, and no more than its tokenizer is said to give."""
+    """The largest number of subwords that a model reads at once: its positions, or its tokenizer's limit if that is lower."""
     return min(int(min(most, 1 << 30)), shape.positions - first_position(shape.offset, pad))
 
 
@@ -279,7 +279,7 @@ def first_position(offset: bool, pad: int) -> int:
 
 
 def uncut(tokenizer: Tokenizer) -> Tokenizer:
-    """It, told to cut and to pad nothing; left alone where it was told before, as other threads may be using it."""
+    """The same tokenizer without truncation and padding; not touched if these are off, as other threads may be using it."""
     if tokenizer.truncation is not None:
         tokenizer.no_truncation()
     if tokenizer.padding is not None:
@@ -290,11 +290,11 @@ def uncut(tokenizer: Tokenizer) -> Tokenizer:
 def check_ids(encoder: SubwordEncoder, embeddings: int, *, where: str) -> None:
     """Raise `DinkuError` where a tokenizer gives ids that a model has no word embeddings for.
 
-    Otherwise only a text that holds such a piece would tell, and some engines take zeros for what isn't there.
+    Otherwise the error would only show in a text with such a piece, and some engines read zeros for a missing row.
     """
     tokenizer = encoder.tokenizer
     ids = [*itertools.chain(*encoder.around), *tokenizer.get_added_tokens_decoder()]
-    if isinstance(tokenizer.model, models.Unigram):  # whose ids are without holes, and may be 250,000
+    if isinstance(tokenizer.model, models.Unigram):  # whose ids have no gaps, and of which there may be 250,000
         ids.append(tokenizer.get_vocab_size(with_added_tokens=False) - 1)
     else:
         ids += tokenizer.get_vocab(with_added_tokens=False).values()
@@ -312,7 +312,7 @@ def prefix_space(tokenizer: Tokenizer) -> None:
 
 
 def padding_token(tokenizer: Tokenizer) -> str | None:
-    """The padding token of a tokenizer for which its folder names none: that of its own padding, or one of a usual name."""
+    """The padding token of a tokenizer whose folder names none: that of its padding settings, or one with a usual name."""
     named = (tokenizer.padding or {}).get("pad_token")
     return next((token for token in (named, "[PAD]", "<pad>") if _id(tokenizer, token) is not None), None)
 
@@ -322,9 +322,9 @@ def opened(
 ) -> SubwordEncoder | None:
     """The encoder of a model's folder, as `dinku.nn.tagger.Tagger` has it; without torch.
 
-    ``settings`` are the files that may name special tokens, the last before the others; besides these, config.json and
-    tokenizer.json none is read. ``None`` where the folder has no tokenizer.json, or doesn't say which token pads: then
-    transformers has to open it.
+    ``settings`` are the files that may name special tokens, of which later ones take precedence; of other files, only config.json
+    and tokenizer.json are read. ``None`` if the folder has no tokenizer.json or names no padding token, so that transformers has
+    to open it.
     """
     shape = shape_of(folder.config, where=folder.config_file)
     file = folder.path / "tokenizer.json"
@@ -353,17 +353,16 @@ def opened(
 
 
 def _id(tokenizer: Tokenizer, name: Any) -> int | None:
-    """The id of a special token, which is told by its text or by an object that holds it."""
+    """The id of a special token, which is given by its text or by an object that holds the text."""
     text = name.get("content") if isinstance(name, Mapping) else name
     return tokenizer.token_to_id(text) if isinstance(text, str) else None
 
 
 def subwords_of(encoder: SubwordEncoder, corpus: Corpus) -> dict[str, int]:
-    """How a model reads a corpus.
+    """Counts of how a model reads a corpus.
 
-    ``subwords`` in all · ``longest_subwords`` of a sentence, here with its special tokens, which a window has to hold
-    too · ``over_window``: sentences that don't fit one, and are read through several · ``unknown``: subwords that are
-    unknown.
+    ``subwords``: all subwords · ``longest_subwords``: those of the longest sentence, including the special tokens that a window
+    also holds · ``over_window``: sentences that are too long for one window · ``unknown``: unknown subwords.
     """
     ids = encoder.subwords([s.words for s in corpus])
     whole = [len(i) + sum(map(len, encoder.around)) for i in ids if len(i)]
@@ -376,9 +375,9 @@ def subwords_of(encoder: SubwordEncoder, corpus: Corpus) -> dict[str, int]:
 
 
 class Segmentation(NamedTuple):
-    """What another vocabulary does to one language: sentences, those segmented as before, words, and of these the subwords
-    before and after, the words that hold an unknown piece before and after, and of the words of entities, where sentences
-    are tagged, those that are segmented otherwise and all."""
+    """What another vocabulary changes in one language: the number of sentences, and of those segmented as before; the number of
+    words, their subwords before and after, and the words with an unknown piece before and after; and for tagged sentences, the
+    words of entities that are segmented differently, and all words of entities."""
 
     sentences: int
     as_before: int
@@ -389,7 +388,7 @@ class Segmentation(NamedTuple):
 
 
 def segmentation(before: SubwordEncoder, after: SubwordEncoder, corpus: Corpus) -> dict[str, Segmentation]:
-    """How two encoders read the same text, by language; a sentence is as before where its pieces are the same strings."""
+    """How two encoders read the same text, by language; a sentence is segmented as before if its pieces are the same strings."""
     out = {}
     for language in corpus.languages:
         sentences = corpus.only(language).sentences

@@ -1,4 +1,4 @@
-"""What dinku knows of a family of encoders: its words in config.json, where its weights are, and what it is made of.
+"""What dinku knows of a family of encoders: its keys in config.json, where its weights are, and what it consists of.
 
 Each file in `dinku.model.families` describes one family. An encoder of any other family is measured, by `dinku.model.measured`,
 and can't be cut.
@@ -123,10 +123,10 @@ def described(config: Mapping[str, Any]) -> Family | None:
     return family if family and family.build(config) else None
 
 
-# Encoders whose answer to a sentence depends on how much padding stands after it, whatever their mask says, as convolutions and
+# Encoders whose answer to a sentence depends on how much padding follows it, whatever their mask says, because convolutions and
 # hashes reach into it. They are read in groups of equal length, so that nothing is padded.
 UNPADDED = ("convbert", "nystromformer", "yoso")
-# Encoders that transformers has token classifiers of, and that read text as any other: subwords in, states out.
+# Encoders for which transformers has token classifiers, and which read text like any other: subwords in, hidden states out.
 MEASURED = (
     *("convbert", "data2vec-text", "deberta", "esm", "esmc", "eurobert", "flaubert", "gte"),
     *("jina_embeddings_v3", "layoutlm", "longformer", "mobilebert", "nomic_bert", "nystromformer"),
@@ -134,8 +134,8 @@ MEASURED = (
     *("squeezebert", "ultrabert", "xlm", "xlnet", "xmod", "yoso"),
 )
 _WHY_NOT = {
-    "computes its attention on a GPU alone, and answers zeros without saying so elsewhere": ("mra",),
-    "answers otherwise when windows are padded, or by what was read before": ("big_bird", "fnet", "funnel"),
+    "computes its attention only on a GPU, and silently answers zeros elsewhere": ("mra",),
+    "gives other answers if windows are padded, or depending on what was read before": ("big_bird", "fnet", "funnel"),
     "reads more than subwords: places, entities, images or characters": (
         *(
             "bros",

@@ -21,6 +21,7 @@ from dinku.errors import DinkuError, brief, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.installed import PREFIX, installed_folder
 from dinku.model.labels import checked, read_labels, renamed
+from dinku.model.runtimes import MODEL_PATTERNS
 from dinku.model.store import Store
 from dinku.settings import home, offline
 
@@ -35,10 +36,10 @@ _WEIGHTS = ("model.int8.safetensors", "model.safetensors", "model-*-of-*.safeten
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """The folder of a model, and what its files say without torch: each is read when it is first asked about, and once.
+    """The folder of a model, and what its files say, without torch. Each file is read once, at first use.
 
-    It stands for the folder as it was found; whoever changes the files makes another `ModelFolder`. ``names`` are those of its
-    tags or labels that differ from the ones in its config.
+    It describes the folder as it was first read; after files change, make another `ModelFolder`. ``names`` are names for its
+    tags or labels in place of those in its config.
     """
 
     path: Path
@@ -46,9 +47,9 @@ class ModelFolder:
 
     @classmethod
     def of(cls, model: str | os.PathLike[str] | ModelFolder, *, labels: str = "") -> ModelFolder:
-        """The folder of a model that is named as in `find_folder`, or that was found already.
+        """The folder of a model by name, as in `find_folder`, or a folder that is already open.
 
-        ``labels`` names its tags or labels otherwise: `dinku.model.labels.read_labels`.
+        ``labels`` gives its tags or labels other names: see `dinku.model.labels.read_labels`.
         """
         folder = model if isinstance(model, ModelFolder) else cls(find_folder(model))
         return replace(folder, names=read_labels(labels)) if labels else folder
@@ -87,7 +88,7 @@ class ModelFolder:
         return next((files for pattern in _WEIGHTS if (files := sorted(self.path.glob(pattern)))), [])
 
     def is_spare(self, path: Path) -> bool:
-        """Whether a file of the folder holds weights, but not those that are read."""
+        """Whether a file of the folder holds weights that aren't read, because another format is."""
         weights = path.suffix == ".safetensors" or path.name == "pytorch_model.bin"
         beside = self if path.parent == self.path else ModelFolder(path.parent)
         return weights and path not in beside.weight_files
@@ -100,7 +101,8 @@ class ModelFolder:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, as hex, over the names and contents of `files`: by it an address knows what a study starts from."""
+        """sha256, as hex, over the names and contents of `files`; it enters the addresses of what a study makes from the
+        model."""
         whole = hashlib.sha256()
         for path in self.files:
             digest = _settings_digest(path) if path.name == "tokenizer_config.json" else file_digest(path)
@@ -124,7 +126,7 @@ class ModelFolder:
         return any(map(is_masked_lm, self._weight_names()))
 
     def _weight_names(self) -> Iterator[str]:
-        """The names of the weights, without torch; in place of those in a pickle all of its strings."""
+        """The names of the weights, without torch; for a pickle, all of its strings."""
         for path in self.weight_files:
             yield from self.tensors[path][0] if path in self.tensors else _pickled_strings(path)
 
@@ -145,12 +147,12 @@ def labels_by_model(models: Sequence[str], labels: str) -> dict[str, str]:
 
 
 def find_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder of a model: ``dinku:house`` and what else is installed (`dinku.model.installed`), a path, a name under
-    ``home()/models``, what a run left in ``home()/store`` by its address or at least eight digits of it, or a Hub id,
+    """The folder of a model by its name: ``dinku:house`` or another installed model (`dinku.model.installed`), a path, a name
+    under ``home()/models``, the address of a tagger in ``home()/store`` or at least its first eight digits, or a Hub id,
     ``owner/name[@revision]`` or ``hf:owner/name[@revision]``.
 
-    A Hub id is fetched into the Hub's own cache (never while `offline`); only weights, config and tokenizer are, and of a
-    bundle what its engine reads. Raises `DinkuError` where there is no such folder, or it holds what isn't a file.
+    A Hub model is downloaded to the Hub's own cache (never while `offline`): its weights, config and tokenizer, and the model
+    file of a bundle. Raises `DinkuError` if there is no such folder, or it holds pipes or devices.
     """
     try:
         text = os.fspath(name)
@@ -158,7 +160,7 @@ def find_folder(name: str | os.PathLike[str]) -> Path:
             raise TypeError
     except TypeError:
         remedy = "give a folder, a name, an address or a Hub id as text"
-        raise DinkuError("is no name of a model", where=brief(name), remedy=remedy) from None
+        raise DinkuError("isn't the name of a model", where=brief(name), remedy=remedy) from None
     try:
         folder = _folder(text)
     except OSError as error:  # such as a name that is too long for any file
@@ -197,14 +199,14 @@ def _from_hub(text: str) -> Path:
         fetch = partial(snapshot_download, repository, local_files_only=offline())
         folder = Path(fetch(revision=revision or None, allow_patterns=[*_MODEL_FILES, learned.FILE, BUNDLE_FILE]))
         if (folder / BUNDLE_FILE).is_file():
-            fetch(revision=folder.name, allow_patterns=["onnx/*", "openvino/*"])
+            fetch(revision=folder.name, allow_patterns=MODEL_PATTERNS)
         return folder
     except HFValidationError as error:
         raise DinkuError(
-            f"is no name of a model ({reason(error)})", where=text, remedy="name a folder or a Hub id"
+            f"isn't the name of a model ({reason(error)})", where=text, remedy="name a folder or a Hub id"
         ) from None
-    except (LocalEntryNotFoundError, OSError) as error:  # the first, where no answer came from the Hub, either
-        why, remedy = f"can't be had from the Hub ({reason(error)})", "check the name, or name a folder"
+    except (LocalEntryNotFoundError, OSError) as error:  # the first also if the Hub didn't answer
+        why, remedy = f"can't be fetched from the Hub ({reason(error)})", "check the name, or name a folder"
         if offline():
             why = "isn't in the Hub's cache, and DINKU_OFFLINE forbids the network"
             remedy = "unset DINKU_OFFLINE, or name a folder"
@@ -215,12 +217,12 @@ def _from_hub(text: str) -> Path:
 
 
 def _stored(address: str) -> Path:
-    """What `dinku.model.store` keeps at an address, of which ``address`` is the beginning."""
+    """The folder in the store at the address that begins with ``address``."""
     store = Store(home() / "store")
     found = sorted(path.parent for path in store.root.glob(f"{address[:2]}/{address}*/step.json"))
     if not found:
         remedy = "see `dinku results --by arm,seed,address`, or run the study again"
-        raise DinkuError(f"is no address in {store.root}", where=address, remedy=remedy)
+        raise DinkuError(f"isn't an address in {store.root}", where=address, remedy=remedy)
     if len(found) > 1:
         several = " and ".join(path.name for path in found)
         raise DinkuError("is the beginning of several addresses", where=address, remedy=f"tell {several} apart")
@@ -228,9 +230,9 @@ def _stored(address: str) -> Path:
 
 
 def _settings_digest(path: Path) -> str:
-    """sha256 of a tokenizer_config.json, as hex, its class by the name that transformers 5 has for it.
+    """sha256 of a tokenizer_config.json, as hex, with its class under the name that transformers 5 uses.
 
-    That is the name dinku itself wrote once: an encoder that is written again keeps its digest, and studies their addresses.
+    Earlier versions of dinku wrote that name, so an encoder that is saved again keeps its digest, and studies their addresses.
     """
     text = path.read_bytes()
     if b'"backend": "tokenizers"' in text:  # which transformers 4 never wrote
@@ -251,7 +253,9 @@ def _config(folder: Path) -> dict[str, Any]:
         raise DinkuError("isn't a JSON object", where=str(path), remedy="fetch the model again")
     names, architectures = config.get("id2label") or {}, config.get("architectures") or []
     numbered = isinstance(names, dict) and sorted(names) == sorted(str(i) for i in range(len(names)))
-    numbered = numbered and (bool(names) or config.get("num_labels", 2) == 2)  # which transformers would make names of
+    numbered = numbered and (
+        bool(names) or config.get("num_labels", 2) == 2
+    )  # from which transformers would make up names
     if not numbered or not all(isinstance(n, str) for n in (*names.values(), *architectures)):
         problem = "its id2label or architectures aren't as transformers writes them"
         raise DinkuError(problem, where=str(path), remedy="fetch the model again")
@@ -275,7 +279,7 @@ def _pickled_strings(path: Path) -> Iterator[str]:
                 with zipfile.ZipFile(file) as archive:
                     pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
                     if sum(entry.file_size for entry in pickles) > path.stat().st_size:
-                        raise zipfile.BadZipFile("torch compresses nothing, and here something is")
+                        raise zipfile.BadZipFile("it holds compressed data, which torch doesn't write")
                     streams = [archive.read(entry) for entry in pickles]
             file.seek(0)
             for stream in streams:
@@ -286,7 +290,7 @@ def _pickled_strings(path: Path) -> Iterator[str]:
 
 
 def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """What a safetensors file says of its tensors, and where they begin; empty where it has no header."""
+    """The header's entries for tensors in a safetensors file, and where the tensors begin; no entries without a valid header."""
     with reading(path) as file:
         length = int.from_bytes(file.read(8), "little")
         try:

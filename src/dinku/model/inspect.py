@@ -1,4 +1,4 @@
-"""Raw values: what a saved model weighs, and how long tagging takes."""
+"""What a saved model weighs: bytes, parameters, and those that aren't zero."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def disk_bytes(folder: Path) -> int:
-    """Bytes of all files of a model folder that are the model, its weights in one format: those that are read."""
+    """The bytes of all files of a folder that belong to the model, with weights in one format: those that are read."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
 def download_bytes(folder: Path, *, level: int = 9) -> int:
-    """The same as one would download them: each compressed with zstd."""
+    """The bytes of the same files if each is compressed with zstd, as for a download."""
     total = 0
     for path in _files(folder):
         compressor = zstandard.ZstdCompressor(level=level, threads=-1).compressobj(size=path.stat().st_size)
@@ -52,7 +52,7 @@ def _files(folder: Path) -> list[Path]:
 def tensors(path: Path, read: tuple[dict[str, Any], int] | None = None) -> Iterator[tuple[str, tuple[int, ...], int]]:
     """(name, shape, number of values that aren't zero) of every tensor in a safetensors file, without torch.
 
-    ``read`` is its `safetensors_header`, if that was read already.
+    ``read`` is its `safetensors_header`, if it has already been read.
 
     Raises `DinkuError` for a file whose header doesn't describe its bytes.
     """
@@ -70,17 +70,17 @@ def tensors(path: Path, read: tuple[dict[str, Any], int] | None = None) -> Itera
     else:
         if header:
             return
-    raise DinkuError("is no whole safetensors file", where=str(path), remedy="fetch the model again")
+    raise DinkuError("isn't a complete safetensors file", where=str(path), remedy="fetch the model again")
 
 
 def _nonzero(raw: NDArray[np.uint8], kind: str) -> int:
     values = np.frombuffer(raw, np.dtype(f"u{_WIDTHS[kind]}"))
-    sign = 1 if kind in _FLOATS else 0  # ±0.0 has no bit but its sign: shifting that out leaves zero
+    sign = 1 if kind in _FLOATS else 0  # of ±0.0 only the sign bit may be set, so shifting that out leaves zero
     return sum(int(np.count_nonzero(block << sign)) for block in np.array_split(values, max(1, len(values) >> 22)))
 
 
 def _unpickled(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
-    """The same of a ``pytorch_model.bin``, where torch is installed; nothing where it isn't."""
+    """The same for a ``pytorch_model.bin`` if torch is installed; nothing otherwise."""
     if find_spec("torch") is None:
         return
     import torch
@@ -97,13 +97,13 @@ def _unpickled(path: Path) -> Iterator[tuple[str, tuple[int, ...], int]]:
 
 
 def inspection(folder: ModelFolder, *, subwords: int = 32) -> dict[str, Any]:
-    """What ``inspect`` says of a model: its shape by arithmetic, held against the weights in its files, or of a bundle what its
-    manifest says.
+    """What ``inspect`` says about a model: its shape by arithmetic, checked against the weights in its files; for a bundle, what
+    its manifest says.
 
-    ``nonzero`` is null for a ``pytorch_model.bin`` where torch, which reads it, isn't installed. What a checkpoint
-    holds besides encoder and head (a pooler, a masked-LM head under a tag head) doesn't count. Of a quantized model it also
-    says by which ``scheme`` it is stored, and holds its bytes against the files. Raises `DinkuError` where weights are
-    missing, or a file of a bundle isn't the one that was exported.
+    ``nonzero`` is null for a ``pytorch_model.bin`` if torch, which reads it, isn't installed. Parts of a checkpoint other than
+    encoder and head (a pooler, a masked-LM head beside a tag head) don't count. For a quantized model, the document also has the
+    ``scheme`` of its weights, and its bytes are checked against the files. Raises `DinkuError` if weights are missing, or a file
+    of a bundle isn't the exported one.
     """
     about: dict[str, Any] = {}
     scheme: dict[str, str] = {}
@@ -140,7 +140,7 @@ def inspection(folder: ModelFolder, *, subwords: int = 32) -> dict[str, Any]:
 
 
 def count_nonzero(folder: ModelFolder, shape: Costs) -> int | None:
-    """The parameters in a folder's files that aren't zero; ``None`` if that takes torch, which isn't installed.
+    """The number of parameters in a folder's files that aren't zero; ``None`` if counting needs torch, and it isn't installed.
 
     Raises `DinkuError` if the files don't hold what ``shape`` says.
     """
@@ -163,7 +163,7 @@ def count_nonzero(folder: ModelFolder, shape: Costs) -> int | None:
 
 
 def _stored_bytes(folder: ModelFolder) -> int:
-    """Bytes of the tensors in safetensors files that were found whole, without the marks that bitsandbytes adds."""
+    """The bytes of tensors in complete safetensors files, without the marker tensors that bitsandbytes adds."""
     headers = [header for header, _ in folder.tensors.values()]
     ends = [
         e["data_offsets"] for header in headers for name, e in header.items() if not name.endswith(".weight_format")

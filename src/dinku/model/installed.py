@@ -1,4 +1,4 @@
-"""Models that packages bring: ``dinku:NAME`` is what the entry point NAME of the group ``dinku.models`` names.
+"""Models in installed packages: ``dinku:NAME`` is the model of the entry point NAME in the group ``dinku.models``.
 
 A package such as `packages/dinku-masakhaner` holds a model's folder and says where it is: the value of its entry point is the
 name of the Python package that the folder ``model`` lies in. Nothing of that package is run.

@@ -1,6 +1,6 @@
-"""Weights in a quarter of their bytes: int8 with one scale a row, for storage alone; they are read back as float32.
+"""Weights stored in a quarter of their bytes, as int8 with one scale for each row; they are read back as float32.
 
-Rows, because a vocabulary's rare pieces have small word embeddings that one scale for the table would round to nothing.
+Scales are by row because rare pieces have small word embeddings, which one scale for the whole table would round to zero.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def packed(weights: Mapping[str, NDArray[np.float32]]) -> Arrays:
-    """Every matrix [rows, columns] as int8 beside its scales [rows], named ``<name>.scale``; the rest as it is.
+    """Every matrix [rows, columns] as int8, with its scales [rows] as ``<name>.scale``; other tensors unchanged.
 
     A value is rounded to the nearest of 255 steps between minus and plus its row's greatest magnitude: zero stays zero,
     and no value moves by more than half a step, which is 1/254 of that magnitude.
@@ -35,7 +35,7 @@ def packed(weights: Mapping[str, NDArray[np.float32]]) -> Arrays:
 
 
 def unpacked(stored: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
-    """What `packed` made, as float32. Raises `KeyError` where a matrix lacks its scales."""
+    """The weights from what `packed` returned, in float32. Raises `KeyError` if a matrix lacks its scales."""
     out = {}
     for name, values in stored.items():
         if values.dtype == np.int8:

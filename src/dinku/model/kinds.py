@@ -1,6 +1,6 @@
-"""The kinds of models: how a folder of each is read without torch. `dinku.nn.loading` has their torch side.
+"""The kinds of models, and how the folder of each is read without torch. `dinku.nn.loading` loads them in torch.
 
-A new kind is an entry in `KINDS` here and one in `dinku.nn.loading`; nothing else asks which kind a model is.
+A new kind is an entry in `KINDS` here and one in `dinku.nn.loading`; no other module asks for the kind of a model.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Kind:
     """How dinku reads the folder of one kind of model.
 
     ``model_types`` are the values of ``model_type`` in config.json. ``shape`` declares what a model costs from its folder.
-    ``encoder`` says how it reads words, and is ``None`` if only torch can tell; ``bundle_encoder`` does so for a bundle whose
-    manifest has this ``length`` and ``label_on``. With ``legal_tags`` its tags are the most probable ones that are legal
-    together, not the most probable one of each word. ``holds`` tells the tensors of a weights file that belong to the model from
-    those that dinku leaves out. A bundle has ``bundle_files`` beside its config and its ONNX model, whose inputs are ``inputs``.
+    ``encoder`` gives its encoder of words, or ``None`` if that needs torch; ``bundle_encoder`` gives that of a bundle whose
+    manifest has this ``length`` and ``label_on``. With ``legal_tags`` its tags are the most probable legal sequence, otherwise
+    the most probable tag of each word. ``holds`` says whether a tensor of a weights file belongs to the model or is left out. A
+    bundle has ``bundle_files`` beside its config and its model, whose inputs are ``inputs``.
     """
 
     name: str
@@ -56,14 +56,14 @@ def _bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> Subw
     return replace(encoder, length=length, label_on=label_on)
 
 
-# What a tagger leaves out of a checkpoint, and what holds the word embeddings once more.
+# The tensors of a checkpoint that a tagger leaves out, and the second copy of the word embeddings.
 _LEFT_OUT = re.compile(r"(^|\.)(pooler|position_ids|scale|SCB|weight_format)(\.|$)")
 _TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
-_HEAD = re.compile(r"(classifier|score|head)\.")  # that of tags; ModernBERT's masked-LM head has a part of that name
+_HEAD = re.compile(r"(classifier|score|head)\.")  # the tag head; part of ModernBERT's masked-LM head has the same name
 
 
 def _holds(name: str, shape: Costs) -> bool:
-    """The encoder's weights and those of its head; a pooler doesn't count, nor any other head."""
+    """Whether a tensor belongs to the encoder or its head, and not to a pooler or another head."""
     if isinstance(shape, MeasuredShape):
         encoder, kept = shape.measured.encoder, shape.measured.encoder
     else:
@@ -121,7 +121,7 @@ def kind_of(folder: ModelFolder) -> Kind:
 
 
 def subword_encoder(folder: ModelFolder) -> SubwordEncoder | None:
-    """How a model reads subwords, ``None`` if only torch can tell; raises `DinkuError` for a model that reads none."""
+    """A model's encoder of subwords, ``None`` if that needs torch; raises `DinkuError` for a model that reads whole words."""
     encoder = kind_of(folder).encoder(folder)
     if encoder is None or isinstance(encoder, SubwordEncoder):
         return encoder

@@ -23,10 +23,10 @@ _LAST: dict[str, Scheme] = {"E": "BIOES", "S": "BIOES", "L": "BILOU", "U": "BILO
 
 @cache
 def scheme_of_head(tags: tuple[str, ...]) -> Scheme:
-    """The scheme of a head's tags, as far as it shows: BIOES or BILOU by their own letters; IO without any ``B-``; IOB1 where a
-    label has an ``I-`` and no ``B-``, as it has if no entity directly follows another; else IOB2.
+    """The scheme of a head's tags, as far as its tags show: BIOES or BILOU by their own letters; IO if there is no ``B-``; IOB1
+    if a label has ``I-`` but no ``B-``, as when no entity of it directly followed another; otherwise IOB2.
 
-    Answers in IO, IOB1 and IOB2 are read alike: an ``I-X`` that nothing continues begins a span.
+    Answers in IO, IOB1 and IOB2 are read alike: an ``I-X`` that doesn't continue a span begins one.
 
     >>> scheme_of_head(("O", "B-LOC", "I-LOC", "I-PER"))
     'IOB1'
@@ -45,7 +45,7 @@ def read_labels(given: str) -> dict[str, str]:
 
     An empty name, or ``O``, drops a label.
 
-    Raises `DinkuError` for what is neither, or names one twice.
+    Raises `DinkuError` for anything else, and for a name that is given twice.
 
     >>> read_labels("PERSON=PER,MISC=")
     {'PERSON': 'PER', 'MISC': ''}
@@ -64,7 +64,7 @@ def read_labels(given: str) -> dict[str, str]:
         except ValueError as error:
             raise DinkuError(f"isn't readable JSON ({error})", where=where, remedy="correct it") from None
         if not all(isinstance(name, str) for _, name in found):
-            raise DinkuError("names something that is no text", where=where, remedy='write {"OLD": "NEW"}')
+            raise DinkuError("has a name that isn't text", where=where, remedy='write {"OLD": "NEW"}')
         named = [(str(old), str(new)) for old, new in found]
     else:
         pairs = [pair.strip() for line in text.splitlines() for pair in line.split(",") if pair.strip()]
@@ -93,10 +93,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tuple[str, ...]:
-    """A head's tags under other names: those of whole tags (``LABEL_1=B-PER``) first, then those of labels (``PERSON=PER``). A
-    tag whose label becomes empty or ``O`` is ``O``.
+    """A head's tags renamed: whole tags (``LABEL_1=B-PER``) first, then labels (``PERSON=PER``). A tag whose label becomes empty
+    or ``O`` is ``O``.
 
-    Raises `DinkuError` for a name that the head hasn't got, for one that no tag or label can have, and where no label is left.
+    Raises `DinkuError` for a name that the head doesn't have, for one that no tag or label can have, and if no label is left.
     """
     out, used = [], set[str]()
     for tag in tags:
@@ -136,7 +136,7 @@ def is_label(name: str) -> bool:
 
 
 def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
-    """A head's tags; raises `DinkuError` with the names to type where they belong to no scheme."""
+    """A head's tags; raises a `DinkuError` that suggests names if they belong to no scheme."""
     odd = [tag for tag in tags if not is_tag(tag)]
     if not odd and "O" in tags:
         return _of_one_scheme(tags, where)
@@ -188,22 +188,24 @@ def _meant(tag: str, number: int) -> str:
 
 
 def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """`Corpus.numbered` for a head in any scheme: the corpus's tags are rewritten in it."""
+    """`Corpus.numbered` for a head in any scheme, in which the corpus's tags are rewritten first."""
     scheme = scheme_of_head(tags)
     if scheme != "IOB2":
         sentences = []
         for sentence in corpus.sentences:
             written = in_scheme(sentence.tags or (), scheme)
-            fitted = (tag if tag in tags or tag[0] != "B" else f"I{tag[1:]}" for tag in written)  # IOB1 without that B-
+            fitted = (
+                tag if tag in tags or tag[0] != "B" else f"I{tag[1:]}" for tag in written
+            )  # IOB1 that lacks this B-
             sentences.append(replace(sentence, tags=None if sentence.tags is None else tuple(fitted)))
         corpus = replace(corpus, sentences=tuple(sentences))
     return corpus.numbered(tags)
 
 
 def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[str]:
-    """What to warn of, where a model and a tagged corpus have other labels.
+    """Warnings if a model and a tagged corpus have different labels.
 
-    Raises `DinkuError` with the mapping to type if they have none in common.
+    Raises a `DinkuError` that suggests a mapping if they have no label in common.
     """
     only_model, only_corpus = one_sided(tags, corpus.labels, name=corpus.name, where=where)
     out = [said_of_model(only_model)] if only_model else []
@@ -248,6 +250,6 @@ def mapping(own: Collection[str], theirs: Collection[str]) -> str:
 
 
 def _nearest(label: str, others: Sequence[str]) -> str:
-    """The label that another begins with or is begun by, in any case; empty if there is none."""
+    """The label that is a prefix of another, or begins with it, in any letter case; empty if there is none."""
     small = label.lower()
     return next((each for each in others if small.startswith(each.lower()) or each.lower().startswith(small)), "")

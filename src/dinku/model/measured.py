@@ -1,6 +1,6 @@
 """The sizes of encoders that no family describes: measured on an empty model, whose weights take no memory.
 
-The measurement stands in the config.json of what dinku writes, as ``dinku_measured``, so that it is read without torch.
+dinku writes the measurement to config.json, as ``dinku_measured``, so that it can be read without torch.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from dinku.model.shape import FLOAT32, EncoderShape, Scheme, Shape, scheme_of
 from dinku.schema import Record, validation_error
 
 KEY = "dinku_measured"
-MOST = 4_000_000_000  # parameters of an encoder that is measured
+MOST = 4_000_000_000  # parameters: the largest encoder that is measured
 
 
 class Measurement(Record, strict=True):
-    """What was measured of an encoder: its word embeddings [rows, ``width``], its linear layers, and its parameters beside these.
+    """What was measured of an encoder: the ``width`` of its word embeddings, its linear layers, and its other parameters.
 
-    The head has ``head_other`` parameters, its matrices ``head_matrices``, and for each tag ``head_tag``, the last of which
-    is a bias if it is one more than what is read. Linear layers read ``read`` features in all, those of the head ``head_read``,
-    each that several read once. ``encoder`` lists the first words of the names of the encoder's weights.
+    The head has ``head_other`` parameters, its matrices ``head_matrices``, and for each tag ``head_tag``, including a bias if
+    that is one more than the number of features read. All linear layers read ``read`` features, and those of the head
+    ``head_read``; features that several layers read count once. ``encoder`` lists the first words of the names of the encoder's
+    weights.
     """
 
     hidden: int = Field(ge=1, le=1_000_000)
@@ -52,7 +53,7 @@ class Measurement(Record, strict=True):
 class MeasuredShape(EncoderShape):
     """The sizes of an encoder whose family isn't described, with a tag head (``tags == 0``: none); see `Shape` for the rest.
 
-    Nothing of it can be cut but rows of its word embeddings.
+    Only the rows of its word embeddings can be cut.
     """
 
     family: str
@@ -83,7 +84,7 @@ class MeasuredShape(EncoderShape):
 
     @property
     def masked_lm(self) -> bool:
-        """It never has a masked-LM head: a checkpoint that does is opened without."""
+        """Always false: the masked-LM head of a checkpoint isn't opened."""
         return False
 
     @property
@@ -116,7 +117,7 @@ class MeasuredShape(EncoderShape):
         return self._bytes(parameters, matrices, {"linear layers": own.read, "tag head": own.head_read}.get(part, 0))
 
     def multiply_adds(self, subwords: int) -> int:
-        """Those of linear layers, once for each subword, and of attention as BERT's with as many layers."""
+        """Those of linear layers for each subword, and of attention as in BERT with as many layers."""
         own = self.measured
         head = _weights(own.head_linear) + self.tags * own.head_tag if self.tags else 0
         return subwords * (self.linear + head) + 2 * subwords * subwords * own.hidden * own.depth
@@ -133,11 +134,11 @@ def _each(matrices: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
 def shape_of(
     config: Mapping[str, Any], *, tags: int | None = None, masked_lm: bool = False, where: str = "config.json"
 ) -> Shape | MeasuredShape:
-    """The dense shape that a ``config.json`` describes, with its own tags unless told how many: by arithmetic where its family is
-    described, else as it is measured.
+    """The dense shape that a ``config.json`` describes, with its own tags or with so many: by arithmetic for a described family,
+    otherwise by measurement.
 
     Raises `DinkuError` for an architecture that dinku doesn't open, a config without its sizes, or one that only torch can
-    measure where torch isn't installed.
+    measure if torch isn't installed.
     """
     if config.get("model_type") in model_types():
         check_readable(config, where=where)
@@ -173,7 +174,7 @@ def shape_of_folder(folder: ModelFolder) -> Shape | MeasuredShape:
 
 
 def document(shape: MeasuredShape) -> dict[str, Any]:
-    """What config.json keeps of a measured shape."""
+    """The document of a measured shape, for config.json."""
     return {"vocabulary": shape.vocabulary, **shape.measured.model_dump()}
 
 
@@ -186,7 +187,7 @@ def _recorded(given: Mapping[str, Any]) -> Measurement:
 
 
 def architecture(config: Mapping[str, Any]) -> str:
-    """What of a config an encoder's sizes and answers hang on, as JSON: all but its labels, its name and how it is stored."""
+    """The part of a config that determines an encoder's sizes and answers, as JSON: all but labels, names and storage."""
     without = {
         "id2label",
         "label2id",
@@ -203,7 +204,7 @@ def architecture(config: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=64)
 def _measured(config: str, where: str) -> tuple[int, Measurement]:
-    """The rows of the word embeddings and the measurement of a config, as JSON."""
+    """The rows of the word embeddings and the `Measurement` of a config given as JSON."""
     try:
         import torch
         from transformers import AutoConfig, AutoModelForTokenClassification
@@ -225,21 +226,21 @@ def _measured(config: str, where: str) -> tuple[int, Measurement]:
             remedy = "use a smaller encoder"
             raise DinkuError(f"has {_parameters(two):,} parameters, too many to measure", where=where, remedy=remedy)
         read = _read_on_meta(two)
-        if read is None:  # its code looks at values, which an empty model hasn't got
+        if read is None:  # its code looks at values, which an empty model doesn't have
             sizes.num_labels = 2
             read = _features_read(AutoModelForTokenClassification.from_config(sizes, dtype=torch.float32).eval(), "cpu")
         return measurement(two, three, read)
     except DinkuError:
         raise
     except Exception as error:  # a config that transformers can't build fails in many ways
-        problem = f"no {kind} can be built from it ({reason(error)})"
+        problem = f"transformers can't build a {kind} from it ({reason(error)})"
         raise DinkuError(problem, where=where, remedy="restore the file") from None
 
 
 def measurement(two: Any, three: Any, read: Mapping[str, int]) -> tuple[int, Measurement]:
-    """The rows of the word embeddings, and what is measured of an encoder on empty models of two and of three tags.
+    """The rows of the word embeddings, and the measurement of an encoder on empty models with two and with three tags.
 
-    ``read`` says how many features each linear layer is the first to read.
+    ``read`` gives, for each linear layer, the number of features that no earlier layer reads.
     """
     from torch import nn
 
@@ -284,7 +285,7 @@ def _counted(linears: Iterable[Any]) -> tuple[tuple[int, int, int], ...]:
 
 
 def _read_on_meta(model: Any) -> Counter[str] | None:
-    """What `_features_read` finds on an empty model; none where its code looks at values."""
+    """The result of `_features_read` on an empty model; none if its code looks at values."""
     for masked in (False, True):
         try:
             return _features_read(model, "meta", masked=masked)
@@ -294,11 +295,11 @@ def _read_on_meta(model: Any) -> Counter[str] | None:
 
 
 def _features_read(model: Any, device: str, *, masked: bool = False) -> Counter[str]:
-    """How many features each linear layer is the first to read: several may read the same."""
+    """For each linear layer, the number of features that it reads and no earlier layer does."""
     import torch
 
     read: Counter[str] = Counter()
-    seen: list[Any] = []  # they are kept, so that no other tensor gets the identity of one
+    seen: list[Any] = []  # kept alive, so that no other tensor gets the identity of one of them
 
     def look(name: str, given: Any) -> None:
         if not any(given[0] is each for each in seen):

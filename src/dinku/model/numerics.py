@@ -19,10 +19,10 @@ BATCH = 16
 class Numerics(Record):
     """How a quantized tagger computes, measured on a sample of the row's sentences.
 
-    ``operators`` counts those of one batch by the type they compute in; what isn't int8 was left unquantized.
-    ``instructions`` is the widest set that torch uses, ``kernels`` what multiplies int8. Logits of the same ``words`` alone
-    and in padded batches of ``batch`` windows differ by ``largest_change`` at most, none of them being above
-    ``largest_logit`` in magnitude, and ``changed`` words get another tag.
+    ``operators`` counts the operators of one batch by the type that they compute in. ``instructions`` is the widest instruction
+    set that torch uses, and ``kernels`` the library that multiplies int8. The logits of ``words`` words, computed alone and in
+    padded batches of ``batch`` windows, differ by at most ``largest_change``; their largest magnitude is ``largest_logit``, and
+    ``changed`` words get another tag in batches.
     """
 
     scheme: str
@@ -42,8 +42,8 @@ def measure_numerics(
 ) -> Numerics:
     """How an engine computes; see `Numerics`.
 
-    Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` where a
-    logit isn't finite: float16 ends at 65,504.
+    Windows are batched in the order of the sentences, not by length, so that there is padding. Raises `DinkuError` if a logit
+    isn't finite, as float16 ends at 65,504.
     """
     windows = encoder.windows([s.words for s in sentences])
     operators: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Whether an ONNX file leads out of its folder, read without onnx."""
+"""Checks without onnx whether an ONNX file refers to other files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = {
 
 
 def external(path: Path) -> bool:
-    """Whether a tensor of an ONNX file lies in another file, told by its bytes alone, before any engine reads it."""
+    """Whether a tensor of an ONNX file is stored in another file, determined from its bytes before any engine reads it."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _leads_out(data, "model", 0, len(data), _DEEPEST)
@@ -33,7 +33,7 @@ def external(path: Path) -> bool:
         raise DinkuError("is no ONNX file", where=str(path), remedy=AGAIN) from None
 
 
-_DEEPEST = 100  # messages within one another, which is all that protobuf reads
+_DEEPEST = 100  # levels of nested messages, the limit of protobuf
 
 
 def _leads_out(data: mmap.mmap, kind: str, start: int, end: int, deeper: int) -> bool:
@@ -52,7 +52,7 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
     """(number, start, end) of each field of a message."""
     while at < end:
         key, at = _number(data, at)
-        if key >= 1 << 32:  # which protobuf cuts off, and so reads as another field
+        if key >= 1 << 32:  # protobuf would truncate it, and read another field
             raise ValueError(key)
         kind = key & 7
         if kind == 2:
@@ -70,7 +70,7 @@ def _fields(data: mmap.mmap, at: int, end: int) -> Iterator[tuple[int, int, int]
 
 
 def _number(data: mmap.mmap, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """A number in the encoding of seven bits to a byte, and where it ends."""
     value = shift = 0
     while shift < 64:
         byte = data[at]

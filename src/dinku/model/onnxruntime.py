@@ -14,13 +14,19 @@ import onnxruntime
 from dinku.machine import instructions
 from dinku.model.encode import SUBWORD_INPUTS
 from dinku.model.engine import check_names, unreadable
+from dinku.model.runtimes import Precision
 from dinku.model.windows import Batch, Logits
+
+
+def open_engine(model: Path, *, threads: int, precision: Precision, inputs: Collection[str]) -> OnnxEngine:
+    """See `dinku.model.runtimes.EngineModule`."""
+    return OnnxEngine(model, threads=threads, inputs=inputs)
 
 
 class OnnxEngine:
     """Logits of an ONNX token classifier, on ``threads`` threads.
 
-    What is executed is what stands in the graph: onnxruntime's CPU kernels know float32 and int8, and change neither.
+    Each operator computes in the type that the graph gives it: onnxruntime's CPU kernels convert neither float32 nor int8.
     """
 
     def __init__(self, model: Path, *, threads: int, inputs: Collection[str] = SUBWORD_INPUTS) -> None:
@@ -38,7 +44,7 @@ class OnnxEngine:
         return cast(Logits, batch.scored(out))
 
     def executed(self, batch: Batch) -> dict[str, int]:
-        """See `dinku.model.engine.InspectableEngine.executed`, told by onnxruntime's own profile of one run."""
+        """See `dinku.model.engine.InspectableEngine.executed`, from onnxruntime's own profile of one run."""
         with tempfile.TemporaryDirectory() as folder:
             options = _options(self._threads)
             options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
@@ -63,8 +69,8 @@ _FLOAT = {"MatMul", "FusedMatMul", "Gemm", "Gather", "LayerNormalization", "Soft
 _FLOAT |= {"Attention", "MultiHeadAttention"}
 
 
-# What onnxruntime makes of Add and LayerNormalization, and of Add and Gelu, takes longer than these do apart: together they
-# cost an int8 tagger 11 to 21 % of its time (docs/log.md, 2026-11-22).
+# Fused Add and LayerNormalization, and fused Add and Gelu, are slower in onnxruntime than the separate operators: both fusions
+# together cost an int8 tagger 11 to 21 % of its time (docs/log.md, 2026-11-22).
 _SLOW = ["SkipLayerNormFusion", "BiasGeluFusion"]
 
 

@@ -1,4 +1,4 @@
-"""The engine that runs an OpenVINO model on the CPU, in a precision that is stated; no torch."""
+"""The engine that runs an OpenVINO model on the CPU, in a given precision; no torch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from dinku.errors import DinkuError
 from dinku.machine import instructions
 from dinku.model.encode import SUBWORD_INPUTS
 from dinku.model.engine import check_names, held, unreadable
+from dinku.model.runtimes import Precision
 from dinku.model.windows import Batch, Logits
 
-HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # of int8 models: what isn't quantized
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # for int8 models, the precision of unquantized operators
+
+
+def open_engine(model: Path, *, threads: int, precision: Precision, inputs: Collection[str]) -> OpenVinoEngine:
+    """See `dinku.model.runtimes.EngineModule`."""
+    return OpenVinoEngine(model, threads=threads, precision=precision, inputs=inputs)
 
 
 class OpenVinoEngine:
     """Logits of an OpenVINO token classifier (IR or ONNX), on ``threads`` threads.
 
-    ``precision`` is *fp32*, *bf16* or *int8*. It is always stated: left alone, OpenVINO silently computes in bf16 wherever
-    the processor can. A processor without bf16 may compute such a model in fp32, as `executed` tells, or refuse it.
+    ``precision`` is *fp32*, *bf16* or *int8*. It is always passed on, because by default OpenVINO silently computes in bf16 if
+    the processor can. A processor without bf16 may compute a bf16 model in fp32, which `executed` shows, or refuse it.
 
     Any number of threads may share one engine.
     """
@@ -36,9 +42,7 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
-        if (
-            held()
-        ):  # OpenVINO asks the processor itself, and would choose products that oneDNN then answers with nothing
+        if held():  # OpenVINO looks at the processor, not at the limit, and would choose kernels that oneDNN then lacks
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         try:
             core = openvino.Core()
@@ -65,9 +69,9 @@ class OpenVinoEngine:
 
     @contextmanager
     def _request(self) -> Iterator[openvino.InferRequest]:
-        """An infer request that no other thread uses within the block: its inputs and outputs are memory of its own.
+        """An infer request, with its own input and output memory, that no other thread uses within the block.
 
-        There are as many as threads have ever inferred at once; the one used last is used first again.
+        There are as many requests as there were ever threads at once; the one used last is reused first.
         """
         try:
             request = self._idle.pop()

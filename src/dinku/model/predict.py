@@ -1,4 +1,4 @@
-"""An engine, an encoding and a list of tags → the tag of every word, and from there entities in the text as given."""
+"""From an engine, an encoder and a list of tags to the tag of every word."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Thing = TypeVar("Thing")
 
 
 def each(given: Iterable[Thing], *kinds: type[Thing]) -> Iterator[Thing]:
-    """What was given, one by one. Raises `DinkuError` for what isn't of these kinds, or is no list of such."""
+    """The given things one by one. Raises `DinkuError` if they aren't an iterable of things of these ``kinds``."""
     names = [kind.__name__ for kind in kinds]
     remedy = f"give a list of {' or '.join(f'{name}s' for name in names)}"
     if not isinstance(given, Iterable) or isinstance(given, str | bytes):
@@ -55,7 +55,7 @@ def answers(
     most: int | None = None,
     progress: Count | None = None,
 ) -> Iterator[tuple[W, Logits]]:
-    """Logits [scored words, tags] of every window of the sentences; see `answered`."""
+    """The logits [scored words, tags] of every window of the sentences; see `answered`."""
     windows = encoder.windows([s.words for s in sentences])
     yield from answered(engine, encoder, windows, tokens=tokens, most=most, progress=progress)
 
@@ -89,11 +89,11 @@ _NEVER = np.float32(-1e4)  # a logit whose probability is 0
 
 
 class Draft:
-    """The tags of sentences of these ``lengths`` while their windows are answered one by one, in any order; in IOB2, whatever the
-    head's scheme.
+    """The tags of sentences with these ``lengths``, collected as their windows are answered, in any order. Tags are IOB2,
+    whatever the head's scheme.
 
-    A word that no window scores is ``O`` with probability 1. With ``legal`` the tags are the most probable ones that are legal
-    one after another, else the most probable one of each word.
+    A word that no window scores is ``O`` with probability 1. With ``legal``, the tags are the most probable legal sequence,
+    otherwise the most probable tag of each word.
     """
 
     def __init__(self, tags: Sequence[str], *lengths: int, legal: bool = False) -> None:
@@ -103,7 +103,7 @@ class Draft:
         self._logits[:, self._tags.index("O")] = 0.0
 
     def take(self, window: Window, logits: Logits) -> None:
-        """Note what a window's words are. Raises `DinkuError` where the logits are of other tags."""
+        """Note the tags of a window's words. Raises `DinkuError` if the logits aren't one for each of the tags."""
         if logits.shape[1] != len(self._tags):
             problem = (
                 f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
@@ -112,7 +112,7 @@ class Draft:
         self._logits[self._starts[window.sentence] + window.words] = logits
 
     def taggings(self) -> list[Tagging]:
-        """What is known so far, a sentence each."""
+        """The tags known so far, one `Tagging` for each sentence."""
         logits = self._logits
         best = legal_tags(logits, self._tags, self._lengths) if self._legal and len(logits) else logits.argmax(-1)
         scores = 1 / np.exp(logits - np.take_along_axis(logits, best[:, None], -1)).sum(-1)
@@ -137,7 +137,7 @@ def tag(
 ) -> list[Tagging]:
     """Tag every word of every sentence; ``legal`` is that of `Draft`, other ``options`` are those of `answers`.
 
-    A word that yields no subword is ``O`` with probability 1. Raises `DinkuError` where an engine answers for other tags.
+    A word without subwords is ``O`` with probability 1. Raises `DinkuError` if an engine answers for other tags.
     """
     sentences = [*each(sentences, Sentence)]
     _check_asked(sentences, options)

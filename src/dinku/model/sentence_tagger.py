@@ -1,7 +1,7 @@
-"""`SentenceTagger`: whatever tags the words of sentences, of any kind of model and in any runtime.
+"""`SentenceTagger`: the protocol of everything that tags the words of sentences, whatever the kind of model and the runtime.
 
-What studies, exports' cards, commands and servers do with a tagger they do through this protocol, so that none of them needs to
-know whether it reads subwords or words, or whether it runs in torch or as a bundle. `TagsByEngine` implements the half of the
+Studies, exports, commands and servers use taggers only through this protocol, so that none of them depends on whether a tagger
+reads subwords or words, or whether it runs in torch or as a bundle. `TagsByEngine` implements the half of the
 protocol that follows from an engine, an encoder and the tags; `dinku.nn.tagger.Tagger` and `dinku.model.bundle.Bundle` both
 build on it.
 """
@@ -31,7 +31,7 @@ class SentenceTagger(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call it: the folder that it comes from, or its class."""
+        """Its name in errors: the folder that it comes from, or its class."""
         ...
 
     @property
@@ -121,11 +121,12 @@ class SentenceTagger(Protocol):
         ...
 
     def check_changeable(self, method: object = None) -> None:
-        """Raise `DinkuError` if it can't be changed, being quantized or a bundle, or not by ``method``."""
+        """Raise `DinkuError` if it can't be changed because it is quantized or a bundle, or if ``method`` can't change it."""
         ...
 
     def as_reopened(self, folder: Path, label_on: LabelOn) -> Self | None:
-        """What opening the folder that it was saved to would give, its weights from memory; ``None`` if it lives in its files."""
+        """The tagger that opening ``folder``, to which it was saved, would give, with weights from memory; ``None`` for a
+        bundle."""
         ...
 
     def copy(self) -> Self:

@@ -31,11 +31,11 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How the weights lie in a folder: bytes of a value in the matrices of linear layers, and of any other value.
+    """How a folder stores weights: the bytes of a value in matrices of linear layers, and of any other value.
 
-    ``scales``, of four bytes, are one a row or one a matrix. The matrix of the tag head is one of them where ``head`` is,
-    and word embeddings are where ``words`` is. With ``smooth`` each feature that linear layers read has a factor of four
-    bytes.
+    There is one of the ``scales``, of four bytes, for each row or each matrix. With ``head``, the matrix of the tag head counts
+    as that of a linear layer, and with ``words`` so do word embeddings. With ``smooth``, each feature that linear layers read
+    has a factor of four bytes.
     """
 
     name: str
@@ -48,11 +48,11 @@ class Scheme:
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing may be done to a tagger any more."""
+        """Whether a tagger stored like this can no longer be changed."""
         return bool(self.scales)
 
     def refuse(self, where: str) -> None:
-        """Raise `DinkuError` where a tagger that is stored so can't be changed."""
+        """Raise `DinkuError` if a tagger stored like this can't be changed."""
         if self.terminal:
             problem = f"can't change a quantized tagger ({self.name})"
             raise DinkuError(problem, where=where, remedy="do it before quantizing: that step comes last")
@@ -69,7 +69,7 @@ INT8 = Scheme("int8", 1, 4, "row", head=True, words=True, smooth=True)
 
 
 def scheme_of(config: Mapping[str, Any], *, where: str = "config.json") -> Scheme:
-    """How a model's config says that its weights are stored; raises `DinkuError` for what dinku can't read."""
+    """How a model's weights are stored, by its config; raises `DinkuError` for a way that dinku can't read."""
     if config.get("dinku_quantized") == "dynamic":
         return DYNAMIC
     given = config.get("quantization_config")
@@ -84,7 +84,7 @@ def scheme_of(config: Mapping[str, Any], *, where: str = "config.json") -> Schem
 
 
 class Costs(Protocol):
-    """What a model costs, whatever its kind: declared by arithmetic, or measured. `Shape` is that of transformers."""
+    """What a model of any kind costs, declared by arithmetic or measured. `Shape` holds the costs of transformers."""
 
     @property
     def tags(self) -> int:
@@ -93,7 +93,7 @@ class Costs(Protocol):
 
     @property
     def zeros(self) -> int:
-        """The zeros that sparsification meant."""
+        """The number of zeros that sparsification made on purpose."""
         ...
 
     @property
@@ -106,7 +106,7 @@ class Costs(Protocol):
 
     @property
     def parts(self) -> dict[str, int]:
-        """Parameters by component, in the order of the data's flow."""
+        """Parameters by component, from input to output."""
         ...
 
     @property
@@ -129,7 +129,7 @@ class Costs(Protocol):
 
     @property
     def unit(self) -> str:
-        """What it reads one after another: *subword*, or *word*."""
+        """The unit that it reads: *subword* or *word*."""
         ...
 
     @property
@@ -156,16 +156,17 @@ class Costs(Protocol):
         ...
 
     def counted(self, nonzero: int) -> Self:
-        """The same model once its parameters that aren't zero are counted."""
+        """The same model with ``nonzero`` known from counting."""
         ...
 
     def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Self:
-        """The same model stored by another scheme, ``nonzero`` parameters counted, ``kept`` bytes more than the scheme says."""
+        """The same model stored by another scheme, with ``nonzero`` counted, and ``kept`` bytes more than the scheme alone
+        takes."""
         ...
 
 
 class EncoderShape:
-    """What the shapes of encoders have in common, whether dinku knows the family (`Shape`) or not (`dinku.model.measured`)."""
+    """What shapes of encoders have in common, of described families (`Shape`) and of others (`dinku.model.measured`)."""
 
     __slots__ = ()
 
@@ -225,7 +226,7 @@ class EncoderShape:
         return (*stored, *([Component("layers kept in float32", 0, self.kept)] if self.kept else []))
 
     def _bytes(self, parameters: int, matrices: Sequence[tuple[int, int]], read: int) -> int:
-        """Bytes of a component with these matrices [rows, columns], which read that many features."""
+        """Bytes of a component with these matrices [rows, columns], which read so many features."""
         weights, rows = sum(r * c for r, c in matrices), sum(r for r, _ in matrices)
         scales = {"": 0, "row": rows, "matrix": len(matrices)}[self.scheme.scales]
         factors = read if self.scheme.smooth else 0
@@ -257,7 +258,8 @@ class EncoderShape:
         return self._with(scheme=scheme, nonzero=(nonzero, nonzero), zeros=zeros, kept=kept)
 
     def smaller(self, **sizes: Any) -> Self:
-        """The same encoder with parts taken away: what is gone may have held zeros, meant ones too, or none."""
+        """The same encoder with parts removed; the removed parts may have held any number of zeros, also of those made on
+        purpose."""
         less = self._with(**sizes)
         gone = self.parameters - less.parameters
         zeros = max(0, self.zeros - gone)
@@ -265,10 +267,10 @@ class EncoderShape:
         return less._with(zeros=zeros, nonzero=(max(0, low - gone), min(high, less.parameters - zeros)))
 
     def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Self:
-        """The same tagger stored by a scheme: small weights are rounded to zero, and no zero to anything else. With ``chosen``
-        data decide which layers are.
+        """The same tagger stored by a scheme, which may round small weights to zero and keeps zeros. With ``chosen``, data decide
+        which layers are quantized.
 
-        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
+        Raises `DinkuError` if it is already quantized, or has no tags, which it couldn't get afterwards.
         """
         self.scheme.refuse(where)
         if not self.tags:
@@ -278,7 +280,7 @@ class EncoderShape:
         return self._with(scheme=scheme, spread=spread, nonzero=nonzero)
 
     def with_tags(self, tags: int) -> Self:
-        """The same encoder under a fresh tag head instead of any other: its zero biases count as either."""
+        """The same encoder with a new tag head in place of any other; whether its biases are zero is left open."""
         return self._headed({"tags": 0}, {"tags": tags})
 
     def _headed(self, without: Mapping[str, Any], head: Mapping[str, Any]) -> Self:
@@ -291,10 +293,10 @@ class EncoderShape:
         return cast(Self, replace(cast(Any, self), **fields))
 
     def broken_by(self, measured: Costs) -> str:
-        """How a measured shape differs from this, the declared one; empty where it keeps the law.
+        """How a measured shape differs from this, the declared one; empty if it keeps the law.
 
-        All sizes are equal, those that are spread over the layers by data in all; the meant zeros are at least as many; the
-        parameters that aren't zero lie within the interval.
+        All sizes must be equal, or add up to the same where data spread them over layers. There must be at least as many zeros
+        made on purpose, and the number of parameters that aren't zero must lie within the interval.
         """
         if not isinstance(measured, type(self)) or not self._alike(measured):
             return f"declared {self}, measured {measured}"
@@ -306,7 +308,7 @@ class EncoderShape:
         return ""
 
     def _alike(self, measured: Self) -> bool:
-        """Whether all that isn't left to data is equal."""
+        """Whether all sizes that don't depend on data are equal."""
         kept = self.kept if "precision" in self.spread else measured.kept
         return measured._with(zeros=self.zeros, nonzero=self.nonzero, spread=self.spread, kept=kept) == self
 
@@ -318,14 +320,13 @@ class Shape(EncoderShape):
 
     An encoder without tags may have a ``masked_lm`` head, whose decoder is the word embeddings and not counted twice.
 
-    ``layers`` may differ. With a ``rank`` the word embeddings are a product, [vocabulary, rank] by [rank, hidden]. ``spread``
-    names what is known in all but not yet layer by layer, *heads* or *width*, as data decide: a method that declares it gives
-    ``layers`` any sizes that add up. *precision* in it means that data decide which linear layers of a quantized tagger stay
-    in float32: ``kept`` bytes more than if none did.
+    ``layers`` may differ. With a ``rank``, the word embeddings are a product, [vocabulary, rank] by [rank, hidden]. ``spread``
+    names the sizes, *heads* or *width*, of which only the sum over layers is known because data will divide it; a method that
+    declares this gives ``layers`` any sizes with that sum. *precision* in ``spread`` means that data decide which linear layers
+    of a quantized tagger stay in float32, which takes ``kept`` more bytes.
 
-    ``zeros`` are those that sparsification meant, in the parts it was applied to; a method declares how many there are
-    at least. ``nonzero`` is an interval for all parameters: a checkpoint may hold zeros that mean nothing. ``build`` is what the
-    encoder is made of, besides its sizes.
+    ``zeros`` counts those that sparsification made on purpose; a method declares their least number. ``nonzero`` is an interval
+    for all parameters, as a checkpoint may also hold other zeros. ``build`` describes the encoder apart from its sizes.
 
     >>> from dinku.testing import tiny_tagger
     >>> tiny_tagger().shape.parameters
@@ -357,7 +358,7 @@ class Shape(EncoderShape):
         masked_lm: bool = False,
         where: str = "config.json",
     ) -> Self:
-        """The dense shape that a Hugging Face ``config.json`` describes, with its own tags unless told how many.
+        """The dense shape that a Hugging Face ``config.json`` describes, with its own tags, or with ``tags`` tags.
 
         Raises `DinkuError` for a family that isn't described, or a config without its sizes.
         """
@@ -365,7 +366,7 @@ class Shape(EncoderShape):
         if family is None:
             raise refusal(config.get("model_type"), where=where)
 
-        def size(name: str, most: int = 10_000_000, least: int = 1) -> int:  # told before it fills the memory
+        def size(name: str, most: int = 10_000_000, least: int = 1) -> int:  # refused before it fills the memory
             key = family.key(name)
             value = config.get(key, family.defaults.get(key))
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
@@ -379,7 +380,7 @@ class Shape(EncoderShape):
                 f"hidden size {hidden} isn't a multiple of {plural(heads, 'head')}", where=where, remedy="correct it"
             )
         build = family.build(config)
-        assert build is not None  # or it wouldn't be described
+        assert build is not None  # otherwise the family isn't described
         for name in ("width", "relative", "head_relative"):
             value = getattr(build, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 1_000_000:
@@ -425,7 +426,7 @@ class Shape(EncoderShape):
 
     @property
     def embedding_width(self) -> int:
-        """How many numbers embeddings have for a subword."""
+        """The width of the embeddings."""
         return self.build.width or self.hidden
 
     @property
@@ -489,7 +490,9 @@ class Shape(EncoderShape):
         }.get(part, [])
         read = {
             "embedding projection": self.build.width,
-            "attention": sum(h + la.heads * la.head_size for la in layers),  # queries, keys and values read the same
+            "attention": sum(
+                h + la.heads * la.head_size for la in layers
+            ),  # queries, keys and values read the same input
             "feed-forward": sum(h + la.width for la in layers),
             "tag head": h * len(head),
             "word embeddings": self.rank,
@@ -525,7 +528,7 @@ class Shape(EncoderShape):
         return same and EncoderShape._alike(self, alike)
 
     def spread_sizes(self, spread: frozenset[str]) -> list[Any]:
-        """The layers' sizes, and of those that are ``spread`` over them what they add up to."""
+        """The sizes of the layers, and the sums of those that are ``spread``."""
         heads = [la.heads for la in self.layers]
         width = [la.width for la in self.layers]
         return [
@@ -535,7 +538,7 @@ class Shape(EncoderShape):
         ]
 
     def known(self, *names: str, where: str) -> None:
-        """Raise `DinkuError` where a method has to know layer by layer what only data will tell."""
+        """Raise `DinkuError` if a method needs sizes by layer that data have yet to decide."""
         if open := sorted(self.spread.intersection(names)):
             problem = f"the layers' {open[0]} are spread by data, and it has to know each layer's"
             raise DinkuError(problem, where=where, remedy="put it before the step that spreads them")
@@ -545,7 +548,7 @@ class Shape(EncoderShape):
         return self._headed({"tags": 0, "masked_lm": False}, {"tags": tags})
 
     def with_masked_lm(self) -> Self:
-        """The same encoder under a fresh masked-LM head instead of any other; raises `DinkuError` where dinku trains none."""
+        """The same encoder with a new masked-LM head in place of any other; raises `DinkuError` if dinku can't train one."""
         if not self.known_family.masked_lm:
             problem = f"the masked-LM head of {self.known_family.name} isn't one that dinku trains"
             raise DinkuError(problem, where="Pretrain", remedy="leave the step out, or start from BERT or RoBERTa")
@@ -553,7 +556,7 @@ class Shape(EncoderShape):
 
 
 def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:
-    """The layers of a config that lists their sizes one by one; none where it doesn't."""
+    """The layers of a config that lists the sizes of each; none for other configs."""
     listed, family = config.get("dinku_layers"), described(config)
     if listed is None or family is None:
         return ()
@@ -580,6 +583,6 @@ def check_takes(method: object, shape: Costs) -> None:
         problem = "can't change a model of this kind"
         remedy = "leave the step out, or put it before the model is replaced"
         if isinstance(shape, EncoderShape):
-            problem = f"can't cut an encoder of the type {shape.family}, whose insides dinku doesn't know"
+            problem = f"can't cut an encoder of the type {shape.family}, whose parts dinku doesn't know"
             remedy = f"leave the step out, or start from one of these: {', '.join(each.name for each in known())}"
         raise DinkuError(problem, where=type(method).__name__, remedy=remedy)

@@ -1,9 +1,9 @@
-"""Store: address → folder. What is there is whole, and is made by one process at a time.
+"""The store: a folder for each address, complete once it is finished, and made by one process at a time.
 
-``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` while a step may have to be resumed, and
-``step.json``, written last by a rename: without it there is nothing at the address. It holds the sha256 of every file of
-``tagger/``, and of itself, so that what a disk changed is never used. ``<root>/answers/`` is a cache; ``.lock`` beside any of
-these says who works on it.
+``<root>/<first two digits>/<address>/`` holds ``tagger/``, ``work/`` as long as a step may have to be resumed, and
+``step.json``. That file is written last, by a rename; without it, an address counts as empty. It holds the sha256 of every file
+of ``tagger/`` and of itself, so that a damaged file is never used. ``<root>/answers/`` is a cache. A process that works on any of
+these holds the ``.lock`` beside it.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class Store:
         return self.folder(address) / "tagger"
 
     def work(self, address: str) -> Path:
-        """Scratch that survives a kill, and goes when the step is done."""
+        """The scratch folder of a step, which survives a kill and is removed when the step is done."""
         return self.folder(address) / "work"
 
     @property
     def answers(self) -> Path:
-        """What teachers answered, kept for every student; may be removed at any time, and is then made again."""
+        """Teachers' answers, kept for all students; may be removed at any time, and are then computed again."""
         return self.root / "answers"
 
     def begin(self, address: str) -> Path:
-        """Where to save the tagger of an address; what a killed process left half-written there is removed."""
+        """The folder to save an address's tagger to, without the unfinished files of a killed process."""
         folder = self.folder(address)
         with os_errors_as_dinku(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class Store:
         return self.tagger(address)
 
     def finish(self, address: str, step: dict[str, Any]) -> None:
-        """Mark an address as whole. ``step`` says how it was made."""
+        """Mark an address as complete. ``step`` describes how it was made."""
         folder = self.folder(address)
         whole = {**step, "files": _digests(self.tagger(address))}
         with written(folder / "step.json") as file:
@@ -64,16 +64,16 @@ class Store:
         self.clean(address)
 
     def clean(self, address: str) -> None:
-        """Remove what only making an address needed, checkpoints before all; a kill may have left that of one that is whole."""
+        """Remove the scratch folder of an address, which mainly holds checkpoints; a kill may have left it behind."""
         shutil.rmtree(self.work(address), ignore_errors=True)
 
     def step(self, address: str) -> dict[str, Any]:
-        """How an address was made; raises `DinkuError` where that isn't as it was written."""
+        """How an address was made; raises `DinkuError` if the file was damaged."""
         path = self.folder(address) / "step.json"
         remedy = f"remove {path.parent} and run again"
         try:
             step = json.loads(path.read_text(encoding="utf-8"))
-            digest = step.pop("sha256", None)  # steps made before it was kept have none
+            digest = step.pop("sha256", None)  # older steps have no digest of their own
         except (OSError, ValueError, AttributeError, RecursionError):
             raise DinkuError("isn't readable", where=str(path), remedy=remedy) from None
         if digest is not None and digest != document_digest(step):
@@ -81,7 +81,7 @@ class Store:
         return step
 
     def checked(self, address: str) -> Path:
-        """Where the tagger of an address is; raises `DinkuError` naming a file of it that isn't as it was written."""
+        """The folder of an address's tagger; raises a `DinkuError` that names a damaged file of it."""
         folder, known = self.tagger(address), self.step(address).get("files")
         if known is not None and known != (found := _digests(folder)):
             name = min(name for name in {*known, *found} if known.get(name) != found.get(name))
@@ -90,17 +90,17 @@ class Store:
         return folder
 
     def taggers(self) -> list[tuple[str, int]]:
-        """The addresses that are whole, each with the bytes of its folder."""
+        """The complete addresses, each with the bytes of its folder."""
         return [(folder.name, _bytes(folder)) for folder in self._folders() if (folder / "step.json").is_file()]
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the *taggers*, of the *answers* of teachers, and of what is *unfinished*."""
+        """The bytes of *taggers*, of teachers' *answers*, and of *unfinished* steps."""
         unfinished = sum(_bytes(folder) for folder in self._folders() if not (folder / "step.json").is_file())
         whole = sum(size for _, size in self.taggers())
         return {"taggers": whole, "answers": _bytes(self.answers), "unfinished": unfinished}
 
     def clean_up(self, parts: Collection[str]) -> int:
-        """Remove some of the parts of `sizes`, and say how many bytes that were; an address that is being worked on stays."""
+        """Remove some of the parts of `sizes`, except addresses that a process works on; the bytes that were removed."""
         freed = 0
         if "answers" in parts:
             freed += _bytes(self.answers)
@@ -112,7 +112,9 @@ class Store:
             with self.lock(folder.name, wait=False) as held:
                 if held:
                     size = _bytes(folder)
-                    (folder / "step.json").unlink(missing_ok=True)  # first, lest half a tagger be taken for a whole one
+                    (folder / "step.json").unlink(
+                        missing_ok=True
+                    )  # first, so that half a tagger isn't taken for a complete one
                     for path in folder.iterdir():
                         if path.name != ".lock":
                             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -120,22 +122,22 @@ class Store:
         return freed
 
     def _folders(self) -> list[Path]:
-        """The folders of addresses, whole or not."""
+        """The folders of addresses, complete or not."""
         with os_errors_as_dinku(self.root, reading=True):
             return sorted(
                 path for path in self.root.glob("[0-9a-f][0-9a-f]/*") if path.is_dir() and _ADDRESS.match(path.name)
             )
 
     def lock(self, address: str, *, wait: bool) -> AbstractContextManager[bool]:
-        """Hold an address against other processes; says whether it was had. A kill lets it go."""
+        """Lock an address against other processes; yields whether the lock was acquired. A kill releases it."""
         return locked(self.folder(address) / ".lock", wait=wait)
 
 
-_ADDRESS = re.compile("[0-9a-f]{64}$")  # and not the lock of its rows, for one
+_ADDRESS = re.compile("[0-9a-f]{64}$")  # not other errors, such as those of the lock of its rows
 
 
 def _bytes(folder: Path) -> int:
-    """The bytes of all files in a folder; of those that went meanwhile none."""
+    """The bytes of all files in a folder, except files that vanish meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

@@ -1,6 +1,6 @@
-"""How sentences reach an engine, whatever the kind of model: windows of a sentence, batches of windows, and what makes both.
+"""The protocols by which sentences reach an engine: windows of a sentence, batches of windows, and the encoder that makes both.
 
-A kind of model implements these three protocols: `dinku.model.encode` does for models that read subwords.
+Each kind of model implements all three, as `dinku.model.encode` does for models that read subwords.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Logits = NDArray[np.float32]
 
 
 class Window(Protocol):
-    """A stretch of one sentence that an engine reads at once."""
+    """A part of one sentence that an engine reads at once."""
 
     @property
     def sentence(self) -> int:
@@ -25,16 +25,16 @@ class Window(Protocol):
 
     @property
     def words(self) -> Ids:
-        """[words] the words of the sentence that this window scores, in the order of its logits."""
+        """[words] the indices of the words that this window scores, in the order of its logits."""
         ...
 
     @property
     def size(self) -> int:
-        """How much there is to read, in what the model reads: subwords, or words."""
+        """Its length in the unit that the model reads: subwords or words."""
         ...
 
     def numbered(self, sentence: int) -> Self:
-        """The same window as one of the sentence of that number."""
+        """The same window with another number of its sentence."""
         ...
 
 
@@ -51,16 +51,16 @@ class Batch(Protocol):
 
     @property
     def needed_inputs(self) -> Mapping[str, NDArray[Any]]:
-        """`inputs` without those that change nothing for this batch, such as a mask that masks nothing."""
+        """`inputs` without those that have no effect on this batch, such as a mask without padding."""
         ...
 
     @property
     def answer_shape(self) -> tuple[int, ...]:
-        """The shape of what the model answers, without its last axis, which is that of the tags."""
+        """The shape of the model's output without the last axis, that of the tags."""
         ...
 
     def scored(self, output: Any) -> Any:
-        """[scored words, tags] out of what the model answers, an array or a tensor; words in the order of `windows`."""
+        """[scored words, tags] from the model's output, an array or a tensor, with words in the order of `windows`."""
         ...
 
 
@@ -75,23 +75,23 @@ class Encoder(Protocol[W]):
         ...
 
     def stretches(self, words: Sequence[str]) -> Generator[None, None, list[W]]:
-        """The windows of one sentence, as `windows` gives them; yields now and then while it reads a long one."""
+        """The windows of one sentence, as in `windows`; yields from time to time while it reads a long one."""
         ...
 
     def batch(self, windows: Sequence[W]) -> Batch: ...
 
     @property
     def together(self) -> tuple[int, int]:
-        """How much is read together unless told otherwise: so many subwords or words, padding included, in so many windows."""
+        """The default limits of a batch: subwords or words, padding included, and windows."""
         ...
 
     def unknown(self, sentences: Sequence[Sequence[str]]) -> tuple[int, int]:
-        """How much there is to read in all (`Window.size`), and how many words the model knows nothing of."""
+        """The number of units (`Window.size`) in all sentences, and the number of words with an unknown unit."""
         ...
 
 
 def buckets(lengths: Sequence[int], tokens: int, most: int) -> list[list[int]]:
-    """Indices grouped into batches of like length: up to ``tokens`` subwords or words, padding included, and ``most`` windows."""
+    """Indices in batches of similar length: up to ``tokens`` subwords or words, padding included, and ``most`` windows."""
     out: list[list[int]] = []
     for i in np.argsort(np.asarray(lengths), kind="stable")[::-1].tolist():
         if out and len(out[-1]) < most and lengths[out[-1][0]] * (len(out[-1]) + 1) <= tokens:

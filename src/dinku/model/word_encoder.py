@@ -1,4 +1,4 @@
-"""Words to windows of words, for word networks: nothing is padded, and a word that stands twice in a batch is read once."""
+"""Words to windows of words, for word networks. Nothing is padded, and a word that occurs twice in a batch is read once."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from dinku.model.word_features import KnownWords, Rows, WordFeatures
 
 WORD_INPUTS = ("rows", "words")  # of an ONNX model that reads words
 LENGTH = 512  # words that a window scores at most
-TOGETHER = 4096, 256  # words and windows: enough that what a call costs is no matter
+TOGETHER = 4096, 256  # words and windows: enough that the overhead of a call doesn't matter
 REMEMBERED = 500_000  # words; once there are more, they are forgotten
 
 
 class WordWindow(NamedTuple):
     """A stretch of one sentence: ``numbers`` [read words] of words ``known``.
 
-    The words that it scores are ``words``; those before and after them, ``lead`` of which come first, are read because what they
-    are changes the logits of the others.
+    It scores ``words``. The words around them, ``lead`` of which come first, are read because they influence these logits.
     """
 
     sentence: int
@@ -41,8 +40,8 @@ class WordWindow(NamedTuple):
 
 
 class WordBatch(NamedTuple):
-    """Windows end to end. ``rows`` [1, different words, slots]; ``places`` [1, words] which of these stands where, from 1: a 0
-    stands before and after each window."""
+    """Windows joined into one row. ``rows`` [1, different words, slots]; ``places`` [1, words] gives the word at each place by
+    its number from 1, with a 0 before and after each window."""
 
     rows: Rows
     places: Ids
@@ -75,7 +74,7 @@ class WordBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class WordEncoder:
-    """Words → windows, for a network that answers to a word by what stands up to ``reach`` words from it.
+    """Words → windows, for a network whose answer for a word depends on the words up to ``reach`` words away.
 
     A sentence of more than ``length`` words is read through several windows, each with ``reach`` words more on either side, so
     that the logits are those of the whole sentence.
@@ -87,12 +86,12 @@ class WordEncoder:
 
     @cached_property
     def _memory(self) -> list[KnownWords]:
-        """The words known now, alone: a list, so that they can be replaced in a frozen object."""
+        """A list with the current `KnownWords` as its only item, so that these can be replaced in a frozen object."""
         return [KnownWords(self.features)]
 
     def _known(self) -> KnownWords:
         known = self._memory[0]
-        if len(known) > REMEMBERED:  # numbers go on, so that windows made before are still right
+        if len(known) > REMEMBERED:  # numbering continues, so that earlier windows stay valid
             self._memory[0] = known = KnownWords(self.features, known.first + len(known))
         return known
 
@@ -124,7 +123,7 @@ class WordEncoder:
         return TOGETHER
 
     def batch(self, windows: Sequence[WordWindow]) -> WordBatch:
-        """Windows end to end, with a 0 between them."""
+        """Windows joined into one row, with a 0 between them."""
         between = np.full(1, -1)
         numbers = np.concatenate([between, *(part for w in windows for part in (w.numbers, between))])
         different, inverse = np.unique(numbers, return_inverse=True)
@@ -135,5 +134,5 @@ class WordEncoder:
         return WordBatch(rows[None], inverse.reshape(1, -1), list(windows))
 
     def unknown(self, sentences: Sequence[Sequence[str]]) -> tuple[int, int]:
-        """Words in all, and none that the network knows nothing of: each has a hash."""
+        """The number of words, and 0 unknown ones, because every word has a hash."""
         return sum(map(len, sentences)), 0

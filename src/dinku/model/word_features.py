@@ -1,4 +1,4 @@
-"""What a word network sees of a word: a few of its features, each hashed to rows of one table of embeddings.
+"""How a word network reads a word: a few features of it, each hashed to rows of one table of embeddings.
 
 Two words share a row by chance, but hardly ever all of their rows, so that a table of a few thousand rows tells millions of
 words apart. Source: Serrà and Karatzoglou 2017 (arXiv 1706.03993) for Bloom embeddings, Miranda et al. 2022 (arXiv 2212.09255)
@@ -23,8 +23,8 @@ from dinku.errors import DinkuError, brief
 Rows = NDArray[np.int32]
 
 MOST_HASHES = 4  # a hash of 128 bits gives four numbers of 32
-LONGEST_RUN = 4  # a shape repeats the same letter at most so often
-MOST_GRAMS = 16  # of one length in one word; a longer word is known by its first and last ones
+LONGEST_RUN = 4  # the longest run of one letter in a shape
+MOST_GRAMS = 16  # runs of one length from one word; of a longer word, the first and last ones are taken
 _GRAMS = re.compile(r"grams([1-9])(?:-([1-9]))?")
 _AFFIX = re.compile(r"(prefix|suffix)([1-9])")
 
@@ -64,9 +64,9 @@ class WordFeatures:
     """Words → rows of a table of embeddings.
 
     ``names`` are *word* (in lower case), *shape*, *prefixN*, *suffixN* and *gramsN* or *gramsN-M* (all runs of N to M
-    characters). Each feature is hashed by ``hashes`` functions (1 to 4) to rows from 1 to ``rows``; row 0 is for nothing. The
-    hash is MurmurHash3 with 128 bits of the feature's UTF-8, so that the rows are the same on every platform. Raises
-    `DinkuError` for a feature that there isn't.
+    characters). Each feature is hashed by ``hashes`` functions (1 to 4) to rows from 1 to ``rows``; row 0 stands for no feature.
+    The hash is MurmurHash3 with 128 bits of the feature's UTF-8, so that the rows are the same on every platform. Raises
+    `DinkuError` for an unknown feature.
 
     >>> features = WordFeatures(("word", "shape"), rows=1000, hashes=2)
     >>> features.slots
@@ -100,7 +100,7 @@ class WordFeatures:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
-        """How many slots each feature takes: as many as it is hashed to rows at most."""
+        """The number of slots of each feature: the most rows that it can be hashed to."""
         return tuple(self._most(name) * self.hashes for name in self.names)
 
     @property
@@ -147,7 +147,7 @@ class WordFeatures:
 
 
 class KnownWords:
-    """Words met before, numbered from ``first``, with their rows, so that a word is hashed once. Threads may share it."""
+    """Words seen so far, numbered from ``first``, with their rows, so that each is hashed once. Threads may share it."""
 
     def __init__(self, features: WordFeatures, first: int = 0) -> None:
         self.features, self.first = features, first
@@ -159,7 +159,7 @@ class KnownWords:
         return len(self._numbers)
 
     def numbers(self, words: Sequence[str]) -> NDArray[np.int64]:
-        """[words] the number of each."""
+        """[words] the number of each word, also of new ones."""
         found = list(map(self._numbers.get, words))
         if None in found:
             self._learn(words)

@@ -66,12 +66,12 @@ class WordShape:
 
     @property
     def reach(self) -> int:
-        """How many words away a word may stand that changes an answer."""
+        """The largest distance, in words, at which a word influences an answer."""
         return self.depth * self.window
 
     @property
     def mixed(self) -> int:
-        """How many numbers of a word the mixing layer reads."""
+        """The number of inputs of the mixing layer for a word."""
         return len(self.features) * self.embedding
 
     @property
@@ -108,7 +108,7 @@ class WordShape:
         return (*stored, *([Component("layers kept in float32", 0, self.kept)] if self.kept else []))
 
     def _stored(self, part: str, parameters: int) -> int:
-        """Bytes of a component: its matrix, the scales of that, and the rest of it."""
+        """Bytes of a component: its matrix, the matrix's scales, and its other parameters."""
         rows, columns = self.matrices.get(part, (0, 0))
         if (part == "word embeddings" and not self.scheme.words) or (part == "tag head" and not self.scheme.head):
             rows = 0
@@ -148,7 +148,7 @@ class WordShape:
         return words * (self.linear + self.tags * self.width)
 
     def with_tags(self, tags: int) -> Self:
-        """The same network under a fresh tag head instead of any other: its zero biases count as either."""
+        """The same network with a new tag head in place of any other; whether its biases are zero is left open."""
         bare, headed = replace(self, tags=0), replace(self, tags=tags)
         more = headed.parameters - bare.parameters
         old = self.parameters - bare.parameters
@@ -156,9 +156,9 @@ class WordShape:
         return replace(headed, nonzero=(max(0, low - old) + max(0, more - tags - 1), min(high, bare.parameters) + more))
 
     def quantized(self, scheme: Scheme, *, where: str, chosen: bool = False) -> Self:
-        """The same tagger stored by a scheme; with ``chosen`` data decide which layers stay in float32.
+        """The same tagger stored by a scheme. With ``chosen``, data decide which layers stay in float32.
 
-        Raises `DinkuError` for what is quantized already, or has no tags: nothing could give it any.
+        Raises `DinkuError` if it is already quantized, or has no tags, which it couldn't get afterwards.
         """
         self.scheme.refuse(where)
         if not self.tags:
@@ -167,7 +167,7 @@ class WordShape:
         return replace(self, scheme=scheme, spread=spread, nonzero=(0, self.nonzero[1]))
 
     def counted(self, nonzero: int) -> Self:
-        """The same shape, once its parameters that aren't zero are counted."""
+        """The same shape with ``nonzero`` known from counting."""
         return replace(self, nonzero=(nonzero, nonzero))
 
     def as_stored(self, scheme: Scheme, *, nonzero: int, zeros: int, kept: int) -> Self:

@@ -1,6 +1,7 @@
-"""The model in a folder, whatever its kind, as what tags: a bundle without torch, or a tagger in torch.
+"""Opens the model in a folder, of any kind: a bundle without torch, or a tagger in torch.
 
-`dinku.model.kinds` has the torch-free side of each kind; `_LOADERS` has what opens it in torch, imported when it is first needed.
+`dinku.model.kinds` holds what doesn't need torch of each kind, and `_LOADERS` the loader in torch, which is imported at first
+use.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _LOADERS: dict[str, Loader] = {TRANSFORMER.name: _transformer, WORDS.name: _word
 def load(model: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | None = None) -> SentenceTagger:
     """The model in a folder in torch, as methods change it: a `dinku.nn.tagger.Tagger`, or the class of another kind.
 
-    ``label_on`` says which subword speaks for a word, unless the folder says so itself. Raises `DinkuError` for a bundle, and
-    for what can't be read.
+    ``label_on`` says which subword represents a word, unless the folder says so. Raises `DinkuError` for a bundle, and for a
+    folder that can't be read.
     """
     folder = ModelFolder.of(model)
     return _LOADERS[kind_of(folder).name](folder, label_on)
@@ -45,6 +46,6 @@ def load(model: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | Non
 def open_tagger(
     model: str | os.PathLike[str] | ModelFolder, *, threads: int | None = None, label_on: LabelOn | None = None
 ) -> SentenceTagger:
-    """What is in a folder, to tag with: a bundle on ``threads`` threads without torch, or a tagger in torch."""
+    """The model in a folder, ready to tag: a bundle on ``threads`` threads without torch, or a tagger in torch."""
     folder = ModelFolder.of(model)
     return Bundle.open(folder, threads=threads) if folder.is_bundle else load(folder, label_on=label_on)

@@ -1,4 +1,4 @@
-"""Linear layers in int8: bitsandbytes' LLM.int8() and PyTorch's dynamic ones, and the tensors that a folder keeps of them."""
+"""Linear layers in int8: bitsandbytes' LLM.int8() and PyTorch's dynamic layers, and their tensors in a folder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Tensors = dict[str, torch.Tensor]
 
 
 class LLMInt8Linear(nn.Linear):
-    """bitsandbytes' ``Linear8bitLt`` in inference, with what it keeps in a state of its own as a parameter and a buffer.
+    """bitsandbytes' ``Linear8bitLt`` for inference, whose separate state is a parameter and a buffer here.
 
-    So it can be copied, moved to another device and saved like any layer; names and values are those of
+    It can therefore be copied, moved to another device and saved like any layer. Names and values are those of
     ``Linear8bitLt``. ``weight`` int8 [out, in], ``SCB`` float32 [out]: a weight is int8 · SCB / 127.
     """
 
@@ -40,7 +40,7 @@ class LLMInt8Linear(nn.Linear):
         self.threshold = threshold
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """[…, in] → […, out], in the precision of the input; columns with an outlier are multiplied in it."""
+        """[…, in] → […, out], in the precision of the input; input columns with an outlier are multiplied in that precision."""
         library = bitsandbytes()
         state = library.MatmulLtState()
         state.CB, state.SCB, state.threshold = self.weight.data, self.SCB, self.threshold
@@ -49,9 +49,9 @@ class LLMInt8Linear(nn.Linear):
 
 
 def bitsandbytes() -> Any:
-    """The library; raises `DinkuError` where it isn't installed.
+    """The library bitsandbytes; raises `DinkuError` if it isn't installed.
 
-    It warns of kernels for four bits that it lacks, and of every input that it rounds to float16, as LLM.int8() does.
+    Its warnings about missing four-bit kernels, and about inputs that LLM.int8() rounds to float16, are suppressed.
     """
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
@@ -64,9 +64,9 @@ def bitsandbytes() -> Any:
 
 
 def to_llm_int8(model: PreTrainedModel, *, threshold: float, rest: str) -> PreTrainedModel:
-    """A copy of a tagger whose encoder's linear layers are LLM.int8()'s, and everything else of the dtype ``rest``.
+    """A copy of a tagger whose encoder has the linear layers of LLM.int8(), and whose other weights have the dtype ``rest``.
 
-    As bitsandbytes does, weights are rounded to float16 first. Raises `DinkuError` for one that float16 can't hold.
+    As bitsandbytes does, weights are rounded to float16 first. Raises `DinkuError` for a weight that float16 can't hold.
     """
     library = bitsandbytes()
     other = copy.deepcopy(model).requires_grad_(False)
@@ -107,7 +107,7 @@ def to_dynamic(model: PreTrainedModel) -> PreTrainedModel:
 
 @contextmanager
 def _deprecated() -> Iterator[None]:
-    """PyTorch's quantized tensors and what makes them are on their way out; they are used here alone."""
+    """Suppress the warnings about PyTorch's quantized tensors, which are deprecated and only used in this module."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.ao.quantization is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", ".*functions that produce tensors with dtype torch.quint8", UserWarning)
@@ -129,7 +129,7 @@ def matrices(model: PreTrainedModel) -> Tensors:
 
 
 def tensors(model: PreTrainedModel) -> Tensors:
-    """What a folder keeps of a quantized tagger, by name."""
+    """The tensors that a folder keeps for a quantized tagger, by name."""
     own = _dynamic(model)
     out = {k: v for k, v in model.state_dict().items() if not any(k.startswith(f"{name}.") for name in own)}
     for name, layer in own.items():
@@ -142,15 +142,15 @@ def tensors(model: PreTrainedModel) -> Tensors:
 
 
 def parameters(stored: Mapping[str, torch.Tensor]) -> Tensors:
-    """Those of `tensors` that are weights, and not scales."""
+    """Those of `tensors` that are weights, not scales."""
     return {name: tensor for name, tensor in stored.items() if not name.endswith((".SCB", _SCALE))}
 
 
 def restored(model: PreTrainedModel, stored: Tensors, *, where: str) -> PreTrainedModel:
-    """A tagger of int8 layers from the ``stored`` tensors, on a model of its config and of the rest's type, which is used up.
+    """A tagger with int8 layers from the ``stored`` tensors. It reuses ``model``, which has the config and the dtype of the rest.
 
-    Raises `DinkuError` where a tensor is missing, unknown, or of another size or type than the config says, or where the
-    library that multiplies them isn't there.
+    Raises `DinkuError` if a tensor is missing, unknown, or of another size or type than the config says, or if the library that
+    multiplies them isn't installed.
     """
     scheme = scheme_of(model.config.to_dict(), where=where)
     linear = _linear(model, scheme)

@@ -1,7 +1,7 @@
-"""Where the weights are in an ``nn.Module``, and how they are taken out and put back.
+"""Finds the weights of a model, cuts them, and puts other parts in their place.
 
-Weights are cut nowhere else. `dinku.modeling` knows transformers' names; whatever else looks inside a model listens to its layers
-or puts others in their place.
+Weights are cut in no other module. `dinku.modeling` knows the names of transformers; all other modules observe layers or replace
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def changeable(model: PreTrainedModel) -> None:
 
 
 def is_finite(weight: torch.Tensor) -> bool:
-    """Whether no number is infinite or NaN, which `torch.isfinite` would tell from another tensor of the same size."""
+    """Whether no number is infinite or NaN, without the extra tensor of the same size that `torch.isfinite` makes."""
     return not weight.numel() or all(bool(end.isfinite()) for end in weight.detach().aminmax())
 
 
@@ -55,8 +55,8 @@ def prunable(
 ) -> dict[str, list[torch.Tensor]]:
     """Views on the weights that unstructured sparsity may zero, by matrix: `matrices`, and the word embeddings if asked.
 
-    The word embeddings are two views where their padding row, which is left out, lies inside the table. With ``of`` they are
-    views on what that has for each of the weights.
+    The word embeddings are two views if their padding row, which is left out, lies inside the table. With ``of``, they are views
+    on the tensor that it has for each of the weights.
     """
     changeable(model)
     return prunable_views(model, embeddings=embeddings, of=of)
@@ -65,7 +65,7 @@ def prunable(
 def prunable_views(
     model: PreTrainedModel, *, embeddings: bool, of: Mapping[torch.Tensor, torch.Tensor] | None = None
 ) -> dict[str, list[torch.Tensor]]:
-    """Views of the weights that may be pruned, by name; of what ``of`` maps each weight to, if that is given."""
+    """Views of the weights that may be pruned, by name, or of the tensors that ``of`` has for them."""
     views = {name: [of[weight] if of else weight.data] for name, weight in matrices(model).items()}
     if embeddings:
         table = word_embeddings(model)
@@ -76,18 +76,18 @@ def prunable_views(
 
 
 def meant_zeros(model: PreTrainedModel, sparse: Sequence[str]) -> dict[str, list[torch.Tensor]]:
-    """Where the zeros of sparsified parts are, as boolean masks shaped like the views of `prunable`.
+    """Boolean masks of the zeros in sparsified parts, shaped like the views of `prunable`.
 
-    ``sparse`` names those parts: *linear*, *embeddings*. Zeros elsewhere came with the checkpoint and mean nothing.
+    ``sparse`` names those parts: *linear*, *embeddings*. Zeros elsewhere came with the checkpoint and don't count.
     """
     views = prunable_views(model, embeddings="embeddings" in sparse) if "linear" in sparse else {}
     return {name: [view == 0 for view in parts] for name, parts in views.items()}
 
 
 def record_sizes(model: PreTrainedModel) -> None:
-    """Note in a model's config what is measured of it, so that its folder is read without torch.
+    """Write a model's measured sizes into its config, so that its folder can be read without torch.
 
-    Nothing is noted where arithmetic tells.
+    Nothing is written for a described family, whose sizes follow by arithmetic.
     """
     shape = measured.shape_of(model.config.to_dict(), tags=0)
     if isinstance(shape, MeasuredShape):
@@ -95,12 +95,12 @@ def record_sizes(model: PreTrainedModel) -> None:
 
 
 def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -> Shape:
-    """Measure a model: its config's arithmetic, held against its parameters, and its zeros counted.
+    """Measure a model: check its config's arithmetic against its parameters, and count its zeros.
 
-    Where its family isn't described it is a `MeasuredShape`, which only methods with `EncoderShape` among their ``takes`` are
-    given.
+    The result is a `MeasuredShape` if the family isn't described. Only methods with `EncoderShape` among their ``takes`` can
+    change such a model.
 
-    Raises `DinkuError` where arithmetic and model disagree, so that no declared size can be wrong in silence.
+    Raises `DinkuError` if arithmetic and model disagree, so that a wrong declared size can't go unnoticed.
     """
     name = type(model).__name__
     dense = measured.shape_of(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
@@ -119,7 +119,7 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
             where=name,
             remedy="use a plain Hugging Face architecture",
         )
-    if isinstance(dense, MeasuredShape):  # by number alone another mixture would pass
+    if isinstance(dense, MeasuredShape):  # the number alone doesn't show whether the sizes are right
         found_linear = sorted(tuple(weight.shape) for weight in matrices(model).values())
         if found_linear != sorted(dense.matrices(embeddings=False)):
             problem = "has other linear layers than its config says"
@@ -130,7 +130,7 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
 
 
 def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
-    """An encoder of a shape whose layers are all alike, drawn from ``seed`` as transformers does.
+    """An encoder of a shape whose layers are all alike, with random weights from ``seed`` as in transformers.
 
     ``special`` are the ids of special tokens, ``pad_token_id`` among them.
     """
@@ -154,7 +154,7 @@ def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
 
 
 def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreTrainedModel:
-    """A token classifier of the given tags around a copy of the encoder; its head is drawn afresh from ``seed``.
+    """A token classifier for the given tags around a copy of the encoder, with a new random head from ``seed``.
 
     The head's weights are normal with the config's ``initializer_range``, its biases zero, as transformers does.
     """
@@ -188,9 +188,9 @@ def has_masked_lm(model: PreTrainedModel) -> bool:
 
 
 def with_masked_lm(model: PreTrainedModel, *, seed: int) -> PreTrainedModel:
-    """A masked-LM around a copy of the encoder, its head drawn afresh from ``seed`` as transformers does.
+    """A masked LM around a copy of the encoder, with a new random head from ``seed`` as in transformers.
 
-    Its decoder is the word embeddings themselves.
+    Its decoder shares the word embeddings.
     """
     changeable(model)
     config = copy.deepcopy(model.config)
@@ -203,7 +203,7 @@ def with_masked_lm(model: PreTrainedModel, *, seed: int) -> PreTrainedModel:
 
 
 def masked_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
-    """What a masked-LM's head answers, [subwords, vocabulary], to the encoder's last states [subwords, hidden]."""
+    """The logits [subwords, vocabulary] of a masked-LM head for the encoder's last states [subwords, hidden]."""
     head: Any = model
     if hasattr(head, "lm_head"):  # RoBERTa, XLM-R
         return cast(torch.Tensor, head.lm_head(hidden))
@@ -214,13 +214,13 @@ def masked_logits(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def named_weights(model: PreTrainedModel) -> dict[str, nn.Parameter]:
-    """All parameters by name; what is tied to another is named as that, whichever comes first in the model."""
+    """All parameters by name; tied ones appear once, under the name of the parameter that they are tied to."""
     tied = model.all_tied_weights_keys
     return {name: weight for name, weight in model.named_parameters(remove_duplicate=False) if name not in tied}
 
 
 def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """A copy of a model with some of its layers; the others are never copied."""
+    """A copy of a model with some of its layers; the other layers aren't copied first."""
     changeable(model)
     memo: dict[int, Any] = {id(layer): nn.Identity() for i, layer in enumerate(modeling.layers(model)) if i not in keep}
     smaller = copy.deepcopy(model, memo)
@@ -231,7 +231,7 @@ def with_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
 
 
 def with_heads(model: PreTrainedModel, heads: int) -> PreTrainedModel:
-    """A copy of a model whose attention cuts the same weights into so many heads."""
+    """A copy of a model whose attention cuts the same weights into another number of heads."""
     changeable(model)
     other = copy.deepcopy(model)
     for layer in modeling.layers(other):
@@ -246,7 +246,7 @@ def with_units(
     heads: Sequence[Sequence[int]] | None = None,
     neurons: Sequence[Sequence[int]] | None = None,
 ) -> PreTrainedModel:
-    """A copy of a model with some heads, or neurons of the feed-forward part, of each layer, by their numbers."""
+    """A copy of a model with only some heads, or feed-forward neurons, of each layer, by their indices."""
     changeable(model)
     smaller = copy.deepcopy(model)
     for i, layer in enumerate(modeling.layers(smaller)):
@@ -267,12 +267,12 @@ def with_units(
 
 
 def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """A copy of a model with some coordinates of its hidden states, by their numbers; whatever reads or writes them shrinks."""
+    """A copy of a model with only some coordinates of its hidden states, by their indices; all parts that use them shrink."""
     changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
     family, hidden, decoder = modeling.family_of(model), model.config.hidden_size, smaller.get_output_embeddings()
     build = family.build(model.config.to_dict())
-    projected = bool(build and build.width)  # then embeddings have a width of their own
+    projected = bool(build and build.width)  # then the width of the embeddings isn't that of the hidden states
     projection = smaller.base_model.get_submodule(family.projection) if projected else None
     within = {linear for layer in modeling.layers(smaller) for linear in modeling.linears(layer).all}
     for layer in modeling.layers(smaller):
@@ -294,7 +294,9 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
         elif module is projection:
             _cut(cast(nn.Linear, module), rows=kept)
         elif isinstance(module, nn.Linear) and module not in within and module is not decoder:
-            scores_tags = module is getattr(smaller, "classifier", None)  # other parts of a head write states as well
+            scores_tags = module is getattr(
+                smaller, "classifier", None
+            )  # other parts of a head also write hidden states
             _cut(module, rows=None if scores_tags else kept, columns=kept)
     if isinstance(decoder, nn.Linear):
         decoder.in_features, decoder.weight = len(keep), word_embeddings(smaller).weight
@@ -303,19 +305,19 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
 
 
 def _modules(model: PreTrainedModel, without: str) -> Iterator[nn.Module]:
-    """The modules of a model, but those in the part of its encoder that is called ``without``."""
+    """The modules of a model, except those in the part of its encoder named ``without``."""
     left_out = set(model.base_model.get_submodule(without).modules()) if without else set()
     return (module for module in model.modules() if module not in left_out)
 
 
 def _stacked(linear: nn.Linear, units: torch.Tensor, stacked: int) -> torch.Tensor:
-    """The rows of some units in a linear layer with so many matrices one below another."""
+    """The rows of some units in a linear layer that stacks several matrices."""
     each = linear.out_features // stacked
     return torch.cat([units + start * each for start in range(stacked)])
 
 
 def _cut(linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.Tensor | None = None) -> None:
-    """Keep some outputs and inputs of a linear layer."""
+    """Keep only some outputs and inputs of a linear layer."""
     weight = linear.weight.data
     if rows is not None:
         weight = weight[rows]
@@ -330,7 +332,7 @@ def _cut(linear: nn.Linear, *, rows: torch.Tensor | None = None, columns: torch.
 def with_rank(model: PreTrainedModel, rank: int, weights: torch.Tensor) -> PreTrainedModel:
     """A copy of a model whose word embeddings are the nearest product of that rank (Eckart and Young 1936).
 
-    Nearest in the squares of all differences, those of a row times its entry of ``weights`` [vocabulary]. Rows of zeros stay.
+    Nearest by the sum of squared differences, with the rows weighted by ``weights`` [vocabulary]. Rows of zeros stay zero.
     """
     changeable(model)
     table = word_embeddings(model)
@@ -363,15 +365,15 @@ def listening(modules: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
 
 
 def with_rows(model: PreTrainedModel, rows: Sequence[int], *, pad: int) -> PreTrainedModel:
-    """A copy of a model with some rows of its word embeddings, in their order; ``pad`` is the padding row's new number.
+    """A copy of a model with only some rows of its word embeddings, in their order; ``pad`` is the padding row's new index.
 
-    A masked-LM head answers for those rows alone.
+    A masked-LM head then only scores those rows.
     """
     changeable(model)
     table, decoder = word_embeddings(model), _decoder(model)
     whole = [table.weight, *([decoder.bias] if decoder else [])]
     few: dict[int, Any] = {id(part): nn.Parameter(part.data[torch.tensor(rows)].clone()) for part in whole}
-    smaller = copy.deepcopy(model, few)  # the whole table is never copied
+    smaller = copy.deepcopy(model, few)  # the whole table isn't copied first
     if decoder := _decoder(smaller):
         decoder.out_features = len(rows)
     table = word_embeddings(smaller)

@@ -37,13 +37,13 @@ from dinku.nn.torch_engine import TorchEngine
 
 @dataclass(frozen=True)
 class Tagger(TagsByEngine):
-    """An encoder, and where ``tags`` aren't empty a head that scores them for each word; without tags there may be the
+    """An encoder with a head that scores ``tags`` for each word. If ``tags`` are empty, it has no such head, but may have the
     masked-LM head that it was trained with.
 
-    ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
-    *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
-    the fingerprints of the sentences that it was trained on by `dinku.data.learned`, as far as they are known.
-    ``computes_in`` is what `tag` and `evaluate` compute in.
+    ``label_on`` says which subword represents a word, and ``sparse`` names the parts with zeros that were made on purpose
+    (*linear*, *embeddings*); both are in the folder's ``config.json``, where plain transformers ignores them. ``learned`` holds
+    the fingerprints of the sentences that it was trained on, by `dinku.data.learned`, as far as they are known. ``computes_in``
+    is the precision in which `tag` and `evaluate` compute.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -72,7 +72,7 @@ class Tagger(TagsByEngine):
         return self.windows_of(self.tokenizer.model_max_length)
 
     def windows_of(self, length: int) -> SubwordEncoder:
-        """An encoder whose windows hold at most that many subwords, or as many as the model has positions for."""
+        """An encoder whose windows hold at most ``length`` subwords, or as many as the model has positions for."""
         length = min(length, self.tokenizer.model_max_length)
         return SubwordEncoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
 
@@ -82,16 +82,17 @@ class Tagger(TagsByEngine):
 
     @property
     def digest(self) -> str:
-        """sha256 over names and bytes of weights and buffers, the tokenizer, the tags and what else a tagger is."""
+        """sha256 over the names and bytes of weights and buffers, the tokenizer, the tags and all else that determines
+        answers."""
         whole = hashlib.sha256()
         whole_model = quantized.tensors(self.model) if self.scheme.terminal else self.model.state_dict()
         for name, tensor in sorted(whole_model.items()):
             whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             whole.update(tensor.contiguous().cpu().numpy().data)
-        tokenizer = json.loads(uncut(self.tokenizer.backend_tokenizer).to_str())  # whose maps are written in any order
+        tokenizer = json.loads(uncut(self.tokenizer.backend_tokenizer).to_str())  # which writes its maps in any order
         whole.update(json.dumps(tokenizer, sort_keys=True).encode())
         config = self.model.config
-        heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
+        heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which the weights don't show
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
         if config.model_type not in _FIRST:
             whole.update(architecture(config.to_dict()).encode())
@@ -104,7 +105,7 @@ class Tagger(TagsByEngine):
 
     @cached_property
     def scheme(self) -> Scheme:
-        """How its weights are stored; nothing can be done to a tagger whose scheme is terminal."""
+        """How its weights are stored; a tagger whose scheme is terminal can't be changed."""
         return scheme_of(self.model.config.to_dict(), where=self.name)
 
     def copy(self) -> Self:
@@ -131,7 +132,7 @@ class Tagger(TagsByEngine):
 
     @property
     def engine(self) -> TorchEngine:
-        """What runs it; raises `DinkuError` for an encoder without tags."""
+        """The engine that runs it; raises `DinkuError` for an encoder without tags."""
         if not self.tags:
             raise DinkuError("is an encoder without tags", where=self.name, remedy="fine-tune it first")
         return TorchEngine(self.model, precision=self.computes_in)
@@ -155,9 +156,9 @@ class Tagger(TagsByEngine):
             self.model.to(device)
 
     def as_reopened(self, folder: Path, label_on: LabelOn) -> Self:
-        """The same tagger as `load` gives it from the folder that it was saved to; of its files only the tokenizer's are read.
+        """The tagger that `load` would give from the folder that it was saved to; only the tokenizer's files are read.
 
-        A tokenizer that was read from a folder writes more into tokenizer_config.json than one that was made.
+        A tokenizer from a folder writes more to tokenizer_config.json than one that was made in memory.
         """
         model = self.model.eval()
         model.zero_grad(set_to_none=True)
@@ -166,7 +167,7 @@ class Tagger(TagsByEngine):
         return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
     def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """The same encoder, its weights copied, under a fresh head for ``tags``, drawn from ``seed``."""
+        """A copy of the encoder with a new random head for ``tags``, from ``seed``."""
         return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
 
     def check_changeable(self, method: object = None) -> None:
@@ -179,12 +180,12 @@ class Tagger(TagsByEngine):
         return str(self.model.config.name_or_path or type(self.model).__name__)
 
     def save(self, folder: str | os.PathLike[str], *, weights: Literal["float32", "int8"] = "float32") -> Path:
-        """Write a Hugging Face folder: config, safetensors, tokenizer; a plain one where its classes allow
-        the sizes, else as in `dinku.modeling`. Never half of one: it is renamed last.
+        """Write a Hugging Face folder with config, safetensors and tokenizer, which appears whole. Plain transformers can read
+        it if its classes allow the sizes; otherwise it needs `dinku.modeling`.
 
-        With ``weights="int8"`` its weights are those of `dinku.model.int8_rows`, a quarter of the bytes, which `load` alone
-        reads. A quantized tagger is written as it is, and one of LLM.int8() so that transformers with bitsandbytes reads
-        it. Raises `DinkuError` where the folder is there already.
+        With ``weights="int8"``, weights are stored by `dinku.model.int8_rows` in a quarter of the bytes, which only `load` reads.
+        A quantized tagger keeps its weights, and transformers with bitsandbytes reads those of LLM.int8(). Raises `DinkuError` if
+        the folder exists.
         """
         if weights not in ("float32", "int8"):
             raise DinkuError(f"there are no weights of type {weights!r}", where="save", remedy="choose float32 or int8")
@@ -200,7 +201,7 @@ class Tagger(TagsByEngine):
                     if self.scheme.terminal:
                         model.config.architectures = [type(model).__name__]
                         model.config.save_pretrained(part)
-                        # Others would take what dynamic layers keep for plain weights: a name they don't look for.
+                        # Under its usual name, other libraries would read the tensors of dynamic layers as plain weights.
                         file = part / (int8_rows.FILE if self.scheme == DYNAMIC else "model.safetensors")
                         stored = {n: t.cpu().contiguous() for n, t in quantized.tensors(model).items()}
                         save_tensors(stored, file, metadata={"format": "pt"})
@@ -210,19 +211,21 @@ class Tagger(TagsByEngine):
                         save_file(int8_rows.packed(_arrays(model)), part / int8_rows.FILE)
                     else:
                         model.save_pretrained(part)
-            except SafetensorError as error:  # which is how a full disk shows
+            except SafetensorError as error:  # as on a full disk
                 raise OSError(str(error)) from error
             self.save_tokenizer(part)
             learned.save(part, self.learned)
         return target
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer alone, which cuts and pads nothing."""
+        """Write the tokenizer alone, without truncation and padding."""
         uncut(self.tokenizer.backend_tokenizer)
         self.tokenizer.save_pretrained(folder)
         path = folder / "tokenizer_config.json"
         settings = json.loads(path.read_text(encoding="utf-8"))
-        settings["tokenizer_class"] = "PreTrainedTokenizerFast"  # transformers 5 writes a name that 4 doesn't know
+        settings["tokenizer_class"] = (
+            "PreTrainedTokenizerFast"  # transformers 5 writes a name that transformers 4 doesn't know
+        )
         words = self.tokenizer.backend_tokenizer.pre_tokenizer
         if isinstance(words, pre_tokenizers.ByteLevel):  # which transformers 4 takes from here, not from tokenizer.json
             settings["add_prefix_space"] = words.add_prefix_space
@@ -232,15 +235,15 @@ class Tagger(TagsByEngine):
     def load(cls, name: str | os.PathLike[str] | ModelFolder, *, label_on: LabelOn | None = None) -> Self:
         """Open a token classifier, or an encoder (whose ``tags`` are then empty), by Hub id or folder.
 
-        A masked-LM keeps its head; where a checkpoint has nothing of it, it is a bare encoder.
+        A masked LM keeps its head; if the checkpoint lacks the head's weights, it is opened as an encoder without a head.
 
         Weights are read as safetensors, or as ``pytorch_model.bin`` with ``weights_only``; remote code is never run.
-        Raises `DinkuError` where the folder is no model, its parts don't fit together or its tags are of no scheme.
+        Raises `DinkuError` if the folder isn't a model, its parts don't fit together, or its tags belong to no scheme.
         """
         folder = ModelFolder.of(name)
         if folder.is_bundle:
             remedy = "name the tagger that it was made from"
-            raise DinkuError("is a bundle, which can be run and no more", where=str(folder), remedy=remedy)
+            raise DinkuError("is a bundle, which can only be run", where=str(folder), remedy=remedy)
         tags, config = folder.tags, _config(folder)
         tokenizer = tokenizer_of(folder.path, config)
         _check_size(folder)
@@ -260,7 +263,7 @@ class Tagger(TagsByEngine):
         if folder.names:
             surgery.name_tags(model, tags)
         table = surgery.word_embeddings(model)
-        if table.padding_idx is None:  # its row would be trained and pruned
+        if table.padding_idx is None:  # otherwise its row would be trained and pruned
             table.padding_idx = tokenizer.pad_token_id
         tagger = cls(
             model,
@@ -294,7 +297,7 @@ _FIRST = ("bert", "distilbert", "roberta", "xlm-roberta")  # whose digests had t
 
 
 def _computes(config: Any) -> tuple[str, str]:
-    """What else answers hang on that no weight tells: the activation, and what norms add to a variance."""
+    """What answers depend on besides weights: the activation, and the epsilon of norms."""
     added = getattr(config, "layer_norm_eps", 0.0)
     return str(
         getattr(config, "hidden_act", None) or config.activation
@@ -302,11 +305,11 @@ def _computes(config: Any) -> tuple[str, str]:
 
 
 def _check_size(folder: ModelFolder) -> None:
-    """Raise `DinkuError` if the files can't hold as much as the config says, before that fills the memory."""
+    """Raise `DinkuError` if the files are too small for the config's parameters, before these fill the memory."""
     files, parameters = folder.weight_files, shape_of_folder(folder).parameters
     there = sum(path.stat().st_size for path in files)
-    if files and there < parameters:  # of which int8 takes the least, a byte each
-        problem = f"its weights can't be read: {plural(there, 'byte holds', 'bytes hold')} no {plural(parameters, 'parameter')}"
+    if files and there < parameters:  # int8 takes the least, a byte for each parameter
+        problem = f"its weights can't be read: {plural(parameters, 'parameter')} don't fit into {plural(there, 'byte')}"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again, or correct config.json")
 
 
@@ -315,10 +318,10 @@ def _arrays(model: Any) -> dict[str, Any]:
 
 
 def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> Any:
-    """A model with int8 layers, every one of its tensors from one safetensors file."""
+    """A model with int8 layers, all of whose tensors are read from one safetensors file."""
     (file,) = folder.weight_files[:1] or (folder.path,)
     if kind is not AutoModelForTokenClassification or file.suffix != ".safetensors":
-        problem = "is quantized, and no token classifier with its weights as safetensors"
+        problem = "is quantized, but isn't a token classifier with weights as safetensors"
         raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
     try:
         stored = load_tensors(file)
@@ -331,7 +334,7 @@ def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> A
 
 
 def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
-    """A model from int8 rows, every one of its parameters from the file."""
+    """A model from int8 rows, all of whose parameters are read from the file."""
     file = folder / int8_rows.FILE
     try:
         weights = int8_rows.unpacked(load_file(file))
@@ -355,7 +358,7 @@ def _unpacked(folder: Path, kind: Any, config: Any) -> Any:
 
 
 def _plain(folder: Path, kind: Any, config: Any) -> Any:
-    """Weights in float32, every one of them from the file."""
+    """A model in float32, all of whose weights are read from the file."""
     try:
         with quietly():
             model, report = kind.from_pretrained(
@@ -373,10 +376,10 @@ def _plain(folder: Path, kind: Any, config: Any) -> Any:
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
         problem = f"its weights can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None
-    except Exception as error:  # what a pickle that weights_only refuses raises has no public name
+    except Exception as error:  # the error for a pickle that weights_only refuses has no public name
         if type(error).__name__ != "UnpicklingError":
             raise
-        raise DinkuError("its weights are no plain tensors", where=str(folder), remedy="use safetensors") from None
+        raise DinkuError("its weights aren't plain tensors", where=str(folder), remedy="use safetensors") from None
     missing = sorted(set(report["missing_keys"]) | {str(m[0]) for m in report["mismatched_keys"]})
     if missing:
         raise DinkuError(

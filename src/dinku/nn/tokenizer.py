@@ -20,9 +20,9 @@ _SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cl
 
 
 def tokenizer_of(folder: Path, config: Any) -> PreTrainedTokenizerFast:
-    """The folder's own fast tokenizer exactly; from a SentencePiece model or a vocabulary where that is all there is.
+    """The folder's own fast tokenizer, or one made from its SentencePiece model or vocabulary if there is no other.
 
-    transformers would rebuild an XLM-R tokenizer from its pieces, without byte fallback: hence not `AutoTokenizer`.
+    It doesn't use `AutoTokenizer`, which would rebuild an XLM-R tokenizer from its pieces, without byte fallback.
     """
     where = str(folder)
     try:
@@ -58,14 +58,14 @@ _XLM_R = (
     "roberta",
     "bert",
     "distilbert",
-)  # read as XLM-R's is, whose table CamemBERT hasn't
+)  # read like XLM-R's; CamemBERT doesn't have XLM-R's table of ids
 _SENTENCEPIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model")
 
 
 def _converted(folder: Path, model: Path) -> PreTrainedTokenizerFast:
-    """A tokenizer that transformers makes from the SentencePiece model of a family that has a table of its own.
+    """A tokenizer that transformers makes from the SentencePiece model of a family with its own table of ids.
 
-    Raises `DinkuError` where that has other pieces, or where transformers would fill in whether text is lower-cased.
+    Raises `DinkuError` if its pieces aren't those of the model, or transformers would have to guess whether text is lower-cased.
     """
     where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
     settings = folder / "tokenizer_config.json"
@@ -90,8 +90,8 @@ def _converted(folder: Path, model: Path) -> PreTrainedTokenizerFast:
 def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
     """A WordPiece tokenizer from ``vocab.txt``, or a BPE one from ``vocab.json`` and ``merges.txt``.
 
-    Raises `DinkuError` where transformers would fill in for what is missing: it makes a tokenizer of special tokens alone
-    where there is no file, lower-cases unless it is told not to, and takes a file that is cut short for a whole one.
+    Raises `DinkuError` where transformers would silently guess: without a file, it makes a tokenizer of special tokens only; by
+    default it lower-cases; and it accepts a truncated file.
     """
     where, remedy = str(folder), "put the tokenizer.json there that the model was trained with"
     pieces, usable = _vocabulary(folder)
@@ -116,12 +116,12 @@ def _from_vocabulary(folder: Path, embeddings: int) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-_WHOLE = 0.99  # the share of word embeddings that have pieces in a whole vocabulary: tables are padded to round numbers
+_WHOLE = 0.99  # the least share of word embeddings with a piece in a complete vocabulary, as tables are padded to round numbers
 
 
 def _vocabulary(folder: Path) -> tuple[dict[str, int], int]:
-    """The pieces of ``vocab.txt``, or of ``vocab.json`` and ``merges.txt``, and how many of them text can yield: of BPE those
-    that are one character, or special, or made by a merge. None where these files aren't there."""
+    """The pieces of ``vocab.txt``, or of ``vocab.json`` and ``merges.txt``, and the number of pieces that can occur: in BPE,
+    those of one character, special ones, and those that a merge makes. None without these files."""
     if (folder / "vocab.txt").is_file():
         lines = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
         pieces = {piece: number for number, piece in enumerate(lines[:-1] if not lines[-1] else lines)}
@@ -135,11 +135,11 @@ def _vocabulary(folder: Path) -> tuple[dict[str, int], int]:
 
 
 def from_sentencepiece(path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
-    """An XLM-R tokenizer from a SentencePiece Unigram model, with byte fallback where the model has it.
+    """An XLM-R tokenizer from a SentencePiece Unigram model, with byte fallback if the model has it.
 
     Ids follow XLM-R's table: ``<s> <pad> </s> <unk>``, then the model's pieces shifted by one, then ``<mask>``. They
-    equal the `sentencepiece` library's but for two things nobody writes: a combining mark on a compatibility character
-    (``ﬁ`` + acute), and marks in an order that Unicode calls non-canonical, which are put in order.
+    equal those of the `sentencepiece` library except in two cases that don't occur in practice: a combining mark on a
+    compatibility character (``ﬁ`` + acute), and marks in non-canonical order, which are put into order here.
     """
     return sentencepiece_tokenizer(content(path), where=str(path))
 
@@ -170,7 +170,7 @@ def sentencepiece_tokenizer(model: bytes, *, where: str) -> PreTrainedTokenizerF
 
 
 def _proto(model: bytes, *, where: str) -> Any:
-    """A SentencePiece model as it is stored; raises `DinkuError` for one that is none, or is cut short."""
+    """A SentencePiece model as it is stored; raises `DinkuError` for any other or a truncated file."""
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
@@ -178,7 +178,7 @@ def _proto(model: bytes, *, where: str) -> Any:
     try:
         proto.ParseFromString(model)
     except DecodeError:
-        raise DinkuError("is no SentencePiece model", where=where, remedy="fetch the model again") from None
-    if not proto.HasField("normalizer_spec"):  # which follows the pieces, so that a file cut short among them has none
-        raise DinkuError("is no whole SentencePiece model", where=where, remedy="fetch the model again")
+        raise DinkuError("isn't a SentencePiece model", where=where, remedy="fetch the model again") from None
+    if not proto.HasField("normalizer_spec"):  # it follows the pieces, so that a file truncated among them lacks it
+        raise DinkuError("isn't a complete SentencePiece model", where=where, remedy="fetch the model again")
     return proto

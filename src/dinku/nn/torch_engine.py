@@ -13,16 +13,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dinku.errors import DinkuError
-from dinku.model.engine import by_length, held
+from dinku.model.by_length import by_length
+from dinku.model.engine import held
 from dinku.model.family import read_unpadded
 from dinku.model.windows import Batch, Logits
 
 
 def device(asked: str) -> str:
-    """*cpu* or *cuda*, by what was asked: one of these, *cuda:N*, or *auto* for a GPU where there is one.
+    """*cpu* or *cuda*, from one of these, *cuda:N*, or *auto*, which means a GPU if there is one.
 
-    One GPU alone is left in sight of this process, as transformers' Trainer would spread over all: call it once, before CUDA is
-    used. Raises `DinkuError` where there is no such device.
+    It makes only one GPU visible to this process, because transformers' Trainer would spread over all of them. Call it once,
+    before CUDA is used. Raises `DinkuError` if there is no such device.
     """
     if asked == "cpu":
         return asked
@@ -43,7 +44,7 @@ def device(asked: str) -> str:
 
 
 class TorchEngine:
-    """Logits of a token classifier in float32, or in bfloat16 where ``precision`` says so."""
+    """Logits of a token classifier in float32, or in bfloat16 if ``precision`` says so."""
 
     def __init__(self, model: Any, *, precision: str = "float32") -> None:
         self.model = model
@@ -92,7 +93,7 @@ _FLOAT |= {f"aten::{name}" for name in ("embedding", "layer_norm", "native_layer
 
 
 class _Counting(TorchDispatchMode):
-    """Counts the operators that compute much, each with its type."""
+    """Counts the expensive operators by type."""
 
     def __init__(self) -> None:
         super().__init__()

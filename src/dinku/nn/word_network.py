@@ -61,7 +61,7 @@ class WordNetwork(nn.Module):
         return SimpleNamespace(logits=self.head(x))
 
     def word_vectors(self, rows: torch.Tensor) -> torch.Tensor:
-        """[1, words, width] of words by themselves."""
+        """The vectors [1, words, width] of words without their context."""
         found = self.embeddings(rows)
         if len({*self.widths}) == 1:
             sums = found.unflatten(-2, (len(self.widths), -1)).sum(-2).flatten(-2)
@@ -70,7 +70,7 @@ class WordNetwork(nn.Module):
         return self.mix_norm(self.mix(self.dropout(sums)))
 
     def _neighbours(self, x: torch.Tensor) -> torch.Tensor:
-        """[1, words, (2 · window + 1) · width]: each word beside those around it, zeros beyond the ends."""
+        """[1, words, (2 · window + 1) · width]: each word joined with the words around it, zeros beyond the ends."""
         window, length = self.shape.window, x.size(1)
         padded = F.pad(x, (0, 0, window, window))
         return torch.cat([padded[:, i : i + length] for i in range(2 * window + 1)], -1)

@@ -52,7 +52,7 @@ class WordTagger(TagsByEngine):
         return WordEncoder(self.model.shape.word_features, self.model.shape.reach)
 
     def windows_of(self, length: int) -> WordEncoder:
-        """An encoder whose windows score at most that many words, and know the words that this tagger's encoder knows."""
+        """An encoder whose windows score at most ``length`` words; it shares the known words of this tagger's encoder."""
         encoder = replace(self.encoder, length=length)
         encoder.__dict__["_memory"] = self.encoder._memory
         return encoder
@@ -107,12 +107,12 @@ class WordTagger(TagsByEngine):
         return replace(self, computes_in=precision)  # type: ignore[arg-type]  # as was checked
 
     def as_reopened(self, folder: Path, label_on: LabelOn) -> Self:
-        """The same tagger as `load` gives it from the folder that it was saved to."""
+        """The tagger that `load` would give from the folder that it was saved to."""
         self.model.eval().zero_grad(set_to_none=True)
         return replace(self, name=str(folder))
 
     def check_changeable(self, method: object = None) -> None:
-        """It is, by a method that takes word networks; quantized ones are bundles."""
+        """Raise `DinkuError` unless ``method`` takes word networks; quantized word networks are bundles."""
         if method is not None:
             check_takes(method, self.model.shape)
 
@@ -120,7 +120,7 @@ class WordTagger(TagsByEngine):
         return replace(self, model=copy.deepcopy(self.model))
 
     def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """The same network under a fresh head for ``tags``, drawn from ``seed``."""
+        """A copy of the network with a new random head for ``tags``, from ``seed``."""
         bare = self.model
         network = fresh_network(replace(bare.shape, tags=len(tags)), seed=seed)
         weights = {name: value for name, value in bare.state_dict().items() if not name.startswith("head.")}
@@ -134,7 +134,7 @@ class WordTagger(TagsByEngine):
             write_config(self, part)
             try:
                 save_file({n: t.cpu().contiguous() for n, t in self.model.state_dict().items()}, part / WEIGHTS)
-            except SafetensorError as error:  # which is how a full disk shows
+            except SafetensorError as error:  # as on a full disk
                 raise OSError(str(error)) from error
             learned.save(part, self.learned)
         return target

@@ -1,4 +1,4 @@
-"""Answers: the tags that gold has and that a tagger gave, with its probabilities, kept beside a row's counts; never words.
+"""Answers: gold tags, predicted tags and their probabilities, kept beside a row's counts; never words.
 
 From them agreement, kinds of errors and calibration are computed later, without the model and without the text.
 """
@@ -22,8 +22,8 @@ Tags = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Answers:
-    """A tag for every word of every sentence, in ``gold`` and as ``found``, and ``scores`` [words] by sentence: the
-    probability of each tag that was found, in half precision."""
+    """For every sentence, the ``gold`` tag of each word, the tag ``found`` by a tagger, and ``scores`` [words], the probability
+    of each found tag in half precision."""
 
     gold: Tags
     found: Tags
@@ -31,7 +31,7 @@ class Answers:
 
     @classmethod
     def of(cls, gold: Sequence[Sequence[str]], found: Sequence[Sequence[str]], scores: Sequence[NDArray[Any]]) -> Self:
-        """Raises `DinkuError` where the three aren't of the same sentences and words."""
+        """Raises `DinkuError` if the three don't cover the same sentences and words."""
         if not [*map(len, gold)] == [*map(len, found)] == [*map(len, scores)]:
             raise DinkuError("gold, found and scores differ in length", where="answers", remedy="give one each a word")
         return cls(tuple(map(tuple, gold)), tuple(map(tuple, found)), tuple(s.astype(np.float16) for s in scores))

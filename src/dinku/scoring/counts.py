@@ -1,7 +1,7 @@
 """Span F1 from stored counts, in seqeval's default reading and in strict IOB2; intervals, and tests between runs.
 
-Counts are kept by sentence and label: so scores add up, intervals can be computed again, and any two runs over the same
-sentences can be compared later.
+Counts are kept by sentence and label, so that scores can be added up, intervals computed again, and any two runs over the
+same sentences compared later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dinku.scoring.npz import arrays
 
 # What to do about a tagger that finds nothing.
 LEARN_MORE = "train it on more sentences, or leave out rate, batch and epochs, which then suit the encoder and the data"
-AGAIN = "restore it, or remove it and run the study again"  # of what is kept behind a row
+AGAIN = "restore it, or remove it and run the study again"  # the remedy for a missing or damaged file of counts
 
 Ints = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
@@ -43,10 +43,10 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Counts:
-    """Spans of each sentence and label: ``default`` and ``strict`` are [sentence, label, 3], gold, predicted, correct.
+    """Numbers of spans by sentence and label: ``default`` and ``strict`` are [sentence, label, 3], for gold, predicted, correct.
 
-    ``languages`` and ``words`` hold one value a sentence. Counts of two corpora add up. Those that were read are in the
-    narrowest signed integers that hold them, so that a report may hold thousands: sums are wide, products need not be.
+    ``languages`` and ``words`` hold one value for each sentence. Counts of two corpora can be added. Counts read from a file use
+    the narrowest signed integers that hold them, so that a report can hold thousands; numpy widens sums, but not products.
 
     >>> from dinku.scoring.counts import count
     >>> count([("B-PER", "I-PER", "O", "B-LOC")], [("B-PER", "I-PER", "O", "O")])
@@ -71,7 +71,7 @@ class Counts:
 
     @classmethod
     def total(cls, parts: Sequence[Counts]) -> Self:
-        """Counts of one or more corpora as one, in their order."""
+        """The counts of one or more corpora joined, in their order."""
         labels = tuple(sorted({label for c in parts for label in c.labels}))
         return cls(
             labels,
@@ -103,7 +103,7 @@ class Counts:
         return self._rows(np.array([name == language for name in self.languages], bool))
 
     def at(self, chosen: Sequence[int]) -> Counts:
-        """The sentences of these numbers."""
+        """The sentences with these numbers, from 0."""
         return self._rows(np.array(chosen, np.int64))
 
     def only_labels(self, labels: Iterable[str]) -> Counts:
@@ -125,7 +125,7 @@ class Counts:
 
     @cached_property
     def _by_language(self) -> dict[str, Ints]:
-        """The numbers of the sentences of each language, languages in the order in which they come."""
+        """The numbers of each language's sentences, with languages in the order of their first sentence."""
         return _places(self.languages)
 
     def _totals(self, *, strict: bool) -> dict[str, Floats]:
@@ -141,7 +141,7 @@ class Counts:
         return {}
 
     def _flat(self, *, strict: bool) -> Floats:
-        """[sentence, label × 3]; products with it are several times as fast as sums over narrow integers."""
+        """[sentence, label × 3] in floats: matrix products with it are several times as fast as sums over narrow integers."""
         table = self.table(strict=strict)
         return table.reshape(len(table), 3 * len(self.labels)).astype(np.float64)
 
@@ -156,14 +156,14 @@ class Counts:
         digest.update(narrowed(self.words).tobytes())
         for table in (self.default, self.strict):
             gold = table[..., 0]
-            found = np.flatnonzero(gold.any(0))  # labels that gold lacks make no difference
+            found = np.flatnonzero(gold.any(0))  # labels without a gold span don't change the digest
             present = narrowed(gold[:, found])
             digest.update(f"{[self.labels[i] for i in found]} {present.dtype}".encode() + present.tobytes())
         return digest.digest()
 
     @cached_property
     def _f1_of(self) -> dict[Hashable, Floats]:
-        """[draw] what F1 is in draws that were asked for before: a report compares each run with several others."""
+        """[draw] the F1 of earlier draws, kept because a report compares each run with several others."""
         return {}
 
     def _rows(self, rows: NDArray[Any]) -> Counts:
@@ -204,7 +204,7 @@ class Counts:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Self:
-        """Read what `save` or `to_bytes` wrote; raises `DinkuError`, naming ``where`` it was, for anything else."""
+        """Read what `save` or `to_bytes` wrote; raises a `DinkuError` about ``where`` for anything else."""
         try:
             stored = arrays(data)
             labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
@@ -223,9 +223,9 @@ def count(
 ) -> Counts:
     """Counts of IOB2 tags against IOB2 tags, sentence by sentence.
 
-    ``languages`` holds the code of each sentence's; without it they are all of one, the empty one. Raises `DinkuError`
-    where the numbers of sentences, or of languages, differ, and naming the sentence (from 1) where those of its tags
-    do, or where a tag isn't IOB2.
+    ``languages`` holds the language code of each sentence; without it, every sentence has the empty code. Raises `DinkuError`
+    if there aren't as many predictions or languages as sentences, or, naming the sentence (from 1), if it doesn't have as many
+    predicted as gold tags or a tag isn't IOB2.
     """
     if len(gold) != len(predicted):
         raise DinkuError(
@@ -247,7 +247,7 @@ def count(
             at = next(i for i, (g, p) in enumerate(zip(gold, predicted, strict=True), 1) if tag in (*g, *p))
             raise DinkuError(f"{tag!r} is no IOB2 tag", where=f"sentence {at}", remedy="write O, B-X or I-X")
     labels = tuple(sorted({tag[2:] for tag in kinds if tag != "O"}))
-    # A word between sentences, O, ends every span: so all sentences are one array of tags.
+    # An O between sentences ends every span, so that all sentences can be one array of tags.
     sentence = np.repeat(np.arange(len(gold)), lengths + 1)
     number = {label: i for i, label in enumerate(labels)}
     begin = np.array([tag[0] == "B" for tag in kinds] + [False])
@@ -262,7 +262,7 @@ def count(
 
 
 def _codes(sentences: Sequence[Sequence[str]], kinds: dict[str, int]) -> Ints:
-    """All tags one after another, as numbers into ``kinds``, which grows by what is new."""
+    """All tags one after another, as indices into ``kinds``, to which new tags are added."""
     for tag in dict.fromkeys(chain.from_iterable(sentences)):
         kinds.setdefault(tag, len(kinds))
     return np.fromiter(map(kinds.__getitem__, chain.from_iterable(sentences)), np.int64)
@@ -271,11 +271,11 @@ def _codes(sentences: Sequence[Sequence[str]], kinds: dict[str, int]) -> Ints:
 def _spans(begin: NDArray[np.bool_], label: Ints, *, strict: bool) -> tuple[Ints, Ints, Ints]:
     """(start, end, label) of each span in one array of tags that ends in O; ``label`` is -1 for O.
 
-    A tag continues the one before it where it is ``I-`` of the same label. In the default reading whatever isn't O and
-    continues nothing opens a span; strictly only ``B-`` does, and what hangs on an orphan belongs to no span.
+    A tag continues the one before it if it is ``I-`` with the same label. In the default reading, any other tag but O opens a
+    span. In the strict reading only ``B-`` does; an orphan ``I-`` and the tags that continue it belong to no span.
     """
     same = np.concatenate([[False], label[1:] == label[:-1]]) & ~begin
-    runs = np.flatnonzero(~same)  # a run is a tag and what continues it
+    runs = np.flatnonzero(~same)  # a run is a tag and the tags that continue it
     stops = np.append(runs[1:], len(label))
     opens = (begin if strict else label >= 0)[runs]
     starts = runs[opens]
@@ -307,7 +307,7 @@ def _scores(totals: Sequence[int] | Ints | Floats) -> Scores:
 def without_absent(counts: Counts) -> tuple[Counts, int]:
     """Counts without the labels that have no gold span, and how many predicted spans that drops.
 
-    A corpus that lacks DATE can't reward one: its F1 is given raw and like this, side by side.
+    A predicted DATE can only cost F1 on a corpus that doesn't annotate DATE, so F1 is given both with and without such labels.
     """
     kept = [label for i, label in enumerate(counts.labels) if counts.default[:, i, 0].any()]
     fewer = counts.only_labels(kept)
@@ -315,7 +315,7 @@ def without_absent(counts: Counts) -> tuple[Counts, int]:
 
 
 def document(counts: Counts) -> dict[str, Any]:
-    """What ``score`` and ``evaluate`` print as JSON; ``without_absent`` where spans of labels that gold lacks were found."""
+    """What ``score`` and ``evaluate`` print as JSON; with ``without_absent`` if a label without gold spans was predicted."""
     out: dict[str, Any] = {
         "default": counts.scores()._asdict(),
         "strict": counts.scores(strict=True)._asdict(),
@@ -339,7 +339,7 @@ def document(counts: Counts) -> dict[str, Any]:
 
 
 def align(gold: Corpus, predicted: Corpus) -> None:
-    """Check that two corpora hold the same words; the first difference raises `DinkuError` naming where it is."""
+    """Raise a `DinkuError` that names the first difference if two corpora don't hold the same words."""
     for place, (a, b) in enumerate(zip(gold, predicted, strict=False), 1):
         if a.words != b.words:
             at = next((i for i, (v, w) in enumerate(zip(a.words, b.words, strict=False)) if v != w), None)
@@ -407,7 +407,7 @@ def _places(languages: tuple[str, ...]) -> dict[str, Ints]:
 
 @lru_cache(maxsize=8)  # 400 kB for ten languages of 500 sentences
 def _membership(languages: tuple[str, ...]) -> Floats:
-    """[language, sentence] 1 where the sentence is in the language, languages in the order in which they come."""
+    """[language, sentence] 1 if the sentence is in the language, with languages in the order of their first sentence."""
     out = np.zeros((len(_places(languages)), len(languages)))
     for own, places in zip(out, _places(languages).values(), strict=True):
         own[places] = 1
@@ -420,7 +420,7 @@ def _languages_digest(languages: tuple[str, ...]) -> bytes:
 
 
 def _names(names: NDArray[Any]) -> tuple[str, ...]:
-    """As text; thousands of files have the same. Raises `ValueError` for anything but a list of text."""
+    """An array of names as text; equal ones are shared, as thousands of files have them. Raises `ValueError` for other arrays."""
     if names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError("no text")
     return _texts(names.tobytes(), names.dtype.str)

@@ -1,7 +1,7 @@
-"""What compression did to a tagger's answers: kinds of errors, calibration, changed minds, names known and unknown.
+"""How compression changed a tagger's answers: kinds of errors, calibration, changed tags, and known and unknown names.
 
-F1 says how much was lost; this says of what, and how much more is lost on text that isn't as clean. All of it looks at tags
-alone and needs no torch.
+F1 says how much was lost. This module says which answers were lost, and how much more is lost on perturbed text. It only reads
+tags, and needs no torch.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from dinku.scoring.tagging import Tagging, counted
 
 
 class Errors(NamedTuple):
-    """Gold spans found (``correct``), found with other bounds, another label, or both, or ``missed``; and spans found where
-    there is none (``spurious``)."""
+    """Numbers of gold spans by how they were predicted: ``correct``, with other bounds, with another label, with both, or
+    ``missed``; and of predicted spans where gold has none (``spurious``)."""
 
     correct: int = 0
     boundary: int = 0
@@ -35,10 +35,10 @@ class Errors(NamedTuple):
 
 
 def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) -> Errors:
-    """Every gold span and every found one in one class, in seqeval's default reading of the tags.
+    """Assign every gold and every predicted span to one class, in seqeval's default reading of the tags.
 
-    A gold span that isn't found as it is belongs with the found one that shares most words with it, one of its own label
-    before others (the classes of Chinchor & Sundheim 1993, MUC-5, as SemEval-2013 task 9.1 counts them).
+    A gold span that isn't predicted exactly is paired with the predicted span that shares the most words with it, those with
+    the same label first (the classes of Chinchor & Sundheim 1993, MUC-5, as SemEval-2013 task 9.1 counts them).
     """
     total = np.zeros(len(Errors._fields), np.int64)
     for a, b in zip(gold, found, strict=True):
@@ -66,14 +66,14 @@ def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) -> Err
 
 
 def _shared(a: Span, b: Span) -> int:
-    """How many words two spans share."""
+    """The number of words that two spans share."""
     return max(0, min(a.end, b.end) - max(a.start, b.start))
 
 
 def calibration_error(gold: Iterable[Sequence[str]], found: Iterable[Tagging], *, bins: int = 15) -> float:
     """Expected calibration error over words, in 0…1: how far a tag's probability is from how often it is right.
 
-    Words are put into ``bins`` of equal width by the probability of the tag they got (Guo et al. 2017, arXiv 1706.04599,
+    Words are put into ``bins`` of equal width by the probability of their predicted tag (Guo et al. 2017, arXiv 1706.04599,
     equation 5). 0 where there is no word.
     """
     pairs = [(g, f) for g, f in zip(gold, found, strict=True) if g]
@@ -87,7 +87,7 @@ def calibration_error(gold: Iterable[Sequence[str]], found: Iterable[Tagging], *
 
 
 class Agreement(NamedTuple):
-    """Fractions of the words, and of the sentences as a whole, that two taggers tag alike; and the others' numbers, from 0."""
+    """The fractions of words, and of whole sentences, that two taggers tag alike; and the numbers of other sentences, from 0."""
 
     words: float
     sentences: float
@@ -95,7 +95,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]]) -> Agreement:
-    """How far two taggers agree on the same sentences, whatever is right."""
+    """How far two taggers agree on the same sentences, whether they are right or not."""
     differ = tuple(i for i, (x, y) in enumerate(zip(a, b, strict=True)) if tuple(x) != tuple(y))
     unlike = sum(x != y for i in differ for x, y in zip(a[i], b[i], strict=True))
     words = sum(map(len, a))
@@ -103,7 +103,7 @@ def agreement(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]]) -> Agreeme
 
 
 def known(train: Corpus) -> frozenset[tuple[str, str]]:
-    """(language, name) of every entity in a corpus, in whatever letter case and under whatever label."""
+    """(language, name) of every entity in a corpus, regardless of letter case and label."""
     return frozenset((s.language, span.name(s.words)) for s in train for span in spans(s.tags or ()))
 
 
@@ -112,7 +112,7 @@ def by_novelty(
 ) -> tuple[Counts, Counts]:
     """Counts of the spans whose words are one of ``names``, and of those whose words aren't, gold and found alike.
 
-    A span found with other bounds than gold's may be on the other side: what is counted is what a reader would look up.
+    A predicted span with other bounds than gold's may fall into the other group, because each span is looked up by its own words.
     """
     languages = [s.language for s in sentences]
     parts = []
@@ -132,7 +132,7 @@ def _only(s: Sentence, given: Sequence[str], names: frozenset[tuple[str, str]], 
 
 
 class Loss(NamedTuple):
-    """F1 in 0…1 before and after, and which fraction of it is gone."""
+    """F1 in 0…1 before and after, and the fraction of it that is lost."""
 
     where: str
     before: float
@@ -140,7 +140,7 @@ class Loss(NamedTuple):
 
     @property
     def relative(self) -> float:
-        """0 where there was nothing to lose."""
+        """The fraction lost; 0 if F1 was 0 before."""
         return 1 - self.after / self.before if self.before else 0.0
 
 
@@ -151,7 +151,7 @@ def losses(before: Mapping[str, float], after: Mapping[str, float]) -> list[Loss
 
 
 def detail(corpus: Corpus, found: Sequence[Tagging], train: Corpus | None = None) -> dict[str, Any]:
-    """What ``evaluate --detail`` adds: errors, calibration, and F1 on names that ``train`` has and on those it hasn't."""
+    """What ``evaluate --detail`` adds: errors, calibration, and F1 on names that occur in ``train`` and on all others."""
     gold, tagged = [s.tags or () for s in corpus], [t.tags for t in found]
     out: dict[str, Any] = {
         "errors": errors(gold, tagged)._asdict(),
@@ -164,7 +164,7 @@ def detail(corpus: Corpus, found: Sequence[Tagging], train: Corpus | None = None
 
 
 def tagged(answers: Answers) -> list[Tagging]:
-    """Answers as a tagger gave them, their probabilities rounded to half precision."""
+    """A tagger's answers, with probabilities rounded to half precision."""
     return [Tagging(tags, s.astype(np.float32)) for tags, s in zip(answers.found, answers.scores, strict=True)]
 
 
@@ -190,7 +190,7 @@ def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tag
 
 
 def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tagging]) -> dict[str, Any]:
-    """What ``evaluate --against`` adds: how much F1 is lost against another tagger, where, and how often the two agree."""
+    """What ``evaluate --against`` adds: the F1 lost against another tagger by language and label, and how often they agree."""
     by_language, by_type = (
         [
             loss._asdict() | {"relative": loss.relative}
@@ -208,7 +208,7 @@ def against(before: Counts, after: Counts, a: Sequence[Tagging], b: Sequence[Tag
 
 
 class Robustness(NamedTuple):
-    """Counts on perturbed text, the fraction of sentences it changed, and what F1 is more (or less) than on the clean text."""
+    """Counts on perturbed text, the fraction of sentences that were changed, and F1 minus that on the clean text."""
 
     perturbation: str
     tries: int
@@ -231,7 +231,7 @@ def robustness(
     ``clean`` are the counts on the corpus as it is. Raises `DinkuError` for fewer than one try.
     """
     if tries < 1:
-        raise DinkuError(f"{tries} tries are none", where="robustness", remedy="give 1 or more")
+        raise DinkuError(f"tries is {tries}", where="robustness", remedy="give 1 or more")
     texts = [perturbation.apply(corpus, seed=seed, names=names) for seed in range(tries)]
     runs = [counted(text, tag(text.sentences)) for text in texts]
     counts = worst(runs)

@@ -1,6 +1,6 @@
-"""Arrays out of an ``.npz`` as numpy writes them, in a sixth of `numpy.load`'s time: a report reads thousands.
+"""Reads the arrays of an ``.npz`` file of numpy in a sixth of `numpy.load`'s time, as a report reads thousands of files.
 
-Nothing is unpickled, and an entry can't grow beyond the size that it says: what isn't whole, or isn't such a file, raises.
+Nothing is unpickled, and no entry is unpacked beyond its declared size. Truncated or other files raise an error.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class NonInferior(NamedTuple):
 
 
 class Correlation(NamedTuple):
-    """Spearman's rho, the ends of its interval, a two-sided p-value, and over how many languages."""
+    """Spearman's rho, the ends of its interval, a two-sided p-value, and the number of languages."""
 
     rho: float
     low: float
@@ -64,9 +64,9 @@ def interval(
 ) -> Interval:
     """The mean F1 of runs, one a seed over the same sentences, with its percentile bootstrap interval.
 
-    Seeds are drawn, and sentences within each language (Efron & Tibshirani 1993, chapter 13): the draws are those of `paired`,
-    and the difference is that from a run that finds nothing. ``average`` is *micro* over all sentences, or *languages*: the mean
-    of the languages' F1. Raises `DinkuError` as `paired` does.
+    Seeds are drawn, and sentences within each language (Efron & Tibshirani 1993, chapter 13). The draws are those of `paired`
+    against a run that predicts nothing. ``average`` is *micro* over all sentences, or *languages* for the mean of the languages'
+    F1. Raises `DinkuError` as `paired` does.
     """
     only_gold = np.array([1, 0, 0])
     nothing = [replace(run, default=run.default * only_gold, strict=run.strict * only_gold) for run in runs[:1]]
@@ -84,18 +84,18 @@ def paired(
     strict: bool = False,
     average: Average = "micro",
 ) -> Paired:
-    """F1 of ``b`` minus F1 of ``a``, each a run a seed over the same sentences, by a hierarchical bootstrap.
+    """F1 of ``b`` minus F1 of ``a`` by a hierarchical bootstrap; each holds one run for each seed, all over the same sentences.
 
-    Each draw takes seeds with replacement (the same ones for both where both have as many, which are then taken to be
-    pairs), and then sentences within each language, the same for all runs; a run's F1 is averaged over its seeds. The
-    p-value is two-sided: twice the smaller share of draws on either side of zero, one added to each count
+    Each draw takes seeds with replacement, and then sentences within each language, the same for all runs. If both sides have
+    equally many seeds, these are taken as pairs and drawn together. F1 is averaged over seeds. The p-value is two-sided:
+    twice the smaller share of draws on either side of zero, with one added to each count
     (Berg-Kirkpatrick et al. 2012; Davison & Hinkley 1997, 4.2).
 
-    With a single seed this speaks of these very models and not of what another seed would give. Where seeds differ by
-    more than sentences do, few seeds make it too sure: simulated runs of equal skill were told apart at 5 % in up to about
-    18 % of cases with 3 to 5 seeds, and in under 5 % where seeds differ little.
+    With a single seed, the result only holds for these two models, not for other seeds. If seeds differ by more than
+    sentences do, few seeds make the test too confident: with 3 to 5 seeds, simulated runs of equal skill differed
+    significantly at 5 % in up to about 18 % of cases, and in under 5 % if seeds differed little.
 
-    Raises `DinkuError` where the runs aren't over the same sentences, or there is no draw, or no such level or average.
+    Raises `DinkuError` if the runs aren't over the same sentences, or for fewer than one draw, or an unknown level or average.
     """
     return _two_sided(*_differences(a, b, draws=draws, level=level, seed=seed, strict=strict, average=average), level)
 
@@ -113,9 +113,9 @@ def non_inferior(
 ) -> NonInferior:
     """Whether ``b`` loses less than ``margin`` of F1 against ``a``, which is what "without loss" claims.
 
-    The draws and the warning are those of `paired`. The test is one-sided: ``low`` is the bound that the difference lies
-    above at ``level``, and ``p_value`` the share of draws in which ``b`` loses the margin or more, one added to each count.
-    It holds where ``low`` is above minus the margin; a difference that isn't significant shows nothing of the kind.
+    The draws and the warning are those of `paired`. The test is one-sided: ``low`` is the lower bound of the
+    difference at ``level``, and ``p_value`` the share of draws in which ``b`` loses the margin or more, with one added to each
+    count. Non-inferiority holds if ``low`` is above minus the margin; an insignificant difference alone doesn't show it.
     Raises `DinkuError` as `paired` does, and for a margin that isn't positive.
     """
     if not 0 < margin < 1:
@@ -138,11 +138,10 @@ def f1_kept(
 ) -> Paired:
     """How much more of its F1 the ``second`` pair of runs keeps than the ``first``; negative if it keeps less.
 
-    A pair is before and after, each a run a seed: a tagger before and after it was compressed, on one text and on another. What
-    is kept is F1 after over F1 before, means over seeds, and 1 where F1 before is 0. The draws are those of `paired`, the seeds
-    one choice for all four, and sentences drawn once for all that have the same languages and gold spans in order, as a text
-    and the same perturbed have. Raises `DinkuError` where one's runs aren't over the same sentences, or the four have not as
-    many seeds.
+    A pair holds the runs before and after compression on one text, one run for each seed. The part kept is mean F1 after over
+    mean F1 before, or 1 if F1 before is 0. The draws are those of `paired`: seeds are drawn once for all four, and sentences
+    once for all texts with the same languages and gold spans in order, such as a text and its perturbed version. Raises
+    `DinkuError` if the runs of one aren't over the same sentences, or the four don't have equally many seeds.
     """
     sides = (*first, *second)
     if len({*map(len, sides)}) > 1 or not sides[0]:
@@ -174,14 +173,14 @@ def f1_kept(
 
 
 def _two_sided(value: float, drawn: Floats, level: float) -> Paired:
-    """A difference with its interval, and how often one as far from 0 is drawn on the other side of it."""
+    """A difference with its interval and its two-sided p-value, from draws."""
     _, low, high = _interval(value, drawn, level)
     tail = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     return Paired(value, low, high, min(1.0, 2 * (tail + 1) / (len(drawn) + 1)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for multiple testing, in the given order (Holm 1979): so the family-wise error rate is kept."""
+    """p-values adjusted for multiple testing (Holm 1979), which controls the family-wise error rate; in the given order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):
@@ -197,7 +196,7 @@ def rank_correlation(
 
     The interval is a percentile bootstrap over languages, the p-value two-sided by permutation. Ten languages are few: a
     true correlation of 0.6 is missed more often than found, and languages of one family aren't independent. Raises
-    `DinkuError` where there are fewer than four, or not as many of each, or one doesn't vary.
+    `DinkuError` for fewer than four languages, unequally many values, or values that don't vary.
     """
     if len(x) != len(y) or len(x) < 4:
         problem = f"{len(x)} and {len(y)} values"
@@ -211,13 +210,15 @@ def rank_correlation(
     drawn = _spearman(both[:, random.integers(0, len(x), (draws, len(x)))])
     shuffled = random.permuted(np.tile(both[1], (draws, 1)), axis=1)
     chance = _spearman(np.stack([np.broadcast_to(both[0], shuffled.shape), shuffled]))
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])  # a draw of one language alone has none
+    low, high = np.nanquantile(
+        drawn, [(1 - level) / 2, (1 + level) / 2]
+    )  # a draw that repeats one language has no correlation
     p_value = (int((np.abs(chance) >= abs(rho) - 1e-12).sum()) + 1) / (draws + 1)
     return Correlation(rho, float(low), float(high), p_value, len(x))
 
 
 def _spearman(pairs: Floats) -> Floats:
-    """[2, draw, language] → [draw]; not a number where a draw doesn't vary."""
+    """[2, draw, language] → [draw]; NaN for a draw that doesn't vary."""
     below = (pairs[..., None, :] < pairs[..., :, None]).sum(-1)
     upto = (pairs[..., None, :] <= pairs[..., :, None]).sum(-1)
     ranks = (below + upto).astype(np.float64)
@@ -229,7 +230,7 @@ def _spearman(pairs: Floats) -> Floats:
 def _differences(
     a: Sequence[Counts], b: Sequence[Counts], *, draws: int, level: float, seed: int, strict: bool, average: Average
 ) -> tuple[float, Floats]:
-    """The difference of `paired`, and [draw] what it is in each draw."""
+    """The difference of `paired`, and [draw] the difference in each draw."""
     if not a or not b:
         raise DinkuError("there is a run without seeds", where="paired", remedy="give counts for both")
     for other in (*a, *b):
@@ -246,14 +247,14 @@ def _differences(
 
 
 class _Draws(NamedTuple):
-    """[draw, sentence] for each language, how often each of its sentences is taken; ``key`` says which draws these are."""
+    """For each language, [draw, sentence] how often each of its sentences is drawn; ``key`` identifies the draws."""
 
     key: Hashable
     weights: tuple[NDArray[Any], ...]
 
     @classmethod
     def of(cls, random: np.random.Generator, counts: Counts, draws: int) -> Self:
-        """The next draws of a generator. Runs over equally many sentences that start from one seed share them."""
+        """The next draws of a generator. Runs over equally many sentences share the draws of one seed."""
         state = random.bit_generator.state
         key = (*state["state"].values(), tuple(map(len, counts._by_language.values())), draws)
         weights, after = _weights_from(*key)
@@ -265,7 +266,7 @@ class _Draws(NamedTuple):
 def _weights_from(
     state: int, inc: int, sizes: tuple[int, ...], draws: int
 ) -> tuple[tuple[NDArray[Any], ...], dict[str, Any]]:
-    """The weights that a generator in this state draws for languages of these sizes, and its state afterwards."""
+    """The weights that a generator in this state draws for languages with so many sentences, and its state afterwards."""
     random = np.random.default_rng()
     random.bit_generator.state = {**random.bit_generator.state, "state": {"state": state, "inc": inc}}
     weights = tuple(narrowed(_weights(random, n, draws)) for n in sizes)
@@ -273,7 +274,7 @@ def _weights_from(
 
 
 def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
-    """[seed] the F1 of runs over the same sentences, and [seed, draw] what it is in each draw."""
+    """[seed] the F1 of runs over the same sentences, and [seed, draw] their F1 in each draw."""
     whole = _f1(
         [np.stack(of) for of in zip(*(run._totals(strict=strict).values() for run in runs), strict=True)], average
     )
@@ -281,12 +282,12 @@ def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Aver
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
     if new:
         spans = [run._spans(strict=strict) for run in new]
-        # Gold spans, which all seeds share, once, and then what each predicted and got right: [sentence, 1 + seed × 2].
+        # [sentence, 1 + seed × 2]: gold spans, which all seeds share, then the predicted and the correct spans of each seed.
         tables = np.concatenate([spans[0][:, :1], *(each[:, 1:] for each in spans)], axis=1)
         # Sums of whole numbers are exact in single precision, too, as long as they stay below 2^24.
         kind = np.float32 if len(tables) * tables.max(initial=0) < 2**24 else np.float64
         tables = tables.astype(kind)
-        # All seeds in one product: reading the weights is what takes the time.
+        # All seeds in one product, because most of the time is spent reading the weights.
         groups = runs[0]._by_language.values()
         totals = [w.astype(kind) @ tables[rows] for w, rows in zip(drawn.weights, groups, strict=True)]
         found = _f1([_with_gold(each, len(new)) for each in totals], average)
@@ -304,13 +305,13 @@ def _with_gold(totals: NDArray[Any], seeds: int) -> NDArray[Any]:
 
 def _weights(random: np.random.Generator, n: int, draws: int) -> Ints:
     """[draw, sentence]: how often each of ``n`` sentences is drawn."""
-    # Counting what was drawn is several times as fast as drawing the multinomial numbers themselves.
+    # Drawing sentences and counting them is several times as fast as drawing multinomial numbers.
     taken = random.integers(0, n, (draws, n)) + np.arange(draws)[:, None] * n
     return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n)
 
 
 def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
-    """F1 from [..., 3] totals a language."""
+    """F1 from the totals [..., 3] of each language."""
     if average == "languages":
         return np.asarray(np.mean([_ratio(t) for t in totals], axis=0))
     return _ratio(np.sum(totals, axis=0))

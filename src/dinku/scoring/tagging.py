@@ -1,4 +1,4 @@
-"""What a tagger found in a sentence."""
+"""The tags that a tagger gives a sentence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dinku.scoring.counts import Counts, count
 
 @dataclass(frozen=True)
 class Tagging:
-    """One sentence tagged: ``tags`` a word, and ``scores`` [words] the probability of each of them."""
+    """The ``tags`` of a sentence, one for each word, and ``scores`` [words], the probability of each tag."""
 
     tags: tuple[str, ...]
     scores: NDArray[np.float32]
@@ -26,5 +26,5 @@ class Tagging:
 
 
 def counted(corpus: Corpus, found: Sequence[Tagging]) -> Counts:
-    """Counts of a tagged corpus against what was found in its sentences."""
+    """Counts of predicted taggings against the gold tags of a corpus."""
     return count([s.tags or () for s in corpus], [t.tags for t in found], [s.language for s in corpus])

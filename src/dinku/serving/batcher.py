@@ -1,9 +1,9 @@
-"""One thread that tags what all clients ask for, a few windows of each at a time.
+"""One thread that tags the texts of all clients, a few windows of each request at a time.
 
-A text is read through windows, and a long one has hundreds. In every turn those are served first who have had least so far, and
-of those who have had little the first who came, so that a short text waits for others like it, and not for the rest of a long
-one. The request that was last served the longest ago gets a window as well, so that long texts end, too. What nobody waits for
-any more is dropped.
+A text is read through windows, and a long one has hundreds. In every turn, the requests that have been served least come first,
+those of few subwords in the order of their arrival. A short text therefore waits for other short ones, but not for the rest of
+a long one. The request that has waited longest for a turn also gets a window, so that long texts are finished, too. A request
+whose client has gone is dropped.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from dinku.serving.lines import Line
 from dinku.serving.reader import Reader
 
 Answer = dict[str, Any]
-TOGETHER = (64, 1024)  # windows and subwords of a turn: what an engine answers at once
-LITTLE = 256  # subwords by which those served are told apart: a few sentences
+TOGETHER = (64, 1024)  # windows and subwords of a turn, which the engine computes at once
+LITTLE = 256  # subwords: differences below this, a few sentences, don't change the order
 _log = logging.getLogger("dinku.serving.http")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes on.
+    """The limits of a server.
 
-    ``characters`` and ``texts`` are of a request, ``waiting`` characters of all that wait. Requests of more than ``long``
-    characters have ``waiting_long`` of these, and leave the others to short ones. ``requests`` are open at once, with
-    ``bodies`` bytes that are being sent. A client has ``head_seconds`` to begin a request, ``read_seconds`` to send it and
-    ``answer_seconds`` to take in what fills the connection. ``connections`` are fewer where there are fewer descriptors.
+    A request has at most ``characters`` and ``texts``, and all waiting requests together at most ``waiting`` characters.
+    Requests longer than ``long`` characters may take only ``waiting_long`` of these, and leave the others to short ones. At most
+    ``requests`` are open at once, and ``bodies`` bytes of bodies are held while they arrive. A client has ``head_seconds`` to
+    begin a request, ``read_seconds`` to send it, and ``answer_seconds`` to read what fills the connection. There are at most
+    ``connections``, or fewer if the process may open fewer files.
     """
 
     body_bytes: int = 1 << 20
@@ -55,11 +56,11 @@ class Limits:
 
 
 class Busy(Exception):
-    """More waits than is taken on."""
+    """Too many characters are waiting."""
 
 
 class Failed(Exception):
-    """A text can't be tagged, or nothing can any more; the log says why."""
+    """A text can't be tagged, or the server can no longer tag any; the log says why."""
 
 
 @dataclass(eq=False)
@@ -85,7 +86,7 @@ class _Job:
 
     @property
     def rank(self) -> int:
-        """Those of lower rank are served first, and of one rank those who came first."""
+        """Jobs of lower rank are served first, and jobs of equal rank in the order of their arrival."""
         return self.long + self.served // LITTLE
 
 
@@ -93,7 +94,7 @@ _Asked = tuple[_Job, int, _Text, Window]  # whose, which of its texts, and a win
 
 
 class Batcher:
-    """Takes texts from many and has one thread tag them together."""
+    """Collects the texts of many clients, which one thread tags together."""
 
     def __init__(self, reader: Reader, limits: Limits) -> None:
         self.reader, self.limits = reader, limits
@@ -106,9 +107,9 @@ class Batcher:
         self._thread.start()
 
     def ask(self, texts: Sequence[str]) -> Future[list[Answer]]:
-        """Their answers, in order; who cancels the future is not worked for any more.
+        """A future of the texts' answers, in order. Cancelling it drops the request.
 
-        Raises `Busy` where too many characters wait, or the batcher is closed. The future raises `Failed`.
+        Raises `Busy` if too many characters are waiting, or the batcher is closed. The future raises `Failed`.
         """
         cost = sum(len(text) + 1 for text in texts)
         job = _Job(texts, cost, cost > self.limits.long)
@@ -129,7 +130,7 @@ class Batcher:
         return job.future
 
     def close(self) -> None:
-        """Finish what was taken, and end."""
+        """Finish all accepted requests, then stop."""
         with self._some:
             self._closed = True
             self._some.notify()
@@ -150,7 +151,7 @@ class Batcher:
         try:
             while jobs := self._wanted():
                 self._turn(jobs)
-        except BaseException as error:  # a fault of this module: nothing more is promised
+        except BaseException as error:  # an error in this module, after which the server can't go on
             _log.critical("the thread that tags has died", exc_info=error)
             with self._some:
                 self._closed, left = True, list(self._jobs)
@@ -158,7 +159,7 @@ class Batcher:
                 _settle(job, Failed("the server can't tag any more, and stops"))
 
     def _wanted(self) -> list[_Job]:
-        """All that wait; none when the batcher is closed and all is done."""
+        """The waiting jobs, once there are any; none when the batcher is closed and all jobs are done."""
         with self._some:
             self._some.wait_for(lambda: self._jobs or self._closed)
             return list(self._jobs)
@@ -188,8 +189,8 @@ class Batcher:
             self._take(each, logits)
 
     def _next(self, job: _Job) -> _Asked | None:
-        """The next window of a job. There is none if all are given out, or one of its texts isn't read to its end: of each
-        job a stretch is read in a turn."""
+        """The next window of a job; none if all of its windows are being computed, or have yet to be read: in each turn, one
+        stretch of a job's text is read into windows."""
         while not job.future.done():
             text = job.text
             if text is None:
@@ -222,7 +223,7 @@ class Batcher:
             if len(asked) == 1:
                 self._fail(asked[0][0], error)
                 return []
-        # Whose window fails is found by asking for each alone: the others are answered.
+        # Computing each window alone shows which one fails; the others are answered.
         return [pair for one in asked if not one[0].future.done() for pair in self._answered([one])]
 
     def _take(self, asked: _Asked, logits: Logits) -> None:
@@ -249,7 +250,7 @@ class Batcher:
 
 
 def _settle(job: _Job, result: list[Answer] | Failed) -> None:
-    with suppress(InvalidStateError):  # who asked has hung up
+    with suppress(InvalidStateError):  # the client has hung up
         if isinstance(result, Failed):
             job.future.set_exception(result)
         else:

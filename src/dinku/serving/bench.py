@@ -1,7 +1,7 @@
-"""How fast taggers are, side by side: the whole path from text as typed to entities, each in a process of its own.
+"""Compares the speed of taggers, from typed text to entities, each in a separate process.
 
-So memory is a model's own, a bundle's process has no torch, and no model finds the heap as another left it. The processes take
-turns, one at a time, in every round, in an order that rotates: what slows the machine down slows all of them down.
+In a process of its own, a model's memory can be measured, a bundle runs without torch, and no model inherits another's heap.
+In every round the processes run one after another, in an order that rotates, so that a slow phase of the machine affects all.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dinku.progress import Count
 from dinku.serving.lines import Line
 
 BATCHES = (1, 8, 32)
-COMMAND = (sys.executable, "-P", "-m", "dinku.serving.bench")  # attends with a bundle or a tagger
+COMMAND = (sys.executable, "-P", "-m", "dinku.serving.bench")  # runs `attend` with a bundle or a tagger
 WARMUP = 1
 Tag = Callable[[Sequence[str]], object]  # texts of a batch → their entities
 Opened = tuple[str, Tag]  # a precision, and what tags
 
 
 class Memory(NamedTuple):
-    """Bytes that a process has in memory, and the most it has had; ``None`` where the system doesn't say."""
+    """Bytes of memory that a process holds now, and its peak; ``None`` if the system doesn't say."""
 
     resident: int | None
     peak: int | None
@@ -42,7 +42,7 @@ class Memory(NamedTuple):
 
 @contextmanager
 def bench_process(model: str, command: Sequence[str], asked: Mapping[str, Any]) -> Iterator[BenchProcess]:
-    """A process that runs `attend`, with its model open. Raises `DinkuError` as opening it does there."""
+    """A process that runs `attend`, with its model open. Raises the `DinkuError` of opening it."""
     environment = os.environ | {"RAYON_NUM_THREADS": str(asked["threads"])}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -50,11 +50,11 @@ def bench_process(model: str, command: Sequence[str], asked: Mapping[str, Any]) 
         try:
             yield BenchProcess(model, process, asked)
         finally:
-            process.kill()  # between two batches it only waits
+            process.kill()  # it is idle between batches
 
 
 class BenchProcess:
-    """The parent's end of such a process."""
+    """A process that runs `attend`, as its parent sees it."""
 
     def __init__(self, model: str, process: subprocess.Popen[str], asked: Mapping[str, Any]) -> None:
         self.model, self._process = model, process
@@ -90,9 +90,10 @@ class BenchProcess:
 
 
 def attend(opened: Callable[[dict[str, Any]], Opened]) -> None:
-    """The other end: open what is asked for on stdin, and tag its texts as often as is asked, in batches as is asked."""
+    """Run in a bench process: open the model that the first line of stdin names, then tag its texts once for each further line,
+    which gives the size of batches."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # lest a library's print be taken for an answer
+    os.dup2(2, 1)  # so that a library's print isn't taken for an answer
 
     def say(**answer: Any) -> None:
         print(json.dumps(answer), file=out, flush=True)
@@ -126,9 +127,10 @@ def compare(
     rounds: int,
     progress: Count | None = None,
 ) -> list[dict[str, Any]]:
-    """What ``bench`` says of each: speed at its best batch, times a sentence at batch 1, memory, all with 95 % intervals.
+    """The results of ``bench`` for each model: speed at its best batch size, times of single sentences, memory; with 95 %
+    intervals.
 
-    The ratio is that of its speed to the first model's, each at its best batch, within a round.
+    Ratios compare a model's speed with the first model's within the same round, each at its best batch size.
     """
     turns = [(each, batch) for batch in sorted({1, *batches}) for each in processes]
     done, total = 0, len(turns) * (rounds + WARMUP)
@@ -145,7 +147,7 @@ def compare(
 
 
 def _speeds(each: BenchProcess, batch: int) -> NDArray[np.float64]:
-    """[rounds] sentences a second."""
+    """[rounds] sentences per second."""
     return np.array([len(each.seconds[1][0]) / sum(r) for r in each.seconds[batch][WARMUP:]])
 
 
@@ -166,7 +168,7 @@ def _told(each: BenchProcess, batches: Sequence[int], first: BenchProcess) -> di
 
 
 def _interval(name: str, values: NDArray[np.float64], share: float) -> dict[str, Any]:
-    """A quantile of all values [rounds, drawn], and its interval by drawing among the last axis (percentile bootstrap)."""
+    """A quantile of all values [rounds, n], and its percentile bootstrap interval from draws along the last axis."""
     drawn = np.random.default_rng(0).integers(0, values.shape[1], (1000, values.shape[1]))
     quantiles = [np.quantile(values[:, each], share) for each in drawn]
     low, high = np.quantile(quantiles, [0.025, 0.975])
@@ -184,10 +186,10 @@ def bench(
     labels: str = "",
     progress: Count | None = None,
 ) -> dict[str, Any]:
-    """`compare` of models by name, over texts, on ``threads`` threads each.
+    """`compare` models by name on texts, with ``threads`` threads each.
 
-    ``labels`` names tags or labels otherwise (`dinku.model.labels.read_labels`) in those of the models that have them. Raises
-    `DinkuError` where a model can't be opened, or none has what is named.
+    ``labels`` renames tags or labels (`dinku.model.labels.read_labels`) of those models that have them. Raises `DinkuError` if a
+    model can't be opened, or none has a name that is given.
     """
     for name, value in (
         ("rounds", rounds),

@@ -1,9 +1,8 @@
-"""Connections of clients that may be slow, silent or many: uvicorn and h11, with bounds in time and in number.
+"""Connections of clients that may be slow, silent or many: uvicorn and h11, with limits on time and number.
 
-uvicorn leaves a connection alone until its request has begun, however long that takes, and takes connections until there are no
-descriptors; asyncio then reports each failure to take one more, over a thousand times a second. Here a connection without a
-request in time is closed. When there are as many as there may be, the one that has kept the server waiting longest makes room
-for a new one.
+uvicorn waits without limit for a connection's request to begin, and accepts connections until file descriptors run out; asyncio
+then logs over a thousand failures to accept a second. Here, a connection without a timely request is closed. At the limit of
+connections, the one that has kept the server waiting longest is closed for a new one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from dinku.errors import DinkuError
 from dinku.serving.batcher import Limits
 
-_SPARE = 32  # descriptors for files that are opened meanwhile
+_SPARE = 32  # descriptors kept for files
 _log = logging.getLogger("dinku.serving.http")
 
 
@@ -35,7 +34,7 @@ class Connection(H11Protocol):
     """A connection that knows since when it has been waiting for its client."""
 
     since = 0.0  # it was made, or its last request was answered
-    stuck: float | None = None  # since when its client hasn't taken in what is sent
+    stuck: float | None = None  # since when its client hasn't read what was sent
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -59,11 +58,11 @@ class Connection(H11Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether it is the client's turn: to begin a request, to send the rest of it, or to take in an answer."""
+        """Whether the server waits for the client to begin a request, to send the rest of it, or to read an answer."""
         return self.without_request or self.cycle.more_body or self.stuck is not None
 
     def check(self, limits: Limits) -> None:
-        """Close it if its client takes longer than it may. How long a body may take is the application's business."""
+        """Close the connection if its client has taken too long; the application limits the time of a body itself."""
         now = self.loop.time()
         if self.stuck is not None:
             if now - self.stuck > limits.answer_seconds:
@@ -72,20 +71,20 @@ class Connection(H11Protocol):
             if self.transport.is_closing():
                 self.transport.abort()
             elif self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
-                self.since = now  # to take in the answer
+                self.since = now  # for the client to read the answer
                 self.refuse(408, f"the request wasn't begun within {limits.head_seconds:g} seconds")
             else:
                 self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn calls where a request isn't HTTP."""
+        """uvicorn calls this if a request isn't HTTP."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            self.refuse(400, "this is no HTTP request")
+            self.refuse(400, "this isn't an HTTP request")
         else:
             self.transport.close()
 
     def refuse(self, status: int, problem: str) -> None:
-        """Answer for the application, and close."""
+        """Answer in place of the application, and close the connection."""
         body = json.dumps({"error": problem}).encode()
         headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
         response = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
@@ -95,9 +94,9 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server over one socket that listens, of which it takes at most ``most`` connections at once.
+    """uvicorn's server on one listening socket, with at most ``most`` connections at once.
 
-    It stops when it is told to, or when ``alive`` says no.
+    It stops on a signal, or when ``alive`` returns false.
     """
 
     def __init__(
@@ -160,8 +159,8 @@ class Server(uvicorn.Server):
             except BlockingIOError:
                 await self._readable()
                 continue
-            except OSError as error:  # there is no descriptor left, or the client is gone already
-                _log.error("no connection can be taken (%s)", error.strerror)
+            except OSError as error:  # no descriptor is left, or the client is already gone
+                _log.error("can't accept a connection (%s)", error.strerror)
                 await asyncio.sleep(0.1)
                 continue
             while len(self.server_state.connections) >= self._most:
@@ -172,7 +171,7 @@ class Server(uvicorn.Server):
             await loop.connect_accepted_socket(self._connection, taken)
 
     async def _readable(self) -> None:
-        """Wait until somebody connects. (``loop.sock_accept`` fails if it is cancelled just then.)"""
+        """Wait until a client connects. (``loop.sock_accept`` fails if it is cancelled at that moment.)"""
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         loop.add_reader(self._listening, ready.set)
         try:
@@ -185,11 +184,11 @@ class Server(uvicorn.Server):
 
 
 def most_connections(limits: Limits) -> int:
-    """How many connections there may be at once, by the descriptors that are left to this process.
+    """The number of connections that the file descriptors left to this process allow.
 
-    Raises `DinkuError` where that is next to none.
+    Raises `DinkuError` if that is close to none.
     """
-    if sys.platform == "win32":  # which bounds no descriptors
+    if sys.platform == "win32":  # which has no limit on descriptors
         return limits.connections
     import resource
 
@@ -205,12 +204,13 @@ def most_connections(limits: Limits) -> int:
 
 
 def _unexpected(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What asyncio reports, without the objects it concerns: these differ each time, and `OncePerKind` couldn't know it again."""
+    """asyncio's report without the objects that it concerns, which differ each time, so that `OncePerKind` recognizes repeats."""
     _log.error(str(context["message"]).partition(" <")[0], exc_info=context.get("exception"))
 
 
 class OncePerKind(logging.Filter):
-    """Lets one message of each kind pass in ``seconds``, with the number of those left out: clients can't fill a log."""
+    """Lets one message of each kind pass every ``seconds`` with the number of repeats left out, so that clients can't fill a
+    log."""
 
     def __init__(self, seconds: float = 60.0) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""A tagger over HTTP, without torch where it is a bundle: JSON, an OpenAPI document, metrics, and a page to try it on.
+"""A tagger over HTTP, without torch if it is a bundle: JSON, an OpenAPI document, metrics, and a page to try it on.
 
-One thread tags for all clients (`dinku.serving.batcher`), over connections that are bounded (`dinku.serving.connections`).
-What is too large, or too much, is refused before it is read into memory; what was accepted is answered, also when the server is
-told to stop. A server of this machine alone answers to this machine's names alone, as a web page could give its address a name
-of its own.
+One thread tags for all clients (`dinku.serving.batcher`) over a limited number of connections (`dinku.serving.connections`).
+Requests that are too large or too many are refused before they are read into memory, and accepted ones are answered even when
+the server is stopping. A server on a loopback address only answers requests to the names of this machine, because a web page
+could make a name of its own point to that address.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from dinku.serving.reader import Reader
 
 
 class Asked(BaseModel):
-    """A text to find entities in; its other keys are kept, and go with the answer."""
+    """A text to find entities in; its other keys are returned with the answer."""
 
     model_config = ConfigDict(extra="allow")
     text: Annotated[str, Field(description="A sentence as it was typed.")]
@@ -59,7 +59,7 @@ class Entity(BaseModel):
 
 
 class Found(BaseModel):
-    """What was found, with the keys that came with the text."""
+    """The entities found in a text, with the keys that came with it."""
 
     model_config = ConfigDict(extra="allow")
     text: str
@@ -67,13 +67,13 @@ class Found(BaseModel):
 
 
 class Refused(BaseModel):
-    """What is wrong, in one line."""
+    """An error in one line."""
 
     error: str
 
 
 class _Metered:
-    """Counts what an application answers and how long it takes, and sets the headers of every answer."""
+    """Counts the answers of an application and their times, and sets the headers of every answer."""
 
     BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -108,15 +108,15 @@ class _Metered:
 
 
 class _Bodies:
-    """Requests whose bodies are on their way, the oldest first, and how much of them is held."""
+    """Requests whose bodies are arriving, oldest first, and the bytes of these that are held."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held: dict[asyncio.Timeout, int] = {}
 
     async def read(self, request: Request) -> bytes:
-        """The whole body, unless it is no JSON, too large or too slow. What is too large is read to its end and thrown away, so
-        that a client which only reads after it has written gets its answer."""
+        """The whole body; refuses one that isn't JSON, is too large or too slow. A body that is too large is read to its end and
+        discarded, so that a client that only reads after writing gets the answer."""
         limits, parts, size = self._limits, list[bytes](), 0
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "send application/json")
@@ -145,7 +145,7 @@ class _Bodies:
         return b"".join(parts)
 
     def hurry(self, seconds: float) -> bool:
-        """End waiting for the oldest body, if that has been on its way for so long; whether there was one."""
+        """Stop waiting for the oldest body if it has been arriving for long enough; whether that was so."""
         now, oldest = asyncio.get_running_loop().time(), next(iter(self._held), None)
         if oldest is None or now - ((oldest.when() or now) - self._limits.read_seconds) < seconds:
             return False
@@ -155,7 +155,7 @@ class _Bodies:
 
 
 async def _answers(request: Request, future: Future[list[Answer]]) -> list[Answer]:
-    """What the batcher says, for as long as somebody waits for it."""
+    """The batcher's answers, as long as the client waits for them."""
     answering, gone = asyncio.wrap_future(future), asyncio.ensure_future(_hung_up(request))
     try:
         await asyncio.wait((answering, gone), return_when=asyncio.FIRST_COMPLETED)
@@ -173,9 +173,9 @@ async def _hung_up(request: Request) -> None:
 
 
 class _Addressed:
-    """Lets through what is meant for this server, and what can't be read in two ways.
+    """Passes on requests that are addressed to this server and have one reading.
 
-    A page of another site that has its own name point at this machine would have the browser send that name: it is refused.
+    If another site's name points to this machine, a browser sends that name as Host, and the request is refused.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
@@ -186,7 +186,7 @@ class _Addressed:
         host, target = headers.get(b"host"), scope["raw_path"]
         if absolute := re.fullmatch(
             rb"(?i)https?://([^/?#]*)(/.*)?", target
-        ):  # as to a proxy; it counts, and Host doesn't
+        ):  # the form for proxies, which takes precedence over Host
             host, path = absolute[1], absolute[2] or b"/"
             scope = {**scope, "raw_path": path, "path": unquote(path.decode("ascii"))}
         refusal = None
@@ -272,7 +272,7 @@ def application(batcher: Batcher, *, model: str, hosts: Collection[str] | None =
 
 
 def _asked(body: bytes, limits: Limits) -> tuple[list[str], list[dict[str, Any]], bool]:
-    """The texts of a request, what else was said of each, and whether it gave a list."""
+    """The texts of a request, the other keys of each, and whether the request was a list."""
     try:
         given = from_json(body, allow_inf_nan=False)
     except ValueError as error:
@@ -309,7 +309,7 @@ async def _failed(_: Request, error: Exception) -> Response:
 
 
 def _page() -> tuple[str, str]:
-    """The page, and a policy by which nothing runs on it but its own script and style."""
+    """The page, and a content security policy by which only its own script and style run."""
     page = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     hashes = {}
     for kind in ("script", "style"):
@@ -321,7 +321,7 @@ def _page() -> tuple[str, str]:
 
 
 def openapi(limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document: what can be asked, what is answered, what is refused."""
+    """The OpenAPI document of requests, answers and errors."""
     kinds = (Asked, Found, Refused)
     schemas: dict[str, Any] = {}
     for kind in kinds:
@@ -375,14 +375,15 @@ def serve(
     limits: Limits,
     allowed_hosts: Sequence[str] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then answer what was accepted. ``said`` is told the address. Port 0 is any free one.
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests. ``said`` is called with the address. Port 0 is any free
+    port.
 
-    ``allowed_hosts`` are names by which clients may call it besides this machine's own; any will do where ``host`` is an address
-    that other machines reach and none are given. Raises `DinkuError` where the model gives no tags, the address can't be had or
-    too few files may be open, and where the thread that tags dies.
+    Clients may call it by this machine's names and by ``allowed_hosts``; if none are given and other machines can reach ``host``,
+    by any name. Raises `DinkuError` if the model gives no tags, the address is taken, too few files may be open, or the thread
+    that tags dies.
     """
     most = most_connections(limits)
-    reader.tag([Line.typed("a")])  # it fails here rather than at the first request, and is warm for that
+    reader.tag([Line.typed("a")])  # so that a failing model fails here, and the first request is fast
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family, backlog=1024)
@@ -401,7 +402,8 @@ def serve(
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # For signals before uvicorn takes them, and for the one that it sends itself in the end: to be stopped is no failure.
+    # For signals before uvicorn handles them, and for the one that uvicorn raises again at the end: being stopped isn't a
+    # failure.
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     shown = f"[{host}]" if ":" in host else host
     said(f"http://{shown}:{listening.getsockname()[1]}/")
@@ -420,7 +422,7 @@ def serve(
 
 
 def _names(host: str, listening: socket.socket, allowed: Sequence[str]) -> frozenset[str] | None:
-    """The names under which clients may ask, besides those of this machine; none where any will do: it listens to others."""
+    """The names by which clients may call it besides those of this machine; ``None`` if any name will do."""
     address = listening.getsockname()[0]
     if not allowed and not ip_address(address.partition("%")[0]).is_loopback:
         return None

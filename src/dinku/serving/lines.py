@@ -1,4 +1,4 @@
-"""Lines to be tagged out of files of any size: text as typed, CoNLL, JSON lines. They are read as they are wanted."""
+"""Lines to tag from files of any size: typed text, CoNLL or JSON lines, read one by one as they are needed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from dinku.data.word_boundaries import joined, words
 from dinku.errors import DinkuError, brief
 from dinku.scoring.tagging import Tagging
 
-LONGEST = 1 << 24  # bytes of a line: what has none shorter is no text, and would fill the memory
+LONGEST = 1 << 24  # bytes of the longest line; without line breaks, a file isn't text and would fill the memory
 
 
 @dataclass
 class Source:
-    """Bytes under the name that errors give, ``size`` of them where that is known; ``read`` is told how many are read."""
+    """A stream of bytes, with its name for errors and its ``size`` if known; ``read`` is called with the number of bytes read."""
 
     name: str
     file: BinaryIO
@@ -35,7 +35,7 @@ class Source:
     read: Callable[[int], None] = lambda _: None
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
-        """(place, line without its end) for each line. Raises `DinkuError` for one that is far too long."""
+        """(place, line without its end) for each line. Raises `DinkuError` for a line that is far too long."""
         number = 0
         while line := self.file.readline(LONGEST + 1):
             number += 1
@@ -48,9 +48,9 @@ class Source:
 
 @contextmanager
 def opened(file: Path | None) -> Iterator[Source]:
-    """A file, or stdin where there is none or it is named ``-``. Raises `DinkuError` where it can't be read."""
+    """A file, or stdin if none or ``-`` is given. Raises `DinkuError` if it can't be read."""
     if file is None or str(file) == "-":
-        if sys.stdin is None:  # as `dinku predict model <&-` leaves it
+        if sys.stdin is None:  # as in `dinku predict model <&-`
             raise DinkuError("is closed", where="stdin", remedy="name a file, or send text there")
         yield Source("stdin", sys.stdin.buffer)
         return
@@ -64,7 +64,7 @@ def opened(file: Path | None) -> Iterator[Source]:
 
 
 def kind_of(file: Path | None) -> Literal["conll", "jsonl", "typed"]:
-    """What a file holds, by the end of its name."""
+    """The kind of a file, by its suffix."""
     return _KINDS.get(file.suffix.lower(), "typed") if file else "typed"
 
 
@@ -75,7 +75,7 @@ _KINDS: dict[str, Literal["conll", "jsonl"]] = {
 
 
 def typed(source: Source) -> Iterator[Line]:
-    """A sentence a line, as it was typed. Raises `DinkuError` where its first lines are JSON or CoNLL, not text."""
+    """One typed sentence for each line. Raises `DinkuError` if the first lines are JSON or CoNLL instead of text."""
     lines = (text for _, text in _decoded(source))
     first = list(islice(lines, 4))
     _check_typed([text for text in first if text.strip()], source.name)
@@ -83,7 +83,7 @@ def typed(source: Source) -> Iterator[Line]:
 
 
 def _check_typed(first: Sequence[str], name: str) -> None:
-    """Refuse what would have its markup tagged: JSON, and three lines or more of a word and its tag."""
+    """Refuse text whose markup would be tagged: JSON, and three or more lines of a word and its tag."""
     if first and re.match(r"\s*(\{\s*(\"|$)|\[\s*(\{|$))", first[0]):
         problem = "holds JSON, whose braces would be tagged as words"
         raise DinkuError(problem, where=name, remedy='read it as JSON lines, with {"text": "…"} for each sentence')
@@ -95,18 +95,18 @@ def _check_typed(first: Sequence[str], name: str) -> None:
 
 
 def jsonl(source: Source) -> Iterator[Line]:
-    """An object a line whose *text* is read; its other keys are kept for the answer. A blank line says nothing."""
+    """One JSON object for each line, whose *text* is read and whose other keys are returned; blank lines are skipped."""
     for where, text in _decoded(source):
         if text.strip():
             given = _parsed(text, where)
             line = given.get("text") if isinstance(given, dict) else None
             if not isinstance(line, str):
-                raise DinkuError("is no object with a text", where=where, remedy='write {"text": "…"} in every line')
+                raise DinkuError("isn't an object with a text", where=where, remedy='write {"text": "…"} in every line')
             yield Line.typed(line).with_keys(given)
 
 
 def conll(source: Source) -> Iterator[Line]:
-    """The words in the first column of CoNLL text, a sentence each; see `dinku.data.conll.parse`."""
+    """The sentences of CoNLL text, with words from the first column; see `dinku.data.conll.parse`."""
     return (Line.joined(sentence.words) for sentence in stream(_decoded(source, conll=True), source.name))
 
 
@@ -120,7 +120,7 @@ def _decoded(source: Source, *, conll: bool = False) -> Iterator[tuple[str, str]
             text = line.decode("utf-8" if number else "utf-8-sig")
         except UnicodeDecodeError:
             raise DinkuError("isn't UTF-8", where=where, remedy="convert it to UTF-8") from None
-        for part in text.split("\r") if conll else [text]:  # where a lone CR ends a line, too
+        for part in text.split("\r") if conll else [text]:  # in which a lone CR also ends a line
             yield where, part
 
 
@@ -134,22 +134,22 @@ def _parsed(text: str, where: str) -> Any:
 
 @dataclass(frozen=True)
 class Line:
-    """A text as given, and where the words are that it is read as."""
+    """A text as given, and the places of its words."""
 
     text: str
     spans: tuple[tuple[int, int], ...]
-    keys: Mapping[str, Any] = field(default_factory=dict)  # what came with the text, and goes with its answer
+    keys: Mapping[str, Any] = field(default_factory=dict)  # the keys that came with the text, and go with the answer
 
     @classmethod
     def typed(cls, text: str) -> Self:
-        """Words as `dinku.data.word_boundaries` finds them. Raises `DinkuError` for what is no text."""
+        """A typed text with words by `dinku.data.word_boundaries`. Raises `DinkuError` if it isn't text."""
         if not isinstance(text, str):
-            raise DinkuError(f"{brief(text)} is no text", where="the text", remedy="give it as a str")
+            raise DinkuError(f"{brief(text)} isn't text", where="the text", remedy="give it as a str")
         return cls(text, tuple(words(text)))
 
     @classmethod
     def joined(cls, given: Sequence[str]) -> Self:
-        """Words that are known, joined by blanks."""
+        """Given words, joined by blanks."""
         return cls(*joined(given))
 
     def with_keys(self, keys: Mapping[str, Any]) -> Self:
@@ -160,7 +160,7 @@ class Line:
         return Sentence(tuple(self.text[a:b] for a, b in self.spans))
 
     def answer(self, found: Tagging) -> dict[str, Any]:
-        """What is said of the line as JSON: its keys, *text* and *entities*."""
+        """The answer for the line as JSON: its keys, *text* and *entities*."""
         return {**self.keys, "text": self.text, "entities": self.entities(found)}
 
     def entities(self, found: Tagging) -> list[dict[str, Any]]:

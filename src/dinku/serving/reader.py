@@ -1,4 +1,4 @@
-"""A model opened to read text: a bundle without torch, or a tagger in torch, and entities with offsets out of either."""
+"""Opens a bundle without torch, or a tagger in torch, to find entities with their offsets in text."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dinku.nn.loading import open_tagger
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 
-BLOCK = 512  # lines that are tagged at once: enough to sort by length, and few enough to hold
+BLOCK = 512  # lines tagged at once: enough to batch by length, and few enough to hold in memory
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What ``dinku.open`` gives."""
+    """An opened model, as ``dinku.open`` returns it."""
 
     tagger: SentenceTagger
 
@@ -42,10 +42,10 @@ class Reader:
     def stream(
         self, lines: Iterable[str] | Iterable[Line]
     ) -> Iterator[dict[str, Any]] | Iterator[tuple[Line, Tagging]]:
-        """Tag any number of lines: they are read as they are wanted, `BLOCK` ahead at most, and answered in order.
+        """Tag any number of lines, which are read when needed, at most `BLOCK` ahead, and answered in order.
 
-        For each text as typed it gives what ``predict --format jsonl`` says of it, *text* and *entities*; for each `Line` the
-        line and its tags.
+        For a typed text it yields an object with *text* and *entities*, as ``predict --format jsonl`` prints; for a `Line` it
+        yields the line and its tags.
         """
         given: Iterator[str | Line] = each(lines, str, Line)
         while block := list(islice(given, BLOCK)):
@@ -67,12 +67,12 @@ def open(
     device: str = "cpu",
     labels: str = "",
 ) -> Reader:
-    """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models``, address or Hub id; on all cores unless told else.
+    """Open a bundle or a tagger by folder, name under ``DINKU_HOME/models``, address or Hub id; it uses all cores by default.
 
-    ``device`` is *cpu*, or *cuda* for a tagger in floating point. ``labels`` names the head's tags or labels otherwise, as pairs
-    or as the name of a file: *LABEL_1=B-PER*, *PERSON=PER,MISC=*. Raises `DinkuError` where it is neither, is an encoder without
-    tags, or can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Any number of threads may share what is
-    opened. How many threads torch uses is set for the whole process.
+    ``device`` is *cpu*, or *cuda* for a tagger in floating point. ``labels`` gives the head's tags or labels other names, as
+    pairs or a file: *LABEL_1=B-PER*, *PERSON=PER,MISC=*. Raises `DinkuError` if the model is neither a bundle nor a tagger, or
+    can't run in ``precision`` (*float32* or *bfloat16*) or on ``device``. Threads may share the reader. torch's number of
+    threads is set for the whole process.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -92,7 +92,7 @@ def open(
     if not folder.is_bundle:
         if not folder.tags:
             remedy = "name a tagger, or fine-tune this encoder first: as base of a study with a FineTune step"
-            raise DinkuError("is an encoder without tags, which finds nothing", where=str(model), remedy=remedy)
+            raise DinkuError("is an encoder without tags, which can't find entities", where=str(model), remedy=remedy)
         if threads:
             import torch
 
@@ -100,7 +100,7 @@ def open(
     tagger = open_tagger(folder, threads=threads)
     if device != "cpu":
         if tagger.cpu_only:
-            raise DinkuError(f"{model} runs on a CPU alone", where="device", remedy="leave it out")
+            raise DinkuError(f"{model} only runs on a CPU", where="device", remedy="leave it out")
         from dinku.nn.torch_engine import device as usable
 
         tagger.to(usable(device))

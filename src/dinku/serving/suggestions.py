@@ -1,4 +1,4 @@
-"""What a tagger found, as suggestions for people to correct: for doccano, Label Studio and brat, the most doubtful first."""
+"""A tagger's entities as suggestions for people to correct in doccano, Label Studio or brat, the least certain first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dinku.serving.lines import Line
 
 
 def above(found: Tagging, threshold: float) -> Tagging:
-    """The same without the entities whose score is below a threshold, 0 to 1; their words have the tag ``O``."""
+    """A tagging without the entities whose score is below a threshold, 0 to 1; their words are tagged ``O``."""
     tags = list(found.tags)
     for span, score in found.entities():
         if score < threshold:

@@ -1,8 +1,8 @@
-"""An archive of named byte strings in one file, which only grows and which a kill at any moment leaves readable.
+"""An archive of named byte strings in one file, which only grows and stays readable if a process is killed at any moment.
 
-Each record is a mark, the lengths and a checksum, a name and its data, compressed. A record that a kill cut short is ignored by
-readers and removed by the next writer; a record that is damaged is ignored, and those after it are found by their marks. Where
-a name is there twice the later record counts. Two archives one after the other are an archive.
+Each record consists of a mark, lengths, a checksum, a name and the compressed data. Readers ignore a record that a kill cut
+short, and the next writer removes it. A damaged record is ignored, and the records after it are found by their marks. If a name
+occurs twice, the later record counts. Two concatenated archives are an archive.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<8sHIII")  # the mark, the lengths of name, packed and un
 
 @dataclass
 class Archive:
-    """Reading needs no lock; whoever appends holds one."""
+    """An archive in a file. Reading needs no lock; a caller that appends must hold one."""
 
     path: Path
     version: tuple[int, ...] = ()  # of the file as it was read last
@@ -37,7 +37,7 @@ class Archive:
         return self._places.keys()
 
     def get(self, name: str) -> bytes | None:
-        """The data of a name; ``None`` where no whole record has it."""
+        """The data of a name; ``None`` if no complete record has it."""
         self._refresh()
         if name not in self._places:
             return None
@@ -45,10 +45,10 @@ class Archive:
         return zlib.decompressobj().decompress(self._held[start:end], length)
 
     def append(self, records: Mapping[str, bytes]) -> None:
-        """Add records; they are on the disk on return. Raises `DinkuError`, of status 1, where the system refuses."""
+        """Add records, which are on the disk on return. Raises `DinkuError`, of status 1, if the system refuses."""
         with os_errors_as_dinku(self.path), open(self.path, "ab+") as file:
             file.seek(0)
-            self._scan(file.read())  # what is there now: on a network drive the file's state may be an old one
+            self._scan(file.read())  # the present content: on a network drive, the file's state may be outdated
             if self._end < len(self._held):
                 file.truncate(self._end)  # a kill cut the rest short
             file.writelines(_record(name, data) for name, data in records.items())
@@ -78,7 +78,7 @@ class Archive:
             at = held.find(_MARK, end or at + 1)
 
     def _read(self, at: int) -> int:
-        """Note the record at a place and return where it ends; 0 where there is no whole one."""
+        """Note the record at a place and return its end; 0 if there is no complete one."""
         if len(self._held) < at + _HEAD.size:
             return 0
         _, name, packed, length, checksum = _HEAD.unpack_from(self._held, at)
@@ -98,5 +98,5 @@ def _record(name: str, data: bytes) -> bytes:
 
 
 def _checksum(record: bytes) -> int:
-    """Of the lengths, the name and the data."""
+    """The checksum of a record's lengths, name and data."""
     return zlib.crc32(record[_HEAD.size :], zlib.crc32(record[: _HEAD.size - 4]))

@@ -1,8 +1,8 @@
-"""What a study said when it was last run, kept beside its rows; and which rows are of anything else.
+"""The definition of a study as of its last run, kept beside its rows, and which rows belong to an earlier definition.
 
-A corpus may change in place under one name, as may a base, a step or the test sentences, and a study is then run again. Its
-folder has the rows of both. ``results/<study>/current.json`` says which of them the study is now about, so that a clone that has
-nothing but the rows knows as well.
+A corpus, base, step or test set may change while it keeps its name. After the study is run again, its folder has the rows of
+both versions. ``results/<study>/current.json`` says which rows are current, so that a clone with nothing but the rows also
+knows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dinku.schema import Record
 from dinku.study.results import Results, in_order
 from dinku.study.rows import Row
 
-_DIGITS = 24  # of a digest, as names of files have
+_DIGITS = 24  # digits of a digest, as in file names
 
 
 class Asked(Record):
@@ -52,7 +52,7 @@ class Asked(Record):
         return cls.of(row.address, row.base_digest, row.recipe, (each.consumes for each in row.trainings))
 
     def differences(self, row: Asked) -> list[str]:
-        """How a row's recipe differs from this one, such as ``another base``."""
+        """The differences of a row's recipe from this one, such as ``another base``."""
         out = ["another base"] if row.base != self.base else []
         names = {"train": "another train split", "dev": "another dev split", "text": "other text"}
         out += [names[part] for part, found in row.read.items() if not {*found} <= {*self.read.get(part, found)}]
@@ -62,8 +62,8 @@ class Asked(Record):
 class Current(Record):
     """The recipes of a study by name (`recipe_name`), and the fingerprints of what they are evaluated on (`text_name`).
 
-    ``whole`` says that it has all recipes of the study, and not those of some sections alone. Where no run has kept anything it
-    is empty, and says nothing against any row.
+    With ``whole``, it has all recipes of the study, otherwise only those of some sections. If no run has written it, it is empty,
+    and all rows count as current.
     """
 
     schema_version: Literal[1] = 1
@@ -86,7 +86,7 @@ class Current(Record):
             raise DinkuError(problem, where=str(file), remedy="restore it, or remove it and run the study") from None
 
     def keep(self, folder: Path) -> None:
-        """Write it beside the rows. Unless it is about the whole study, what is there of other recipes and texts stays."""
+        """Write it beside the rows. Unless it is ``whole``, the entries of other recipes and texts that are there stay."""
         there = Current.read(folder)
         new = self if self.whole else Current.together([self, there])
         if new != there:
@@ -95,7 +95,7 @@ class Current(Record):
 
     @classmethod
     def together(cls, several: Sequence[Current]) -> Current:
-        """Several as one; where two contradict each other the first one counts."""
+        """Several joined into one; the first one takes precedence."""
         recipes, texts = dict[str, Asked](), dict[str, str]()
         known = [each for each in several if each.recipes]
         for each in reversed(known):
@@ -108,7 +108,7 @@ class Current(Record):
         return frozenset(each.address for each in self.recipes.values())
 
     def otherwise(self, row: Row) -> str:
-        """How a row differs from what the study now says, such as ``another train split``; empty where it doesn't."""
+        """How a row differs from the study's present definition, such as ``another train split``; empty if it doesn't."""
         return ", ".join(self._of_another_recipe(row) + self._of_other_text(row))
 
     def _of_another_recipe(self, row: Row) -> list[str]:
@@ -136,7 +136,7 @@ def text_name(kind: str, source: str, language: str, split: str, perturbation: s
 
 
 def standing(results: Results) -> tuple[list[Row], dict[str, list[Row]]]:
-    """The rows of the study as it is now, in order; and all other rows, by how they differ (`Current.otherwise`)."""
+    """The current rows of a study, in order; and all other rows, by how they differ (`Current.otherwise`)."""
     current = Current.read(results.folder)
     now, others = list[Row](), defaultdict[str, list[Row]](list)
     for row in in_order(results.rows()):

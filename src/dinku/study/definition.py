@@ -71,10 +71,10 @@ BUILT_IN = tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
 class Block(Record):
-    """Recipes that differ in the grid's values and in seeds alone. ``$name`` in a step stands for a grid's value.
+    """Recipes that only differ in the grid's values and in seeds. ``$name`` in a step stands for a grid's value.
 
-    They start from ``base`` and learn from ``corpus``, by default the study's own. ``s:section`` is the name of the recipes of
-    one ``section`` of the study ``s``.
+    They start from ``base`` and learn from ``corpus``, by default the study's own. ``s:name`` stands for the recipes of the study
+    ``s`` with the ``section`` *name*.
     """
 
     arm: Annotated[str, AfterValidator(_arm)]

@@ -1,4 +1,4 @@
-"""What is measured of a tagger besides its answers: its size, its speed, and how a text looks to its tokenizer."""
+"""Facts about a tagger besides its answers: its size, its speed, and how a text looks to its tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dinku.model.sentence_tagger import SentenceTagger
 from dinku.model.windows import Encoder
 from dinku.study.rows import Latency, Size, Target
 
-TYPES = 1000  # the first words of a text, among which different ones are counted
+TYPES = 1000  # words at the start of a text among which different words are counted
 
 
 class Clock:

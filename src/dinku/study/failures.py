@@ -1,4 +1,4 @@
-"""Steps that fail: each is kept with its reason, and the other steps of a study go on."""
+"""Failures of steps: each is recorded with its reason, and the other steps of a study continue."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class KeepsFailures(Inputs):
-    """The part of a run that keeps what failed. What the system refuses, such as a full disk, isn't kept: it stops the run."""
+    """The part of a run that records failures. An error of the system, such as a full disk, isn't recorded but stops the run."""
 
     def begin(self, chosen: Sequence[Prepared]) -> None:
-        """Forget the failures of recipes that are complete now, and note how often each other step has failed."""
+        """Drop the failures of recipes that are complete by now, and note how often each other step has failed."""
         self.results.mend({address for p in chosen if not self.missing(p) for address in p.addresses})
         self.before.clear()
         self.before.update({failure.address: failure.attempts for failure in self.results.failures()})
@@ -55,7 +55,7 @@ class KeepsFailures(Inputs):
 
     @contextmanager
     def _kept(self, prepared: Prepared, address: str, step: Method | str) -> Iterator[None]:
-        """Record what fails within the block, unless the system refused something."""
+        """Record a failure within the block, unless it is an error of the system."""
         try:
             yield
         except Failed:

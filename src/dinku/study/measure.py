@@ -1,4 +1,4 @@
-"""Taggers measured: each row of F1 with its counts and answers, and each row of times."""
+"""Measures taggers: rows of F1 with their counts and answers, and rows of times."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dinku.study.rows import Row, Size, Training
 from dinku.study.steps import MakesTaggers
 from dinku.training.settings import TrainingSettings
 
-NUMERICS = 100  # sentences of a language on which a quantized tagger's arithmetic is looked at
+NUMERICS = 100  # sentences of a language on which a quantized tagger's numerics are measured
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Measures(MakesTaggers):
             if isinstance(step, TrainingSettings) and self.store.has(address):
                 made = self.store.step(address)
                 where = Environment.model_validate(made["environment"])
-                # Steps from before it was kept were made on CPUs.
+                # Older steps don't record their device; all were made on CPUs.
                 has_bfloat16 = not BFLOAT16_FLAGS.isdisjoint(where.instructions)
                 guessed = ("bfloat16" if has_bfloat16 else "float32") if step.precision == "auto" else step.precision
                 out.append(
@@ -107,16 +107,16 @@ class Measures(MakesTaggers):
         return tuple(out)
 
     def _time(self, chosen: Sequence[Prepared]) -> None:
-        """Time recipes against the reference arm of the same seed; a time counts on this machine alone.
+        """Time recipes against the reference arm of the same seed. Times are kept for each machine.
 
-        Nothing is trained again for it: a recipe that was timed on another machine is timed here only where the store
-        still holds its tagger and the reference's.
+        Nothing is trained again for this: a recipe that was timed on another machine is timed here only if the store
+        still has its tagger and the reference's.
         """
         timing = self.study.latency
         assert timing is not None
         references = [p for p in self.prepared if p.entry.arm == timing.reference]
         dense = {p.recipe.seed: p for p in references}
-        own = {(p.recipe.base, p.recipe.corpus, p.recipe.seed): p for p in references}  # where several bases have one
+        own = {(p.recipe.base, p.recipe.corpus, p.recipe.seed): p for p in references}  # if several bases have one
         for prepared in chosen:
             samples = [
                 Subject(s.corpus.sample(timing.sentences, seed=0), s.whole)
@@ -138,7 +138,7 @@ class Measures(MakesTaggers):
                     todo = self._untimed(prepared, reference, samples)  # another process may have made some
                     if not todo:
                         continue
-                    self._keep_in_memory({})  # each of them is timed as it is opened
+                    self._keep_in_memory({})  # each is opened from its folder, as users do
                     subject = self._tagger(prepared, len(prepared.recipe.steps))
                     first = self._tagger(reference, len(reference.recipe.steps))
                     second = first.copy()
@@ -163,6 +163,6 @@ class Measures(MakesTaggers):
         return out
 
     def _add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
-        """Add a row, the study first: a run that fails before it has any leaves nothing."""
+        """Add a row, and describe the study first; a run that fails before its first row leaves nothing."""
         self._describe()
         self.results.add(row, counts, answers)

@@ -55,7 +55,7 @@ def plan(runner: Runner) -> dict[str, Any]:
 
 
 def _steps(runner: Runner, workloads: Mapping[str, Workload]) -> list[dict[str, Any]]:
-    """Every step once, as `plan` tells it; what recipes share is to do as long as one of them lacks rows."""
+    """Every step once, as in `plan`; a step that recipes share is to be done as long as one of them lacks rows."""
     users = Counter(address for prepared in runner.prepared for address in prepared.addresses[1:])
     steps: dict[str, dict[str, Any]] = {}
     for prepared in runner.prepared:
@@ -146,7 +146,7 @@ class Workload:
         reads = step.reads
         text = self.line * reads.text_lines
         own = reads.train_passes * self.train + reads.text_passes * text
-        head = 0.15 * after.masked_lm_multiply_adds  # on the hidden subwords alone
+        head = 0.15 * after.masked_lm_multiply_adds  # on the hidden subwords only
         answers = own if reads.teacher in ("every pass", "both") else 0.0
         if reads.teacher in ("once", "both"):
             for name, subwords in (("train", self.train), ("text", text)):

@@ -37,8 +37,8 @@ LINE = 40  # subwords in a line of text, assumed by a plan that has no text to c
 class StartingModel:
     """The model that recipes start from.
 
-    ``special`` is the number of special tokens, 0 if it can't be read without torch. In a plan a model may not be ``here``; its
-    shape is then all that is known.
+    ``special`` is the number of special tokens, 0 if it can't be read without torch. In a plan, a model may not be ``here``, and
+    only its shape is known.
     """
 
     folder: ModelFolder
@@ -49,7 +49,7 @@ class StartingModel:
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """A model as it lies here, read without torch. Weights that aren't zero are counted if they can be read so."""
+        """A model in a folder, read without torch. Weights that aren't zero are counted if that is possible without torch."""
         folder = ModelFolder.of(name)
         shape = kind_of(folder).shape(folder)
         nonzero = inspect.count_nonzero(folder, shape)

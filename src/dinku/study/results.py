@@ -2,15 +2,15 @@
 
 A study's folder ``results/<study>/`` holds
 
-- ``rows.jsonl``: a row a line;
-- ``counts.archive``: the counts a sentence of each row, so that any paired test can be made later (`dinku.study.archive`); in
-  older folders there is a file a row in ``counts/``, which is read as well;
-- ``answers/``: the tag of each word, which may be left out;
-- ``failures.jsonl``: the steps that failed and weren't made since;
+- ``rows.jsonl``: one row on each line;
+- ``counts.archive``: the counts by sentence of each row, so that any paired test can be made later (`dinku.study.archive`); in
+  older folders, ``counts/`` has a file for each row, which is read as well;
+- ``answers/``: the tag of each word; may be missing;
+- ``failures.jsonl``: the steps that failed and haven't succeeded since;
 - ``study.json``: the study;
-- ``current.json``: what the study said when it was last run (`dinku.study.current`).
+- ``current.json``: the study's definition as of its last run (`dinku.study.current`).
 
-Counts are stored, ratios derived.
+Counts are stored, and ratios are derived from them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Results:
     def rows(self) -> list[Row]:
         """All rows in the order of their keys, each key once. A last line that a kill cut short is ignored.
 
-        Raises `DinkuError` for a line that is no row, or one that says something else of the same fact than another.
+        Raises `DinkuError` for a line that isn't a row, and for lines that contradict each other about the same fact.
         """
         state = self._file.stat() if self._file.exists() else None
         version = (state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size) if state else None
@@ -60,11 +60,11 @@ class Results:
 
     @cached_property
     def _known(self) -> dict[str, Any]:
-        """What `rows` read last, and the version of the file that it read."""
+        """The rows that `rows` read last, and the version of the file."""
         return {}
 
     def complete(self) -> frozenset[tuple[str, ...]]:
-        """The keys of the rows that have their counts, where they are rows of quality."""
+        """The keys of complete rows: quality rows need their counts."""
         rows, archived = self.rows(), self._archive.names
         old = self._old_counts.stat().st_mtime_ns if self._old_counts.exists() else None
         version = (self._known.get("version"), self._archive.version, old)
@@ -85,20 +85,20 @@ class Results:
             if other is not row:
                 known[key] = min(other, row, key=_line)  # whichever line stands first
             if other.spans != row.spans:
-                problem = f"says something else than line {first} of the same fact"
+                problem = f"contradicts line {first} about the same fact"
                 raise DinkuError(problem, where=f"{self._file}:{number}", remedy="remove the line that is wrong")
         return known
 
     def _records(self, file: Path, kind: type[_Kind], seen: dict[bytes, _Kind]) -> Iterator[tuple[int, _Kind]]:
         """The lines of a file with their numbers; blank ones, and a last one that was cut short, left out.
 
-        What a line was read as is kept in ``seen``: a run that adds a row reads the others again, but for their meaning.
+        ``seen`` keeps the row of each line, so that a run that adds rows doesn't parse the others again.
         """
         lines: list[bytes] = []
         with (
             os_errors_as_dinku(file, reading=True),
             suppress(FileNotFoundError),
-        ):  # failures go with the last that is mended
+        ):  # the file of failures is removed when the last one is mended
             lines = content(file).split(b"\n")
         for number, line in enumerate(lines, 1):
             if not line.strip() or (number == len(lines) and not _is_whole(line)):
@@ -114,7 +114,7 @@ class Results:
                 problem, remedy = f"is damaged ({first['msg']})", "restore it, or remove the line"
                 if first["type"] != "json_invalid":
                     at = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-                    problem = f"is no row of this version of dinku ({at}{first['msg']})"
+                    problem = f"isn't a row of this version of dinku ({at}{first['msg']})"
                     remedy = "read it with the version that wrote it, or move the file away"
                 raise DinkuError(problem, where=where, remedy=remedy) from None
             if row.study != self.folder.name:
@@ -153,22 +153,29 @@ class Results:
             self._failed.unlink(missing_ok=True)
 
     def add(self, row: Row, counts: Counts | None = None, answers: Answers | None = None) -> None:
-        """Append a row, after its answers and counts. A row whose key is there with its counts is left as it is.
+        """Append a row, after its answers and counts. Does nothing if a row with its key is there with its counts.
 
-        If the counts of the row that is there are missing, that row is replaced: measured again elsewhere, it may differ.
+        A row whose counts are missing is replaced, as the new measurement may differ.
         """
+        self.add_all([(row, counts, answers)])
+
+    def add_all(self, measured: Sequence[tuple[Row, Counts | None, Answers | None]]) -> None:
+        """`add` several rows of different keys, and write each file once."""
         with locked(self.folder / ".lock"):
-            if not self._missing([row]):
+            missing = {row.key for row in self._missing([row for row, _, _ in measured])}
+            new = [each for each in measured if each[0].key in missing]
+            if not new:
                 return
-            if answers is not None:
-                self._keep_answers(row, answers)
-            if counts is not None:
-                self._archive.append({row.counts_file: counts.to_bytes()})
-            self._append([row])
+            for row, _, answers in new:
+                if answers is not None:
+                    self._keep_answers(row, answers)
+            if counted := {row.counts_file: counts.to_bytes() for row, counts, _ in new if counts is not None}:
+                self._archive.append(counted)
+            self._append([row for row, _, _ in new])
 
     def extend(self, other: Results) -> int:
-        """Append the rows of another folder that aren't here with their counts, if they have them there, the counts and answers
-        behind them first; and the failures of steps that didn't fail here. Says how many rows that were."""
+        """Append the complete rows of another folder that aren't complete here, after their counts and answers; and the failures
+        of steps that didn't fail here. Returns the number of rows."""
         with locked(self.folder / ".lock"):
             new = self._missing([row for row in other.rows() if other.has_counts(row)])
             quality = [row for row in new if row.kind == "quality"]
@@ -182,7 +189,7 @@ class Results:
         return len(new)
 
     def _missing(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that aren't here with their counts. Rows that are here without counts are removed."""
+        """Those of the rows that aren't here with their counts. Rows that are here without counts are removed."""
         here = {row.key: row for row in self.rows()}
         missing = [row for row in rows if row.key not in here or not self.has_counts(here[row.key])]
         if lost := {row.key for row in missing} & here.keys():
@@ -197,7 +204,7 @@ class Results:
 
     @property
     def _old_counts(self) -> Path:
-        """Where dinku kept counts before there was an archive, a file a row; they are read, and not written any more."""
+        """The folder with a file of counts for each row that older versions wrote; it is only read."""
         return self.folder / "counts"
 
     def _keep_answers(self, row: Row, answers: Answers) -> None:
@@ -261,7 +268,7 @@ class Results:
 
     @cached_property
     def _counted(self) -> dict[str, tuple[Any, Counts]]:
-        """The counts that were read, which a report asks for time and again, with the totals of their rows."""
+        """The counts read so far, with the totals of their rows, because a report asks for them repeatedly."""
         return {}
 
     def answers(self, row: Row) -> Answers | None:
@@ -276,7 +283,7 @@ class Results:
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Rows in the order of their keys, so that what is drawn from them doesn't depend on the order in which they came."""
+    """Rows in the order of their keys, so that results don't depend on the order in which they were written."""
     return sorted(rows, key=lambda row: row.key)
 
 

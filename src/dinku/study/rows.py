@@ -12,7 +12,9 @@ from dinku.machine import Environment
 from dinku.model.numerics import Numerics
 from dinku.schema import Record
 
-_Part = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00]*$")]  # of a file's name, which leads nowhere else
+_Part = Annotated[
+    str, StringConstraints(pattern=r"^[^/\\\x00]*$")
+]  # characters of a file name that can't lead out of the folder
 
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -31,7 +33,7 @@ def _recipe(value: dict[str, Any]) -> dict[str, Any]:
 
 
 class Size(Record):
-    """What a saved tagger weighs. ``linear`` counts the weights that sparsity is a fraction of, and those not zero."""
+    """What a saved tagger weighs. Sparsity is a fraction of the ``linear`` weights, of which ``linear_nonzero`` aren't zero."""
 
     parameters: int
     nonzero: int
@@ -47,9 +49,10 @@ class Size(Record):
 
 
 class Training(Record):
-    """How a step that learns was carried out: its seconds, those of killed attempts too, where and at which precision.
+    """How a training step was carried out: its seconds, including those of killed attempts, its machine and its precision.
 
-    ``consumes`` holds the fingerprints of what it read, by *train*, *dev* and *text*; ``warning`` what was odd about that.
+    ``consumes`` holds the fingerprints of the data it read, by *train*, *dev* and *text*; ``warning`` says what was odd about
+    them.
     """
 
     address: str
@@ -63,9 +66,9 @@ class Training(Record):
 
 
 class Latency(Record):
-    """Seconds to tag the same sentences one by one, a figure a round; the three were interleaved within each round.
+    """Seconds to tag the same sentences one by one, in each round; the three taggers were interleaved within each round.
 
-    ``dense`` is the reference, ``again`` the reference once more: their ratio is what the clock alone can do.
+    ``dense`` is the reference, and ``again`` the reference a second time: their ratio shows the noise of the clock.
     """
 
     reference: str
@@ -77,16 +80,16 @@ class Latency(Record):
     @model_validator(mode="after")
     def _of_the_same_rounds(self) -> Self:
         if not len(self.subject) == len(self.dense) == len(self.again):
-            raise ValueError("its times aren't of the same rounds")
+            raise ValueError("its lists of times differ in length")
         return self
 
 
 class Target(Record):
-    """What a row's sentences are to the tagger's tokenizer, and to what it was trained on.
+    """How a row's sentences look to the tagger's tokenizer, and how they compare with its training data.
 
-    ``unknown`` counts the words that hold an unknown subword; ``types`` the different words among the first ``of`` of them, as
-    their number depends on how many there are; ``new_names`` the gold spans (``names``) that are nowhere a name in the train
-    split, which has ``train_sentences`` in the row's own language, and is in the languages ``trained``.
+    ``unknown`` counts words with an unknown subword. ``types`` counts the different words among the first ``of`` words, so that
+    texts of different length compare. ``new_names`` counts those of the gold spans (``names``) that the train split never has
+    as names. The train split has ``train_sentences`` in the row's language, and is in the languages ``trained``.
     """
 
     words: int
@@ -101,7 +104,7 @@ class Target(Record):
 
     @property
     def features(self) -> dict[str, float]:
-        """Features that may predict how well a language fares."""
+        """Features that may predict the F1 of a language."""
         return {
             "subwords a word": self.subwords / max(1, self.words),
             "unknown words": self.unknown / max(1, self.words),
@@ -114,10 +117,10 @@ class Target(Record):
 class Row(Record):
     """One recipe measured on one language of one split: its counts and size (*quality*), or its times (*latency*).
 
-    ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
-    those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``source`` is the
-    corpus's name as the study gives it, without which language and which sentences of it; older rows have it in ``corpus`` alone.
-    ``versions`` are those of the recipe's methods, by name; rows from before they were kept have none.
+    ``perturbation`` is the perturbation of the sentences with its rate, empty for none, and ``changed`` the number of sentences
+    that it changed. ``fingerprint`` is that of the tagged sentences, and ``corpus`` names the sentences from which they were
+    made. ``source`` is the corpus's name as the study gives it, without notes on language and sample; older rows only have it as
+    part of ``corpus``. ``versions`` are those of the recipe's methods, by name; older rows have none.
     """
 
     schema_version: Literal[1] = 1
@@ -188,9 +191,9 @@ def source(corpus: str, language: str) -> str:
 
 
 class Failure(Record):
-    """A step that failed, or was refused, and why. It goes when the step is made; until then every run tries it once.
+    """A step that failed or was refused, and why. It is removed when the step succeeds; until then, every run tries it once.
 
-    ``address`` is what it would have made, ``step`` its method as JSON, or what was done with a recipe that was whole.
+    ``address`` is that of the tagger it would have made. ``step`` is its method as JSON, or *tagging* or *timing*.
     """
 
     schema_version: Literal[1] = 1

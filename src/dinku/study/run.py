@@ -1,8 +1,9 @@
-"""Walk a study through the store, and write its rows as they come.
+"""Runs a study: makes its taggers in the store, and writes its rows.
 
-Recipes whose rows are complete aren't run again, even where the store is empty. What recipes share is done once. Any
-number of processes may walk one study: an address is made by whoever holds its lock, and what is locked is taken later.
-A step that fails is kept with its reason, and the others go on; what the system refuses, such as a full disk, stops the run.
+Recipes with complete rows aren't run again, even if the store is empty, and steps that recipes share are run once. Any number of
+processes may run one study: the process that holds the lock of an address makes it, and the others come back to it later. A step
+that fails is recorded with its reason, and the others continue. If the system refuses something, such as disk space, the run
+stops.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dinku.study.prepare import Prepared
 
 @dataclass(frozen=True)
 class Runner(Measures):
-    """A study that is run: its recipes are carried out and measured, in turn. See `dinku.study.inputs.Inputs` for the fields."""
+    """A run of a study, which carries out and measures its recipes one by one. `dinku.study.inputs.Inputs` has the fields."""
 
     def run(self, only: Sequence[str] = ()) -> None:
         """Carry out and measure every recipe of the study (or of the arms ``only``), then take the times that the study asks for.
@@ -35,7 +36,7 @@ class Runner(Measures):
         self.results.check_writable()
         self.begin(chosen)
         waiting = deque(p for p in chosen if self.missing(p))
-        passed = 0  # recipes in a row that others hold
+        passed = 0  # consecutive recipes that other processes hold
         while waiting:
             prepared = waiting.popleft()
             if self.failed([prepared]):
@@ -52,7 +53,7 @@ class Runner(Measures):
     def finish(self, prepared: Prepared, *, wait: bool) -> bool:
         """Write the missing rows of one recipe; ``False`` if another process is working on a step of it.
 
-        Raises `Failed` where a step of it failed, and what the system refuses, as `make` does.
+        Raises `Failed` if a step of it failed, and passes on errors of the system, as `make` does.
         """
         if not self.missing(prepared):
             return True

@@ -1,4 +1,4 @@
-"""Steps carried out: each makes the next tagger of a recipe, and saves it in the store."""
+"""Carries out steps: each makes the next tagger of a recipe, and saves it in the store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dinku.training.settings import TrainingSettings
 
 @dataclass(frozen=True)
 class MakesTaggers(KeepsFailures):
-    """The part of a run that makes taggers. An address is made by whoever holds its lock in the store."""
+    """The part of a run that makes taggers. The process that holds an address's lock in the store makes it."""
 
     def make(self, prepared: Prepared, i: int, *, wait: bool) -> bool:
         """Have the tagger after the i-th step in the store; False where another process is making it."""
@@ -44,7 +44,7 @@ class MakesTaggers(KeepsFailures):
         return True
 
     def _carry_out(self, prepared: Prepared, i: int) -> None:
-        """Make the tagger after the i-th step, save it, and keep it for whoever asks for it next."""
+        """Make the tagger after the i-th step, save it, and keep it in memory for the next step."""
         address, before, step = prepared.addresses[i], prepared.addresses[i - 1], prepared.recipe.steps[i - 1]
         tagger = self._tagger(prepared, i - 1)
         if getattr(step, "needs_weights", True):
@@ -62,16 +62,16 @@ class MakesTaggers(KeepsFailures):
         device = self.device if isinstance(step, TrainingSettings) else "cpu"
         work = Work(prepared.recipe.seed, self.threads, device, folder, self.store.answers, progress)
         data = prepared.data.seen_by(step)
-        after = step.apply(cast(Any, tagger), data, work)  # `declared` has refused taggers of kinds that it can't take
+        after = step.apply(cast(Any, tagger), data, work)  # `declared` has refused models of kinds that it can't take
         if broken := step.declare(changeable_by(step, tagger.shape)).broken_by(after.shape):
-            raise DinkuError(broken, where=prepared.title, remedy="report this fault of the method", status=1)
+            raise DinkuError(broken, where=prepared.title, remedy="report this bug of the method", status=1)
         after.save(self.store.begin(address))
         self.store.finish(address, self._record(prepared, i, work, clock.seconds))
         if reopened := after.as_reopened(self.store.tagger(address), prepared.recipe.label_on):
             self._keep_in_memory({before: tagger, address: reopened})
 
     def _record(self, prepared: Prepared, i: int, work: Work, seconds: float) -> dict[str, Any]:
-        """How the tagger after the i-th step was made, as the store keeps it."""
+        """The store's record of how the tagger after the i-th step was made."""
         step = prepared.recipe.steps[i - 1]
         made = {
             "before": prepared.addresses[i - 1],
@@ -90,7 +90,7 @@ class MakesTaggers(KeepsFailures):
         return made
 
     def _keep_in_memory(self, taggers: dict[str, SentenceTagger]) -> None:
-        """Have these taggers in memory, by address, and no others."""
+        """Keep only these taggers in memory, by address."""
         self._in_memory.clear()
         self._in_memory.update(taggers)
 

@@ -119,7 +119,7 @@ def fit(
     tagger.check_changeable()
     windows: Sequence[Any] = examples.windows
     if not len(windows):
-        problem = "nothing that it would read yields a subword"
+        problem = "no text that it would read has a subword"
         raise DinkuError(problem, where=type(how).__name__, remedy="check the text and the tokenizer")
     steps = examples.batches(how.pace[1], work.seed)
     ends = set(np.cumsum([len(epoch) for epoch in steps]).tolist())

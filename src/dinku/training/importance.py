@@ -118,7 +118,7 @@ def _reading(modules: Sequence[nn.Module], then: Callable[[Any, torch.Tensor], N
 
 
 def rounding(tagger: Tagger, corpus: Corpus, *, strength: float) -> dict[str, float]:
-    """How much the answers change if one linear layer alone computes in int8, smoothed by ``strength``; by the layer's name.
+    """How much the answers change if only one linear layer computes in int8, smoothed by ``strength``; by the layer's name.
 
     The change is the divergence of the tags' probabilities from those in float32, in nats over all words, to second order: half
     the mean of (g·Δ)². Δ is the change of the layer's output by rounding, and g is the gradient at that output of the

@@ -258,14 +258,14 @@ class StudentTraining(EpochTraining):
         if not (self.matches or self.layers or self.relation_heads):
             return
         if not (isinstance(student, Shape) and isinstance(teacher, Shape)):
-            problem = "hidden, relations, layers and relation_heads are those of described encoders, and one of the two is none"
+            problem = "hidden, relations, layers and relation_heads need encoders of described families, and one of the two isn't"
             raise DinkuError(problem, where=type(self).__name__, remedy="leave them out")
         for shape in (teacher, student):
             if self.hidden and shape.build.shared:
-                problem = f"the layers of an {shape.known_family.name} are one, whose states can't be told apart"
+                problem = f"an {shape.known_family.name} has one layer, whose states can't be compared by layer"
                 raise DinkuError(problem, where=type(self).__name__, remedy="set hidden to 0")
             if self.relations and shape.build.relative:
-                problem = f"the queries and keys of a {shape.known_family.name} are those of positions as well"
+                problem = f"the queries and keys of a {shape.known_family.name} are also those of positions"
                 raise DinkuError(problem, where=type(self).__name__, remedy="set relations to 0")
         if self.relations:
             for each in (teacher, student):

@@ -110,7 +110,7 @@ def _same(there: str, said: str) -> bool:
 
 
 def _characters(text: str, start: int, end: int) -> tuple[int, int]:
-    """Offsets in UTF-16 units as characters; -1 for one that lies within a character or behind the text."""
+    """Offsets in UTF-16 units as offsets in characters; -1 for one that lies within a character or beyond the text's end."""
     units, ends = 0, {0: 0}
     for at, character in enumerate(text, 1):
         units += 1 + (character > "\uffff")

@@ -148,7 +148,7 @@ class Collected:
     ) -> None:
         """Take a text, the spans marked in it, and the offsets of its words if the format gives them.
 
-        ``documents`` is how the format itself divides texts into sentences; what was asked for goes before.
+        ``documents`` is how the format itself divides texts into sentences; an option that the user gives takes precedence.
         """
         if not isinstance(text, str):
             raise DinkuError(f"its text is {brief(text)}", where=where, remedy="give the text as a string")
