@@ -519,6 +519,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "| -- | -- | -- | --: | --: | -- | -- |",
     ]
     for name, (model_type, _, _) in PUBLISHED.items():
+        if not {("sizes", name), ("trained", first_alike(name))} & by.keys():
+            continue
         size, learned = by.get(("sizes", name)), by.get(("trained", first_alike(name)))
         cells = [f"{name} (`{model_type}`)", "", "", "", "", "", ""]
         if size:
@@ -537,7 +539,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
             cells[2] += " ¹" if size["cut_at"] != "its own sizes" else ""
             cells[2] += "" if size["described"] else " (measured)"
         if learned:
-            cells[3], cells[4] = f"{learned['dev_f1']:.1f}", f"{learned['logits']:.0e}"
+            cells[3], cells[4] = (
+                f"{learned['dev_f1']:.1f}",
+                f"{learned['logits']:.0e}" if learned["logits"] else "equal",
+            )
             cells[5:] = [_int8(learned[runtime]) for runtime in RUNTIMES]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -561,7 +566,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=450_000_000, help="parameters that are built whole")
     parser.add_argument("--rounds", type=int, default=5, help="of --parts speed")
     parser.add_argument("--sentences", type=int, default=40, help="of --parts speed")
-    parser.add_argument("--out", type=Path, default=Path("families.jsonl"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".jsonl"), help="default: %(default)s")
     parser.add_argument("--work", type=Path, help="a folder for taggers and bundles; by default a temporary one")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", action="store_true")
