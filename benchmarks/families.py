@@ -478,7 +478,7 @@ def speed_row(name: str, corpus: str, work: Path, rounds: int, sentences: int) -
     small = TrimVocabulary(30_000).apply(tagger, Data(train.without_tags()), Work(threads=threads))
     out: dict[str, Any] = {"bytes": tagger.shape.bytes, "trimmed": small.shape.bytes, "threads": threads}
     texts = [" ".join(sentence.words) for sentence in dev.sample(sentences, 0)]
-    whole, few = dinku.open(folder / "whole", threads=threads), dev.sample(150, 0)
+    whole, few = dinku.open(folder / "whole", threads=threads), dev.sample(60, 0)
     pipe = pipeline("token-classification", str(folder / "whole"), dtype=torch.float32, device="cpu")
     subjects: dict[str, Any] = {"pipeline": pipe, "dinku float32": whole.find}
     for runtime in RUNTIMES:  # random weights are nobody's, so that whatever int8 changes is let pass, and told
@@ -489,7 +489,7 @@ def speed_row(name: str, corpus: str, work: Path, rounds: int, sentences: int) -
             runtime=runtime,
             precision="int8",
             tolerance=1.0,
-            calibration=train,
+            calibration=train.sample(60, 0),
             threads=threads,
             silent=True,
         )

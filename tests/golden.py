@@ -14,7 +14,7 @@ from typing import Any
 from dinku.data.unlabelled import Text
 from dinku.method import Data
 from dinku.report.build import Report
-from dinku.report.writers import Grid
+from dinku.report.parts import Grid
 from dinku.study.definition import BUILT_IN, Study
 from dinku.study.results import Results
 from dinku.testing import tiny_corpus, tiny_text

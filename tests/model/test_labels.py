@@ -141,6 +141,7 @@ def test_labels_are_named_and_dropped(tmp_path: Path) -> None:
     assert renamed(TAGS, read_labels("LOC="), where="") == ("O", "O", "O", "B-PER", "I-PER")
     assert checked(renamed(TAGS, {"LOC": ""}, where=""), where="") == ("O", "O", "O", "B-PER", "I-PER")
     assert renamed(TAGS, read_labels('{"LOC": "O"}'), where="")[:3] == ("O", "O", "O")
+    assert len(read_labels(",".join(f"LABEL_{i}=B-X{i}" for i in range(500)))) == 500  # no name of a file
     (tmp_path / "mark.txt").write_bytes("\ufeffLOC=GPE\r\n".encode())
     assert renamed(TAGS, read_labels(str(tmp_path / "mark.txt")), where="")[1] == "B-GPE"
     (tmp_path / "empty.txt").write_text("\n")

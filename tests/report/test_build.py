@@ -21,7 +21,9 @@ from dinku.claims.measurements import Measurements
 from dinku.errors import DinkuError
 from dinku.methods.finetune import FineTune
 from dinku.report import build, figures, writers
+from dinku.report.parts import Grid
 from dinku.report.tables import Table
+from dinku.report.together import write_together
 from dinku.study.definition import Study, Timing
 from dinku.study.results import Results
 from dinku.study.rows import Failure, Row
@@ -42,16 +44,9 @@ def made(tmp_path: Path) -> Made:
 
 def written(made: Made, folder: str = "out", study: Study = STUDY) -> dict[str, bytes]:
     paths = build.write(study, made.results, made.folder.parent / folder)
-    fronts = ["front.svg", "front.png"] if "front.svg" in {path.name for path in paths} else []
-    assert [path.name for path in paths] == [
-        "report.html",
-        "report.md",
-        "report.tex",
-        "rows.csv",
-        "curves.svg",
-        "curves.png",
-        *fronts,
-    ]
+    names = {path.name for path in paths}
+    costs = {f"{name}.{kind}" for name in ("front", "times") for kind in ("svg", "png")}
+    assert names - costs == {"report.html", "report.md", "report.tex", "rows.csv", "curves.svg", "curves.png"}
     assert sorted(p.name for p in paths[0].parent.iterdir()) == sorted(p.name for p in paths)
     return {path.name: path.read_bytes() for path in paths}
 
@@ -122,18 +117,17 @@ def test_the_front_holds_what_no_other_beats(made: Made) -> None:
     head, *lines = table(text, after="By time over the dense tagger's")
     assert head[:3] == ["recipe", "F1", "time over the dense tagger's"]  # these rows' reference was measured nowhere
     assert [line[0] for line in lines] == ["before 90 %"]
-    assert files["front.svg"].count(b"<svg") == 1
-    assert "![F1 against what it costs](front.svg)" in text
-    assert files["report.html"].count(b"<svg") == 2
+    assert files["front.svg"].count(b"<svg") == files["times.svg"].count(b"<svg") == 1
+    assert text.index("![F1 against size](front.svg)") < text.index("## The paper's claims")
+    assert "![F1 against time](times.svg)" in text
+    assert files["report.html"].count(b"<svg") == 3
 
 
 def test_a_point_of_the_front_says_what_it_is(made: Made) -> None:
     made.quality("before", 0.6, {"hau": 40, "swa": 40}, arm='a <b> & "c"')
     files = written(made)
-    for page in (files["front.svg"].decode(), files["report.html"].decode()):
-        points = re.findall(
-            r'<g id="front-\d-\d+" class="point" tabindex="0" role="img" aria-label=(.*?)><title>', page
-        )
+    for page in (files["front.svg"].decode() + files["times.svg"].decode(), files["report.html"].decode()):
+        points = re.findall(r'<g id="[^"]*" class="point" tabindex="0" role="img" aria-label=(.*?)><title>', page)
         assert len(points) == 5 + 2  # by download, and by time what was timed
         assert sum("beaten by no other" in point for point in points) == 3 + 1
         assert any(point.startswith('\'a &lt;b&gt; &amp; "c" 60 %: F1 40.0 [') for point in points)
@@ -141,7 +135,7 @@ def test_a_point_of_the_front_says_what_it_is(made: Made) -> None:
 
 def test_verdicts_come_first_and_failures_last(made: Made) -> None:
     text = written(made)["report.md"].decode()
-    assert text.index("| C1") < text.index("## What was measured") < text.index("## F1")
+    assert text.index("| C1 ") < text.index("## masakhaner:hau,swa, languages trained on") < text.index("## F1")
     assert "## What failed" not in text
     (row, *_) = made.results.rows()
     made.results.fail(
@@ -162,7 +156,7 @@ def test_verdicts_come_first_and_failures_last(made: Made) -> None:
         "reason": "it broke",
         "attempts": "1",
     }
-    assert again.startswith(text.rstrip())
+    assert again.startswith(text.partition("## Provenance")[0])
 
 
 def test_rows_of_older_methods_are_said_to_be(made: Made) -> None:
@@ -184,42 +178,63 @@ def test_several_studies_are_chapters_under_one_ledger(made: Made, tmp_path: Pat
     some.quality("dense", 0, 90)
     some.quality("before", 0.6, 50)
     part = build.Report.of(STUDY.model_copy(update={"name": "some"}), some.results)
-    (text,) = (p for p in build.write_together([*reports, part], tmp_path / "part") if p.suffix == ".md")
-    assert "**fails** in other, some (some of the sentences); **undecided** in made" in text.read_text()
+    (text,) = (p for p in write_together([*reports, part], tmp_path / "part") if p.suffix == ".md")
+    assert "**some, some of the sentences: fails**" in text.read_text()
     for each in reports:
         each.write(tmp_path / "out" / each.name)
-    paths = build.write_together(reports, tmp_path / "out")
+    paths = write_together(reports, tmp_path / "out")
     assert [path.name for path in paths] == ["report.html", "report.md", "report.tex"]
-    page, markdown, _ = (path.read_text() for path in paths)
-    _, first, *_ = table(markdown, after="## The paper's claims (arXiv 2404.04759)")
-    assert (first[0], first[2]) == ("C1", "**fails** in other; **undecided** in made")
-    _, *ledger = table(markdown, after="## What each study found of them")
-    said = {claim: [line[1:3] for line in ledger if line[0] == claim] for claim in ("C1", "C2", "C5")}
-    assert said == {
-        "C1": [["**fails**", "other"], ["**undecided**", "made"]],  # what decides comes first
-        "C2": [["**holds**", "made"]],  # and what doesn't measure it isn't there
-        "C5": [["**not measured**", ""]],
-    }
-    headings = ("## made", "### F1", "#### before, by language", "## other")
+    page, markdown, tex = (path.read_text() for path in paths)
+    _, made_line, other_line = table(markdown, after="# What 2 studies found")
+    assert (made_line[0], other_line[0]) == ("**made**", "**other**")
+    head, *ledger = table(markdown, after="## The paper's claims (arXiv 2404.04759)")
+    assert head == ["claim", "verdict", "found here", "the paper"]
+    said = {line[0][:2]: line[1] for line in ledger}
+    one = "in 1 study**"
+    assert said == {"C1": "**fails in 1 of 2, undecided in 1**", "C2": f"**holds {one}", "C7": f"**fails {one}"}
+    assert "Not measured here: C3, C4, C5, C6, C8, Q1" in markdown
+    _, *matrix = table(markdown, after="Every verdict of every study")
+    assert [line[:3] for line in matrix] == [["made", "? -1.0", "✓ +44.5"], ["other", "✗ -40.0", ""]]
+    headings = ("## made", "#### F1", "##### before, by language", "## other")
     assert sorted(headings, key=markdown.index) == [*headings]
     for image in re.findall(r"!\[.*?\]\((.*?)\)", markdown):
         assert (tmp_path / "out" / image).is_file()
-    assert page.count("<svg") == 4
-    assert re.findall('<a href="#(.*?)">(.*?)</a>', page)[2:] == [
-        (re.findall(f'id="(.*?)">{name}</h2>', page)[0], name) for name in ("made", "other")
+    assert page.count("<svg") == 5
+    assert "by language" in tex
+    for to in re.findall('href="#(.*?)"', page):
+        assert f'id="{to}"' in page
+
+
+def test_rows_that_studies_share_count_once(made: Made, tmp_path: Path) -> None:
+    shared = Made(tmp_path / "results" / "shared")
+    for row in made.results.rows():
+        copied = row.model_copy(update={"study": "shared"})
+        shared.results.add(copied, made.results.counts(row) if row.kind == "quality" else None)
+    reports = [
+        build.Report.of(STUDY.model_copy(update={"name": each.folder.name}), each.results) for each in (made, shared)
     ]
+    (text,) = (p.read_text() for p in write_together(reports, tmp_path / "out") if p.suffix == ".md")
+    ledger = {line[0][:2]: line[1] for line in table(text, after="## The paper's claims (arXiv 2404.04759)")[1:]}
+    assert ledger["C2"] == "**holds in 1 study**"
+    assert "by rows that made has all of: counted once" in text
+    assert f"2 studies, {len(made.results.rows())} rows." in text
 
 
 def test_latex_holds_the_tables_of_the_report(made: Made) -> None:
     files = written(made)
     tex, markdown = files["report.tex"].decode(), files["report.md"].decode()
-    assert tex.count(r"\begin{tabular}") == tex.count(r"\end{table}") == len(re.findall(r"^\| :--", markdown, re.M))
+    folded = 1  # the table of runs
+    assert (
+        tex.count(r"\begin{tabular}")
+        == tex.count(r"\end{table}")
+        == len(re.findall(r"^\| :--", markdown, re.M)) - folded
+    )
     assert r"90 \% & 70.0 {[}" in tex
-    assert r"C1 & \textbf{" in tex
+    assert r"C1 pruned before: as dense to 60 \% & \textbf{" in tex
     for line in tex.splitlines():
         if " & " in line:
             assert line.endswith(r" \\")
-    every = writers.latex([writers.Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
+    every = writers.latex([Grid(["a", "b"], [[r"50 % & $1_2^3~{x}\y", "−1 × 2"]])])
     assert r"50 \% \& \$1\_2\textasciicircum{}3\textasciitilde{}\{x\}\textbackslash{}y & $-$1 $\times$ 2 \\" in every
 
 
@@ -265,9 +280,20 @@ def test_sizes_and_times(made: Made) -> None:
 
 
 def test_the_ledger_is_in_it(made: Made) -> None:
-    claims = table(written(made)["report.md"].decode(), after="## The paper's claims")
-    assert [line[0] for line in claims[1:]] == [*(f"C{i}" for i in range(1, 9)), "Q1", "Q2", "Q3", "N1", "N2", "N3"]
-    assert [line[1] for line in claims[1:3]] == ["**undecided**", "**holds**"]
+    text = written(made)["report.md"].decode()
+    claims = {line[0][:2]: line[1:] for line in table(text, after="## The paper's claims")[1:]}
+    assert {claim: line[0] for claim, line in claims.items()} == {
+        "C1": "**undecided**",
+        "C2": "**holds**",
+        "C7": "**fails**",
+    }
+    assert claims["C1"][2] == "consistent to 60 %"
+    assert "Questions and checks of ours" not in text  # for want of any that is measured
+    assert "Not measured here: C3, C4, C5, C6, C8, Q1, Q2, Q3, N1, N2, N3" in text
+    details = text.partition("- **C1**: ")[2].partition("\n")[0]
+    assert "fairly consistent" in details
+    assert "It holds if at every level" in details
+    assert "Measured on tiny" in details
 
 
 def test_rows_csv_is_a_line_a_row(made: Made) -> None:
@@ -312,8 +338,8 @@ def test_other_bases_have_tables_of_their_own(made: Made) -> None:
     made.quality("before", 0.9, 11)
     text = written(made)["report.md"].decode()
     assert text.count("## F1") == 2
-    assert text.index("Base tiny") < text.index("Base other")
-    assert table(text, after="Base other")[1][1].startswith("11.0 ")
+    assert text.index("(base tiny)") < text.index("(base other)")
+    assert table(text[text.index("Base other") :], after="### F1")[1][1].startswith("11.0 ")
 
 
 def test_a_change_of_training_is_not_mixed_in(made: Made) -> None:
@@ -467,5 +493,5 @@ def test_a_figure_is_no_wider_in_the_page_than_it_was_drawn(made: Made) -> None:
     page = written(made)["report.html"].decode()
     drawn = re.search(r'<svg [^>]*width="([\d.]+pt)"', page)
     assert drawn is not None
-    assert f'<figure class="wide" tabindex="0" style="--width: {drawn[1]}">' in page
+    assert f'<figure class="wide" tabindex="0" aria-label="F1 against size" style="--width: {drawn[1]}">' in page
     assert "max-width: var(--width)" in page

@@ -43,7 +43,7 @@ def test_a_matrix_of_sources_and_targets_is_drawn_with_what_pruning_took(made: T
     assert {"transfer.svg", "transfer.png"} <= set(files)
     text = files["report.md"].decode()
     assert "![F1 by what was trained on and what was tagged](transfer.svg)" in text
-    assert files["report.html"].count(b"<svg") == 2
+    assert files["report.html"].count(b"<svg") == 3
     for title, lost in (("dense", 0), ("before 60 %", 10)):
         head, *lines = table(text, after=f"### {title}, trained on … and tagging …")
         assert head == ["", "fon", "hau", "swa"]

@@ -145,6 +145,8 @@ class Measurements:
 
     def counts(self, rows: Sequence[Row]) -> Counts:
         """The counts behind quality rows as one, in their order; the same object for the same rows."""
+        if len(rows) == 1:
+            return self.results.counts(rows[0])
         key = tuple(row.key for row in rows)
         if key not in self._sums:
             self._sums[key] = Counts.total([self.results.counts(row) for row in rows])

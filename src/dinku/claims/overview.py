@@ -66,7 +66,10 @@ class Progress:
 
     @classmethod
     def of(cls, study: Study, rows: Iterable[Row]) -> Progress:
-        there = {recipe_name(row.arm, row.values, row.recipe) for row in rows if row.kind == "quality"}
+        one = {
+            (row.address, row.arm): row for row in rows if row.kind == "quality"
+        }  # of each recipe, as naming it takes time
+        there = {recipe_name(row.arm, row.values, row.recipe) for row in one.values()}
         asked: dict[str, str] = {}
         for arm, values, seed, base, corpus in study.asked():
             asked[recipe_name(arm, values, {"seed": seed, "base": base, "corpus": corpus})] = base

@@ -34,6 +34,11 @@ class Steps:
         """The methods of one category among the steps, each by its name and fields."""
         return [(name, fields) for name, fields in self.pairs if category_of(name) == category]
 
+    @property
+    def categories(self) -> list[Category | None]:
+        """The category of each step's method; ``None`` where it isn't installed."""
+        return [category_of(name) for name, _ in self.pairs]
+
     @cached_property
     def shaping(self) -> list[dict[str, Any]]:
         """The steps that the recipe begins with and that make another encoder of its base."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dinku.cli.options import AnyStudy, AsJson, ResultsFolder, warn
-from dinku.cli.terminal import print, print_json, table
+from dinku.cli.terminal import PAGE, fits, print, print_json, table, wrapped
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
     Without a study, write them for every study that has rows, and one page of all.
     """
     from dinku.report import build as reporting
+    from dinku.report.together import write_together
     from dinku.settings import home
 
     reports, written, unfinished = [], {}, list[reporting.Unfinished]()
@@ -49,7 +50,7 @@ def report(
         raise unfinished[0]
     warn(str(error) for error in unfinished)
     if len(reports) > 1:
-        written["*"] = reporting.write_together(reports, below)  # no study can have that name
+        written["*"] = write_together(reports, below)  # no study can have that name
     if as_json:
         documents = {name: {path.name: str(path) for path in paths} for name, paths in written.items()}
         return print_json(next(iter(documents.values())) if study else documents)
@@ -105,7 +106,7 @@ def claims(
 
 
 def _print_matrix(by: dict[str, list[tuple[str, Verdict]]], progress: dict[str, Progress]) -> None:
-    """Print a matrix of claims and studies, a line on each study, and a sentence on each claim."""
+    """Print a matrix of claims and studies (turned if it is too wide), a line on each study, and a sentence on each claim."""
     from dinku.claims.ledger import repeats
     from dinku.claims.overview import agreed, cell, sentence
     from dinku.claims.verdict import CLAIMED, STATEMENTS
@@ -117,26 +118,33 @@ def _print_matrix(by: dict[str, list[tuple[str, Verdict]]], progress: dict[str, 
         ("Questions and checks of ours, which it leaves open", False),
     )
     for title, claimed in parts:
-        rows = []
-        for claim, own in by.items():
-            if (claim in CLAIMED) == claimed:
-                found, same = {study: cell(v) for study, v in own if study}, repeats(own)
-                cells = [f"= {letters[same[name]]}" if name in same else found.get(name, "") for name in judging]
-                rows.append(
-                    [f"{claim} {STATEMENTS[claim].title}", *cells, *([STATEMENTS[claim].paper] if claimed else [])]
-                )
-        table(["", *letters.values(), *(["paper"] if claimed else [])], rows, title=title, lead=1)
+        own = {claim: judged for claim, judged in by.items() if (claim in CLAIMED) == claimed}
+        cells = {}
+        for claim, judged in own.items():
+            found, same = {study: cell(v) for study, v in judged if study}, repeats(judged)
+            cells[claim] = [f"= {letters[same[name]]}" if name in same else found.get(name, "") for name in judging]
+        rows = [
+            [f"{claim} {STATEMENTS[claim].title}", *line, *([STATEMENTS[claim].paper] if claimed else [])]
+            for claim, line in cells.items()
+        ]
+        head = ["", *letters.values(), *(["paper"] if claimed else [])]
+        if judging and not fits(head, rows):  # then a line a study, as there are fewer claims
+            head, rows = (
+                ["", *cells],
+                [[letters[name], *line] for name, *line in zip(judging, *cells.values(), strict=True)],
+            )
+        table(head, rows, title=title, elsewhere=PAGE)
     for name, letter in letters.items():
         print(f"{letter}  {name}: {progress[name]}")
     for name in [name for name in progress if name not in letters]:
         print(f"   {name}: measures no claim")
     if not any("afriberta" in v.on.lower() for own in by.values() for _, v in own):
         print("None is on the paper's AfriBERTa.")
-    print("✓ holds  ✗ fails  ? undecided  = x: by rows that x has, too, and counted once\n")
-    for claim, own in by.items():
-        if any(study for study, _ in own):
-            print(f"{claim}  {agreed(own)}. {sentence(claim, own)}")
-    if left := [claim for claim, own in by.items() if not any(study for study, _ in own)]:
+    print("✓ holds  ✗ fails  ? undecided  = x: by rows that x has all of, counted once\n")
+    for claim, judged in by.items():
+        if any(study for study, _ in judged):
+            wrapped(f"{claim}  {agreed(judged)}. {sentence(claim, judged)}", indent="    ")
+    if left := [claim for claim, judged in by.items() if not any(study for study, _ in judged)]:
         print(f"{', '.join(left)}: not measured.")
     print("\nThe evidence for a claim: dinku claims C1")
 
@@ -154,16 +162,22 @@ def _tell(claim: str, own: list[tuple[str, Verdict]]) -> None:
 
     said, same = STATEMENTS[claim], repeats(own)
     whose = "The paper says" if claim in CLAIMED else "A question of ours, as a statement"
-    print(f"{claim}  {agreed(own)}\n{whose}: {said.said}\nIt holds if {said.rule}.\n")
+    print(f"{claim}  {agreed(own)}")
+    wrapped(f"{whose}: {said.said}")
+    wrapped(f"It holds if {said.rule}.")
+    print()
     for study, verdict in own:
         if not study:
-            print(f"{verdict.found}\n")
+            wrapped(verdict.found)
+            print()
             continue
         print(f"{study}: {verdict.verdict}{f' (by rows that {same[study]} has all of)' if study in same else ''}")
-        print(f"  Decides: {verdict.decides or 'nothing yet'}\n  On: {verdict.on}\n  {verdict.found}")
+        told = [f"Decides: {verdict.decides or 'nothing yet'}", f"On: {verdict.on}", verdict.found]
         if verdict.left_out:
-            print("  Left out: " + "; ".join(f"{plural(n, 'row')} {why}" for why, n in verdict.left_out.items()))
-        print(f"  Recipes: {' '.join(address[:8] for address in verdict.rows)}\n")
+            told.append("Left out: " + "; ".join(f"{plural(n, 'row')} {why}" for why, n in verdict.left_out.items()))
+        for each in (*told, f"Recipes: {' '.join(address[:8] for address in verdict.rows)}"):
+            wrapped(f"  {each}", indent="    ")
+        print()
 
 
 def results_(

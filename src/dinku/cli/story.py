@@ -19,7 +19,7 @@ from dinku.model.installed import installed_models
 from dinku.model.store import Store
 from dinku.progress import Progress
 from dinku.report import build
-from dinku.report.writers import Example
+from dinku.report.parts import Example
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 from dinku.serving.reader import Reader

@@ -9,6 +9,7 @@ import builtins
 import json
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,8 +50,33 @@ def _json(value: Any) -> str:
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # which occur in JSON only within strings
 
 
-def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) -> None:
-    """Print a table that is no wider than the terminal.
+PAGE = 100  # columns of text that is read, though no terminal shows it
+
+
+def wrapped(text: str, *, indent: str = "") -> None:
+    """Print a paragraph no wider than the terminal or, elsewhere, than `PAGE`; lines after the first are indented."""
+    lines = textwrap.wrap(shown(text), max(_room(PAGE), 40), subsequent_indent=indent, break_on_hyphens=False)
+    builtins.print("\n".join(lines))
+
+
+def fits(head: list[str], rows: list[list[str]]) -> bool:
+    """Whether a table has room in the terminal or, elsewhere, in `PAGE`, with no word folded."""
+    from rich.cells import cell_len
+
+    widths = (max(map(cell_len, column)) for column in zip(head, *rows, strict=True))
+    return _width(dict(enumerate(widths))) <= _room(PAGE)
+
+
+def _room(elsewhere: int) -> int:
+    """The width of the terminal; ``elsewhere`` where there is none."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else elsewhere
+
+
+def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1, elsewhere: int = sys.maxsize) -> None:
+    """Print a table that is no wider than the terminal or, where there is none, than ``elsewhere``.
 
     Words are folded; columns that still don't fit follow below, after the first ``lead`` columns once more if there is room.
     Numbers stay whole.
@@ -60,9 +86,8 @@ def table(head: list[str], rows: list[list[str]], *, title: str, lead: int = 1) 
     from rich.table import Table
 
     head, rows, title = [*map(shown, head)], [[*map(shown, row)] for row in rows], shown(title)
-    console = Console()
     words = [not any(_is_number(row[i]) for row in rows) for i in range(len(head))]
-    room = console.width if console.is_terminal else sys.maxsize  # a file or a pipe has no width to keep to
+    room = _room(elsewhere)
     for columns in _blocks(_widths(head, rows, words, room), words, room, lead):
         made = Table(title=escape(title), title_justify="left")
         for i, width in columns.items():

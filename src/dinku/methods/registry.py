@@ -108,6 +108,8 @@ def to_json(method: Method) -> dict[str, Any]:
 
 def outdated(versions: Mapping[str, int]) -> str:
     """Which of these versions differ from those of the methods here, as ``FineTune 2 (now 3)``; empty if none does."""
+    if not versions:
+        return ""
     now = {name: kind.version for name in sorted(versions) if (kind := find_method(name))}
     return ", ".join(f"{name} {versions[name]} (now {at})" for name, at in now.items() if versions[name] != at)
 

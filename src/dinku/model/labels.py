@@ -51,7 +51,7 @@ def read_labels(given: str) -> dict[str, str]:
     {'PERSON': 'PER', 'MISC': ''}
     """
     text, where = given, "--labels"
-    if ("=" not in given and not given.lstrip().startswith("{")) or Path(given[:1000]).is_file():
+    if ("=" not in given and not given.lstrip().startswith("{")) or _is_file(given):
         where = given
         try:
             text = content(given).decode("utf-8-sig")
@@ -79,6 +79,13 @@ def read_labels(given: str) -> dict[str, str]:
             problem = f"names {old!r} twice, {before[0]!r} and {new!r}"
             raise DinkuError(problem, where=where, remedy="name each once")
     return dict(named)
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # pairs may be too long for the name of a file
+        return False
 
 
 def _listed(names: Iterable[str]) -> str:

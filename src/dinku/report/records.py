@@ -39,22 +39,38 @@ def records(rows: Iterable[Row], current: Mapping[str, Current] | None = None) -
 
 
 def _record(row: Row, current: Current) -> Record:
+    where, recipe = row.environment, row.recipe
     line: Record = {"kind": row.kind, "study": row.study, "arm": row.arm}
-    line |= {f"values.{key}": value for key, value in sorted(row.values.items())}
-    line |= {"base": row.recipe["base"], "base_digest": row.base_digest, "trained_on": row.trained_on}
-    same = ("address", "seed", "corpus", "language", "split", "fingerprint", "sentences", "sentences_in_split")
-    line |= {key: getattr(row, key) for key in same}
-    where = row.environment
-    line |= {"perturbation": row.perturbation, "seen": row.seen, "evaluated_on": row.evaluated_on}
+    for key, value in sorted(row.values.items()):
+        line[f"values.{key}"] = value
+    line |= {
+        "base": recipe["base"],
+        "base_digest": row.base_digest,
+        "trained_on": recipe["corpus"],
+        "address": row.address,
+        "seed": row.seed,
+        "corpus": row.corpus,
+        "language": row.language,
+        "split": row.split,
+        "fingerprint": row.fingerprint,
+        "sentences": row.sentences,
+        "sentences_in_split": row.sentences_in_split,
+        "perturbation": row.perturbation,
+        "seen": row.seen,
+        "evaluated_on": row.evaluated_on,
+    }
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
     line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
     for reading, table in (row.spans or {}).items():
-        gold, predicted, correct = map(sum, zip((0, 0, 0), *table.values(), strict=True))
+        gold = predicted = correct = 0
+        for of in table.values():
+            gold, predicted, correct = gold + of[0], predicted + of[1], correct + of[2]
         line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
-        line |= {f"gold_{reading}": gold, f"predicted_{reading}": predicted, f"correct_{reading}": correct}
+        line[f"gold_{reading}"], line[f"predicted_{reading}"], line[f"correct_{reading}"] = gold, predicted, correct
     if row.size:
-        line |= row.size.model_dump() | {"linear_sparsity": row.size.sparsity}
+        line |= row.size.__dict__
+        line["linear_sparsity"] = row.size.sparsity
     if row.latency:
         line |= {f"seconds_{name}": median(getattr(row.latency, name)) for name in ("subject", "dense", "again")}
         line["ratio_to_dense"] = ratio(row)
@@ -229,11 +245,14 @@ def as_csv(found: Sequence[Record]) -> str:
     file = SimpleNamespace(write=lambda line: lines.append(line.removesuffix("\r\n")))
     writer = csv.writer(file, lineterminator="\r\n")  # with which a CR in a cell is quoted
     writer.writerow(map(_no_formula, heads))
-    writer.writerows(map(_no_formula, map(record.get, heads)) for record in found)
+    writer.writerows(
+        [_no_formula(cell) if cell.__class__ is str and cell[:1] in _FIRST else cell for cell in map(record.get, heads)]
+        for record in found
+    )
     return "\n".join([*lines, ""])
 
 
-_FIRST = "'=+-@\t\r\n"  # of such a cell; most cells need no closer look
+_FIRST = frozenset("'=+-@\t\r\n")  # of such a cell; most cells need no closer look
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 

@@ -8,12 +8,12 @@ from statistics import fmean, pstdev
 
 import numpy as np
 
-from dinku.claims.compare import FLOOR, contrast
+from dinku.claims.compare import FLOOR
 from dinku.claims.measurements import Measurements, Run
 from dinku.errors import plural
 from dinku.report.figures import Matrix
-from dinku.report.tables import Cell, Table, label_of
-from dinku.report.writers import Grid, Part
+from dinku.report.parts import Fold, Grid, Part, Ref
+from dinku.report.tables import Cell, Table, label_of, paired_runs
 from dinku.scoring.counts import without_absent
 from dinku.scoring.error_analysis import Errors, agreement, calibration_error, errors, losses, tagged
 from dinku.study.rows import Row
@@ -43,7 +43,33 @@ def targets(table: Table) -> list[Part]:
         )
     head = ["", "words with an unknown piece", "subwords a word", "names not in train", "train sentences"]
     head += [f"F1, {cell.label}", "without labels it lacks", "spans that drops"]
-    return ["## Targets", Grid(head, rows)]
+    return ["### Targets", Grid(head, rows)]
+
+
+def differences(table: Table) -> list[Part]:
+    """F1 minus the dense tagger's, by recipe and language; and the mean."""
+    rows = []
+    for cell in table.cells:
+        if (lost := table.differences_by_language(cell)) and (minus := table.difference(cell)):
+            label = Ref(cell.label, to=table.anchor(cell))
+            rows.append([label, f"{minus.difference:+z.1f}", *(f"{lost[name]:+z.1f}" for name in table.languages)])
+    if not rows:
+        return []
+    note = "F1 points minus the dense tagger's of the same seeds. What loses is orange, what gains blue, the worst cell outlined."
+    return ["### Differences by language", note, Grid(["recipe", "mean", *table.languages], rows, "differences")]
+
+
+def runs(table: Table) -> Fold:
+    """Every run behind a table's cells: its seed, the beginning of its address, and its F1 by language."""
+    rows = []
+    for cell in table.cells:
+        for i, run in enumerate(cell.runs):
+            label = Ref(cell.label, name="" if i else table.anchor(cell))
+            f1 = (f"{run.f1[name]:.1f}" for name in table.languages)
+            rows.append([label, str(run.seed), run.address[:8], f"{run.mean:.1f}", *f1])
+    head = ["recipe", "seed", "address", "F1", *table.languages]
+    said = f"`dinku results {table.rows[0].study}` lists these rows by address; `rows.csv` has the counts of spans behind each."
+    return Fold(f"All {len(rows)} runs: seeds, addresses, F1 by language", [said, Grid(head, rows)])
 
 
 def damage(table: Table) -> list[Part]:
@@ -53,8 +79,10 @@ def damage(table: Table) -> list[Part]:
     before = _answered(table.dense, table.measurements)
     rows, kinds, alike = [], [before and before[1]], list[tuple[float, float] | None]()
     for cell in table.cells:
-        if cell is table.dense or not (pairs := _pairs(table.dense, cell)):
+        minus = table.difference(cell)
+        if minus is None:
             continue
+        pairs = table.pairs(cell)
         lost, by_label = (
             losses(*(f1([pair[i] for pair in pairs]) for i in (0, 1))) for f1 in (_by_language, _by_label)
         )
@@ -67,8 +95,8 @@ def damage(table: Table) -> list[Part]:
             alike.append(None)
         rows.append(
             [
-                cell.label,
-                str(contrast([a for a, _ in pairs], [b for _, b in pairs])),
+                Ref(cell.label, to=table.anchor(cell)),
+                str(minus),
                 *(", ".join(f"{loss.where} {100 * loss.relative:z.1f} %" for loss in of) for of in (lost, by_label)),
                 f"{100 * pstdev(loss.relative for loss in lost):.1f}",
             ]
@@ -80,10 +108,10 @@ def damage(table: Table) -> list[Part]:
         head += ["words tagged alike", "sentences tagged alike"]
         for row, agree in zip(rows, alike, strict=True):
             row += [f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]
-    out: list[Part] = ["## Damage", Grid(head, rows)]
+    out: list[Part] = ["### Damage", Grid(head, rows)]
     if all(kinds):
         head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
-        out += ["### Kinds of errors", Grid(head, [line for line in kinds if line])]
+        out += ["#### Kinds of errors", Grid(head, [line for line in kinds if line])]
     return out
 
 
@@ -96,12 +124,6 @@ def _by_label(runs: Sequence[Run]) -> dict[str, float]:
     """F1 of each label that gold has, over all languages, the mean over seeds."""
     found = [run.counts.by_type() for run in runs]
     return {label: fmean(of[label].f1 for of in found) for label, scores in found[0].items() if scores.support}
-
-
-def _pairs(dense: Cell, cell: Cell) -> list[tuple[Run, Run]]:
-    """The runs of both with the same seed."""
-    left, right = ({run.seed: run for run in of.runs} for of in (dense, cell))
-    return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
 
 def _answered(cell: Cell, measurements: Measurements) -> tuple[dict[int, list[tuple[str, ...]]], list[str]] | None:
@@ -138,7 +160,7 @@ def perturbed(table: Table, measurements: Measurements) -> list[Part]:
         return []
     note = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
     changed = ["sentences changed", "", *(f"{100 * share:.0f} %" for share in shares)]
-    return ["## Perturbed text", note, Grid(["recipe", "clean", *found], [*lines, changed], True)]
+    return ["### Perturbed text", note, Grid(["recipe", "clean", *found], [*lines, changed])]
 
 
 def _noisy(table: Table, measurements: Measurements) -> dict[str, Measurements]:
@@ -180,7 +202,7 @@ def f1_kept_matrix(tables: Sequence[Table], measurements: Measurements) -> Matri
         return None
     found: dict[tuple[str, str], float] = {}
     for cell in first.cells:
-        pairs = _pairs(dense, cell) if cell is not dense else []
+        pairs = paired_runs(dense, cell) if cell is not dense else []
         label = cell.label if len(pairs) == len(dense.runs) else f"{cell.label} ({plural(len(pairs), 'seed')})"
         for text in legible:
             of = texts[text]
@@ -229,5 +251,5 @@ def transfer(found: Sequence[Matrix]) -> list[Part]:
             [source, *(f"{f1:.1f}" if (f1 := matrix.f1.get((source, t))) is not None else "" for t in matrix.targets)]
             for source in matrix.sources
         ]
-        out += [f"### {matrix.title}, trained on … and tagging …", Grid(["", *matrix.targets], rows, True)]
+        out += [f"### {matrix.title}, trained on … and tagging …", Grid(["", *matrix.targets], rows)]
     return out

@@ -9,7 +9,7 @@ from functools import cached_property
 from statistics import fmean, median
 from typing import NamedTuple
 
-from dinku.claims.compare import mean_f1, noise, percent, ratio
+from dinku.claims.compare import Difference, contrast, mean_f1, noise, percent, ratio
 from dinku.claims.measurements import Measurements, Run
 from dinku.digests import canonical
 from dinku.scoring.significance import Interval
@@ -103,6 +103,50 @@ class Table:
         named = (cell for cell in plain if cell.arm == self.reference)
         return next(named, next((cell for cell in plain if cell.runs[0].recipe.is_dense), None))
 
+    def pairs(self, cell: Cell) -> list[tuple[Run, Run]]:
+        """The runs of the dense tagger and of a cell with the same seed."""
+        return paired_runs(self.dense, cell) if self.dense else []
+
+    def difference(self, cell: Cell) -> Difference | None:
+        """Mean F1 minus the dense tagger's of the same seeds; ``None`` where there is nothing to compare with."""
+        if id(cell) not in self._differences:
+            pairs = self.pairs(cell) if cell is not self.dense else []
+            self._differences[id(cell)] = contrast(*zip(*pairs, strict=True)) if pairs else None
+        return self._differences[id(cell)]
+
+    @cached_property
+    def _differences(self) -> dict[int, Difference | None]:
+        return {}  # by the identity of cells, which live as long as this: two arms may have one label
+
+    def differences_by_language(self, cell: Cell) -> dict[str, float]:
+        """F1 minus the dense tagger's of the same seeds, in points; empty where there is nothing to compare with."""
+        pairs = self.pairs(cell) if cell is not self.dense else []
+        return {name: fmean(b.f1[name] - a.f1[name] for a, b in pairs) for name in self.languages} if pairs else {}
+
+    def worst(self, cell: Cell) -> str:
+        """The language that loses most against the dense tagger, with its loss; or else the one with the lowest F1."""
+        if lost := self.differences_by_language(cell):
+            name = min(lost, key=lambda name: (lost[name], name))
+            return f"{name} {lost[name]:+z.1f}"
+        name = min(cell.by_language, key=lambda name: (cell.by_language[name], name))
+        return f"{name} {cell.by_language[name]:.1f}"
+
+    @staticmethod
+    def megabytes(cell: Cell) -> float:
+        """The zstd download in MB, the median of seeds; 0 where it isn't known."""
+        sizes = [run.rows[0].size for run in cell.runs if run.rows[0].size]
+        return median(size.bytes_download for size in sizes) / 1e6 if sizes else 0.0
+
+    def time(self, cell: Cell) -> float:
+        """Seconds over the dense tagger's, the median of rows on the first machine that timed it; 0 where none did."""
+        own = next((recipes[cell.label] for recipes in self.timed.values() if cell.label in recipes), [])
+        return median(map(ratio, own)) if own else 0.0
+
+    def anchor(self, cell: Cell) -> str:
+        """The place on a page that has a cell's runs, with the beginning of their address."""
+        row = cell.runs[0].rows[0]
+        return f"{row.study}-{row.address[:8]}-{row.fingerprint[:4]}"
+
     @cached_property
     def is_grid(self) -> bool:
         """Whether arms differ in sparsity alone, so that they are columns of one table and curves of one figure."""
@@ -140,12 +184,8 @@ class Table:
     @cached_property
     def fronts(self) -> list[ParetoFront]:
         """F1 against bytes to download, and on each machine against time; those where there are two cells to compare."""
-        downloads = [(c, sizes) for c in self.cells if (sizes := [r.rows[0].size for r in c.runs if r.rows[0].size])]
-        out = [
-            ParetoFront(
-                "MB as a zstd download", [(c, median(s.bytes_download for s in own) / 1e6) for c, own in downloads]
-            )
-        ]
+        downloads = [(c, size) for c in self.cells if (size := self.megabytes(c))]
+        out = [ParetoFront("MB as a zstd download", downloads)]
         for recipes in self.timed.values():
             timed = [row for same in recipes.values() for row in same]
             against = {row.latency.reference for row in timed if row.latency}
@@ -160,6 +200,12 @@ class Table:
         """How many recipes haven't been measured on every language yet."""
         done = {run.address for cell in self.cells for run in cell.runs}
         return len({row.address for row in self.quality} - done)
+
+
+def paired_runs(first: Cell, second: Cell) -> list[tuple[Run, Run]]:
+    """The runs of two cells with the same seed."""
+    left, right = ({run.seed: run for run in of.runs} for of in (first, second))
+    return [(left[seed], right[seed]) for seed in sorted(left.keys() & right.keys())]
 
 
 def _sortable(values: Mapping[str, Value]) -> list[tuple[str, int, float, str]]:

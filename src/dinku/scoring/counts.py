@@ -73,18 +73,36 @@ class Counts:
     def total(cls, parts: Sequence[Counts]) -> Self:
         """The counts of one or more corpora joined, in their order."""
         labels = tuple(sorted({label for c in parts for label in c.labels}))
-        return cls(
+        made = cls(
             labels,
             tuple(chain.from_iterable(c.languages for c in parts)),
             np.concatenate([c.words for c in parts]),
             np.concatenate([_widened(c.default, c.labels, labels) for c in parts]),
             np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
         )
+        for strict in (False, True):
+            if all(strict in c._known_totals for c in parts):  # then sums needn't be made of sentences once more
+                own = made._known_totals[strict] = {}
+                for name, sums in (item for c in parts for item in c._known_totals[strict].items()):
+                    own[name] = own[name] + sums if name in own else sums
+        return made
 
     def totals(self, *, strict: bool = False) -> list[list[int]]:
         """[label, 3] over all sentences."""
-        over = np.ones(len(self)) @ self._flat(strict=strict)
-        return over.astype(np.int64).reshape(-1, 3).tolist()
+        flat = self._flat(strict=strict)
+        return (_ones(len(self), flat.dtype) @ flat).astype(np.int64).reshape(-1, 3).tolist()
+
+    def totals_of_both(self) -> tuple[list[list[int]], list[list[int]]]:
+        """`totals` in the default and the strict reading, in less time than one after the other."""
+        flat = np.concatenate([self._flat(strict=strict) for strict in (False, True)], axis=1)
+        over = (_ones(len(self), flat.dtype) @ flat).astype(np.int64).reshape(2, len(self.labels), 3)
+        if self.languages and self.languages.count(self.languages[0]) == len(self):
+            by_language = over.sum(1).astype(np.float64)
+            self._known_totals.update(
+                {strict: {self.languages[0]: by_language[int(strict)]} for strict in (False, True)}
+            )
+        default, strictly = over.tolist()
+        return default, strictly
 
     def table(self, *, strict: bool = False) -> Ints:
         """[sentence, label, 3] in one reading."""
@@ -132,7 +150,7 @@ class Counts:
         """[3] over the sentences of each language and all labels."""
         if strict not in self._known_totals:
             sums = _membership(self.languages) @ self._flat(strict=strict)  # [language, label × 3]
-            by_language = sums.reshape(len(sums), len(self.labels), 3).sum(1)
+            by_language = sums.reshape(len(sums), len(self.labels), 3).sum(1, dtype=np.float64)
             self._known_totals[strict] = dict(zip(self._by_language, by_language, strict=True))
         return self._known_totals[strict]
 
@@ -140,24 +158,30 @@ class Counts:
     def _known_totals(self) -> dict[bool, dict[str, Floats]]:
         return {}
 
-    def _flat(self, *, strict: bool) -> Floats:
-        """[sentence, label × 3] in floats: matrix products with it are several times as fast as sums over narrow integers."""
-        table = self.table(strict=strict)
-        return table.reshape(len(table), 3 * len(self.labels)).astype(np.float64)
+    def _flat(self, *, strict: bool) -> NDArray[np.floating[Any]]:
+        """[sentence, label × 3]; products with it are several times as fast as sums over narrow integers.
 
-    def _spans(self, *, strict: bool) -> Floats:
+        They are exact: sums of whole numbers are in single precision, too, as long as they stay below 2^24.
+        """
+        table = self.table(strict=strict)
+        kind = np.float32 if table.dtype.itemsize == 1 and len(table) * len(self.labels) < 2**17 else np.float64
+        return table.reshape(len(table), 3 * len(self.labels)).astype(kind)
+
+    def _spans(self, *, strict: bool) -> NDArray[np.floating[Any]]:
         """[sentence, 3] over all labels."""
-        return self._flat(strict=strict) @ np.tile(np.eye(3), (len(self.labels), 1))
+        flat = self._flat(strict=strict)
+        return flat @ np.tile(np.eye(3, dtype=flat.dtype), (len(self.labels), 1))
 
     @cached_property
     def _sentences(self) -> bytes:
         """A digest that is equal if and only if two runs were scored on the same sentences with the same gold spans."""
         digest = hashlib.sha256(_languages_digest(self.languages))
-        digest.update(narrowed(self.words).tobytes())
+        digest.update(_compact(self.words).tobytes())
         for table in (self.default, self.strict):
-            gold = table[..., 0]
-            found = np.flatnonzero(gold.any(0))  # labels without a gold span don't change the digest
-            present = narrowed(gold[:, found])
+            gold = _compact(table[..., 0])
+            any_of = _ones(len(gold), np.dtype(np.float32)) @ gold.astype(np.float32)  # thirty times as fast as `any`
+            found = np.flatnonzero(any_of)  # labels without a gold span don't change the digest
+            present = gold if len(found) == len(self.labels) else narrowed(gold[:, found])
             digest.update(f"{[self.labels[i] for i in found]} {present.dtype}".encode() + present.tobytes())
         return digest.digest()
 
@@ -203,10 +227,13 @@ class Counts:
             raise DinkuError(f"holds no counts ({error})", where=str(path), remedy=AGAIN) from None
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, where: str) -> Self:
-        """Read what `save` or `to_bytes` wrote; raises a `DinkuError` about ``where`` for anything else."""
+    def from_bytes(cls, data: bytes, *, where: str, checked: bool = False) -> Self:
+        """Read what `save` or `to_bytes` wrote; raises a `DinkuError` about ``where`` for anything else.
+
+        The checksum of data that was ``checked`` already isn't computed again.
+        """
         try:
-            stored = arrays(data)
+            stored = arrays(data, checked=checked)
             labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
@@ -399,16 +426,26 @@ def narrowed(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
+def _compact(values: NDArray[Any]) -> NDArray[Any]:
+    """What `narrowed` makes of numbers that aren't negative, one after another in memory."""
+    return np.ascontiguousarray(values).view(np.uint8) if values.dtype.itemsize == 1 else narrowed(values)
+
+
+@lru_cache(maxsize=64)
+def _ones(size: int, kind: np.dtype[Any]) -> NDArray[Any]:
+    return np.ones(size, kind)
+
+
 @lru_cache(maxsize=64)  # as many runs are over the same sentences
 def _places(languages: tuple[str, ...]) -> dict[str, Ints]:
     names = np.array(languages, dtype=object)
     return {name: np.flatnonzero(names == name) for name in dict.fromkeys(languages)}
 
 
-@lru_cache(maxsize=8)  # 400 kB for ten languages of 500 sentences
-def _membership(languages: tuple[str, ...]) -> Floats:
+@lru_cache(maxsize=8)  # 200 kB for ten languages of 500 sentences
+def _membership(languages: tuple[str, ...]) -> NDArray[np.float32]:
     """[language, sentence] 1 if the sentence is in the language, with languages in the order of their first sentence."""
-    out = np.zeros((len(_places(languages)), len(languages)))
+    out = np.zeros((len(_places(languages)), len(languages)), np.float32)
     for own, places in zip(out, _places(languages).values(), strict=True):
         own[places] = 1
     return out

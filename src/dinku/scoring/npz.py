@@ -15,35 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 _END = struct.Struct("<4s4H2LH")  # of the archive
-_ENTRY = struct.Struct("<4s6H3L5H2L")  # in the archive's directory
-_LOCAL = struct.Struct("<4s5H3L2H")  # before an entry's own bytes
+_ENTRY = struct.Struct("<4s6xH4x3L3H8xL")  # in the archive's directory, as far as it matters
+_LOCAL = struct.Struct("<4s22x2H")  # before an entry's own bytes
 _STORED, _DEFLATED = 0, 8
 
 
-def arrays(data: bytes) -> dict[str, NDArray[Any]]:
-    """The arrays of an archive by name, read-only; raises `ValueError`, `struct.error` or `zlib.error` for anything else."""
+def arrays(data: bytes, *, checked: bool = False) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive by name, read-only; raises `ValueError`, `struct.error` or `zlib.error` for anything else.
+
+    The checksums of entries aren't compared where that of the whole was ``checked``.
+    """
     magic, *_, entries, _, at, _ = _END.unpack_from(data, len(data) - _END.size)
     if magic != b"PK\5\6":
         raise ValueError("the archive's end is missing")
     out = {}
     for _ in range(entries):
-        found = _ENTRY.unpack_from(data, at)
-        magic, method, (crc, packed, size), (name, extra, comment), start = (
-            found[0],
-            found[4],
-            found[7:10],
-            found[10:13],
-            found[16],
-        )
+        magic, method, crc, packed, size, name, extra, comment, start = _ENTRY.unpack_from(data, at)
         if magic != b"PK\1\2" or method not in (_STORED, _DEFLATED):
             raise ValueError("the archive's directory is damaged")
         here, at = at + _ENTRY.size, at + _ENTRY.size + name + extra + comment
-        local = _LOCAL.unpack_from(data, start)
-        start += _LOCAL.size + local[9] + local[10]
+        local, names, extras = _LOCAL.unpack_from(data, start)
+        start += _LOCAL.size + names + extras
         held = data[start : start + packed]
         if method == _DEFLATED:
             held = zlib.decompressobj(-zlib.MAX_WBITS).decompress(held, size + 1)
-        if local[0] != b"PK\3\4" or len(held) != size or zlib.crc32(held) != crc:
+        if local != b"PK\3\4" or len(held) != size or not (checked or zlib.crc32(held) == crc):
             raise ValueError("an entry is damaged")
         out[data[here : here + name].decode().removesuffix(".npy")] = _array(held)
     return out

@@ -58,15 +58,18 @@ class Archive:
 
     def _refresh(self) -> None:
         """Read the file again if it isn't the one that was read last."""
-        with os_errors_as_dinku(self.path, reading=True):
-            try:
-                state = self.path.stat()
-            except FileNotFoundError:
-                return self._scan(b"")
-            version = state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size
-            if version != self.version:
+        try:
+            state = self.path.stat()
+        except FileNotFoundError:
+            return self._scan(b"")
+        except OSError as error:
+            with os_errors_as_dinku(self.path, reading=True):
+                raise error
+        version = state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_size
+        if version != self.version:
+            with os_errors_as_dinku(self.path, reading=True):
                 self._scan(content(self.path))
-                self.version = version
+            self.version = version
         return None
 
     def _scan(self, held: bytes) -> None:

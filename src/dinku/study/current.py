@@ -109,6 +109,8 @@ class Current(Record):
 
     def otherwise(self, row: Row) -> str:
         """How a row differs from the study's present definition, such as ``another train split``; empty if it doesn't."""
+        if not (self.recipes or self.texts or self.whole):
+            return ""
         return ", ".join(self._of_another_recipe(row) + self._of_other_text(row))
 
     def _of_another_recipe(self, row: Row) -> list[str]:

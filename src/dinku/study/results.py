@@ -255,7 +255,7 @@ class Results:
             return kept[1]
         where = f"{self._archive.path}{os.sep}{name}"
         if (data := self._archive.get(name)) is not None:
-            counts = Counts.from_bytes(data, where=where)
+            counts = Counts.from_bytes(data, where=where, checked=True)  # by the archive
         elif (old := self._old_counts / name).exists():
             where = str(old)
             counts = Counts.load(old)
@@ -304,7 +304,7 @@ def totals(counts: Counts) -> dict[str, dict[str, tuple[int, int, int]]]:
     """Gold, predicted and correct spans by reading and label, over all sentences."""
     return {
         reading: {label: (n[0], n[1], n[2]) for label, n in zip(counts.labels, table, strict=True)}
-        for reading, table in (("default", counts.totals()), ("strict", counts.totals(strict=True)))
+        for reading, table in zip(("default", "strict"), counts.totals_of_both(), strict=True)
     }
 
 
