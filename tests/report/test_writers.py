@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
 
 import pytest
+from made_report import outline
 
 from dinku.data.corpus import Sentence
 from dinku.data.spans import Span
@@ -35,35 +35,6 @@ FIRST: list[Part] = [
     Chips([Chip("unfinished: 1 of 2 recipes", "warning")]),
     Grid(["recipe", "F1"], [[Ref("**int8**\nquantized", to="made-0123"), "67.0 [66.0, 68.0] ×3"]], "cards"),
 ]
-
-
-class Outline(HTMLParser):
-    """Tags in order; raises where one isn't closed by its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        self.links += [str(value) for key, value in attrs if key in ("src", "href")]
-        self.ids += [str(value) for key, value in attrs if key == "id"]
-        if tag not in ("meta", "use", "wbr"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag != "use":
-            assert self.open.pop() == tag
-
-
-def outline(page: str) -> Outline:
-    parser = Outline()
-    parser.feed(page)
-    assert not parser.open
-    return parser
 
 
 def made(parts: list[Part] = PARTS, *, title: str = "t", examples: tuple[Example, ...] = ()) -> str:

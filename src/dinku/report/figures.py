@@ -133,12 +133,13 @@ def _draw_heat(axes: Any, matrix: Matrix, *, differences: bool) -> None:
 
 def curves(table: Table, title: str) -> dict[str, bytes]:
     """F1 of one table as a figure. Over a grid of sparsity: the means of all arms, and where there are few, each arm by language;
-    else a line a recipe, its languages as small marks."""
+    else, or where arms are too many for a legend, a line a recipe, its languages as small marks."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    arms = list(table.arms) if table.is_grid and len(table.arms) <= _FEW and len(table.languages) > 1 else []
-    recipes = [] if table.is_grid else [cell.label for cell in table.cells]
+    lines = table.is_grid and len(table.arms) <= _MANY
+    arms = list(table.arms) if lines and len(table.arms) <= _FEW and len(table.languages) > 1 else []
+    recipes = [] if lines else [cell.label for cell in table.cells]
     margin = 0.085 * max(map(len, recipes), default=0)
     with matplotlib.rc_context(_SETTINGS):
         size = (6.2 + max(0.0, margin - 2) + 3.2 * len(arms), max(4.8, 1.8 + 0.25 * len(recipes)))
@@ -146,17 +147,17 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         left, *others = figure.subplots(
             1, 1 + len(arms), squeeze=False, sharey=True, width_ratios=[1.8] + [1.0] * len(arms)
         )[0]
-        draw = _draw_lines if table.is_grid else _draw_dots
+        draw = _draw_lines if lines else _draw_dots
         draw(left, table)
-        if table.is_grid:
+        if lines:
             left.set_title("mean over languages" if len(table.languages) > 1 else table.languages[0], fontsize=12)
         for axes, arm, (colour, _) in zip(others, arms, cycle(_STYLES), strict=False):
             _draw_languages(axes, table, arm, colour)
             axes.set_title(_within(f"{arm}, each language", 3.2, 12), fontsize=12)
         notes = [scope(table.quality), "with 95 % intervals"]
-        if not table.is_grid and len(table.languages) > 1:
+        if not lines and len(table.languages) > 1:
             notes.append("small marks: languages")
-        if table.is_grid and any(len(c.runs) == 1 for c in table.cells):
+        if lines and any(len(c.runs) == 1 for c in table.cells):
             notes.append("open marks: a single seed")
         _head(figure, title, "; ".join(notes))
         handles, labels = left.get_legend_handles_labels()
@@ -166,7 +167,7 @@ def curves(table: Table, title: str) -> dict[str, bytes]:
         return _saved(figure, "curves")
 
 
-_FEW = 3  # arms, each of which has a panel of its own
+_FEW, _MANY = 3, 12  # arms: how many have panels of their own, and how many lines
 
 
 def fronts(table: Table, title: str) -> dict[str, bytes]:

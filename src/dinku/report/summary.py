@@ -117,7 +117,7 @@ class Summary:
         table, dense = self.table, self.table.dense
         shown = [*([dense] if dense else []), *(kind.best for kind in self.kinds)]
         sized, timed = any(map(table.megabytes, shown)), any(table.time(cell) for cell in shown)
-        claims = [kind.claim for kind in self.kinds]
+        claims, judged = [kind.claim for kind in self.kinds], {v.claim for v in self.verdicts if v.is_measured}
         paper, compared = any(claim for claim, _ in claims), dense is not None and len(table.cells) > 1
         head = ["recipe", "F1", *(["minus dense"] if compared else []), "worst language", *(["MB"] if sized else [])]
         head += ["times smaller"] * (sized and compared) + ["time"] * timed
@@ -135,7 +135,9 @@ class Summary:
             row += [_others(kind) if kind else ""] if compared else []
             if paper:
                 claim, said = kind.claim if kind else ("", "")
-                row += [Ref(f"{said} ({claim})", to=f"{self.study}-{claim}") if claim else ""]
+                row += [
+                    Ref(f"{said} ({claim})", to=f"{self.study}-{claim}" if claim in judged else "") if claim else ""
+                ]
             rows.append(row)
         yield Grid(head, rows, "cards")
         yield self._note(compared=compared, sized=sized, timed=timed)
