@@ -27,12 +27,16 @@ Documents = Annotated[str, typer.Option(help="A text is one sentence (whole), or
 Words = Annotated[str, typer.Option(help="Words are as given (the default), found by rule, or between blanks.")]
 Tags = Annotated[str, typer.Option(help="bare, if tags are labels without a prefix: PER.")]
 Labels = Annotated[str, typer.Option(help="Names of tags that are numbers: O,B-PER,I-PER, or a file of them.")]
+TaskName = Annotated[str, typer.Option(help="What has a label: ner (spans of words), tags (each word), or classes.")]
 
 
-def _spelled(corpus: str, form: str, misaligned: str, documents: str, words: str, tags: str, labels: str) -> str:
+def _spelled(
+    corpus: str, form: str, misaligned: str, documents: str, words: str, tags: str, labels: str, task: str
+) -> str:
     from dinku.data.sources import spelled
 
     options = {"misaligned": misaligned, "documents": documents, "words": words, "tags": tags, "labels": labels}
+    options["task"] = task
     return spelled(corpus, form=form, **options)
 
 
@@ -103,13 +107,14 @@ def data_check(
     words: Words = "",
     tags: Tags = "",
     labels: Labels = "",
+    task: TaskName = "",
     as_json: AsJson = False,
 ) -> None:
     """Count what a corpus holds, and what is odd in it."""
     from dinku.data import sources
     from dinku.data.audit import labels_alone, merged
 
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels, task)
 
     if before and not model:
         raise DinkuError("needs --model", where="--before", remedy="name the trimmed model")
@@ -172,12 +177,13 @@ def data_convert(
     words: Words = "",
     tags: Tags = "",
     labels: Labels = "",
+    task: TaskName = "",
     as_json: AsJson = False,
 ) -> None:
     """Write a corpus in another format."""
     from dinku.data import convert, sources
 
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels, task)
     done = convert.convert(corpus, out, to, split=split)
     warn(note for parts in sources.whole(corpus).values() for part in parts.values() for note in part.notes)
     _say_written(done, as_json)
@@ -208,6 +214,7 @@ def data_split(
     words: Words = "",
     tags: Tags = "",
     labels: Labels = "",
+    task: TaskName = "",
     as_json: AsJson = False,
 ) -> None:
     """Divide a corpus into train, dev and test.
@@ -218,7 +225,7 @@ def data_split(
     from dinku.data.corpus import Corpus
     from dinku.data.formats.registry import CONLL, FORMATS
 
-    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels)
+    corpus = _spelled(corpus, form, misaligned, documents, words, tags, labels, task)
     there = sources.splits(corpus)
     if not split and len(there) > 1:
         remedy = f"say which to divide, as in --split {there[0]}"
@@ -291,7 +298,7 @@ def _oddities(audits: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
             place = " ".join(filter(None, (language, split)))
             if part["sentences"] == 1 and part["words"] > 200:
                 yield f"{place}: all {part['words']:,} words are one sentence; is the blank line after each missing?"
-            if part["words"] and not part["spans"]:
+            if part["words"] and not part["spans"]:  # as only entities may be
                 yield f"{place}: there is no entity; every tag is O"
             for name, what in said.items():
                 if part[name]:
