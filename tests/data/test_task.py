@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_a_task_says_which_tags_are_legal_and_what_they_mean() -> None:
     assert [s.label for s in NER.spans(("B-PER", "I-PER", "O"))] == ["PER"]
     assert [s.label for s in TAGS.spans(("INTJ", "INTJ"))] == ["INTJ", "INTJ"]
     assert [task.units(5) for task in (NER, TAGS, CLASSES)] == [5, 5, 1]
+    assert all(pickle.loads(pickle.dumps(task)) is task for task in (NER, TAGS, CLASSES))
     with pytest.raises(DinkuError, match="there is no task 'tag'; did you mean tags"):
         task_named("tag", where="here")
 

@@ -96,7 +96,9 @@ def _converted(
     test = _tested(corpus, compared.split, asked["precision"])
     tagger = load(folder)
     if corpus:
-        warn(check_common(tagger.tags, compared, where=model))
+        warn(check_common(tagger.tags, compared, where=model, task=tagger.task))
+    elif tagger.task is not compared.task:
+        compared = compared.without_tags()  # which are those of entities
     if test:
         card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dinku.data import spans as iob
 from dinku.data.spans import Span
@@ -24,7 +24,7 @@ class Task:
     """One label a unit, with no rule about neighbours; `NER` differs in that its tags mark spans of words.
 
     ``unit`` is what is counted, ``each`` what has a tag. ``head`` is transformers' class of models for it, as
-    *ForTokenClassification*. ``measure`` is what its score is called, ``average`` how counts of labels come to it: *micro* over
+    *ForTokenClassification*. ``measure`` is what its score is called, ``score`` the same at the head of a column, ``told`` in a card, ``average`` how counts of labels come to it: *micro* over
     all labels, which is accuracy where every unit has one label, or *weighted*, the mean F1 of labels by how often gold has them.
     ``schemes`` says whether tags are written in a scheme such as IOB2, where not every tag may follow every other, and
     ``outside`` is the tag of what has no label, if there is one. ``answer`` is the key under which JSON has what was found,
@@ -40,12 +40,17 @@ class Task:
     each: Literal["word", "sentence"]
     head: str
     measure: str
+    score: str
+    told: str
     average: Average
     answer: str
     hub: str
     does: str
     schemes: bool = False
     outside: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return task_named, (self.name,)  # there is one of each, in other processes, too
 
     def is_legal(self, tag: str) -> bool:
         """Whether a tag may stand on a unit."""
@@ -133,6 +138,8 @@ NER = _Spans(
     each="word",
     head="ForTokenClassification",
     measure="span F1",
+    score="F1",
+    told="span micro-F1 (seqeval's default reading)",
     average="micro",
     answer="entities",
     hub="token-classification",
@@ -147,6 +154,8 @@ TAGS = Task(
     each="word",
     head="ForTokenClassification",
     measure="accuracy",
+    score="accuracy",
+    told="accuracy, of words",
     average="micro",
     answer="words",
     hub="token-classification",
@@ -159,15 +168,17 @@ CLASSES = _Classes(
     each="sentence",
     head="ForSequenceClassification",
     measure="weighted F1",
+    score="weighted F1",
+    told="weighted F1 (the mean F1 of classes by their gold texts)",
     average="weighted",
     answer="classes",
     hub="text-classification",
     does="Labels a text as {}",
 )
-TASKS = {task.name: task for task in (NER, TAGS, CLASSES)}
+TASKS: dict[str, Task] = {task.name: task for task in (NER, TAGS, CLASSES)}
 
 
-def task_named(name: str, *, where: str) -> Task:
+def task_named(name: str, where: str = "task") -> Task:
     """The task of that name. Raises `DinkuError` if there is none.
 
     >>> task_named("tags", where="here").measure

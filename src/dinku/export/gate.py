@@ -99,7 +99,7 @@ class Reference:
         say = partial(self.report, "comparing tags")
         say(0, len(self.corpus))
         own = self.tagger
-        return tag(engine, own.encoder, own.tags, self.corpus.sentences, progress=say)
+        return tag(engine, own.encoder, own.tags, self.corpus.sentences, task=own.task, progress=say)
 
     def compare(self, engine: Engine) -> tuple[float, float | None]:
         """The share of words that an engine gives the tagger's tag, and its F1 (of 1); `None` where sentences have no tags."""

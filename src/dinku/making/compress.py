@@ -16,6 +16,7 @@ from typing import Any, cast
 from dinku import machine
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
+from dinku.data.task import TASKS
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.making import corpora, outcome
@@ -31,6 +32,7 @@ from dinku.methods.finetune import FineTune
 from dinku.methods.quantize import Quantize
 from dinku.model.folder import ModelFolder
 from dinku.model.inspect import disk_bytes
+from dinku.model.labels import check_task
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.nn.loading import open_tagger
 from dinku.progress import Progress, silent
@@ -165,7 +167,8 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
         _check_labels(base, data, what)
     else:
         step = FineTune(select="best").resolve(Planned(cast(Any, base.shape)), data)
-        before, teacher = (step,), cast(Any, base).headed(step.tags, seed=what.seed)
+        task = TASKS[step.task]
+        before, teacher = (step,), cast(Any, base).headed(step.tags, seed=what.seed, task=task)
         notes.append(f"{what.base} has no tags: it is fine-tuned on {what.corpus.asked} first")
     families = families_of(base.scheme.terminal, base.shape)
     if len(families) == 1:
@@ -204,7 +207,8 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
 
 def _check_labels(base: SentenceTagger, data: Data, what: Asked) -> None:
     """Raise `DinkuError` where a corpus has labels that a tagger doesn't know."""
-    known = {tag[2:] for tag in base.tags if tag != "O"}
+    check_task(base.task, cast(Corpus, data.train), where=what.base)
+    known = {*map(base.task.label_of, base.tags)}
     here = {label for corpus in (data.train, data.dev) if corpus for label in corpus.labels}
     if unknown := sorted(here - known):
         problem = f"doesn't know {', '.join(unknown)}, which {what.corpus.asked} has"

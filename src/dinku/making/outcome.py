@@ -242,7 +242,7 @@ def card(made: Compressed, folder: Path) -> str:
     scored = Measured(name, made.test.split, counts, seen if made.learned else None)
     tokenizer = folder / "tokenizer.json"
     unread = javascript.unread(json.loads(tokenizer.read_text(encoding="utf-8"))) if tokenizer.is_file() else []
-    text = whole_card(bundle.manifest, bundle.tags, about, scored, unread=unread)
+    text = whole_card(bundle.manifest, bundle.tags, about, scored, unread=unread, task=bundle.task)
     before, use, after = text.partition("\n## Use\n")
     return before + "\n" + "\n".join(_lost(made)) + "\n" + use + after
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus
 from dinku.data.spans import Scheme, in_scheme, is_tag, label_of
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError
 from dinku.files import content
 
@@ -72,12 +73,15 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tuple[str, ...]:
+def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str, task: Task = NER) -> tuple[str, ...]:
     """A head's tags under other names: those of whole tags (``LABEL_1=B-PER``) first, then those of labels (``PERSON=PER``). A
     tag whose label becomes empty is ``O``.
 
-    Raises `DinkuError` for a name that the head hasn't got.
+    Raises `DinkuError` for a name that the head hasn't got, and where a label is to be dropped that a task can't do without.
     """
+    if not task.schemes and "" in names.values():
+        problem = f"drops a label, and of {task.title} none can be dropped"
+        raise DinkuError(problem, where="--labels", remedy="name each label otherwise, or leave it out")
     out, used = [], set[str]()
     for tag in tags:
         if tag in names:
@@ -95,8 +99,13 @@ def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tup
     return tuple(out)
 
 
-def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
-    """A head's tags; raises `DinkuError` with the names to type where they belong to no scheme."""
+def checked(tags: tuple[str, ...], *, where: str, task: Task = NER) -> tuple[str, ...]:
+    """A head's tags; raises `DinkuError` with the names to type where they belong to no scheme, or the task has no such tags."""
+    if not task.schemes:
+        if wrong := [tag for tag in tags if not task.is_legal(tag) or tags.count(tag) > 1]:
+            problem = f"its label {wrong[0][:40]!r} is no label, or there twice"
+            raise DinkuError(problem, where=where, remedy="rename it by --labels")
+        return tags
     odd = [tag for tag in tags if not is_tag(tag)]
     if not odd and "O" in tags:
         return _of_one_scheme(tags, where)
@@ -130,9 +139,17 @@ def _meant(tag: str, number: int) -> str:
     )
 
 
-def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """`Corpus.numbered` for a head in any scheme: the corpus's tags are rewritten in it."""
-    scheme = scheme_of_head(tags)
+def check_task(task: Task, corpus: Corpus, *, where: str) -> None:
+    """Raise `DinkuError` where a corpus isn't about what a model's head is for."""
+    if task is not corpus.task:
+        problem = f"is for {task.title}, and {corpus.name} is about {corpus.task.title}"
+        raise DinkuError(problem, where=where, remedy=f"name a corpus of the task {task.name}, or another model")
+
+
+def numbered(corpus: Corpus, tags: tuple[str, ...], task: Task = NER) -> list[NDArray[np.int64]]:
+    """`Corpus.numbered` for a head of the task in any scheme: the corpus's tags are rewritten in it."""
+    check_task(task, corpus, where="the head")
+    scheme = scheme_of_head(tags) if task.schemes else "IOB2"
     if scheme != "IOB2":
         sentences = []
         for sentence in corpus.sentences:
@@ -143,12 +160,13 @@ def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
     return corpus.numbered(tags)
 
 
-def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[str]:
+def check_common(tags: Collection[str], corpus: Corpus, *, where: str, task: Task = NER) -> list[str]:
     """What to warn of, where a model and a tagged corpus have other labels.
 
-    Raises `DinkuError` with the mapping to type if they have none in common.
+    Raises `DinkuError` with the mapping to type if they have none in common, and where the two are of different tasks.
     """
-    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(corpus.labels)
+    check_task(task, corpus, where=where)
+    own, theirs = {label_of(tag) for tag in tags} - {""} if task.schemes else {*tags}, set(corpus.labels)
     if not theirs or not own:
         return []
     if not own & theirs:
@@ -158,7 +176,8 @@ def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[s
     out = []
     if alone := sorted(own - theirs):
         what = "what it finds of that counts as wrong"
-        out.append(f"only the model has {_listed(alone)}: {what} (--labels {alone[0]}= drops it)")
+        drop = f" (--labels {alone[0]}= drops it)" * task.schemes
+        out.append(f"only the model has {_listed(alone)}: {what}{drop}")
     if alone := sorted(theirs - own):
         what = "the model misses all of that"
         out.append(f"only {corpus.name} has {_listed(alone)}: {what} (--labels OLD={alone[0]} names one so)")

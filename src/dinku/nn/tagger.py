@@ -20,6 +20,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dinku.data import learned
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
 from dinku.model import int8_rows
@@ -43,7 +44,7 @@ class Tagger(TagsByEngine):
     ``label_on`` says which subword speaks for a word, ``sparse`` names the parts whose zeros are meant (*linear*,
     *embeddings*); both stand in the folder's ``config.json``, where plain transformers passes over them. ``learned`` holds
     the fingerprints of the sentences that it was trained on by `dinku.data.learned`, as far as they are known.
-    ``computes_in`` is what `tag` and `evaluate` compute in.
+    ``computes_in`` is what `tag` and `evaluate` compute in, ``task`` what its tags are.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -61,9 +62,10 @@ class Tagger(TagsByEngine):
     sparse: tuple[str, ...] = ()
     learned: frozenset[int] = frozenset()
     computes_in: Literal["float32", "bfloat16"] = "float32"
+    task: Task = NER
 
     def __repr__(self) -> str:
-        labels = " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"})) or "no tags"
+        labels = " ".join(sorted({*map(self.task.label_of, self.tags)} - {""})) or "no tags"
         depth, parameters = shape_of(self.model.config.to_dict()).depth, sum(p.numel() for p in self.model.parameters())
         return f"Tagger({plural(depth, 'layer')}, {parameters / 1e6:.1f} M, {labels})"
 
@@ -93,6 +95,8 @@ class Tagger(TagsByEngine):
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which no weight tells
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
+        if self.task is not NER:
+            whole.update(self.task.name.encode())
         if config.model_type not in _FIRST:
             whole.update(architecture(config.to_dict()).encode())
         elif (how := _computes(config)) != _computes(type(config)()):
@@ -165,9 +169,9 @@ class Tagger(TagsByEngine):
             model.requires_grad_(True)
         return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
-    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """The same encoder, its weights copied, under a fresh head for ``tags``, drawn from ``seed``."""
-        return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
+    def headed(self, tags: tuple[str, ...], *, seed: int, task: Task = NER) -> Self:
+        """The same encoder, its weights copied, under a fresh head for the ``tags`` of a task, drawn from ``seed``."""
+        return replace(self, model=surgery.with_head(self.model, tags, seed=seed, task=task), tags=tags, task=task)
 
     def check_changeable(self, method: object = None) -> None:
         self.scheme.refuse(self.name)
@@ -269,6 +273,7 @@ class Tagger(TagsByEngine):
             label_on=cast(LabelOn, getattr(config, "dinku_label_on", "first")) if label_on is None else label_on,
             sparse=tuple(getattr(config, "dinku_sparse", ())),
             learned=learned.load(folder.path),
+            task=folder.task,
         )
         check_ids(tagger.encoder, config.vocab_size, where=str(folder))
         return tagger

@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic_core import from_json, to_json
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -34,6 +34,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinku import __version__
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief
 from dinku.serving.batcher import Answer, Batcher, Busy, Failed, Limits
 from dinku.serving.connections import OncePerKind, Server, most_connections
@@ -58,12 +59,25 @@ class Entity(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
+class Class(BaseModel):
+    """The label of a whole text."""
+
+    label: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
 class Found(BaseModel):
     """What was found, with the keys that came with the text."""
 
     model_config = ConfigDict(extra="allow")
     text: str
-    entities: list[Entity]
+
+
+def _found(task: Task) -> type[BaseModel]:
+    """What is answered by a model of that task."""
+    kind = Entity if task.each == "word" else Class
+    made = create_model("Found", __base__=Found, __doc__=Found.__doc__, **{task.answer: (list[kind], ...)})  # type: ignore[call-overload,valid-type]
+    return cast(type[BaseModel], made)
 
 
 class Refused(BaseModel):
@@ -218,7 +232,7 @@ def _loopback(name: str) -> bool:
 def application(batcher: Batcher, *, model: str, hosts: Collection[str] | None = ()) -> ASGIApp:
     """The ASGI application over a batcher, for clients that call it by a name of this machine or one of ``hosts``, or by any."""
     limits = batcher.limits
-    document = openapi(limits)
+    document = openapi(limits, batcher.reader.tagger.task)
     page, policy = _page()
     bodies, reading = _Bodies(limits), 0
 
@@ -320,9 +334,10 @@ def _page() -> tuple[str, str]:
     return page, f"default-src 'none'; {allowed} {rest}"
 
 
-def openapi(limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document: what can be asked, what is answered, what is refused."""
-    kinds = (Asked, Found, Refused)
+def openapi(limits: Limits, task: Task = NER) -> dict[str, Any]:
+    """The OpenAPI document: what can be asked, what is answered by a model of a task, what is refused."""
+    found = _found(task)
+    kinds = (Asked, found, Refused)
     schemas: dict[str, Any] = {}
     for kind in kinds:
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -353,7 +368,7 @@ def openapi(limits: Limits) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": one_or_more(Asked, {"type": "string"})}},
         },
-        "responses": {"200": answer("In the order of the texts.", one_or_more(Found))}
+        "responses": {"200": answer("In the order of the texts.", one_or_more(found))}
         | {status: answer(said, refusal) for status, said in refusals.items()},
     }
     said = {"/health": ("Whether it answers", "application/json"), "/metrics": ("For Prometheus", "text/plain")}

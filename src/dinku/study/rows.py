@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from dinku.data.task import NER, Task, task_named
 from dinku.machine import Environment
 from dinku.model.numerics import Numerics
 from dinku.schema import Record
@@ -117,7 +118,8 @@ class Row(Record):
     ``perturbation`` names what was done to the sentences, with its rate, empty where nothing was, and ``changed`` counts
     those that it changed; ``fingerprint`` is that of what was tagged, ``corpus`` that which it was made of. ``source`` is the
     corpus's name as the study gives it, without which language and which sentences of it; older rows have it in ``corpus`` alone.
-    ``versions`` are those of the recipe's methods, by name; rows from before they were kept have none.
+    ``versions`` are those of the recipe's methods, by name; rows from before they were kept have none. ``task`` names the task of
+    the corpus unless it is entities; ``spans`` then counts units.
     """
 
     schema_version: Literal[1] = 1
@@ -146,6 +148,12 @@ class Row(Record):
     numerics: Numerics | None = None
     environment: Environment
     versions: dict[str, int] = Field(default_factory=dict)
+    task: str | None = None
+
+    @property
+    def task_of(self) -> Task:
+        """The task of its corpus. Raises `DinkuError` for one that isn't known."""
+        return task_named(self.task, where=f"row of {self.study}") if self.task else NER
 
     @property
     def evaluated_on(self) -> str:
