@@ -24,11 +24,12 @@ class Task:
     """One label a unit, with no rule about neighbours; `NER` differs in that its tags mark spans of words.
 
     ``unit`` is what is counted, ``each`` what has a tag. ``head`` is transformers' class of models for it, as
-    *ForTokenClassification*. ``measure`` is what its score is called, ``score`` the same at the head of a column, ``told`` in a card, ``average`` how counts of labels come to it: *micro* over
-    all labels, which is accuracy where every unit has one label, or *weighted*, the mean F1 of labels by how often gold has them.
-    ``schemes`` says whether tags are written in a scheme such as IOB2, where not every tag may follow every other, and
-    ``outside`` is the tag of what has no label, if there is one. ``answer`` is the key under which JSON has what was found,
-    ``hub`` the Hub's name of the task, ``does`` what a card says of a model.
+    *ForTokenClassification*. ``measure`` is what its score is called, ``score`` the same at the head of a column, ``told`` in a
+    card; ``average`` is how counts of labels come to it: *micro* over all labels, which is accuracy where every unit has one
+    label, or *weighted*, the mean F1 of labels by how often gold has them. ``schemes`` says whether tags are written in a scheme
+    such as IOB2, where not every tag may follow every other, and ``outside`` is the tag of what has no label, if there is one.
+    ``answer`` is the key under which JSON has what was found, ``hub`` the Hub's name of the task, ``does`` what a card says of a
+    model.
 
     >>> TAGS.spans(("NOUN", "VERB"))
     [Span(start=0, end=1, label='NOUN'), Span(start=1, end=2, label='VERB')]

@@ -9,14 +9,15 @@ import gc
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, median
 
 from dinku.claims.compare import is_sample, noise, ratio, scope
-from dinku.claims.ledger import ledger, together
+from dinku.claims.ledger import ledger, of_other_tasks, together
 from dinku.claims.measurements import Measurements, learnt_from, setting
 from dinku.claims.verdict import Verdict
+from dinku.data.task import Task
 from dinku.errors import DinkuError, plural
 from dinku.files import os_errors_as_dinku, written
 from dinku.methods.registry import outdated
@@ -61,6 +62,7 @@ class Report:
     figures: Mapping[str, bytes]
     rows: Sequence[Row]
     current: Current
+    others: Mapping[Task, Sequence[Verdict]] = field(default_factory=dict)
 
     @classmethod
     @_without_collection()
@@ -89,7 +91,8 @@ class Report:
         if kept:
             caption = f"{title}; {scope(row for row in rows if not row.perturbation)}"
             figures |= heat([kept], caption, name="kept", axes=("", ""))
-        return cls(study.name, title, ledger(current), content, figures, every, Current.read(results.folder))
+        now, others = Current.read(results.folder), of_other_tasks(current)
+        return cls(study.name, title, ledger(current), content, figures, every, now, others)
 
     @_without_collection()
     def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
@@ -103,7 +106,8 @@ class Report:
         Raises `DinkuError`, of status 1, where the system refuses to write.
         """
         cells = [[v.claim, f"**{v.verdict}**", v.said, v.found] for v in self.verdicts]
-        content = [CLAIMS, Grid(["claim", "verdict", "the paper says", "found"], cells), *self.parts]
+        claims = Grid(["claim", "verdict", "the paper says", "found"], cells)
+        content = [CLAIMS, claims, *_others(self.others), *self.parts]
         page = html(self.title, content, figures=self.figures, examples=examples)
         return _write(out, _texts(self.title, content, page) | {"rows.csv": self._csv()} | {**self.figures})
 
@@ -263,6 +267,16 @@ def _content(
     return out
 
 
+def _others(verdicts: Mapping[Task, Sequence[Verdict]]) -> list[Part]:
+    """What the paper's claims come to on other tasks, of which it claims nothing."""
+    out: list[Part] = []
+    for task, own in verdicts.items():
+        note = f"The paper's claims are of names. This study's own judgement asks the same of {task.title}, by {task.measure}: "
+        out += [f"## Of {task.title}", f"{note}wherever it says F1, {task.measure} is meant."]
+        out.append(Grid(["as claim", "verdict", "found"], [[v.claim, f"**{v.verdict}**", v.found] for v in own]))
+    return out
+
+
 def _title(study: Study, rows: Iterable[Row]) -> str:
     return f"{study.title} (sample)" if is_sample(rows) else study.title
 
@@ -280,22 +294,27 @@ def _origin(rows: Collection[Row]) -> str:
 
 def _f1(table: Table) -> list[Part]:
     """Mean F1, and for arms over a grid of sparsity F1 by language."""
+    task, strictly = table.task, table.task.schemes  # the strict reading is one of entities
+    name = "Default span F1" if strictly else f"{task.measure[0].upper()}{task.measure[1:]}"
+    title = f"## {task.score[0].upper()}{task.score[1:]}"
     means = (
-        "Default span F1, mean over languages, with its 95 % interval over seeds (×n, where there are several) and "
-        "sentences; strict F1 beside it."
+        f"{name}, mean over languages, with its 95 % interval over seeds (×n, where there are several) and "
+        f"sentences{'; strict F1 beside it' * strictly}."
     )
     if not table.is_grid:
-        cells = [[cell.label, str(cell), f"{cell.strict:.1f}"] for cell in table.cells]
+        cells = [[cell.label, str(cell), *[f"{cell.strict:.1f}"] * strictly] for cell in table.cells]
         by = [[c.label, *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
-        return ["## F1", means, Grid(["recipe", "F1", "strict"], cells, True), Grid(["F1", *table.languages], by, True)]
+        head = ["recipe", task.score, *["strict"] * strictly]
+        return [title, means, Grid(head, cells, True), Grid([task.score, *table.languages], by, True)]
     levels = sorted({level for line in table.arms.values() for level in line})
-    head = ["sparsity", *(name for arm in table.arms for name in (arm, "strict"))]
+    head = ["sparsity", *(name for arm in table.arms for name in (arm, *["strict"] * strictly))]
     rows = []
     for level in levels:
         at = [line.get(level) for line in table.arms.values()]
-        rows.append([level_label(level), *(t for c in at for t in ((str(c), f"{c.strict:.1f}") if c else ("", "")))])
+        own = ((str(c), f"{c.strict:.1f}")[: 1 + strictly] if c else ("", "")[: 1 + strictly] for c in at)
+        rows.append([level_label(level), *(text for cells in own for text in cells)])
     zero = " 0 is the dense tagger, one and the same for every arm." if table.dense else ""
-    out: list[Part] = ["## F1", means + zero, Grid(head, rows, True)]
+    out: list[Part] = [title, means + zero, Grid(head, rows, True)]
     for arm, line in table.arms.items():
         out += [f"### {arm}, by language", _by_language(line, table)]
     return out

@@ -223,7 +223,7 @@ def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, s
         axes.plot([x, x], [cell.f1.low, cell.f1.high], color=colour, linewidth=1, alpha=0.5)
         on = any(cell is c for c, _ in best)
         gid = f"{name}-{len(labels)}"
-        labels[gid] = f"{cell.label}: F1 {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
+        labels[gid] = f"{cell.label}: {cell.task.score} {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
         axes.plot(
             [x],
             [cell.f1.value],
@@ -240,7 +240,7 @@ def _draw_front(axes: Any, front: ParetoFront, styles: Mapping[str, tuple[str, s
         for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
             ticks("{x:g}")
     axes.set_xlabel(front.cost)
-    axes.set_ylabel("span F1")
+    axes.set_ylabel(front.points[0][0].task.measure)
     return labels
 
 
@@ -274,7 +274,7 @@ def _draw_lines(axes: Any, table: Table, language: str) -> None:
     axes.set_xticks((0, 50) if language else range(0, 101, 20))
     axes.set_yticks(range(0, 101, 20))
     axes.set_xlabel("sparsity, %")
-    axes.set_ylabel("span F1")
+    axes.set_ylabel(table.task.measure)
 
 
 def _draw_dots(axes: Any, table: Table, language: str) -> None:
@@ -286,4 +286,4 @@ def _draw_dots(axes: Any, table: Table, language: str) -> None:
             axes.plot([cell.f1.low, cell.f1.high], [i, i], color=_STYLES[0][0], linewidth=2)
     axes.set_yticks(range(len(table.cells)), [cell.label for cell in table.cells])
     axes.set_ylim(len(table.cells) - 0.5, -0.5)
-    axes.set_xlabel("span F1")
+    axes.set_xlabel(table.task.measure)

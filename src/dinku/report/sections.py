@@ -75,14 +75,16 @@ def damage(table: Table) -> list[Part]:
         )
     if not rows:
         return []
-    head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "by label", "spread over languages, points"]
+    score = table.task.score
+    lost_of = f"part of {score} gone, the worst first"
+    head = ["recipe", f"{score} minus dense", lost_of, "by label", "spread over languages, points"]
     if any(alike):
         head += ["words tagged alike", "sentences tagged alike"]
         for row, agree in zip(rows, alike, strict=True):
             row += [f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]
     out: list[Part] = ["## Damage", Grid(head, rows)]
     if all(kinds):
-        head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
+        head = [f"gold {table.task.unit}s", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
         out += ["### Kinds of errors", Grid(head, [line for line in kinds if line])]
     return out
 
@@ -114,8 +116,8 @@ def _answered(cell: Cell, measurements: Measurements) -> tuple[dict[int, list[tu
             if answers is None:
                 return None
             found[run.seed] += answers.found
-            total += errors(answers.gold, answers.found)
-            sure.append(calibration_error(answers.gold, tagged(answers)))
+            total += errors(answers.gold, answers.found, row.task_of)
+            sure.append(calibration_error(answers.gold, tagged(answers, row.task_of)))
     parts = 100 * total / max(1, total[:-1].sum())
     kinds = [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * fmean(sure):.1f} %"]
     return found, kinds
