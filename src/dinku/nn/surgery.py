@@ -17,8 +17,10 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from dinku import modeling
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, plural
 from dinku.model import measured
+from dinku.model.folder import TASK_KEY
 from dinku.model.measured import MeasuredShape
 from dinku.model.shape import Shape, scheme_of
 from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
@@ -153,14 +155,17 @@ def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
     return cast(PreTrainedModel, model.eval())
 
 
-def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreTrainedModel:
-    """A token classifier for the given tags around a copy of the encoder, with a new random head from ``seed``.
+def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int, task: Task = NER) -> PreTrainedModel:
+    """A classifier for the given tags around a copy of the encoder, of the task's class, with a new random head from ``seed``.
 
     The head's weights are normal with the config's ``initializer_range``, its biases zero, as transformers does.
     """
     changeable(model)
     config = copy.deepcopy(model.config)
     _name(config, tags)
+    config.__dict__.pop(TASK_KEY, None)
+    if task is not NER:
+        setattr(config, TASK_KEY, task.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         headed: Any = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)

@@ -20,6 +20,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dinku.data import learned
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
 from dinku.model import int8_rows
@@ -43,7 +44,7 @@ class Tagger(TagsByEngine):
     ``label_on`` says which subword represents a word, and ``sparse`` names the parts with zeros that were made on purpose
     (*linear*, *embeddings*); both are in the folder's ``config.json``, where plain transformers ignores them. ``learned`` holds
     the fingerprints of the sentences that it was trained on, by `dinku.data.learned`, as far as they are known. ``computes_in``
-    is the precision in which `tag` and `evaluate` compute.
+    is the precision in which `tag` and `evaluate` compute, and ``task`` says what its tags are.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -61,9 +62,10 @@ class Tagger(TagsByEngine):
     sparse: tuple[str, ...] = ()
     learned: frozenset[int] = frozenset()
     computes_in: Literal["float32", "bfloat16"] = "float32"
+    task: Task = NER
 
     def __repr__(self) -> str:
-        labels = " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"})) or "no tags"
+        labels = " ".join(sorted({*map(self.task.label_of, self.tags)} - {""})) or "no tags"
         depth, parameters = shape_of(self.model.config.to_dict()).depth, sum(p.numel() for p in self.model.parameters())
         return f"Tagger({plural(depth, 'layer')}, {parameters / 1e6:.1f} M, {labels})"
 
@@ -94,6 +96,8 @@ class Tagger(TagsByEngine):
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which the weights don't show
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
+        if self.task is not NER:
+            whole.update(self.task.name.encode())
         if config.model_type not in _FIRST:
             whole.update(architecture(config.to_dict()).encode())
         elif (how := _computes(config)) != _computes(type(config)()):
@@ -166,9 +170,9 @@ class Tagger(TagsByEngine):
             model.requires_grad_(True)
         return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
-    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """A copy of the encoder with a new random head for ``tags``, from ``seed``."""
-        return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
+    def headed(self, tags: tuple[str, ...], *, seed: int, task: Task = NER) -> Self:
+        """A copy of the encoder with a new random head for the ``tags`` of a task, from ``seed``."""
+        return replace(self, model=surgery.with_head(self.model, tags, seed=seed, task=task), tags=tags, task=task)
 
     def check_changeable(self, method: object = None) -> None:
         self.scheme.refuse(self.name)
@@ -272,6 +276,7 @@ class Tagger(TagsByEngine):
             label_on=cast(LabelOn, getattr(config, "dinku_label_on", "first")) if label_on is None else label_on,
             sparse=tuple(getattr(config, "dinku_sparse", ())),
             learned=learned.load(folder.path),
+            task=folder.task,
         )
         check_ids(tagger.encoder, config.vocab_size, where=str(folder))
         return tagger

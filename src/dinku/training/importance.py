@@ -48,7 +48,7 @@ def scores(tagger: Tagger, data: Data, how: ByImportance, *, embeddings: bool = 
         return {w: w.detach().abs() * (norms[w][:, None] if w is table.weight else norms[w]) for w in wanted}
     how.can_choose(tagger.shape)
     corpus = sample(data, how)
-    gold_tags = labels.numbered(corpus, tagger.tags)
+    gold_tags = labels.numbered(corpus, tagger.tags, tagger.task)
     total: Scores = {w: torch.zeros_like(w, requires_grad=False) for w in wanted}
     for chosen, tensors in _rows(tagger, corpus):
         gold = torch.from_numpy(np.concatenate([gold_tags[w.sentence][w.words] for w in chosen]))
