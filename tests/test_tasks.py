@@ -161,7 +161,7 @@ def test_methods_take_a_tagger_of_words(tagger: Tagger, data: Data) -> None:
         after = method.resolve(tagger, data.seen_by(method)).apply(tagger, data.seen_by(method), work)
         assert (after.task, after.tags) == (TAGS, tagger.tags), method
         assert after.evaluate(data.dev).task is TAGS
-    quantized = dinku.methods.QuantizeDynamic().apply(tagger, Data(), work)  # type: ignore[attr-defined]
+    quantized = dinku.methods.QuantizeDynamic().apply(tagger, Data(), work)
     assert quantized.evaluate(data.dev).accuracy == pytest.approx(tagger.evaluate(data.dev).accuracy, abs=0.05)
 
 

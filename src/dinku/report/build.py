@@ -91,8 +91,8 @@ class Report:
         if kept:
             caption = f"{title}; {scope(row for row in rows if not row.perturbation)}"
             figures |= heat([kept], caption, name="kept", axes=("", ""))
-        now, others = Current.read(results.folder), of_other_tasks(current)
-        return cls(study.name, title, ledger(current), content, figures, every, now, others)
+        now, apart = Current.read(results.folder), of_other_tasks(current)
+        return cls(study.name, title, ledger(current), content, figures, every, now, apart)
 
     @_without_collection()
     def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
