@@ -170,8 +170,8 @@ def planned(what: Asked, progress: Progress = silent) -> Plan:
         task = TASKS[step.task]
         before, teacher = (step,), cast(Any, base).headed(step.tags, seed=what.seed, task=task)
         notes.append(f"{what.base} has no tags: it is fine-tuned on {what.corpus.asked} first")
-    families = families_of(base.scheme.terminal, base.shape)
-    if len(families) == 1:
+    families = families_of(base.scheme.terminal, teacher.shape)
+    if families == ("words",):
         notes.append(f"{what.base} is quantized or a word network, which can teach word networks alone")
     text, longer = _text(what, data.train, notes)
     timings = measured(teacher, data, families, engine=what.runtime, threads=what.threads, progress=progress)

@@ -81,7 +81,7 @@ class Compressed:
         kept = self.facts["keep"]
         return (
             f"Compressed({self.folder}: {self.chosen.student.told}, {amount('size', self.facts['size'])}, "
-            f"{100 * kept:.1f} % of F1 kept on {self.test.split})"
+            f"{100 * kept:.1f} % of {self.test.task.score} kept on {self.test.split})"
         )
 
     def _repr_html_(self) -> str:
@@ -148,7 +148,8 @@ class Compressed:
                     else f"level {each.level}",
                 ]
             )
-        return ["student", "F1 dev", "kept", "worst kept", "MB", "sentences/s", "ms", "tried"], rows
+        score = self.test.task.score
+        return ["student", f"{score} dev", "kept", "worst kept", "MB", "sentences/s", "ms", "tried"], rows
 
     def document(self) -> dict[str, Any]:
         """The outcome as JSON."""
@@ -251,11 +252,11 @@ def _lost(made: Compressed) -> list[str]:
     """The section of a card on what compression cost."""
     kept, own, dense = made.test.kept(made.dense_test), made.test.by_language, made.dense_test.by_language
     worst = next(iter(kept))
-    out = ["## What was lost", ""]
+    out, score = ["## What was lost", ""], made.test.task.score
     out += [
         f"It is a {made.chosen.student.told}, taught by {Path(made.base).name}, which has {made.plan.teacher.summary}. "
-        f"It keeps {100 * made.facts['keep']:.1f} % of that tagger's mean F1 on {made.test.split}, and least in **{worst}**: "
-        f"{points(own[worst])} of {points(dense[worst])} ({100 * kept[worst]:.1f} %).",
+        f"It keeps {100 * made.facts['keep']:.1f} % of that tagger's mean {score} on {made.test.split}, and least in "
+        f"**{worst}**: {points(own[worst])} of {points(dense[worst])} ({100 * kept[worst]:.1f} %).",
         "",
         "| | dense | this one | lost | kept |",
         "| - | -: | -: | -: | -: |",
@@ -268,7 +269,7 @@ def _lost(made: Compressed) -> list[str]:
     out += ["", f"Asked for: {limits}. It was chosen on dev, of {plural(len(made.longest), 'student')}."]
     out += [f"**Missed on {made.test.split}: {miss.told}.**" for miss in made.missed]
     if made.test.split == "dev":
-        out += ["There is no test split: F1 here is that on dev, which it was chosen by, and flatters it."]
+        out += [f"There is no test split: {score} here is that on dev, which it was chosen by, and flatters it."]
     out += ["", UNSEEN] if made.chosen.student.family == "words" else []
     return out
 
@@ -325,7 +326,7 @@ def figure(made: Compressed) -> dict[str, bytes]:
             elif limit.name == "keep":
                 axes.axhline(100 * limit.value * made.dense.f1, color="#CC79A7", linewidth=1, label=limit.told)
         axes.set_xlabel("MB on disk, int8")
-        axes.set_ylabel("span F1 on dev, mean over languages")
+        axes.set_ylabel(f"{made.test.task.measure} on dev, mean over languages")
         axes.set_title(f"{Path(made.asked).name}: {plural(len(made.longest), 'student')}", fontsize=11)
         axes.grid(color="#e4e4e4")
         axes.set_axisbelow(True)
