@@ -60,7 +60,7 @@ def test_accuracy_is_what_micro_f1_comes_to() -> None:
     assert [counts.by_type()["NOUN"].precision, counts.by_type()["I-X"].f1] == [0.5, 1.0]
     assert counts.table(strict=True).tolist() == counts.table().tolist()
     assert {name: s.f1 for name, s in counts.by_language().items()} == {"hau": pytest.approx(2 / 3), "yor": 0.0}
-    with pytest.raises(DinkuError, match="sentence 1: 'a b' is no label; write a label without white space"):
+    with pytest.raises(DinkuError, match="sentence 1: 'a b' isn't a label; write a label without white space"):
         count([("a b",)], [("NOUN",)], task=TAGS)
 
 
@@ -122,7 +122,7 @@ def test_labels_of_a_head_may_be_named_otherwise_and_none_dropped() -> None:
     assert renamed(("NOUN", "LABEL_1"), {"LABEL_1": "VERB"}, where="x", task=TAGS) == ("NOUN", "VERB")
     with pytest.raises(DinkuError, match="drops a label, and of a label a word none can be dropped"):
         renamed(("NOUN", "VERB"), {"VERB": ""}, where="x", task=TAGS)
-    with pytest.raises(DinkuError, match="its label 'NOUN' is no label, or there twice"):
+    with pytest.raises(DinkuError, match="its label 'NOUN' isn't a label, or is there twice"):
         checked(("NOUN", "NOUN"), where="x", task=TAGS)
 
 

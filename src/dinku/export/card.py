@@ -147,7 +147,8 @@ def card(
     out += ["## Use", "", *_use(manifest, unread, task), ""]
     gate = manifest.gate
     out += ["## Compared with the tagger it was made from", ""]
-    words = f"{plural(gate['words'], task.each)} ({gate['corpus']} {gate['split']})"
+    compared = gate["words"] if task.each == "word" else gate["sentences"]
+    words = f"{plural(compared, task.each)} ({gate['corpus']} {gate['split']})"
     out += [f"{100 * gate['equal']:.2f} % of the {'tags' if task.schemes else 'labels'} of {words} are equal."]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
     out += [f"other sentences in its batch change a logit by up to {gate['batch']:.2g}.", ""]
@@ -214,6 +215,8 @@ def _seen(measured: Measured) -> list[str]:
 def _use(manifest: Manifest, unread: Sequence[str], task: Task = NER) -> list[str]:
     """How to run the bundle, and how its offsets count."""
     out = ["```python", "import dinku  # pip install dinku", "", 'dinku.open("this folder").find("…")', "```", ""]
+    if task.each != "word":
+        return [*out, *_use_classes(manifest, unread)]
     out += ["Offsets count Unicode code points, as Python does. A string of JavaScript counts UTF-16 units, of which a"]
     out += ["character beyond U+FFFF has two: there, use `Array.from(text).slice(start, end).join('')`.", ""]
     if manifest.runtime != "onnxruntime":
@@ -232,6 +235,23 @@ def _use(manifest: Manifest, unread: Sequence[str], task: Task = NER) -> list[st
         "tag is that of its first subword, and its pipeline leaves out subwords that are a bare `▁` or unknown: take"
     ]
     return [*out, "tags from the logits of `AutoModelForTokenClassification`."]
+
+
+def _use_classes(manifest: Manifest, unread: Sequence[str]) -> list[str]:
+    """How to run what labels whole texts, and how it reads them."""
+    out = [
+        "It labels a text by the state of its first subword (pooling: first). A text longer than a window is read in several, and"
+    ]
+    out += ["the mean of their logits decides."]
+    if manifest.runtime != "onnxruntime":
+        return out
+    if unread:
+        return [*out, "", f"transformers.js doesn't read its tokenizer as dinku does: {', '.join(unread)}."]
+    return [
+        *out,
+        "",
+        "transformers.js reads this folder, too, as `text-classification`; it cuts texts off at a window's length.",
+    ]
 
 
 def _model_index(name: str, measured: Measured | None) -> list[dict[str, Any]]:

@@ -69,8 +69,8 @@ def planned(request: Request, progress: Progress = silent) -> Plan:
         task = TASKS[step.task]
         before, teacher = (step,), cast(Any, base).headed(step.tags, seed=request.settings.seed, task=task)
         notes.append(f"{request.base} has no tags: it is fine-tuned on {request.corpus.asked} first")
-    families = families_of(base.scheme.terminal, base.shape)
-    if len(families) == 1:
+    families = families_of(base.scheme.terminal, teacher.shape)
+    if families == ("words",):
         notes.append(f"{request.base} is quantized or a word network, which can only teach word networks")
     text, longer = _text(request, data.train, notes)
     timings = measured(

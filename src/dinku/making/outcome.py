@@ -136,16 +136,8 @@ class Compressed:
                     else f"level {each.level}",
                 ]
             )
-        return [
-            "student",
-            f"{self.dense.task.score} dev",
-            "kept",
-            "worst kept",
-            "MB",
-            "sentences/s",
-            "ms",
-            "tried",
-        ], rows
+        score = self.dense.task.score
+        return ["student", f"{score} dev", "kept", "worst kept", "MB", "sentences/s", "ms", "tried"], rows
 
     def document(self) -> dict[str, Any]:
         """The outcome as JSON."""

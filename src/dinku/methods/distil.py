@@ -98,11 +98,14 @@ class Distil(SupervisedTraining, StudentTraining):
         if not shape.tags:
             raise self._untagged()
         student = self.student_shape(shape)
-        if student.tags not in (0, shape.tags):
+        head = shape.tags, shape.pooled
+        if student.tags and (student.tags, student.pooled) != head:
             problem = f"the student has {plural(student.tags, 'tag')}, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
-        return student if self.epochs == 0 and student.tags == shape.tags else self.trained(student, shape.tags)
+        if self.epochs == 0 and (student.tags, student.pooled) == head:
+            return student
+        return self.trained(student, shape.tags, pooled=shape.pooled)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch

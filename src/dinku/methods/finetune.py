@@ -77,7 +77,10 @@ class FineTune(SupervisedTraining):
             data.train.check_tags(self.tags, where="FineTune")
 
     def declare(self, shape: S) -> S:
-        return shape if self.epochs == 0 and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
+        head = len(self.tags), TASKS[self.task].each == "sentence"
+        if self.epochs == 0 and (shape.tags, shape.pooled) == head:
+            return shape
+        return self.trained(shape, head[0], pooled=head[1])
 
     def apply(self, tagger: T, data: Data, work: Work) -> T:
         import torch

@@ -18,7 +18,7 @@ from dinku.data import learned
 from dinku.data.spans import label_of
 from dinku.data.task import NER, TASKS, Task, task_named
 from dinku.digests import file_digest
-from dinku.errors import DinkuError, brief, reason
+from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.installed import PREFIX, installed_folder
 from dinku.model.labels import checked, read_labels, renamed
@@ -75,9 +75,20 @@ class ModelFolder:
         Raises `DinkuError` for tags that the task doesn't have; of entities for tags of no scheme, with the names to type.
         """
         tags = model_tags(self.config)
+        if tags and self.task.each == "sentence":
+            self._check_one_of_several(tags)
         if self.names:
             tags = renamed(tags, self.names, where=self.config_file, task=self.task)
         return checked(tags, where=self.config_file, task=self.task) if tags else ()
+
+    def _check_one_of_several(self, tags: Sequence[str]) -> None:
+        """Raise `DinkuError` for a head that gives numbers, or several labels to a text."""
+        kind = self.config.get("problem_type")
+        if len(tags) < 2 or kind not in (None, "single_label_classification"):
+            problem = f"its head gives numbers, or several labels to a text ({kind or plural(len(tags), 'label')})"
+            raise DinkuError(
+                problem, where=self.config_file, remedy="name a model that gives each text one of several labels"
+            )
 
     @cached_property
     def task(self) -> Task:
@@ -318,6 +329,12 @@ def model_task(config: Mapping[str, Any], *, where: str = "config.json") -> Task
     known = [task_named(str(named), where=where)] if named is not None else TASKS.values()
     architectures = config.get("architectures") or ()
     return next((task for task in known if any(task.head in name for name in architectures)), None)
+
+
+def is_pooled(config: Mapping[str, Any]) -> bool:
+    """Whether a config's head labels whole texts, by the state of their first subword."""
+    task = model_task(config)
+    return task is not None and task.each == "sentence"
 
 
 def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:

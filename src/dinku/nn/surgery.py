@@ -23,7 +23,7 @@ from dinku.model import measured
 from dinku.model.folder import TASK_KEY
 from dinku.model.measured import MeasuredShape
 from dinku.model.shape import Shape, scheme_of
-from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.modeling import AutoModel, AutoModelForMaskedLM
 from dinku.nn import quantized
 
 
@@ -32,7 +32,7 @@ def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {
         f"{name}.weight": cast(nn.Parameter, module.weight)
         for name, module in model.base_model.named_modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, nn.Linear) and not quantized.is_pooler(name)
     }
     return found | quantized.matrices(model.base_model)
 
@@ -105,7 +105,8 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
     Raises `DinkuError` if arithmetic and model disagree, so that a wrong declared size can't go unnoticed.
     """
     name = type(model).__name__
-    dense = measured.shape_of(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
+    heads: dict[str, Any] = {"masked_lm": has_masked_lm(model), "pooled": modeling.is_pooled(model)}
+    dense = measured.shape_of(model.config.to_dict(), tags=tags, **heads, where=name)
     weights: Iterable[torch.Tensor] = model.parameters()
     if dense.scheme.terminal:
         stored = quantized.tensors(model)
@@ -168,13 +169,23 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int, task: T
         setattr(config, TASK_KEY, task.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        headed: Any = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
-        headed.base_model.load_state_dict(model.base_model.state_dict())
+        headed: Any = modeling.HEADS[task.head].from_config(config, dtype=torch.float32)
+        own = headed.base_model.state_dict()
+        poolers = {name: weight for name, weight in own.items() if quantized.is_pooler(name)}
+        headed.base_model.load_state_dict(
+            {name: weight for name, weight in model.base_model.state_dict().items() if name in own} | poolers
+        )
         torch.manual_seed(seed)
-        scores = headed.classifier if hasattr(headed, "classifier") else headed.score
+        scores = scoring(headed)
         nn.init.normal_(scores.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(scores.bias)
     return cast(PreTrainedModel, headed.eval())
+
+
+def scoring(model: Any) -> nn.Linear:
+    """The linear layer of a head that answers with logits, the last one."""
+    head = next(getattr(model, name) for name in ("classifier", "score") if hasattr(model, name))
+    return cast(nn.Linear, head.out_proj if hasattr(head, "out_proj") else head)
 
 
 def name_tags(model: PreTrainedModel, tags: Sequence[str]) -> None:
@@ -275,6 +286,7 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with only some coordinates of its hidden states, by their indices; all parts that use them shrink."""
     changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
+    tags = hasattr(model, "classifier") or hasattr(model, "score")
     family, hidden, decoder = modeling.family_of(model), model.config.hidden_size, smaller.get_output_embeddings()
     build = family.build(model.config.to_dict())
     projected = bool(build and build.width)  # then the width of the embeddings isn't that of the hidden states
@@ -299,9 +311,7 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
         elif module is projection:
             _cut(cast(nn.Linear, module), rows=kept)
         elif isinstance(module, nn.Linear) and module not in within and module is not decoder:
-            scores_tags = module is getattr(
-                smaller, "classifier", None
-            )  # other parts of a head also write hidden states
+            scores_tags = bool(tags) and module is scoring(smaller)  # other parts of a head also write hidden states
             _cut(module, rows=None if scores_tags else kept, columns=kept)
     if isinstance(decoder, nn.Linear):
         decoder.in_features, decoder.weight = len(keep), word_embeddings(smaller).weight

@@ -29,7 +29,7 @@ from dinku.model.folder import ModelFolder
 from dinku.model.measured import architecture, shape_of, shape_of_folder
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import DYNAMIC, Scheme, Shape, check_takes, scheme_of
-from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
+from dinku.modeling import HEADS, AutoModel, AutoModelForMaskedLM, without_pooler
 from dinku.nn import quantized, surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tokenizer import tokenizer_of
@@ -76,7 +76,8 @@ class Tagger(TagsByEngine):
     def windows_of(self, length: int) -> SubwordEncoder:
         """An encoder whose windows hold at most ``length`` subwords, or as many as the model has positions for."""
         length = min(length, self.tokenizer.model_max_length)
-        return SubwordEncoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
+        own = self.tokenizer
+        return SubwordEncoder(own.backend_tokenizer, length, own.pad_token_id, self.label_on, self.task.each)
 
     @property
     def shape(self) -> Shape:
@@ -252,7 +253,7 @@ class Tagger(TagsByEngine):
         tokenizer = tokenizer_of(folder.path, config)
         _check_size(folder)
         encoder = AutoModelForMaskedLM if shape_of_folder(folder).masked_lm else AutoModel
-        kind = AutoModelForTokenClassification if tags else encoder
+        kind = HEADS[folder.task.head] if tags else encoder
         if (scheme := scheme_of(folder.config, where=folder.config_file)).terminal:
             model = _quantized(folder, kind, config, scheme)
         else:
@@ -325,8 +326,8 @@ def _arrays(model: Any) -> dict[str, Any]:
 def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> Any:
     """A model with int8 layers, all of whose tensors are read from one safetensors file."""
     (file,) = folder.weight_files[:1] or (folder.path,)
-    if kind is not AutoModelForTokenClassification or file.suffix != ".safetensors":
-        problem = "is quantized, but isn't a token classifier with weights as safetensors"
+    if kind not in HEADS.values() or file.suffix != ".safetensors":
+        problem = "is quantized, but isn't a classifier with weights as safetensors"
         raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
     try:
         stored = load_tensors(file)

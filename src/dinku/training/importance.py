@@ -80,7 +80,8 @@ def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str,
 def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
     """‖x‖ [inputs] of the inputs x of each weight matrix over all subwords of a corpus; for the word embeddings by row."""
     table = surgery.word_embeddings(tagger.model)
-    linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear)]
+    known = {*surgery.matrices(tagger.model).values()}
+    linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear) and m.weight in known]
     squares = {m.weight: torch.zeros(m.in_features) for m in linears}
     rows, real, now = torch.zeros(table.num_embeddings), 0, dict[str, Any]()
 
