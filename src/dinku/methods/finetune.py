@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
-from dinku.data.task import TASKS
+from dinku.data.task import TASKS, task_named
 from dinku.errors import DinkuError
 from dinku.method import LATER, Category, Data, Need, Planned, Work
 from dinku.model.labels import check_task
@@ -48,7 +48,7 @@ class FineTune(SupervisedTraining):
 
     tags: tuple[str, ...] = ()
     weights: Literal["equal", "balanced"] = field(default="equal", metadata=LATER)
-    task: Literal["ner", "tags", "classes"] = field(default="ner", metadata=LATER)
+    task: str = field(default="ner", metadata=LATER)
 
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     category: ClassVar[Category] = "training"
@@ -57,15 +57,16 @@ class FineTune(SupervisedTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(set(self.tags)) < len(self.tags) or not all(map(TASKS[self.task].is_legal, self.tags)):
-            kind = "IOB2 tag" if TASKS[self.task].schemes else "label"
+        task = task_named(self.task, where="FineTune")
+        if len(set(self.tags)) < len(self.tags) or not all(map(task.is_legal, self.tags)):
+            kind = "IOB2 tag" if task.schemes else "label"
             raise DinkuError(f"tags is {self.tags}", where="FineTune", remedy=f"name each {kind} once")
 
     def resolve(self, tagger: Tagger | WordTagger | Planned | None, data: Data) -> Self:
         method = self.settled(tagger.shape if tagger else None, data.train)
         if self.tags or data.train is None:
             return method
-        return replace(method, tags=data.train.tags, task=cast(Any, data.train.task.name))
+        return replace(method, tags=data.train.tags, task=data.train.task.name)
 
     def can_use(self, data: Data) -> None:
         super().can_use(data)
