@@ -305,7 +305,7 @@ def test_a_study_of_words_is_run_and_reported(home: Path, dinku: Dinku, tmp_path
     assert "strict" not in text.partition("## What was measured")[2]
     assert "span F1" not in text.partition("## What was measured")[2]
     status, out, _ = dinku("results", study, "--json")
-    assert {record["task"] for record in json.loads(out)} == {"tags"}
+    assert {record["task"] for record in json.loads(out)["rows"]} == {"tags"}
 
 
 @pytest.mark.slow
