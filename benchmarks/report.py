@@ -48,12 +48,9 @@ def made(folder: Path, rows: int) -> Results:
             address = hashlib.sha256(canonical(recipe).encode()).hexdigest()
             for language in LANGUAGES:
                 gold = golds[language]
-                counts = Counts(
-                    LABELS,
-                    (language,) * SENTENCES,
-                    np.full(SENTENCES, 20, np.int64),
-                    *([np.concatenate([gold, gold, draw.binomial(gold, 0.8)], axis=2)] * 2),
-                )
+                table = np.concatenate([gold, gold, draw.binomial(gold, 0.8)], axis=2)
+                words = np.full(SENTENCES, 20, np.int64)
+                counts = Counts(LABELS, (language,) * SENTENCES, words, table, table)
                 zeros = round(1000 * (level or 0))
                 row = Row(
                     kind="quality",

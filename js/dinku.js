@@ -89,6 +89,9 @@ export async function open(url, { ort, Tokenizer, fetch = (file) => globalThis.f
   const parsed = (/** @type {string} */ name) => JSON.parse(new TextDecoder().decode(files[name]));
   const config = parsed("config.json");
   const tags = Object.keys(config.id2label).map((_, number) => String(config.id2label[number]));
+  if (config.dinku_task || (config.architectures ?? []).some((/** @type {string} */ name) => name.includes("ForSequence"))) {
+    throw new Error(`${folder} is for another task than named entities; run it with: dinku serve`);
+  }
   const model = files[manifest.precision === "int8" ? "onnx/model_quantized.onnx" : "onnx/model.onnx"];
   if (config.model_type === "dinku-words") return new Tagger(new WordNetwork(model, config), tags, manifest);
   const read = { tokenizer: parsed("tokenizer.json"), settings: parsed("tokenizer_config.json"), manifest, tags: tags.length };

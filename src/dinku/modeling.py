@@ -240,6 +240,19 @@ AutoModelForMaskedLM = _Auto(transformers.AutoModelForMaskedLM, transformers.MOD
 AutoModelForTokenClassification = _Auto(
     transformers.AutoModelForTokenClassification, transformers.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING
 )
+AutoModelForSequenceClassification = _Auto(
+    transformers.AutoModelForSequenceClassification, transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+)
+HEADS = {
+    "ForTokenClassification": AutoModelForTokenClassification,
+    "ForSequenceClassification": AutoModelForSequenceClassification,
+}
+_POOLED = "ForSequenceClassification"
+
+
+def is_pooled(model: Any) -> bool:
+    """Whether a model labels whole windows, by the state of their first subword."""
+    return type(model).__name__.endswith(_POOLED)
 
 
 def without_pooler(kind: Any, config: Any) -> dict[str, bool]:

@@ -28,7 +28,6 @@ from transformers import (
 
 from dinku.data.conll import write
 from dinku.data.corpus import Corpus, Sentence
-from dinku.data.spans import is_iob2_tag
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.method import Category, Data, Method, Seeded, Work
@@ -336,7 +335,7 @@ def _check_tags(tagger: Any, at: str) -> None:
         assert len(found.tags) == len(sentence.words), (
             f"{at}: {plural(len(found.tags), 'tag')} for {plural(len(sentence.words), 'word')}"
         )
-        assert all(is_iob2_tag(t) for t in found.tags), f"{at}: {found.tags} aren't all IOB2"
+        assert all(map(tagger.task.is_legal, found.tags)), f"{at}: {found.tags} aren't all {tagger.task.legal}"
 
 
 def _check_saved(tagger: Any, at: str) -> None:

@@ -21,13 +21,14 @@ from dinku.data.corpus import Corpus, Origin, Sentence
 from dinku.data.formats.reading import How, text_of
 from dinku.data.formats.registry import FORMATS, read, recognized, write
 from dinku.data.spans import Span, tags
+from dinku.data.task import NER
 from dinku.data.word_boundaries import words
 from dinku.errors import DinkuError
 
 pytest.importorskip("spacy")
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
-WRITERS = [name for name, form in FORMATS.items() if form.write]
+WRITERS = [name for name, form in FORMATS.items() if form.write and NER in form.tasks]
 TWO = [
     (("Amina", "Bello", "ta", "je", "Kano", "."), ("B-PER", "I-PER", "O", "O", "B-LOC", "O")),
     (("Jiya", "'yan", "Najeriya", "sun", "dawo", "."), ("O", "O", "B-LOC", "O", "O", "O")),
@@ -88,7 +89,7 @@ def test_every_example_is_read_as_the_same_sentences(examples: Path) -> None:
         "brat": "brat",
         "bytes.jsonl": "byte-spans",
     }
-    assert set(forms.values()) == set(FORMATS)
+    assert set(forms.values()) == {name for name, form in FORMATS.items() if NER in form.tasks}
     # numbers/labels.txt belongs to the file beside it, and the folders to their files
     there = {str(p.relative_to(examples)) for p in examples.rglob("*") if p.is_file() and p.parent.name != "brat"}
     assert there - {"numbers/labels.txt"} == forms.keys() - {"brat"}
@@ -195,7 +196,9 @@ def test_utf16_offsets_are_told_by_the_text(tmp_path: Path) -> None:
 
 def test_bare_labels_are_read_when_asked(tmp_path: Path) -> None:
     conll = put(tmp_path / "a.conll", "Amina PER\nBello PER\nta O\nKano LOC\n")
-    assert refusal(conll).endswith("write tags as O, B-X or I-X, or read bare labels with tags=bare")
+    assert refusal(conll).endswith(
+        "write tags as O, B-X or I-X, or read bare labels with tags=bare, or labels of each word with task=tags"
+    )
     lists = put(
         tmp_path / "b.jsonl", {"tokens": ["Amina", "Bello", "ta", "Kano"], "ner_tags": ["PER", "PER", "O", "LOC"]}
     )

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from made_taggers import small_corpus, taught
+from made_tasks import CLASSES, TAGS, corpus_folder, labelled
 
 import dinku as package
+from dinku.data.task import Task
 from dinku.making import compress as searching
 from dinku.making import costs, students
 from dinku.making import plan as planning
@@ -28,6 +30,8 @@ from dinku.making.request import Request, SearchSettings
 from dinku.making.search import Late, Search
 from dinku.making.students import FAMILIES, evenly, every, first, reads
 from dinku.making.table import Scored
+from dinku.method import Data, Work
+from dinku.methods.finetune import FineTune
 from dinku.methods.words import StartWords
 from dinku.model.bundle import Bundle
 from dinku.model.folder import ModelFolder
@@ -35,7 +39,7 @@ from dinku.model.shape import Layer, Shape
 from dinku.model.store import Store
 from dinku.progress import silent
 from dinku.study.definition import Study
-from dinku.testing import tiny_tagger
+from dinku.testing import tiny_corpus, tiny_tagger
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -285,3 +289,24 @@ def test_a_machine_is_measured_once(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert timings.batched["words"].at(1e5) <= timings.single["words"].at(1e5) * 1.5
     monkeypatch.setattr(costs, "_timed", lambda *_: pytest.fail("it was measured again"))
     assert costs.measured(tagger, data, ["words"], engine="onnxruntime", threads=1) == timings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [TAGS, CLASSES], ids=lambda task: task.name)
+def test_other_tasks_are_compressed_too(
+    task: Task, home: Path, small_space: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(planning, "_EFFORTS", {"quick": (1,)})
+    monkeypatch.setattr(search_, "_MORE", 1)
+    name = corpus_folder(tmp_path / "mine", task, sentences=200)
+    base, data = tiny_tagger(tags=()), Data(labelled(tiny_corpus(100), task))
+    step = FineTune(epochs=2, rate=1e-2, batch=16).resolve(base, data)
+    step.apply(base, data, Work(threads=1)).save(home / "models" / "tagger")
+    out = tmp_path / "small"
+    made = compress("tagger", name, Budget(keep="10%"), effort="quick", out=out, threads=1)
+    assert task is TAGS or made.chosen.student.family == "transformer"  # no word network labels whole texts
+    bundle = Bundle.open(out, threads=1)
+    assert bundle.task is task
+    test = package.load(name, "test")
+    assert bundle.evaluate(test.only("one")).scores().f1 == pytest.approx(made.test.by_language["one"])
+    assert f"of that tagger's mean {task.score} on test" in (out / "README.md").read_text(encoding="utf-8")

@@ -16,6 +16,7 @@ from dinku.claims.quantization import Quantized, judge_c5, judge_c6
 from dinku.claims.students import Distillation
 from dinku.claims.transfer import FAMILY, PAPERS, judge_c8, judge_n2, judge_n3, judge_q1, judge_q2
 from dinku.claims.verdict import Judgement, Verdict, unmeasured
+from dinku.data.task import Task
 from dinku.errors import plural
 
 
@@ -37,7 +38,8 @@ def judged(measurements: Measurements) -> list[Verdict]:
 
 
 def ledger(measurements: Measurements) -> list[Verdict]:
-    """A verdict on every claim of the paper and every question that it leaves open, in its order."""
+    """A verdict on every claim of the paper and every question that it leaves open, in its order, by rows of entities."""
+    measurements = measurements.where(lambda row: row.task is None)
     quality = measurements.quality
     clean = quality.clean
     answers = {
@@ -50,6 +52,15 @@ def ledger(measurements: Measurements) -> list[Verdict]:
         "N3": judge_n3(quality),
     }
     return [*judged(measurements), *(verdict or unmeasured(claim) for claim, verdict in answers.items())]
+
+
+def of_other_tasks(measurements: Measurements) -> dict[Task, list[Verdict]]:
+    """What C1 to C7 come to on each task but entities, by that task's measure. The paper claims nothing of them."""
+    out = {}
+    for task in dict.fromkeys(row.task_of for row in measurements.rows if row.task):
+        own = measurements.where(lambda row, name=task.name: row.task == name)  # type: ignore[misc]
+        out[task] = [verdict for verdict in judged(own) if verdict.rows]
+    return {task: verdicts for task, verdicts in out.items() if verdicts}
 
 
 def together(ledgers: Mapping[str, Sequence[Verdict]]) -> dict[str, list[tuple[str, Verdict]]]:

@@ -113,12 +113,13 @@ def _page(
 ) -> tuple[dict[str, Any], list[str]]:
     """Write a page around a bundle, which is made in a temporary folder first; the command's JSON document and its lines."""
     from dinku.model.bundle import Bundle
-    from dinku.serving.web import needed_libraries, web_page
+    from dinku.serving.web import check_entities, needed_libraries, web_page
 
     if asked["runtime"] not in (None, "onnxruntime"):
         raise DinkuError(f"browsers don't run {asked['runtime']}", where="--runtime", remedy="leave it out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DinkuError("already exists", where=str(out), remedy="name a new folder")
+    check_entities(folder.task, where=model)
     needed_libraries(folder, libraries)
     if not folder.is_bundle:
         asked = asked | {"precision": asked["precision"] or "int8"}
@@ -145,7 +146,9 @@ def _converted(
     test = _tested(corpus, compared.split, asked["precision"])
     tagger = load(folder)
     if corpus:
-        warn(check_common(tagger.tags, compared, where=model))
+        warn(check_common(tagger.tags, compared, where=model, task=tagger.task))
+    elif tagger.task is not compared.task:
+        compared = compared.without_tags()  # which are those of entities
     if test:
         card.unseen(test, tagger.learned, where=f"{corpus} test")
     if int8 and not corpus:

@@ -36,6 +36,9 @@ _READING = {
     "words": _text_option("How texts are split into words: given (the default, as in the file), rule, or blanks."),
     "tags": _text_option("bare, if tags are labels without a prefix: PER."),
     "labels": _text_option("Names of tags that are numbers: O,B-PER,I-PER, or a file of them."),
+    "task": _text_option(
+        "What has a label: ner (spans of words, the default), tags (each word), or classes (each text)."
+    ),
 }
 
 
@@ -298,7 +301,7 @@ def _oddities(audits: dict[str, dict[str, dict[str, Any]]]) -> Iterator[str]:
             place = " ".join(filter(None, (language, split)))
             if part["sentences"] == 1 and part["words"] > 200:
                 yield f"{place}: all {part['words']:,} words are one sentence; is the blank line after each missing?"
-            if part["words"] and not part["spans"]:
+            if part["words"] and not part["spans"]:  # as only entities may be
                 yield f"{place}: there is no entity; every tag is O"
             for name, what in said.items():
                 if part[name]:

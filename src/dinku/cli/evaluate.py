@@ -11,6 +11,7 @@ import typer
 
 from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, device_of, warn
 from dinku.cli.terminal import print, print_json, table, watching
+from dinku.data.task import TASKS
 from dinku.errors import DinkuError, plural
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def evaluate(
     from dinku.data.perturb import Perturbation, unseen_names
     from dinku.files import written
     from dinku.model.folder import labels_by_model
-    from dinku.model.labels import check_common
+    from dinku.model.labels import check_common, check_task
     from dinku.scoring import error_analysis
     from dinku.scoring.counts import document
     from dinku.scoring.tagging import counted
@@ -129,21 +130,26 @@ def evaluate(
     splits = sources.splits(corpus) if detail or perturbations else ()
     others = {name: sources.load(corpus, name) for name in splits if name != data.split}
     train = others.pop("train", None)
-    names = unseen_names(train, others.values()) if train else None
+    names = unseen_names(train, others.values()) if train and data.task.schemes else None
     for each in perturbations:
-        each.check(names)
+        each.check(names, data.task)
     device = device_of(device)
     named = labels_by_model([model, *([against] if against else [])], labels)
     opened = {
         name: reader.open(name, precision=precision, device=device, labels=own).tagger for name, own in named.items()
     }
     tagger, other = opened[model], opened[against] if against else None
-    warn(check_common(tagger.tags, data, where=model))
+    warn(check_common(tagger.tags, data, where=model, task=tagger.task))
+    if other:
+        check_task(other.task, data, where=against or "")
+    if save and data.task.each != "word":
+        remedy = "leave it out; predict --format jsonl writes labels of texts"
+        raise DinkuError("writes tags of words", where="--save", remedy=remedy)
     taggings = _tagged(tagger, data, "tagging")
     counts = counted(data, taggings)
     scores = document(counts) | _suspicions(model, tagger, data, counts)
     if save:
-        write([Sentence(s.words, t.tags) for s, t in zip(data, taggings, strict=True)], save)
+        write([Sentence(s.words, t.tags) for s, t in zip(data, taggings, strict=True)], save, data.task)
     if detail:
         scores["detail"] = error_analysis.detail(data, taggings, train)
     if other:
@@ -220,17 +226,21 @@ def print_scores(document: dict[str, Any], as_json: bool, *, title: str) -> None
     """Print scores as a table and sentences for people, or as one JSON document."""
     if as_json:
         return print_json(document)
-    rows = [[name, document[name]] for name in ("default", "strict")]
+    task = TASKS[document.get("task", "ner")]
+    rows = (
+        [[name, document[name]] for name in ("default", "strict")] if task.schemes else [["all", document["default"]]]
+    )
     absent = document.get("without_absent")
     if absent:
         rows += [[f"{name}, labels that gold has", absent[name]] for name in ("default", "strict")]
     rows += [[f"  {label}", s] for label, s in document["by_type"].items()]
     rows += [[f"  {language}", s.get("default", s)] for language, s in document.get("by_language", {}).items()]
     cells = [[n, *(f"{100 * s[k]:.2f}" for k in ("precision", "recall", "f1")), f"{s['support']:,}"] for n, s in rows]
-    table(["", "precision", "recall", "F1", "spans"], cells, title=title)
+    table(["", "precision", "recall", "F1", f"{task.unit}s"], cells, title=title)
+    others = f"accuracy {100 * document.get('accuracy', 0):.2f}, macro-F1 {100 * document.get('macro_f1', 0):.2f}"
     print(
         f"{plural(document['words'], 'word')}, {plural(document['sentences'], 'sentence')}; "
-        "types and languages in the default reading"
+        + ("types and languages in the default reading" if task.schemes else f"{task.measure} is the score; {others}")
         + (f"; {plural(absent['dropped'], 'span')} found of labels that gold lacks" if absent else "")
     )
     _damage(document)
@@ -241,7 +251,8 @@ def _damage(document: dict[str, Any]) -> None:
     """Print what ``evaluate`` was asked to report beside scores."""
     if detail := document.get("detail"):
         kinds = ", ".join(f"{kind} {n:,}" for kind, n in detail["errors"].items())
-        print(f"spans: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
+        unit = TASKS[document.get("task", "ner")].unit
+        print(f"{unit}s: {kinds}; calibration error {100 * detail['calibration_error']:.1f} %")
         if "new_names" in detail:
             f1 = (detail[name] for name in ("known_names", "new_names"))
             known, new = (f"{100 * s['f1']:.1f} ({plural(s['support'], 'span')})" for s in f1)
@@ -256,7 +267,8 @@ def _damage(document: dict[str, Any]) -> None:
             ]
             for loss in (*against["by_language"], *against["by_type"])
         ]
-        table(["the worst first", "before", "after", "gone"], rows, title=f"F1 against {against['model']}")
+        measure = document.get("measure", "F1")
+        table(["the worst first", "before", "after", "gone"], rows, title=f"{measure} against {against['model']}")
         agree = against["agreement"]
         print(
             f"the two agree on {agree['words']:.2%} of the words, and all of {agree['sentences']:.1%} of the sentences"
@@ -269,4 +281,5 @@ def _damage(document: dict[str, Any]) -> None:
             )
             rows.append([p["perturbation"], f"{p['changed']:.0%}", f"{100 * p['default']['f1']:.1f}", gone])
         tries = f", the worst of {perturbed[0]['tries']} in each sentence" if perturbed[0]["tries"] > 1 else ""
-        table(["perturbed", "sentences changed", "F1", "against clean text"], rows, title=f"On perturbed text{tries}")
+        head = ["perturbed", "sentences changed", document.get("measure", "F1"), "against clean text"]
+        table(head, rows, title=f"On perturbed text{tries}")

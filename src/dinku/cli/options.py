@@ -58,8 +58,8 @@ StudyFile = Annotated[
     Path,
     typer.Argument(
         metavar="STUDY",
-        help="A YAML file, a built-in study (demo, paper, paper-cpu, paper-noise), or the name of a study that has rows. "
-        "STUDY:SECTION names a section of it.",
+        help="A YAML file, a built-in study (demo, paper, paper-cpu, paper-noise, tasks-cpu), or the name of a study that has "
+        "rows. STUDY:SECTION names a section of it.",
     ),
 ]
 

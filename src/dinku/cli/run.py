@@ -127,18 +127,19 @@ def _print_recipes(chosen: Sequence[Prepared], rows: Sequence[Row], split: str) 
     from dinku.making.table import Scored, points
 
     sizes = {row.address: row.size.bytes_disk for row in rows if row.size}
-    cells = []
+    cells, measures = [], []
     for prepared in chosen[:RECIPES]:
         scored = Scored.of(rows, prepared.address, split)
         if scored.spans:
+            measures.append(scored.task.score)
             worst = f"{scored.worst} {points(scored.by_language[scored.worst])}"
             size = f"{sizes[prepared.address] / 1e6:.1f}"
             cells.append([prepared.title, points(scored.f1), worst, size, prepared.address[:8]])
     more = f"; {len(chosen) - RECIPES:,} more in the report" if len(chosen) > RECIPES else ""
     if cells:
-        table(
-            ["arm", "F1", "worst language", "MB", "address"], cells, title=f"F1 on {split}, mean over languages{more}"
-        )
+        measure = " or ".join(dict.fromkeys(measures))
+        head = ["arm", measure, "worst language", "MB", "address"]
+        table(head, cells, title=f"{measure} on {split}, mean over languages{more}")
 
 
 def runner_of(study: Path, results: Path, store: Path | None, **how: Any) -> Runner:

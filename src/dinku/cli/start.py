@@ -116,7 +116,7 @@ def train(
         return print_json(
             document | {"f1": scored.f1, "f1_by_language": languages, "spans": spans, "notes": made.notes}
         )
-    table(*scored.table(), title=f"F1 on {corpus} {scored.split}, the worst first")
+    table(*scored.table(), title=f"{scored.task.score} on {corpus} {scored.split}, the worst first")
     print(f"{out}: {made.bytes / 1e6:.1f} MB, {made.settings}")
     print(f"Next:  dinku compress {shlex.quote(str(out))} --corpus {shlex.quote(corpus)} --out small --max-size 12MB")
     return None
@@ -258,7 +258,7 @@ def _print_outcome(made: Compressed, out: Path) -> None:
         for la, part in made.test.kept(made.dense_test).items()
     ]
     once = "scored once" if made.test.split == "test" else "by which it was chosen"
-    table(head, rows, title=f"F1 on {made.asked} {made.test.split}, {once}, the worst first")
+    table(head, rows, title=f"{made.test.task.score} on {made.asked} {made.test.split}, {once}, the worst first")
     sizes, facts = made.plan.teacher.bytes / made.facts["size"], made.facts
     print(
         f"{out}: {made.chosen.student.summary}; {facts['size'] / 1e6:.1f} MB ({sizes:.0f} times smaller), "

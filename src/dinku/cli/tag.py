@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from dinku.errors import DinkuError, nearest, plural
 
 if TYPE_CHECKING:
     from dinku.data.corpus import Sentence
+    from dinku.model.sentence_tagger import SentenceTagger
     from dinku.scoring.tagging import Tagging
     from dinku.serving.lines import Line, Source
 
@@ -50,7 +51,7 @@ def predict(
     device: Device = "cpu",
     labels: Labels = "",
 ) -> None:
-    """Find entities in text.
+    """Find entities in text; a model of another task labels its words, or each line.
 
     echo "Amina ta je Kano" | dinku predict bundle
 
@@ -71,7 +72,7 @@ def predict(
         answers: Iterable[tuple[Line, Tagging]] = opened.stream(given)
         if sort:
             answers = sorted(answers, key=lambda answer: suggestions.certainty(answer[1]))
-        _say(answers, form, threshold, Path(model).name, out, file, opened.tagger.tags)
+        _say(answers, form, threshold, Path(model).name, out, file, opened.tagger)
 
 
 _FORMS = ("table", "conll", "jsonl", "doccano", "label-studio", "brat")
@@ -98,14 +99,18 @@ def _say(
     model: str,
     out: Path | None,
     file: Path | None,
-    tags: Sequence[str],
+    tagger: SentenceTagger,
 ) -> None:
     """Print the answers in a format, or write them to a folder."""
     from dinku.serving import suggestions
 
+    tags, task = tagger.tags, tagger.task
+    if form == "conll" and task.each != "word":
+        problem = f"holds a tag for each word, and {model} gives {task.title}"
+        raise DinkuError(problem, where="--format conll", remedy="choose table or jsonl")
     kept = ((line, suggestions.above(found, threshold) if threshold else found) for line, found in answers)
     if out is not None:
-        labels = {tag[2:] for tag in tags if tag != "O"}
+        labels = {*map(task.label_of, tags)} - {""}
         name = file.stem if file and str(file) != "-" else "text"
         entities = suggestions.to_brat(kept, out, name, labels)
         return print(f"{out}: {plural(entities, 'entity', 'entities')}")
@@ -120,7 +125,7 @@ def _say(
         elif form == "conll":
             print_data("".join(map(_column, line.sentence.words, found.tags)))
         else:
-            said = [f"{e['text']} [{e['label']} {e['score']:.2f}]" for e in line.entities(found)]
+            said = [f"{e.get('text', '')} [{e['label']} {e['score']:.2f}]".strip() for e in line.entities(found)]
             print(f"{line.text}\n    {', '.join(said) or 'no entity'}")
     return None
 

@@ -8,7 +8,6 @@ from dataclasses import fields
 from typing import Any
 
 from dinku.data.corpus import OF_SENTENCES, Corpus, Findings
-from dinku.data.spans import spans
 
 
 def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
@@ -28,8 +27,8 @@ def audit(corpus: Corpus, train: Corpus | None = None) -> dict[str, Any]:
         odd["duplicates"] += [number] if key in before else []
         odd["also_in_train"] += [number] if key in known else []
         before.add(key)
-        labels.update(span.label for span in spans(s.tags or ()))
-        findings = Findings.within([s])
+        labels.update(span.label for span in corpus.task.spans(s.tags or ()))
+        findings = Findings.within([s], corpus.task)
         for name in OF_SENTENCES:
             odd[name] += [number] * getattr(findings, name)
     return {

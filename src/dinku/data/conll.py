@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dinku.data.corpus import Corpus, Findings, Sentence
 from dinku.data.spans import as_iob2, is_iob2_tag, is_tag, orphans, scheme_of, spans
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError
 from dinku.files import written
 
@@ -35,7 +36,13 @@ _FOREIGN = (
 
 
 def read(
-    path: str | os.PathLike[str], *, language: str = "", split: str = "", iob2: bool = False, bare: bool = False
+    path: str | os.PathLike[str],
+    *,
+    language: str = "",
+    split: str = "",
+    iob2: bool = False,
+    bare: bool = False,
+    task: Task = NER,
 ) -> Corpus:
     """The corpus in a CoNLL file, named by its path; see ``parse`` for the format and the options.
 
@@ -49,7 +56,7 @@ def read(
         raise DinkuError("is a folder", where=str(path), remedy="name one of the files in it") from None
     except OSError as error:
         raise DinkuError(f"can't be read ({error.strerror})", where=str(path), remedy="check its permissions") from None
-    return parse(data, str(path), language=language, split=split, iob2=iob2, bare=bare)
+    return parse(data, str(path), language=language, split=split, iob2=iob2, bare=bare, task=task)
 
 
 def parse(
@@ -61,6 +68,7 @@ def parse(
     labelled: bool = True,
     iob2: bool = False,
     bare: bool = False,
+    task: Task = NER,
 ) -> Corpus:
     """The corpus in CoNLL text in UTF-8: one word a line, in columns between blanks or tabs, its tag in the last.
 
@@ -79,7 +87,7 @@ def parse(
     ``name`` is the name of the corpus; errors give it with the line. Malformed text raises ``DinkuError``.
     """
     text, bom = _decoded(data, name)
-    reader = _Reader(language, labelled, bare)
+    reader = _Reader(language, labelled, bare, task)
     words, tags, known_words, known_tags = reader.words, reader.tags, reader.known_words, reader.known_tags
     for number, line in enumerate(text.split("\n"), 1):
         columns = line.split("\t" if "\t" in line else " ")
@@ -97,13 +105,13 @@ def parse(
     sentences = reader.sentences
     if not sentences:
         raise DinkuError("has no sentence", where=name, remedy="give it at least one word" + " with a tag" * labelled)
-    findings = Findings.within(sentences)
+    findings = Findings.within(sentences, task)
     notes: tuple[str, ...] = ()
-    if labelled and (findings.orphan_tags or not all(map(is_iob2_tag, known_tags.values()))):
+    if labelled and task.schemes and (findings.orphan_tags or not all(map(is_iob2_tag, known_tags.values()))):
         sentences, notes = in_iob2(sentences, known_tags.values(), name, iob2)
         findings = replace(findings, orphan_tags=sum(orphans(s.tags or ()) for s in sentences))
     findings += Findings(bom=bom, empty_tokens=reader.empty_tokens, docstart=reader.docstart)
-    return Corpus(name, split, tuple(sentences), findings, notes)
+    return Corpus(name, split, tuple(sentences), findings, notes, task=task)
 
 
 @dataclass
@@ -117,6 +125,7 @@ class _Reader:
     language: str
     labelled: bool
     bare: bool = False
+    task: Task = NER
     sentences: list[Sentence] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
@@ -145,7 +154,7 @@ class _Reader:
                 self.width, self.first = len(columns), number
             if self.bare:
                 columns[-1] = from_bare(tag)
-            _check(columns, self.width, self.first, self.labelled, f"{name}:{number}")
+            _check(columns, self.width, self.first, self.labelled, f"{name}:{number}", self.task)
             self.words.append(self.known_words.setdefault(word, word))
             self.tags.append(self.known_tags.setdefault(tag, columns[-1]))
 
@@ -156,6 +165,13 @@ class _Reader:
             self.sentences.append(Sentence(tuple(self.words), tags, self.language))
             self.words.clear()
             self.tags.clear()
+
+
+def no_tag(tag: str, named: str, where: str) -> DinkuError:
+    """What is said of a tag that belongs to no scheme, and what else it may be."""
+    bare = ", or read bare labels with tags=bare, or labels of each word with task=tags"
+    remedy = f"write tags as O, B-X or I-X{bare * (tag.isalpha() and tag.isupper())}"
+    return DinkuError(f"{named} isn't an IOB2 tag", where=where, remedy=remedy)
 
 
 def from_bare(label: str) -> str:
@@ -206,11 +222,11 @@ def stream(lines: Iterable[tuple[str, str]], name: str) -> Iterator[Sentence]:
         raise DinkuError("has no sentence", where=name, remedy="give it at least one word")
 
 
-def text(sentences: Iterable[Sentence]) -> str:
+def text(sentences: Iterable[Sentence], task: Task = NER) -> str:
     """Canonical CoNLL text: on each line a word, one blank and its tag, and a blank line after each sentence.
 
     Unlabelled sentences are written as words alone. Whatever ``parse`` would read back differently raises ``DinkuError``: a
-    sentence without words, labelled sentences among unlabelled ones, tags other than IOB2, and words that are empty or
+    sentence without words, labelled sentences among unlabelled ones, tags that aren't the ``task``'s, and words that are empty or
     white space, that hold a blank, tab, line break or NUL, or that have a meaning in CoNLL.
     """
     sentences = tuple(sentences)
@@ -221,8 +237,11 @@ def text(sentences: Iterable[Sentence]) -> str:
         if not word.strip() or _UNWRITABLE.search(word) or word == _DOCSTART:
             raise DinkuError(f"the word {word[:40]!r} can't be written as CoNLL", remedy="replace or split it")
     for tag in sorted({tag for s in sentences for tag in s.tags or ()}):
-        if not is_iob2_tag(tag):
-            raise DinkuError(f"the tag {tag[:40]!r} can't be written as CoNLL", remedy="use O, B-X or I-X")
+        if not task.is_legal(tag):
+            raise DinkuError(f"the tag {tag[:40]!r} can't be written as CoNLL", remedy=f"use {task.legal}")
+    if any(s.each != "word" for s in sentences):
+        remedy = "write them as jsonl-classes or csv-classes"
+        raise DinkuError("labels of whole sentences can't be written as CoNLL", remedy=remedy)
     if not all(s.words for s in sentences):
         raise DinkuError("a sentence without words can't be written as CoNLL", remedy="leave it out")
     if sentences and sentences[0].words[0].startswith("\ufeff"):
@@ -231,12 +250,14 @@ def text(sentences: Iterable[Sentence]) -> str:
     return "".join("\n".join(sentence) + "\n\n" for sentence in lines)
 
 
-def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str]) -> None:
+def write(sentences: Corpus | Iterable[Sentence], path: str | os.PathLike[str], task: Task | None = None) -> None:
     """Write canonical text (see ``text``) as UTF-8. The file appears whole, or not at all.
 
-    Raises ``DinkuError``, of status 1 if the system refuses to write.
+    ``task`` is that of the tags, by default the corpus's, or named entities. Raises ``DinkuError``, of status 1 if the system
+    refuses to write.
     """
-    data = text(sentences).encode()
+    own = sentences.task if isinstance(sentences, Corpus) else NER
+    data = text(sentences, task or own).encode()
     with written(path) as file:
         file.write(data)
 
@@ -272,14 +293,15 @@ def _columns(line: str, width: int) -> list[str]:
     return ["", *columns] if line[0] == " " and len(columns) == width - 1 else columns
 
 
-def _check(columns: list[str], width: int, first: int | str, labelled: bool, where: str) -> None:
+def _check(columns: list[str], width: int, first: int | str, labelled: bool, where: str, task: Task = NER) -> None:
     count = len(columns)
     if labelled and width == 1:
         raise DinkuError("has a word but no tag", where=where, remedy="give each line a word, a blank and its tag")
     if count != width:
         problem = f"has {count} column{'s' * (count > 1)} where line {first} has {width}"
         raise DinkuError(problem, where=where, remedy="give every line the same columns, the word first, its tag last")
-    if labelled and not is_tag(columns[-1]):
-        problem = f"the last column, {columns[-1][:40]!r}, isn't an IOB2 tag"
-        bare = ", or read bare labels with tags=bare" * (columns[-1].isalpha() and columns[-1].isupper())
-        raise DinkuError(problem, where=where, remedy=f"write tags as O, B-X or I-X{bare}")
+    if labelled and not task.schemes and not task.is_legal(columns[-1]):
+        problem = f"the last column, {columns[-1][:40]!r}, isn't a label"
+        raise DinkuError(problem, where=where, remedy=f"write {task.legal}")
+    if labelled and task.schemes and not is_tag(columns[-1]):
+        raise no_tag(columns[-1], f"the last column, {columns[-1][:40]!r},", where)

@@ -62,7 +62,7 @@ def write_splits(whole: Mapping[str, Mapping[str, Corpus]], out: Path, form: str
 def _write_one(part: Corpus, path: Path, form: str) -> Written:
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise DinkuError("already exists", where=str(path), remedy="name a new file")
-    write(part.sentences, path, form)
+    write(part, path, form)
     moved = 0 if named(form, where="--to").words else sum(map(_moves, part))
     return Written(path, len(part), moved)
 
@@ -101,7 +101,7 @@ def divided(corpus: Corpus, shares: Mapping[str, float], *, seed: int) -> dict[s
     out = {}
     for split in ("train", *shares):
         if chosen := tuple(s for i, s in enumerate(corpus) if sides[i] == split):
-            out[split] = Corpus(corpus.name, split, chosen, notes=corpus.notes)
+            out[split] = Corpus(corpus.name, split, chosen, notes=corpus.notes, task=corpus.task)
     return out
 
 

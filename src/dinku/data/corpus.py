@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.spans import orphans
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, plural
 
 
@@ -42,6 +43,7 @@ class Sentence:
     """Words in order, one tag a word (``None`` if unlabelled), and the code of the language, if it is known.
 
     ``origin`` is what else its record says, for sentences of formats that say more than CoNLL; equal sentences may differ in it.
+    ``each`` is what has a tag: *word*, or *sentence* where the one tag is that of the whole.
 
     >>> from dinku import Sentence
     >>> Sentence(("Ade", "lives", "in", "Kano"), ("B-PER", "O", "O", "B-LOC")).words[3]
@@ -52,12 +54,13 @@ class Sentence:
     tags: tuple[str, ...] | None = None
     language: str = ""
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    each: Literal["word", "sentence"] = field(default="word", repr=False)
 
     def __post_init__(self) -> None:
-        if self.tags is not None and len(self.tags) != len(self.words):
+        if self.tags is not None and len(self.tags) != (len(self.words) if self.each == "word" else 1):
             raise DinkuError(
                 f"a sentence of {plural(len(self.words), 'word')} has {plural(len(self.tags), 'tag')}",
-                remedy="give one tag a word",
+                remedy=f"give one tag a {self.each}",
             )
 
 
@@ -82,7 +85,7 @@ class Findings:
         return Findings(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)})
 
     @classmethod
-    def within(cls, sentences: Iterable[Sentence]) -> Findings:
+    def within(cls, sentences: Iterable[Sentence], task: Task = NER) -> Findings:
         """The findings that sentences show by themselves, without their file: all but ``bom``, ``empty_tokens`` and
         ``docstart``."""
         sentences = tuple(sentences)
@@ -92,7 +95,7 @@ class Findings:
         return cls(
             invisible=sum(times[word] for word in odd if not unseen.isdisjoint(word)) if unseen else 0,
             not_nfc=sum(times[word] for word in odd if not unicodedata.is_normalized("NFC", word)),
-            orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags),
+            orphan_tags=sum(orphans(s.tags) for s in sentences if s.tags) if task.schemes else 0,
         )
 
 
@@ -104,7 +107,7 @@ class Corpus:
     """Sentences under the name by which they were requested, and their reader's findings.
 
     ``notes`` name the scheme of each file whose tags aren't plain IOB2, one line a file. ``part_of`` is the name of the corpus
-    from which these sentences were taken, empty for a whole corpus.
+    from which these sentences were taken, empty for a whole corpus. ``task`` says what its tags are.
 
     >>> from dinku import Corpus, Sentence
     >>> Corpus("mine", "train", (Sentence(("Kano",), ("B-LOC",), "hau"),))
@@ -117,6 +120,7 @@ class Corpus:
     findings: Findings = field(default=Findings())
     notes: tuple[str, ...] = field(default=(), compare=False)
     part_of: str = field(default="", compare=False)
+    task: Task = NER
 
     def __repr__(self) -> str:
         languages = ", ".join(filter(None, self.languages)) or "language unknown"
@@ -146,12 +150,12 @@ class Corpus:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """The labels that occur, sorted."""
-        return tuple(sorted({tag[2:] for s in self.sentences for tag in s.tags or () if tag != "O"}))
+        return tuple(sorted({self.task.label_of(tag) for s in self.sentences for tag in s.tags or ()} - {""}))
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags of a tag head for these labels: ``O``, then ``B`` and ``I`` of each."""
-        return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
+        """The tags of a head for these labels; for entities ``O``, then ``B`` and ``I`` of each."""
+        return self.task.tags_of(self.labels)
 
     def check_tags(self, tags: Sequence[str], *, where: str = "") -> None:
         """Raise `DinkuError` if a word has a tag that isn't among a head's ``tags``."""
@@ -170,14 +174,16 @@ class Corpus:
     def fingerprint(self) -> str:
         """sha256 of words, tags and languages in order, as hex; the name and the files' format don't enter it."""
         digest = hashlib.sha256()
+        if self.task is not NER:
+            digest.update(f"{self.task.name}\n".encode())
         for s in self.sentences:
             digest.update(json.dumps((s.language, s.words, s.tags), separators=(",", ":")).encode("ascii") + b"\n")
         return digest.hexdigest()
 
     def without_tags(self) -> Corpus:
-        """The same sentences, unlabelled."""
+        """The same sentences, unlabelled, whatever their task."""
         bare = tuple(Sentence(s.words, None, s.language) for s in self.sentences)
-        return replace(self, sentences=bare, findings=replace(self.findings, orphan_tags=0), notes=())
+        return replace(self, sentences=bare, findings=replace(self.findings, orphan_tags=0), notes=(), task=NER)
 
     def only(self, languages: str | Iterable[str]) -> Corpus:
         """The sentences in these languages, in their order here. Raises ``DinkuError`` for a language without sentences."""
@@ -195,10 +201,14 @@ class Corpus:
         """Several corpora one after another; if their splits differ, the split is named as in ``train+dev``."""
         if not corpora:
             raise DinkuError("there is nothing to join", where=name, remedy="give at least one corpus")
+        if len({c.task for c in corpora}) > 1:
+            several = " and ".join(f"{task.title} ({task.name})" for task in dict.fromkeys(c.task for c in corpora))
+            raise DinkuError(f"joins corpora of {several}", where=name, remedy="name corpora of one task")
         split = "+".join(dict.fromkeys(c.split for c in corpora if c.split))
         together = tuple(chain.from_iterable(c.sentences for c in corpora))
         notes = tuple(dict.fromkeys(chain.from_iterable(c.notes for c in corpora)))
-        return cls(name, split, together, sum((c.findings for c in corpora), Findings()), notes)
+        findings = sum((c.findings for c in corpora), Findings())
+        return cls(name, split, together, findings, notes, task=corpora[0].task)
 
     def sample(self, n: int, seed: int) -> Corpus:
         """A sample of ``n`` sentences in their order here; the corpus itself if it has no more.
@@ -215,5 +225,5 @@ class Corpus:
         return self._part([self.sentences[i] for i in sorted(ranks[:n])], f"{n} of {len(self)}")
 
     def _part(self, sentences: Sequence[Sentence], note: str) -> Corpus:
-        found = Findings.within(sentences)
-        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), found, self.notes, self.source)
+        found = Findings.within(sentences, self.task)
+        return Corpus(f"{self.name} ({note})", self.split, tuple(sentences), found, self.notes, self.source, self.task)

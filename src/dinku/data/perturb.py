@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from dinku.data.corpus import Corpus, Findings, Sentence
 from dinku.data.spans import Span, folded, spans
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError
 
 Names = Mapping[tuple[str, str], tuple[tuple[str, ...], ...]]  # (language, label) → the words of each name
@@ -57,8 +58,12 @@ class Perturbation:
     def __str__(self) -> str:
         return self.name if self.rate == KINDS[self.name].rate else f"{self.name}:{self.rate:g}"
 
-    def check(self, names: Names | None) -> None:
-        """Raise `DinkuError` if *entities* has no names to insert."""
+    def check(self, names: Names | None, task: Task = NER) -> None:
+        """Raise `DinkuError` if *entities* has no names to insert, or if labels of the task wouldn't stay true."""
+        if task is not NER and not KINDS[self.name].words_alone:
+            kept = ", ".join(name for name, kind in KINDS.items() if kind.words_alone)
+            problem = f"needs entities, and this is about {task.title}"
+            raise DinkuError(problem, where=f"perturbation {self.name!r}", remedy=f"use {kept}")
         if self.name == "entities" and names is None:
             remedy = "evaluate on dev or test of a corpus that has a train split"
             raise DinkuError("needs names", where="perturbation 'entities'", remedy=remedy)
@@ -68,13 +73,14 @@ class Perturbation:
 
         *entities* replaces names by those in ``names``; see `unseen_names`.
         """
-        self.check(names)
+        self.check(names, corpus.task)
         change = KINDS[self.name].change
         out = []
         for s in corpus:
             random = Random(f"{seed}\t{self.name}\t{s.language}\t{' '.join(s.words)}")
             out.append(change(s, random, self.rate, names or {}))
-        return Corpus(f"{corpus.name} ({self})", corpus.split, tuple(out), Findings.within(out))
+        found = Findings.within(out, corpus.task)
+        return Corpus(f"{corpus.name} ({self})", corpus.split, tuple(out), found, task=corpus.task)
 
 
 def changed(before: Corpus, after: Corpus) -> float:
@@ -95,7 +101,7 @@ def unseen_names(train: Corpus, others: Iterable[Corpus]) -> Names:
 
 def _entities(corpus: Corpus) -> Iterable[tuple[str, str, tuple[str, ...]]]:
     for s in corpus:
-        for span in spans(s.tags or ()):
+        for span in corpus.task.spans(s.tags or ()):
             yield s.language, span.label, s.words[span.start : span.end]
 
 
@@ -271,21 +277,22 @@ _BESIDE_FRENCH = frozenset({"bam", "bbj", "ewe", "fon", "mos", "run", "wol"})  #
 
 
 class Kind(NamedTuple):
-    """A change, and its default rate."""
+    """A change, its default rate, and whether it is one of words alone, which leaves tags of any task true."""
 
     change: Change
     rate: float
+    words_alone: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
-    "diacritics": Kind(_each(_bare), 1.0),
-    "slips": Kind(_each(_slip), 0.15),
-    "one-slip": Kind(_one_slip, 1.0),
-    "lower": Kind(_each(lambda word, _: word.lower()), 1.0),
-    "upper": Kind(_each(lambda word, _: word.upper()), 1.0),
+    "diacritics": Kind(_each(_bare), 1.0, words_alone=True),
+    "slips": Kind(_each(_slip), 0.15, words_alone=True),
+    "one-slip": Kind(_one_slip, 1.0, words_alone=True),
+    "lower": Kind(_each(lambda word, _: word.lower()), 1.0, words_alone=True),
+    "upper": Kind(_each(lambda word, _: word.upper()), 1.0, words_alone=True),
     "punctuation": Kind(_unpunctuated, 1.0),
-    "ocr": Kind(_each(_scanned), 0.15),
-    "homophones": Kind(_each(_sounding), 1.0),
+    "ocr": Kind(_each(_scanned), 0.15, words_alone=True),
+    "homophones": Kind(_each(_sounding), 1.0, words_alone=True),
     "mixing": Kind(_mixed, 0.1),
     "elongation": Kind(_each(_drawn_out, outside=True), 0.1),
     "entities": Kind(_renamed, 1.0),

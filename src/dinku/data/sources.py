@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dinku.data import conll, hub
+from dinku.data import hub
 from dinku.data.audit import audit, labels_alone
 from dinku.data.catalogue import SOURCES, Fetched, Source
 from dinku.data.corpus import Corpus
@@ -107,9 +107,11 @@ def spelled(name: str, *, form: str = "", **options: str) -> str:
 
 
 def format_of(name: str) -> str:
-    """The name of the format of a corpus's files, *conll* for known ones. Raises `DinkuError` if there is no such corpus."""
-    if _sampled(name) or _source(name):
+    """The name of the format of a corpus's files. Raises `DinkuError` if there is no such corpus."""
+    if _sampled(name):
         return CONLL
+    if known := _source(name):
+        return known[0].how.form or CONLL
     files, how = _found(name)
     first = next(paths[0] for has in files.values() for paths in has.values())
     return how.form or recognized(first).name
@@ -338,7 +340,8 @@ def _cached(source: Source, languages: Sequence[str], split: str) -> list[Corpus
         family = next(name for name, known in SOURCES.items() if known is source)
         remedy = f"run: dinku data fetch {family}:{','.join(lacking)} (or put a copy of {source.repository} at {source.cache})"
         raise DinkuError(f"{source.title} isn't there", where=str(files[lacking[0]]), remedy=remedy)
-    return [conll.read(path, language=language, split=split) for language, path in files.items()]
+    how = replace(source.how, form=source.how.form or CONLL)
+    return [read(path, how, language=language, split=split) for language, path in files.items()]
 
 
 _ANY = ""  # the split of a single file whose name doesn't say which split it is

@@ -12,6 +12,7 @@ from typing import Any
 from dinku.data import learned, sources
 from dinku.data.corpus import Corpus
 from dinku.data.languages import is_code
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, plural
 from dinku.export import javascript
 from dinku.files import written
@@ -101,7 +102,8 @@ def measure(
     seen = learned.seen(corpus, known) if known else None
     found = Measured(called(corpus), corpus.split, counts, seen)
     with written(made.folder / "README.md") as file:
-        file.write(card(made.manifest, made.tags, about, found, unread=unread_parts(made.folder)).encode())
+        text = card(made.manifest, made.tags, about, found, unread=unread_parts(made.folder), task=made.task)
+        file.write(text.encode())
     return found
 
 
@@ -120,32 +122,34 @@ def card(
     measured: Measured | None = None,
     *,
     unread: Sequence[str] = (),
+    task: Task = NER,
 ) -> str:
     """The model card: metadata for the Hub, then text for people, with languages from the lowest F1 up."""
     size = sum(f.bytes for f in manifest.files.values())
-    labels = ", ".join(dict.fromkeys(tag[2:] for tag in tags if tag != "O"))
+    labels = ", ".join(filter(None, dict.fromkeys(map(task.label_of, tags))))
     languages = sorted(filter(is_code, {*measured.counts.languages})) if measured else []
     licence = (about.data_licence or about.weights_licence).lower().replace(" ", "-")
     name = about.name or "A tagger"
     header: dict[str, Any] = {
         "language": languages,
         "license": licence if licence in _LICENCES else "other",
-        "pipeline_tag": "token-classification",
-        "tags": ["token-classification", "named-entity-recognition", "dinku", manifest.runtime],
+        "pipeline_tag": task.hub,
+        "tags": [task.hub, *["named-entity-recognition"] * task.schemes, "dinku", manifest.runtime],
         "datasets": list(dict.fromkeys(filter(None, map(sources.on_hub, about.data)))),
         "model-index": _model_index(name, measured),
     }
     out = ["---", *_yaml(header), "---", "", f"# {name}", ""]
     out += [
-        f"Finds {labels} in text. {size / 1e6:.1f} MB, {manifest.precision}, for {manifest.runtime}; made with dinku.",
+        f"{task.does.format(labels)}. {size / 1e6:.1f} MB, {manifest.precision}, for {manifest.runtime}; made with dinku.",
         "",
     ]
-    out += ["## F1", "", *_f1(measured), ""]
-    out += ["## Use", "", *_use(manifest, unread), ""]
+    out += [f"## {task.heading}", "", *_f1(measured), ""]
+    out += ["## Use", "", *_use(manifest, unread, task), ""]
     gate = manifest.gate
     out += ["## Compared with the tagger it was made from", ""]
-    words = f"{plural(gate['words'], 'word')} ({gate['corpus']} {gate['split']})"
-    out += [f"{100 * gate['equal']:.2f} % of the tags of {words} are equal."]
+    compared = gate["words"] if task.each == "word" else gate["sentences"]
+    words = f"{plural(compared, task.each)} ({gate['corpus']} {gate['split']})"
+    out += [f"{100 * gate['equal']:.2f} % of the {'tags' if task.schemes else 'labels'} of {words} are equal."]
     out += [f"Largest difference of a logit: {gate['logits']:.2g}, where the largest logit is {gate['largest']:.2g};"]
     out += [f"other sentences in its batch change a logit by up to {gate['batch']:.2g}.", ""]
     if manifest.precision == "bf16" and not any("bfloat16" in name for name in gate["executed"]):
@@ -185,8 +189,12 @@ def _f1(measured: Measured | None) -> list[str]:
     mean = sum(s.f1 for _, s in worst) / len(worst)
     if len(rows) > 1:
         rows.append(f"| mean of languages | {100 * mean:.2f} | {sum(s.support for _, s in worst):,} |")
-    first = [f"Span micro-F1 (seqeval's default reading) on {of}.", *_seen(measured), ""]
-    return [*first, "| | F1 | spans |", "| - | -: | -: |", *rows]
+    task = measured.counts.task
+    first = [f"{task.told[0].upper()}{task.told[1:]} on {of}.", *_seen(measured), ""]
+    if task is not NER:
+        accuracy, macro = 100 * measured.counts.accuracy, 100 * measured.counts.macro_f1
+        first[1:1] = [f"Over all of them accuracy is {accuracy:.2f}, macro-F1 {macro:.2f}."]
+    return [*first, f"| | {task.score} | {task.unit}s |", "| - | -: | -: |", *rows]
 
 
 def _seen(measured: Measured) -> list[str]:
@@ -199,13 +207,16 @@ def _seen(measured: Measured) -> list[str]:
     if (shared := len(measured.seen) - len(apart)) == 0:
         return ["The tagger learned from none of them."]
     f1 = 100 * measured.counts.at(apart).scores().f1 if apart else 0.0
-    of = f"**The tagger learned from {shared:,} of them.** Over the other {len(apart):,} in all micro-F1 is {f1:.2f}"
+    measure = "micro-F1" if measured.counts.task is NER else measured.counts.task.score
+    of = f"**The tagger learned from {shared:,} of them.** Over the other {len(apart):,} in all {measure} is {f1:.2f}"
     return [f"{of}, where it is {100 * measured.counts.scores().f1:.2f} over every one."]
 
 
-def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
+def _use(manifest: Manifest, unread: Sequence[str], task: Task = NER) -> list[str]:
     """How to run the bundle, and how its offsets count."""
     out = ["```python", "import dinku  # pip install dinku", "", 'dinku.open("this folder").find("…")', "```", ""]
+    if task.each != "word":
+        return [*out, *_use_classes(manifest, unread)]
     out += ["Offsets count Unicode code points, as Python does. A string of JavaScript counts UTF-16 units, of which a"]
     out += ["character beyond U+FFFF has two: there, use `Array.from(text).slice(start, end).join('')`.", ""]
     if manifest.runtime != "onnxruntime":
@@ -226,16 +237,36 @@ def _use(manifest: Manifest, unread: Sequence[str]) -> list[str]:
     return [*out, "tags from the logits of `AutoModelForTokenClassification`."]
 
 
+def _use_classes(manifest: Manifest, unread: Sequence[str]) -> list[str]:
+    """How to run what labels whole texts, and how it reads them."""
+    out = [
+        "It labels a text by the state of its first subword (pooling: first). A text longer than a window is read in several, and"
+    ]
+    out += ["the mean of their logits decides."]
+    if manifest.runtime != "onnxruntime":
+        return out
+    if unread:
+        return [*out, "", f"transformers.js doesn't read its tokenizer as dinku does: {', '.join(unread)}."]
+    return [
+        *out,
+        "",
+        "transformers.js reads this folder, too, as `text-classification`; it cuts texts off at a window's length.",
+    ]
+
+
 def _model_index(name: str, measured: Measured | None) -> list[dict[str, Any]]:
     """F1 by language in the Hub's format, if the bundle was tested on a whole split of one of the Hub's data sets."""
     data = sources.on_hub(measured.corpus) if measured else ""
     if measured is None or not data or _PART.search(measured.corpus):
         return []
+    task = measured.counts.task
+    metric = "accuracy" if task.average == "micro" and not task.schemes else "f1"
+    named = f"{task.told[0].upper()}{task.told[1:]}".partition(" (")[0]
     results = [
         {
-            "task": {"type": "token-classification", "name": "Named entity recognition"},
+            "task": {"type": task.hub, "name": "Named entity recognition" if task.schemes else task.title.capitalize()},
             "dataset": {"name": data, "type": data, "config": language, "split": _HUB_SPLITS[measured.split]},
-            "metrics": [{"type": "f1", "value": round(scores.f1, 4), "name": "Span micro-F1"}],
+            "metrics": [{"type": metric, "value": round(scores.f1, 4), "name": named}],
         }
         for language, scores in sorted(measured.counts.by_language().items())
         if measured.split in _HUB_SPLITS

@@ -102,7 +102,7 @@ class Reference:
         say = partial(self.report, "comparing tags")
         say(0, len(self.corpus))
         own = self.tagger
-        return tag(engine, own.encoder, own.tags, self.corpus.sentences, progress=say)
+        return tag(engine, own.encoder, own.tags, self.corpus.sentences, task=own.task, progress=say)
 
     def compare(self, engine: Engine) -> tuple[float, float | None]:
         """The share of words to which an engine gives the same tag, and its F1 (of 1), `None` if sentences have no tags."""

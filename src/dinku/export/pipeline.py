@@ -119,7 +119,8 @@ def export(
         converted = _convert(reference, part, settings, ranges, threads)
         manifest = _manifest(reference, part, settings, converted, about)
         _write(part / bundle.FILE, manifest.model_dump_json(indent=1) + "\n")
-        _write(part / "README.md", card(manifest, tagger.tags, about, unread=unread_parts(part)))
+        text = card(manifest, tagger.tags, about, unread=unread_parts(part), task=tagger.task)
+        _write(part / "README.md", text)
         learned.save(part, tagger.learned, most=learned.MOST)
     return Bundle.open(str(target), threads=threads)
 

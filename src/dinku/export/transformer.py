@@ -59,7 +59,8 @@ class TransformerConverter:
 
     def linear_nonzero(self, zeroed: Mapping[str, int]) -> int:
         within = f"{self.tagger.model.base_model_prefix}."
-        matrices = (n for name, n in zeroed.items() if name.startswith(within) and not name.endswith(".weight"))
+        names = {name: n for name, n in zeroed.items() if not name.startswith(f"{within}pooler")}
+        matrices = (n for name, n in names.items() if name.startswith(within) and not name.endswith(".weight"))
         return self.tagger.linear[1] - sum(matrices)
 
 
@@ -104,6 +105,6 @@ def _every_length(encoder: SubwordEncoder, corpus: Corpus) -> list[SubwordWindow
     for number, length in enumerate(lengths):
         start = number * (len(text) - length) // len(lengths)
         ids = np.r_[before, text[start : start + length], after].astype(np.int64)
-        every = np.arange(len(ids))
+        every = np.arange(len(ids) if encoder.each == "word" else 1)
         out.append(SubwordWindow(number, ids, every, every))
     return out

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from dinku.data import sources
 from dinku.data.corpus import Corpus
+from dinku.data.task import TASKS
 from dinku.data.unlabelled import Text
 from dinku.errors import DinkuError, plural
 from dinku.making.budget import Budget, facts
@@ -27,7 +28,7 @@ from dinku.making.students import every
 from dinku.method import Data, Method, Planned
 from dinku.methods.finetune import FineTune
 from dinku.model.folder import ModelFolder
-from dinku.model.labels import mapping, one_sided, said_of_model
+from dinku.model.labels import check_task, mapping, one_sided, said_of_model
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.nn.loading import open_tagger
 from dinku.progress import Progress, silent
@@ -65,10 +66,11 @@ def planned(request: Request, progress: Progress = silent) -> Plan:
         notes += _check_labels(base, data, request)
     else:
         step = FineTune(select="best").resolve(Planned(cast(Any, base.shape)), data)
-        before, teacher = (step,), cast(Any, base).headed(step.tags, seed=request.settings.seed)
+        task = TASKS[step.task]
+        before, teacher = (step,), cast(Any, base).headed(step.tags, seed=request.settings.seed, task=task)
         notes.append(f"{request.base} has no tags: it is fine-tuned on {request.corpus.asked} first")
-    families = families_of(base.scheme.terminal, base.shape)
-    if len(families) == 1:
+    families = families_of(base.scheme.terminal, teacher.shape)
+    if families == ("words",):
         notes.append(f"{request.base} is quantized or a word network, which can only teach word networks")
     text, longer = _text(request, data.train, notes)
     timings = measured(
@@ -107,17 +109,18 @@ def planned(request: Request, progress: Progress = silent) -> Plan:
 def _check_labels(base: SentenceTagger, data: Data, request: Request) -> list[str]:
     """Warnings if a tagger has labels that a corpus lacks.
 
-    Raises `DinkuError` if a corpus has labels that a tagger doesn't know.
+    Raises `DinkuError` if a corpus has labels that a tagger doesn't know, or is of another task.
     """
+    check_task(base.task, cast(Corpus, data.train), where=request.base)
     here = {label for corpus in (data.train, data.dev) if corpus for label in corpus.labels}
-    own, unknown = one_sided(base.tags, here, name=request.corpus.asked, where=request.base)
+    own, unknown = one_sided(base.tags, here, name=request.corpus.asked, where=request.base, task=base.task)
     if unknown:
         problem = f"doesn't know {', '.join(unknown)}, which {request.corpus.asked} has"
         problem += f", and knows {', '.join(own)}, which that lacks" if own else ""
         remedy = f"train it first: dinku train {request.base} --corpus {request.corpus.asked} --out TAGGER"
         remedy += f", or name what is the same: --labels {mapping(own, unknown)}" if own else ""
         raise DinkuError(problem, where=request.base, remedy=remedy)
-    return [said_of_model(own)] if own else []
+    return [said_of_model(own, base.task)] if own else []
 
 
 def _text(request: Request, train: Corpus, notes: list[str]) -> tuple[int, float]:

@@ -12,6 +12,7 @@ from dinku.data.convert import divided
 from dinku.data.corpus import Corpus
 from dinku.data.formats.registry import write
 from dinku.data.learned import fingerprint, fingerprints
+from dinku.data.task import NER
 from dinku.digests import document_digest
 from dinku.errors import DinkuError, plural
 from dinku.files import written_folder
@@ -74,7 +75,9 @@ def ready(name: str | os.PathLike[str], *, part: float = 0.1, seed: int = 0) -> 
     )
     splits = {"train": train, "dev": {each: drawn[each] for each in train}}
     splits |= {"test": {each: test[each] for each in train}} if scored == "test" else {}
-    return Ready(str(_written(splits)), asked, scored, tuple(notes))
+    task = next(iter(train.values())).task
+    name = sources.spelled(str(_written(splits)), task="" if task is NER else task.name)
+    return Ready(name, asked, scored, tuple(notes))
 
 
 def apart(corpus: Corpus, part: float, seed: int) -> tuple[Corpus, Corpus]:
@@ -114,5 +117,6 @@ def _written(splits: dict[str, dict[str, Corpus]]) -> Path:
             for split, own in splits.items():
                 for language, corpus in own.items():
                     (made / language).mkdir(exist_ok=True)
-                    write(corpus.sentences, made / language / f"{split}.jsonl", "jsonl")
+                    form = "jsonl" if corpus.task.each == "word" else "jsonl-classes"
+                    write(corpus, made / language / f"{split}.jsonl", form)
     return folder

@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 from pydantic import ValidationError
 
 from dinku.digests import document_digest
+from dinku.errors import DinkuError
 from dinku.files import written
 from dinku.machine import environment
 from dinku.making.students import FAMILIES, Family, Reads, Student, every
@@ -277,5 +278,15 @@ def progress_of(progress: Progress, before: str) -> Progress:
 
 
 def families_of(terminal: bool, shape: Any) -> tuple[Family, ...]:
-    """The families of students that a tagger can teach: quantized taggers and word networks only teach word networks."""
-    return FAMILIES if isinstance(shape, Shape) and not terminal else ("words",)
+    """The families of students that a tagger can teach: quantized taggers and word networks only teach word networks, and
+    taggers of whole texts don't teach word networks.
+
+    Raises `DinkuError` if none is left.
+    """
+    able = FAMILIES if isinstance(shape, Shape) and not terminal else ("words",)
+    pooled = getattr(shape, "pooled", False)
+    left = tuple(family for family in able if family != "words" or not pooled)
+    if not left:
+        problem = "is quantized, and labels whole texts, which word networks can't"
+        raise DinkuError(problem, where="compress", remedy="name the model that it was made from")
+    return left

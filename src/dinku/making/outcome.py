@@ -68,7 +68,7 @@ class Compressed:
         kept = self.facts["keep"]
         return (
             f"Compressed({self.folder}: {self.chosen.student.summary}, {amount('size', self.facts['size'])}, "
-            f"{100 * kept:.1f} % of F1 kept on {self.test.split})"
+            f"{100 * kept:.1f} % of {self.test.task.score} kept on {self.test.split})"
         )
 
     def _repr_html_(self) -> str:
@@ -136,7 +136,8 @@ class Compressed:
                     else f"level {each.level}",
                 ]
             )
-        return ["student", "F1 dev", "kept", "worst kept", "MB", "sentences/s", "ms", "tried"], rows
+        score = self.dense.task.score
+        return ["student", f"{score} dev", "kept", "worst kept", "MB", "sentences/s", "ms", "tried"], rows
 
     def document(self) -> dict[str, Any]:
         """The outcome as JSON."""

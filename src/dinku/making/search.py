@@ -70,7 +70,9 @@ class Search:
         steps = self.plan.before
         self.dense, _ = self._scored(steps, "dense", "the dense tagger")
         if not self.dense.f1:
-            problem = f"finds no entity in {self.request.corpus.asked} dev, so that there is no F1 to keep"
+            task = self.dense.task
+            found = "entity" if task.schemes else "right label"
+            problem = f"finds no {found} in {self.request.corpus.asked} dev, so that there is no {task.score} to keep"
             raise DinkuError(problem, where=self.request.base, remedy="train it longer, or on more sentences", status=1)
         pool = self._proposed(self.plan.schedule[0])
         for level, number in enumerate(self.plan.schedule[1:], 1):

@@ -107,7 +107,7 @@ class Student:
         shape: Any = self.teacher
         for method in self.methods():
             shape = method.declare(shape)
-        return cast(Costs, shape.with_tags(self.teacher.tags))
+        return cast(Costs, shape.with_tags(self.teacher.tags, pooled=getattr(self.teacher, "pooled", False)))
 
     @cached_property
     def int8(self) -> Costs:

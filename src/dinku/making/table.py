@@ -6,6 +6,8 @@ import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dinku.data.task import NER, Task
+from dinku.scoring.counts import averaged
 from dinku.study.rows import Row
 
 Spans = tuple[int, int, int]  # gold, predicted and correct
@@ -15,6 +17,8 @@ Spans = tuple[int, int, int]  # gold, predicted and correct
 class Scored:
     """F1 (0 to 1) of a tagger on a split by language and label, in seqeval's default reading, from the counts ``spans``.
 
+    Of a ``task`` other than entities it is that task's measure, and ``spans`` are units.
+
     >>> scored = Scored("dev", {"hau": {"PER": (4, 4, 3), "LOC": (2, 1, 1)}, "yor": {"PER": (2, 2, 1)}})
     >>> round(scored.f1, 3), scored.worst
     (0.635, 'yor')
@@ -22,22 +26,24 @@ class Scored:
 
     split: str
     spans: dict[str, dict[str, Spans]]
+    task: Task = NER
 
     @classmethod
     def of(cls, rows: Iterable[Row], address: str, split: str) -> Scored:
         """The F1 of the tagger at an address on unperturbed sentences, from rows."""
-        found = {
-            row.language: row.spans["default"]
+        own = [
+            row
             for row in rows
             if row.kind == "quality" and row.address == address and row.split == split
             if row.spans and not row.perturbation
-        }
-        return cls(split, found)
+        ]
+        found = {row.language: row.spans["default"] for row in own if row.spans}
+        return cls(split, found, own[0].task_of if own else NER)
 
     @property
     def by_language(self) -> dict[str, float]:
         """F1 of each language, the worst first."""
-        own = {language: f1_of(labels.values()) for language, labels in self.spans.items()}
+        own = {language: averaged(labels.values(), self.task) for language, labels in self.spans.items()}
         return dict(sorted(own.items(), key=lambda item: (item[1], item[0])))
 
     @property
@@ -58,7 +64,7 @@ class Scored:
         for labels in self.spans.values():
             for label, spans in labels.items():
                 together.setdefault(label, []).append(spans)
-        return tuple(sorted(together, key=lambda label: (f1_of(together[label]), label)))
+        return tuple(sorted(together, key=lambda label: (averaged(together[label]), label)))
 
     def kept(self, dense: Scored) -> dict[str, float]:
         """The part of another tagger's F1 that is kept, by language, the worst first."""
@@ -74,25 +80,20 @@ class Scored:
         rows = []
         for language, f1 in self.by_language.items():
             own = self.spans[language]
-            cells = [points(f1_of([own[label]])) if own.get(label, (0,))[0] else "-" for label in labels]
+            cells = [points(averaged([own[label]])) if own.get(label, (0,))[0] else "-" for label in labels]
             rows.append([language, points(f1), *cells, f"{sum(n[0] for n in own.values()):,}"])
         if len(rows) > 1:
             every = {label: [own[label] for own in self.spans.values() if label in own] for label in labels}
             spans = sum(n[0] for own in self.spans.values() for n in own.values())
             rows.append(
-                ["mean, labels over all", points(self.f1), *(points(f1_of(every[la])) for la in labels), f"{spans:,}"]
+                [
+                    "mean, labels over all",
+                    points(self.f1),
+                    *(points(averaged(every[la])) for la in labels),
+                    f"{spans:,}",
+                ]
             )
-        return ["language", "F1", *labels, "spans"], rows
-
-
-def f1_of(spans: Iterable[Spans]) -> float:
-    """Micro-F1 (0 to 1) over counts; 0 without spans.
-
-    >>> f1_of([(4, 4, 3), (2, 1, 1)])
-    0.7272727272727273
-    """
-    gold, predicted, correct = (sum(column) for column in zip(*spans, strict=True)) if spans else (0, 0, 0)
-    return 2 * correct / (gold + predicted) if gold + predicted else 0.0
+        return ["language", self.task.score, *labels, f"{self.task.unit}s"], rows
 
 
 def points(f1: float) -> str:

@@ -44,10 +44,12 @@ class Trained:
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
-        return f"Trained({self.folder}: F1 {points(self.scored.f1)} on {self.corpus} {self.scored.split})"
+        return f"Trained({self.folder}: {self.scored.task.score} {points(self.scored.f1)} on {self.corpus} {self.scored.split})"
 
     def _repr_html_(self) -> str:
-        return as_html(*self.scored.table(), f"{self.folder}: F1 on {self.corpus} {self.scored.split}")
+        return as_html(
+            *self.scored.table(), f"{self.folder}: {self.scored.task.score} on {self.corpus} {self.scored.split}"
+        )
 
     @property
     def bytes(self) -> int:

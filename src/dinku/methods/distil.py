@@ -10,13 +10,14 @@ TinyBERT (arXiv 1909.10351, eq. 8) for hidden states, MiniLMv2 (arXiv 2012.15828
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dinku.data.corpus import Corpus
 from dinku.data.learned import fingerprints
 from dinku.errors import DinkuError, plural
 from dinku.method import LATER, Data, Need, Planned, Reading, Work
@@ -97,11 +98,14 @@ class Distil(SupervisedTraining, StudentTraining):
         if not shape.tags:
             raise self._untagged()
         student = self.student_shape(shape)
-        if student.tags not in (0, shape.tags):
+        head = shape.tags, shape.pooled
+        if student.tags and (student.tags, student.pooled) != head:
             problem = f"the student has {plural(student.tags, 'tag')}, the teacher {shape.tags}"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
-        return student if self.epochs == 0 and student.tags == shape.tags else self.trained(student, shape.tags)
+        if self.epochs == 0 and (student.tags, student.pooled) == head:
+            return student
+        return self.trained(student, shape.tags, pooled=shape.pooled)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch
@@ -114,17 +118,19 @@ class Distil(SupervisedTraining, StudentTraining):
         if not tagger.tags:
             raise self._untagged()
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
-        gold = labels.numbered(corpus, tagger.tags) if self.gold else _unlabelled(s.words for s in corpus)
+        labels.check_task(tagger.task, corpus, where="Distil")
+        units = tagger.task.units
+        gold = labels.numbered(corpus, tagger.tags, tagger.task) if self.gold else _unlabelled(units, corpus)
         corpora = [corpus]
         if self.transfer:
             corpora.append(data.text_for(self).sample(self.transfer, corpus.languages))
-        student = self._headed(self.cut(tagger, data, work), tagger.tags, work.seed)
+        student = self._headed(self.cut(tagger, data, work), tagger, work.seed)
         method = self.settled(student.shape, corpus)
         if not method.epochs:
             return student
         sentences = [s.words for c in corpora for s in c]
         student = replace(student, learned=student.learned | tagger.learned | fingerprints(sentences))
-        gold += _unlabelled(sentences[len(corpus) :])
+        gold += [label for more in corpora[1:] for label in _unlabelled(units, more)]
         windows = self.reader(student, tagger).windows(sentences)
         taught = None
         if self.soft:
@@ -132,7 +138,7 @@ class Distil(SupervisedTraining, StudentTraining):
             logits = np.concatenate(
                 [teacher_answers.word_logits(tagger, c, work, precision=precision) for c in corpora]
             )
-            taught = np.split(logits, np.cumsum([len(words) for words in sentences])[:-1])
+            taught = np.split(logits, np.cumsum([units(len(words)) for words in sentences])[:-1])
         with state_loss(self, tagger, student, work) as matched:
 
             def targets(batch: Sequence[int]) -> dict[str, Any]:
@@ -157,10 +163,10 @@ class Distil(SupervisedTraining, StudentTraining):
     def _untagged(self) -> DinkuError:
         return DinkuError("the teacher has no tags", where="Distil", remedy="fine-tune it first")
 
-    def _headed(self, student: Tagger, tags: tuple[str, ...], seed: int) -> Tagger:
+    def _headed(self, student: Tagger, teacher: Tagger, seed: int) -> Tagger:
         if not student.tags:
-            return student.headed(tags, seed=seed)
-        if student.tags != tags:
+            return student.headed(teacher.tags, seed=seed, task=teacher.task)
+        if (student.tags, student.task) != (teacher.tags, teacher.task):
             problem = f"the student's tags {', '.join(student.tags[:3])} … aren't the teacher's"
             remedy = "start from an encoder, or from a tagger with the same tags"
             raise DinkuError(problem, where="Distil", remedy=remedy)
@@ -190,8 +196,8 @@ class Distil(SupervisedTraining, StudentTraining):
         return summed / len(logits)
 
 
-IGNORED = -100  # stands for the tag of an untagged word
+IGNORED = -100  # stands for the tag of an untagged unit
 
 
-def _unlabelled(sentences: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
-    return [np.full(len(words), IGNORED, np.int64) for words in sentences]
+def _unlabelled(units: Callable[[int], int], corpus: Corpus) -> list[NDArray[np.int64]]:
+    return [np.full(units(len(sentence.words)), IGNORED, np.int64) for sentence in corpus]

@@ -58,7 +58,7 @@ class DistilText(StudentTraining):
 
     def declare(self, shape: Shape) -> Shape:
         student = self.student_shape(shape)
-        return self.trained(student, student.tags) if self.epochs else student
+        return self.trained(student, student.tags, pooled=student.pooled) if self.epochs else student
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         from dinku.training import fit, unpadded

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.learned import fingerprints
-from dinku.data.spans import is_iob2_tag
+from dinku.data.task import TASKS, task_named
 from dinku.errors import DinkuError
 from dinku.method import LATER, Category, Data, Need, Planned, Work
+from dinku.model.labels import check_task
 from dinku.model.shape import EncoderShape
 from dinku.model.word_shape import WordShape
 from dinku.training.settings import S, SupervisedTraining
@@ -39,13 +40,15 @@ class FineTune(SupervisedTraining):
     """Train for ``epochs`` over the train split; see `dinku.training.settings.SupervisedTraining` for its
     fields and their defaults.
 
-    ``tags`` are those of the head; `resolve` takes them from the train split, and a tagger whose head has others, or in
-    another order, gets a new head. With ``weights="balanced"`` a word counts in the loss by the inverse square root of how
-    often its tag occurs in the train split, so that labels with few entities are learned, at some cost to the others.
+    ``tags`` are those of the head, and ``task`` says what they are; `resolve` takes both from the train split, and a tagger
+    whose head has others, or in another order, gets a new head. With ``weights="balanced"`` a word counts in the loss by the
+    inverse square root of how often its tag occurs in the train split, so that labels with few entities are learned, at some
+    cost to the others.
     """
 
     tags: tuple[str, ...] = ()
     weights: Literal["equal", "balanced"] = field(default="equal", metadata=LATER)
+    task: str = field(default="ner", metadata=LATER)
 
     version: ClassVar[int] = 3  # 2: batches at random, those of like length cost a point of F1; 3: read as one row
     category: ClassVar[Category] = "training"
@@ -54,20 +57,31 @@ class FineTune(SupervisedTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(set(self.tags)) < len(self.tags) or not all(map(is_iob2_tag, self.tags)):
-            raise DinkuError(f"tags is {self.tags}", where="FineTune", remedy="name each IOB2 tag once")
+        task = task_named(self.task, where="FineTune")
+        if len(set(self.tags)) < len(self.tags) or not all(map(task.is_legal, self.tags)):
+            kind = "IOB2 tag" if task.schemes else "label"
+            raise DinkuError(f"tags is {self.tags}", where="FineTune", remedy=f"name each {kind} once")
 
     def resolve(self, tagger: Tagger | WordTagger | Planned | None, data: Data) -> Self:
         method = self.settled(tagger.shape if tagger else None, data.train)
-        return method if self.tags or data.train is None else replace(method, tags=data.train.tags)
+        if self.tags or data.train is None:
+            return method
+        return replace(method, tags=data.train.tags, task=data.train.task.name)
 
     def can_use(self, data: Data) -> None:
         super().can_use(data)
+        if data.train:
+            data.train.task.check_labels(data.train.labels, where=f"FineTune: {data.train.name}")
+        if self.tags and data.train:
+            check_task(TASKS[self.task], data.train, where="FineTune")
         if self.tags and self.epochs and data.train:
             data.train.check_tags(self.tags, where="FineTune")
 
     def declare(self, shape: S) -> S:
-        return shape if self.epochs == 0 and shape.tags == len(self.tags) else self.trained(shape, len(self.tags))
+        head = len(self.tags), TASKS[self.task].each == "sentence"
+        if self.epochs == 0 and (shape.tags, shape.pooled) == head:
+            return shape
+        return self.trained(shape, head[0], pooled=head[1])
 
     def apply(self, tagger: T, data: Data, work: Work) -> T:
         import torch
@@ -78,8 +92,10 @@ class FineTune(SupervisedTraining):
         corpus, dev = self.tagged(data.train, "train"), self.tagged(data.dev, "dev") if self.select == "best" else None
         method = self.resolve(tagger, data)
         trained = tagger.copy()
-        if trained.tags != method.tags:
-            trained = tagger.headed(method.tags, seed=work.seed)
+        task = TASKS[method.task]
+        check_task(task, corpus, where="FineTune")
+        if (trained.tags, trained.task) != (method.tags, task):
+            trained = tagger.headed(method.tags, seed=work.seed, task=task)
         if not method.epochs:
             return trained
         trained = replace(trained, learned=trained.learned | fingerprints(s.words for s in corpus))

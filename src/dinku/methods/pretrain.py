@@ -89,7 +89,7 @@ class Pretrain(TrainingSettings):
         if not self.steps:
             return shape
         headed = shape if shape.masked_lm else shape.with_masked_lm()
-        return self.trained(headed, headed.tags)
+        return self.trained(headed, headed.tags, pooled=headed.pooled)
 
     def apply(self, tagger: Tagger, data: Data, work: Work) -> Tagger:
         import torch

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, NoReturn, Self
 from pydantic import Field, ValidationError
 
 from dinku.data import learned
+from dinku.data.task import Task
 from dinku.digests import file_digest
 from dinku.errors import DinkuError, check_count
 from dinku.files import content, written_folder
@@ -145,7 +146,7 @@ class Bundle(TagsByEngine):
         return cls(folder, manifest, encoder, threads or available_threads())
 
     def __repr__(self) -> str:
-        manifest, labels = self.manifest, " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"}))
+        manifest, labels = self.manifest, " ".join(sorted({*map(self.task.label_of, self.tags)} - {""}))
         return f"Bundle({manifest.precision} for {manifest.runtime}, {self.shape.parameters / 1e6:.1f} M, {labels})"
 
     @property
@@ -159,6 +160,10 @@ class Bundle(TagsByEngine):
     @property
     def tags(self) -> tuple[str, ...]:
         return self.model_folder.tags
+
+    @cached_property
+    def task(self) -> Task:  # type: ignore[override]
+        return self.model_folder.task
 
     @property
     def engine(self) -> InspectableEngine:

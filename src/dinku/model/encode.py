@@ -28,6 +28,7 @@ from dinku.model.windows import Ids
 
 LabelOn = Literal["first", "first_content"]
 SUBWORD_INPUTS = ("input_ids", "attention_mask")  # of an ONNX model that reads subwords
+_FIRST = np.zeros(1, np.int64)  # the first subword, which speaks for all, and the first unit, which is the sentence
 _MARKS = ("▁", "Ġ")  # what SentencePiece and byte-level BPE write for the start of a word
 
 
@@ -57,6 +58,7 @@ class SubwordBatch(NamedTuple):
     ids: Ids
     mask: Ids
     windows: list[SubwordWindow]
+    each: Literal["word", "sentence"] = "word"
 
     @property
     def full(self) -> bool:
@@ -83,11 +85,11 @@ class SubwordBatch(NamedTuple):
 
     @property
     def answer_shape(self) -> tuple[int, ...]:
-        return self.ids.shape
+        return self.ids.shape[:1] if self.each == "sentence" else self.ids.shape
 
     def scored(self, output: Any) -> Any:
-        """See `dinku.model.windows.Batch.scored`; ``output`` is [windows, subwords, tags]."""
-        return output[self.rows, self.columns]
+        """See `dinku.model.windows.Batch.scored`; ``output`` is [windows, subwords, tags], or [windows, tags] of pooled heads."""
+        return output if self.each == "sentence" else output[self.rows, self.columns]
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,14 @@ class SubwordEncoder:
     ``length`` is the largest number of subwords in a window, special tokens included. With ``label_on="first"``, a word is
     represented by its first subword; with ``"first_content"``, by its first subword that isn't a bare word mark (for 92 % of
     Chinese words, SentencePiece's first piece is a bare ``▁``). A word without any subword is in no window, and is tagged ``O``.
+    If each sentence has a label (``each``), every window of it is scored as a whole.
     """
 
     tokenizer: Tokenizer
     length: int
     pad: int
     label_on: LabelOn = "first"
+    each: Literal["word", "sentence"] = "word"
 
     def __post_init__(self) -> None:
         if self.label_on not in get_args(LabelOn):
@@ -167,6 +171,9 @@ class SubwordEncoder:
         speaks = _after_marks(ids, first, marks) if marks else first
         for start, end, low, high in _cuts(first, len(ids), self.length - len(before) - len(after)):
             piece = np.r_[before, ids[start:end], after].astype(np.int64)
+            if self.each == "sentence":
+                yield SubwordWindow(number, piece, _FIRST, _FIRST)
+                continue
             yield SubwordWindow(number, piece, speaks[low:high] - start + len(before), owner[first[low:high]])
 
     def stream(self, texts: Sequence[str]) -> NDArray[np.int32]:
@@ -214,7 +221,7 @@ class SubwordEncoder:
         for row, window in enumerate(windows):
             ids[row, : len(window.ids)] = window.ids
             mask[row, : len(window.ids)] = 1
-        return SubwordBatch(ids, mask, list(windows))
+        return SubwordBatch(ids, mask, list(windows), self.each)
 
 
 @contextmanager
@@ -344,7 +351,7 @@ def opened(
         prefix_space(tokenizer)
         stated = names.get("model_max_length")
         most = float(1 << 30 if stated is None else stated)
-        encoder = SubwordEncoder(tokenizer, window_of(shape, pad, most), pad)
+        encoder = SubwordEncoder(tokenizer, window_of(shape, pad, most), pad, each=folder.task.each)
     except Exception as error:  # the tokenizers library raises bare Exception
         problem = f"its tokenizer can't be read ({reason(error)})"
         raise DinkuError(problem, where=str(folder), remedy="fetch the model again") from None

@@ -16,8 +16,9 @@ from typing import Any
 
 from dinku.data import learned
 from dinku.data.spans import label_of
+from dinku.data.task import NER, TASKS, Task, task_named
 from dinku.digests import file_digest
-from dinku.errors import DinkuError, brief, reason
+from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import check_regular, content, reading
 from dinku.model.installed import PREFIX, installed_folder
 from dinku.model.labels import checked, read_labels, renamed
@@ -69,14 +70,30 @@ class ModelFolder:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """The tags of a token classifier in any scheme, none for an encoder.
+        """The tags of a head, of entities in any scheme, none for an encoder.
 
-        Raises `DinkuError` for tags of no scheme, with the names to type.
+        Raises `DinkuError` for tags that the task doesn't have; of entities for tags of no scheme, with the names to type.
         """
         tags = model_tags(self.config)
+        if tags and self.task.each == "sentence":
+            self._check_one_of_several(tags)
         if self.names:
-            tags = renamed(tags, self.names, where=self.config_file)
-        return checked(tags, where=self.config_file) if tags else ()
+            tags = renamed(tags, self.names, where=self.config_file, task=self.task)
+        return checked(tags, where=self.config_file, task=self.task) if tags else ()
+
+    def _check_one_of_several(self, tags: Sequence[str]) -> None:
+        """Raise `DinkuError` for a head that gives numbers, or several labels to a text."""
+        kind = self.config.get("problem_type")
+        if len(tags) < 2 or kind not in (None, "single_label_classification"):
+            problem = f"its head gives numbers, or several labels to a text ({kind or plural(len(tags), 'label')})"
+            raise DinkuError(
+                problem, where=self.config_file, remedy="name a model that gives each text one of several labels"
+            )
+
+    @cached_property
+    def task(self) -> Task:
+        """What its head is for; entities if it has none. Raises `DinkuError` for a task that isn't known."""
+        return model_task(self.config, where=self.config_file) or NER
 
     @property
     def is_bundle(self) -> bool:
@@ -139,10 +156,11 @@ def labels_by_model(models: Sequence[str], labels: str) -> dict[str, str]:
     if not labels or not models:
         return dict.fromkeys(models, "")
     names = read_labels(labels)
-    heads = {model: model_tags(ModelFolder.of(model).config) for model in models}
+    configs = {model: ModelFolder.of(model).config for model in models}
+    heads = {model: model_tags(config) for model, config in configs.items()}
     has = {model: any({tag, label_of(tag)} & names.keys() for tag in tags) for model, tags in heads.items()}
     if not any(has.values()):
-        renamed(heads[models[0]], names, where=models[0])
+        renamed(heads[models[0]], names, where=models[0], task=model_task(configs[models[0]]) or NER)
     return {model: labels * has[model] for model in models}
 
 
@@ -302,9 +320,26 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + length
 
 
+TASK_KEY = "dinku_task"  # in the config of a head whose tags don't tell that they aren't those of entities
+
+
+def model_task(config: Mapping[str, Any], *, where: str = "config.json") -> Task | None:
+    """The task of a config's head, none for a bare encoder: the one that it names, else the first that has such a head."""
+    named = config.get(TASK_KEY)
+    known = [task_named(str(named), where=where)] if named is not None else TASKS.values()
+    architectures = config.get("architectures") or ()
+    return next((task for task in known if any(task.head in name for name in architectures)), None)
+
+
+def is_pooled(config: Mapping[str, Any]) -> bool:
+    """Whether a config's head labels whole texts, by the state of their first subword."""
+    task = model_task(config)
+    return task is not None and task.each == "sentence"
+
+
 def model_tags(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tags of a token classifier's config, in the order of its head; none for a bare encoder."""
-    if not any("ForTokenClassification" in name for name in config.get("architectures") or ()):
+    """The tags of a config's head, in the order of its logits; none for a bare encoder."""
+    if model_task(config) is None:
         return ()
     names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     return tuple(names[key] for key in sorted(names, key=int))

@@ -59,6 +59,9 @@ def _bundle_encoder(folder: ModelFolder, length: int, label_on: LabelOn) -> Subw
 # The tensors of a checkpoint that a tagger leaves out, and the second copy of the word embeddings.
 _LEFT_OUT = re.compile(r"(^|\.)(pooler|position_ids|scale|SCB|weight_format)(\.|$)")
 _TIED = re.compile(r"(^|\.)((lm_head|cls\.predictions)\.decoder\.|vocab_projector\.weight$)")
+_POOLED = re.compile(
+    r"(pooler|pre_classifier|classifier|score|head)\."
+)  # the head of whole texts, which may be in the encoder
 _HEAD = re.compile(r"(classifier|score|head)\.")  # the tag head; part of ModernBERT's masked-LM head has the same name
 
 
@@ -71,7 +74,11 @@ def _holds(name: str, shape: Costs) -> bool:
     if name.split(".")[0] not in encoder:
         if is_masked_lm(name):
             return cast(Shape, shape).masked_lm and not (_TIED.search(name) or _LEFT_OUT.search(name))
+        if cast(Shape, shape).pooled:
+            return bool(_POOLED.match(name))
         return bool(shape.tags and _HEAD.match(name)) and not _LEFT_OUT.search(name)
+    if cast(Shape, shape).pooled and _POOLED.match(name.partition(".")[2]):
+        return True
     left_out = _LEFT_OUT.search(name)
     return not left_out or left_out[2] in kept
 

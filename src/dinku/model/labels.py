@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus
 from dinku.data.spans import Scheme, in_scheme, is_tag, label_of
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief
 from dinku.files import content
 
@@ -92,12 +93,15 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tuple[str, ...]:
+def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str, task: Task = NER) -> tuple[str, ...]:
     """A head's tags renamed: whole tags (``LABEL_1=B-PER``) first, then labels (``PERSON=PER``). A tag whose label becomes empty
     or ``O`` is ``O``.
 
-    Raises `DinkuError` for a name that the head doesn't have, for one that no tag or label can have, and if no label is left.
+    Raises `DinkuError` for a name that the head doesn't have, for one that no tag or label can have, and if no label is left; for
+    tasks in which each unit has a label, also if one is dropped.
     """
+    if not task.schemes:
+        return _renamed_labels(tags, names, where=where, task=task)
     out, used = [], set[str]()
     for tag in tags:
         label = label_of(tag)
@@ -119,11 +123,27 @@ def renamed(tags: Sequence[str], names: Mapping[str, str], *, where: str) -> tup
                 remedy = f"give a tag, such as {old}=B-{new if is_label(new) else 'PER'}"
                 raise DinkuError(f"{new!r} is no tag, which {old!r} is", where="--labels", remedy=remedy)
             out.append(new)
-    if lacking := sorted(names.keys() - used):
-        raise DinkuError(f"its head has no {lacking[0]!r}", where=where, remedy=f"it has {_listed(sorted(set(tags)))}")
+    _check_known(names.keys() - used, tags, where)
     if not set(out) - {"O"}:
         raise DinkuError("no label would be left", where="--labels", remedy="drop fewer of them")
     return tuple(out)
+
+
+def _check_known(lacking: Collection[str], tags: Sequence[str], where: str) -> None:
+    if lacking:
+        problem = f"its head has no {min(lacking)!r}"
+        raise DinkuError(problem, where=where, remedy=f"it has {_listed(sorted(set(tags)))}")
+
+
+def _renamed_labels(tags: Sequence[str], names: Mapping[str, str], *, where: str, task: Task) -> tuple[str, ...]:
+    """`renamed` for a task whose tags are its labels."""
+    if "" in names.values():
+        problem = f"drops a label, and of {task.title} none can be dropped"
+        raise DinkuError(problem, where="--labels", remedy="name each label otherwise, or leave it out")
+    if wrong := [new for new in names.values() if not task.is_legal(new)]:
+        raise DinkuError(f"{wrong[0]!r} isn't a label", where="--labels", remedy=f"give {task.legal}")
+    _check_known(names.keys() - {*tags}, tags, where)
+    return tuple(names.get(tag, tag) for tag in tags)
 
 
 def is_label(name: str) -> bool:
@@ -135,8 +155,14 @@ def is_label(name: str) -> bool:
     return is_tag(f"B-{name}") and not is_tag(name) and "=" not in name and "," not in name
 
 
-def checked(tags: tuple[str, ...], *, where: str) -> tuple[str, ...]:
-    """A head's tags; raises a `DinkuError` that suggests names if they belong to no scheme."""
+def checked(tags: tuple[str, ...], *, where: str, task: Task = NER) -> tuple[str, ...]:
+    """A head's tags; raises a `DinkuError` that suggests names if they belong to no scheme, and for tags that the task doesn't
+    have."""
+    if not task.schemes:
+        if wrong := [tag for tag in tags if not task.is_legal(tag) or tags.count(tag) > 1]:
+            problem = f"its label {wrong[0][:40]!r} isn't a label, or is there twice"
+            raise DinkuError(problem, where=where, remedy="rename it by --labels")
+        return tags
     odd = [tag for tag in tags if not is_tag(tag)]
     if not odd and "O" in tags:
         return _of_one_scheme(tags, where)
@@ -187,9 +213,17 @@ def _meant(tag: str, number: int) -> str:
     )
 
 
-def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
-    """`Corpus.numbered` for a head in any scheme, in which the corpus's tags are rewritten first."""
-    scheme = scheme_of_head(tags)
+def check_task(task: Task, corpus: Corpus, *, where: str) -> None:
+    """Raise `DinkuError` if a corpus isn't about what a model's head is for."""
+    if task is not corpus.task:
+        problem = f"is for {task.title}, and {corpus.name} is about {corpus.task.title}"
+        raise DinkuError(problem, where=where, remedy=f"name a corpus of the task {task.name}, or another model")
+
+
+def numbered(corpus: Corpus, tags: tuple[str, ...], task: Task = NER) -> list[NDArray[np.int64]]:
+    """`Corpus.numbered` for a head of the task in any scheme, in which the corpus's tags are rewritten first."""
+    check_task(task, corpus, where="the head")
+    scheme = scheme_of_head(tags) if task.schemes else "IOB2"
     if scheme != "IOB2":
         sentences = []
         for sentence in corpus.sentences:
@@ -202,13 +236,14 @@ def numbered(corpus: Corpus, tags: tuple[str, ...]) -> list[NDArray[np.int64]]:
     return corpus.numbered(tags)
 
 
-def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[str]:
+def check_common(tags: Collection[str], corpus: Corpus, *, where: str, task: Task = NER) -> list[str]:
     """Warnings if a model and a tagged corpus have different labels.
 
-    Raises a `DinkuError` that suggests a mapping if they have no label in common.
+    Raises a `DinkuError` that suggests a mapping if they have no label in common, and one if they are of different tasks.
     """
-    only_model, only_corpus = one_sided(tags, corpus.labels, name=corpus.name, where=where)
-    out = [said_of_model(only_model)] if only_model else []
+    check_task(task, corpus, where=where)
+    only_model, only_corpus = one_sided(tags, corpus.labels, name=corpus.name, where=where, task=task)
+    out = [said_of_model(only_model, task)] if only_model else []
     if only_corpus:
         what = "the model misses all of that"
         out.append(
@@ -218,7 +253,7 @@ def check_common(tags: Collection[str], corpus: Corpus, *, where: str) -> list[s
 
 
 def one_sided(
-    tags: Collection[str], labels: Collection[str], *, name: str, where: str
+    tags: Collection[str], labels: Collection[str], *, name: str, where: str, task: Task = NER
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The labels that only a head's ``tags`` have, and those that only the corpus of this name has; none where a side has no
     labels at all.
@@ -228,7 +263,7 @@ def one_sided(
     >>> one_sided(("O", "B-PER", "B-MISC"), ("PER", "LOC"), name="mine", where="tagger")
     (('MISC',), ('LOC',))
     """
-    own, theirs = {label_of(tag) for tag in tags if tag != "O"}, set(labels)
+    own, theirs = {label_of(tag) for tag in tags if tag != "O"} if task.schemes else {*tags}, set(labels)
     if not theirs or not own:
         return (), ()
     if not own & theirs:
@@ -237,11 +272,11 @@ def one_sided(
     return tuple(sorted(own - theirs)), tuple(sorted(theirs - own))
 
 
-def said_of_model(labels: Sequence[str]) -> str:
+def said_of_model(labels: Sequence[str], task: Task = NER) -> str:
     """What to warn of, where only the model has these labels."""
     dropped = ",".join(f"{label}=" for label in labels)
-    drops = "drops it" if len(labels) == 1 else "drops them"
-    return f"only the model has {_listed(labels)}: what it finds of that counts as wrong (--labels {dropped} {drops})"
+    drop = f" (--labels {dropped} {'drops it' if len(labels) == 1 else 'drops them'})" * task.schemes
+    return f"only the model has {_listed(labels)}: what it finds of that counts as wrong{drop}"
 
 
 def mapping(own: Collection[str], theirs: Collection[str]) -> str:

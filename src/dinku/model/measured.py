@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError
 
 from dinku.errors import DinkuError, reason
-from dinku.model.family import check_readable, described, model_types, refusal
-from dinku.model.folder import ModelFolder, model_tags
+from dinku.model.family import check_readable, described, known, model_types, refusal
+from dinku.model.folder import ModelFolder, is_pooled, model_tags
 from dinku.model.shape import FLOAT32, EncoderShape, Scheme, Shape, scheme_of
 from dinku.schema import Record, validation_error
 
@@ -65,6 +65,7 @@ class MeasuredShape(EncoderShape):
     spread: frozenset[str] = frozenset()
     scheme: Scheme = FLOAT32
     kept: int = 0
+    pooled: ClassVar[bool] = False
 
     @property
     def hidden(self) -> int:  # type: ignore[override]
@@ -132,7 +133,12 @@ def _each(matrices: Iterable[Sequence[int]]) -> list[tuple[int, int]]:
 
 
 def shape_of(
-    config: Mapping[str, Any], *, tags: int | None = None, masked_lm: bool = False, where: str = "config.json"
+    config: Mapping[str, Any],
+    *,
+    tags: int | None = None,
+    masked_lm: bool = False,
+    pooled: bool | None = None,
+    where: str = "config.json",
 ) -> Shape | MeasuredShape:
     """The dense shape that a ``config.json`` describes, with its own tags or with so many: by arithmetic for a described family,
     otherwise by measurement.
@@ -143,7 +149,7 @@ def shape_of(
     if config.get("model_type") in model_types():
         check_readable(config, where=where)
     if described(config):
-        return Shape.of_config(config, tags=tags, masked_lm=masked_lm, where=where)
+        return Shape.of_config(config, tags=tags, masked_lm=masked_lm, pooled=pooled, where=where)
     if config.get("model_type") not in model_types():
         raise refusal(config.get("model_type"), where=where)
     if KEY in config:
@@ -156,6 +162,10 @@ def shape_of(
     else:
         vocabulary, measured = _measured(architecture(config), where)
     tags = len(model_tags(config)) if tags is None else tags
+    if tags and (is_pooled(config) if pooled is None else pooled):
+        problem = f"has a head that labels whole texts, over a {config.get('model_type')}, which isn't described"
+        remedy = f"use one of {', '.join(family.name for family in known())}"
+        raise DinkuError(problem, where=where, remedy=remedy)
     dense = MeasuredShape(
         family=str(config["model_type"]),
         vocabulary=vocabulary,

@@ -10,10 +10,11 @@ import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.spans import as_iob2
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief, check_count, plural
 from dinku.model.decoding import legal_tags
 from dinku.model.engine import Engine
-from dinku.model.labels import scheme_of_head
+from dinku.model.labels import check_task, scheme_of_head
 from dinku.model.windows import Encoder, Logits, W, Window, buckets
 from dinku.progress import Count
 from dinku.scoring.counts import Counts
@@ -89,18 +90,23 @@ _NEVER = np.float32(-1e4)  # a logit whose probability is 0
 
 
 class Draft:
-    """The tags of sentences with these ``lengths``, collected as their windows are answered, in any order. Tags are IOB2,
-    whatever the head's scheme.
+    """The tags of sentences, collected as their windows are answered, in any order. Tags of entities are IOB2, whatever the
+    head's scheme.
 
-    A word that no window scores is ``O`` with probability 1. With ``legal``, the tags are the most probable legal sequence,
-    otherwise the most probable tag of each word.
+    ``lengths`` are the units of each sentence: its words, or 1 where the ``task`` labels sentences. A word that no window scores
+    is ``O`` with probability 1; without such a tag all of the head's are equally probable, and the first is taken. With
+    ``legal``, the tags are the most probable legal sequence, otherwise the most probable tag of each unit. If a unit is scored in
+    several windows, as a long text is, the mean of their logits counts.
     """
 
-    def __init__(self, tags: Sequence[str], *lengths: int, legal: bool = False) -> None:
-        self._tags, self._lengths, self._legal = tuple(tags), lengths, legal
+    def __init__(self, tags: Sequence[str], *lengths: int, legal: bool = False, task: Task = NER) -> None:
+        self._tags, self._lengths, self._task = tuple(tags), lengths, task
+        self._legal = legal and task.schemes
         self._starts = list(accumulate(lengths, initial=0))
-        self._logits = np.full((self._starts[-1], len(tags)), _NEVER, np.float32)
-        self._logits[:, self._tags.index("O")] = 0.0
+        self._logits = np.full((self._starts[-1], len(tags)), _NEVER if task.outside else 0.0, np.float32)
+        if task.outside:
+            self._logits[:, self._tags.index(task.outside)] = 0.0
+        self._windows = np.zeros(self._starts[-1], np.int64)
 
     def take(self, window: Window, logits: Logits) -> None:
         """Note the tags of a window's words. Raises `DinkuError` if the logits aren't one for each of the tags."""
@@ -109,7 +115,10 @@ class Draft:
                 f"answers with {plural(logits.shape[1], 'logit')} a word, and has {plural(len(self._tags), 'tag')}"
             )
             raise DinkuError(problem, where="the model", remedy="fetch or export it again")
-        self._logits[self._starts[window.sentence] + window.words] = logits
+        at = self._starts[window.sentence] + window.words
+        before = self._windows[at, None]
+        self._logits[at] = np.where(before, (before * self._logits[at] + logits) / (before + 1), logits)
+        self._windows[at] += 1
 
     def taggings(self) -> list[Tagging]:
         """The tags known so far, one `Tagging` for each sentence."""
@@ -118,10 +127,10 @@ class Draft:
         scores = 1 / np.exp(logits - np.take_along_axis(logits, best[:, None], -1)).sum(-1)
         names = [self._tags[number] for number in best.tolist()]
         sentences = [tuple(names[start:end]) for start, end in pairwise(self._starts)]
-        if scheme_of_head(self._tags) != "IOB2":
+        if self._task.schemes and scheme_of_head(self._tags) != "IOB2":
             sentences = [as_iob2(tags) for tags in sentences]
         return [
-            Tagging(tags, scores[start:end])
+            Tagging(tags, scores[start:end], self._task)
             for tags, (start, end) in zip(sentences, pairwise(self._starts), strict=True)
         ]
 
@@ -133,15 +142,16 @@ def tag(
     sentences: Sequence[Sentence],
     *,
     legal: bool = False,
+    task: Task = NER,
     **options: Any,
 ) -> list[Tagging]:
-    """Tag every word of every sentence; ``legal`` is that of `Draft`, other ``options`` are those of `answers`.
+    """Tag every unit of every sentence; ``legal`` and ``task`` are those of `Draft`, other ``options`` those of `answers`.
 
-    A word without subwords is ``O`` with probability 1. Raises `DinkuError` if an engine answers for other tags.
+    A word without subwords is ``O`` with probability 1, see `Draft`. Raises `DinkuError` if an engine answers for other tags.
     """
     sentences = [*each(sentences, Sentence)]
     _check_asked(sentences, options)
-    draft = Draft(tags, *(len(s.words) for s in sentences), legal=legal)
+    draft = Draft(tags, *(task.units(len(s.words)) for s in sentences), legal=legal, task=task)
     for window, logits in answers(engine, encoder, sentences, **options):
         draft.take(window, logits)
     return draft.taggings()
@@ -154,11 +164,13 @@ def evaluate(
     corpus: Corpus,
     *,
     legal: bool = False,
+    task: Task = NER,
     progress: Count | None = None,
 ) -> Counts:
-    """Counts of gold, predicted and correct spans for every sentence of a tagged corpus."""
+    """Counts of gold, predicted and correct spans, or units, for every sentence of a tagged corpus."""
     if not isinstance(corpus, Corpus):
         raise DinkuError(
             f"{brief(corpus)} isn't a Corpus", where="evaluate", remedy="give what `dinku.data.sources.load` gives"
         )
-    return counted(corpus, tag(engine, encoder, tags, corpus.sentences, legal=legal, progress=progress))
+    check_task(task, corpus, where="the tagger")
+    return counted(corpus, tag(engine, encoder, tags, corpus.sentences, legal=legal, task=task, progress=progress))

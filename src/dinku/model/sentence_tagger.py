@@ -15,6 +15,7 @@ from typing import Any, Protocol, Self
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.learned import WHOLE
+from dinku.data.task import NER, Task
 from dinku.model import predict
 from dinku.model.encode import LabelOn
 from dinku.model.engine import InspectableEngine
@@ -37,6 +38,11 @@ class SentenceTagger(Protocol):
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags that it gives, in the order of its logits; empty for an encoder that has yet to be fine-tuned."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """What its tags are: names of entities in a scheme, or labels of words or sentences."""
         ...
 
     @property
@@ -153,6 +159,8 @@ class _ByEngine(Protocol):
     @property
     def legal_tags(self) -> bool: ...
     @property
+    def task(self) -> Task: ...
+    @property
     def arithmetic(self) -> str:
         """How it computes, as a row's numerics name it."""
         ...
@@ -163,6 +171,7 @@ class TagsByEngine:
 
     legal_tags = False
     learned_below = WHOLE
+    task: Task = NER
 
     def tag(
         self: _ByEngine,
@@ -173,8 +182,9 @@ class TagsByEngine:
         progress: Count | None = None,
     ) -> list[Tagging]:
         """The tag of every word of every sentence; see `dinku.model.predict.tag`."""
-        asked = {"tokens": tokens, "most": most, "progress": progress}
-        return predict.tag(self.engine, self.encoder, self.tags, sentences, legal=self.legal_tags, **asked)
+        asked: dict[str, Any] = {"tokens": tokens, "most": most, "progress": progress}
+        own: dict[str, Any] = {"legal": self.legal_tags, "task": self.task}
+        return predict.tag(self.engine, self.encoder, self.tags, sentences, **own, **asked)
 
     def answered(self: _ByEngine, windows: Sequence[W]) -> Iterator[tuple[W, Logits]]:
         """The logits of each window; see `dinku.model.predict.answered`."""
@@ -182,7 +192,8 @@ class TagsByEngine:
 
     def evaluate(self: _ByEngine, corpus: Corpus, *, progress: Count | None = None) -> Counts:
         """Counts of spans over a tagged corpus."""
-        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, legal=self.legal_tags, progress=progress)
+        how: dict[str, Any] = {"legal": self.legal_tags, "task": self.task, "progress": progress}
+        return predict.evaluate(self.engine, self.encoder, self.tags, corpus, **how)
 
     def numerics(self: _ByEngine, sentences: Sequence[Sentence]) -> Numerics:
         """How its engine computes on these sentences."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, Self, cast
 
 from dinku.errors import DinkuError, plural
 from dinku.model.family import Build, Family, described, known, named, refusal
-from dinku.model.folder import ModelFolder, model_tags
+from dinku.model.folder import ModelFolder, is_pooled, model_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +279,14 @@ class EncoderShape:
         nonzero = (0, min(self.nonzero[1], self.parameters - self.zeros))
         return self._with(scheme=scheme, spread=spread, nonzero=nonzero)
 
-    def with_tags(self, tags: int) -> Self:
-        """The same encoder with a new tag head in place of any other; whether its biases are zero is left open."""
+    def with_tags(self, tags: int, *, pooled: bool = False) -> Self:
+        """The same encoder with a new tag head in place of any other; whether its biases are zero is left open.
+
+        Raises `DinkuError` for a ``pooled`` head, which labels whole texts, if the family isn't described.
+        """
+        if pooled:
+            remedy = f"use one of {', '.join(each.name for each in known())}"
+            raise DinkuError("can't have a head that labels whole texts", where=self.summary, remedy=remedy)
         return self._headed({"tags": 0}, {"tags": tags})
 
     def _headed(self, without: Mapping[str, Any], head: Mapping[str, Any]) -> Self:
@@ -326,7 +332,8 @@ class Shape(EncoderShape):
     of a quantized tagger stay in float32, which takes ``kept`` more bytes.
 
     ``zeros`` counts those that sparsification made on purpose; a method declares their least number. ``nonzero`` is an interval
-    for all parameters, as a checkpoint may also hold other zeros. ``build`` describes the encoder apart from its sizes.
+    for all parameters, as a checkpoint may also hold other zeros. ``build`` describes the encoder apart from its sizes. A
+    ``pooled`` head labels whole texts, by the state of their first subword, which a linear layer reads first.
 
     >>> from dinku.testing import tiny_tagger
     >>> tiny_tagger().shape.parameters
@@ -348,6 +355,7 @@ class Shape(EncoderShape):
     scheme: Scheme = FLOAT32
     kept: int = 0
     build: Build = field(default_factory=Build)
+    pooled: bool = False
 
     @classmethod
     def of_config(
@@ -356,6 +364,7 @@ class Shape(EncoderShape):
         *,
         tags: int | None = None,
         masked_lm: bool = False,
+        pooled: bool | None = None,
         where: str = "config.json",
     ) -> Self:
         """The dense shape that a Hugging Face ``config.json`` describes, with its own tags, or with ``tags`` tags.
@@ -402,6 +411,8 @@ class Shape(EncoderShape):
             scheme=scheme_of(config, where=where),
             build=build,
         )
+        if dense.tags and (is_pooled(config) if pooled is None else pooled):
+            dense = replace(dense, pooled=True)
         return replace(dense, nonzero=(0, dense.parameters))
 
     @classmethod
@@ -445,6 +456,8 @@ class Shape(EncoderShape):
         head = self.tags * (h + 1)
         if own.dense and self.tags:
             head += h * (h + own.dense_bias + own.norm)
+        elif self.pooled:
+            head += h * (h + 1)
         return {
             "word embeddings": self.vocabulary * self.rank + self.rank * width
             if self.rank
@@ -480,7 +493,7 @@ class Shape(EncoderShape):
     def _stored(self, part: str, parameters: int) -> int:
         """Bytes of a component: its matrices [rows, columns], their scales and the rest of it."""
         h, layers = self.hidden, self.stored_layers
-        head = [(h, h)] * self.build.dense + [(self.tags, h)]
+        head = [(h, h)] * (self.build.dense or self.pooled) + [(self.tags, h)]
         matrices = {
             "embedding projection": self._projection,
             "attention": [m for layer in layers for m in self._attention(layer)],
@@ -515,12 +528,13 @@ class Shape(EncoderShape):
         h, own = self.hidden, self.build
         inner = [la.heads * la.head_size for la in self.layers]
         linear = sum(4 * h * a for a in inner) + sum((3 if own.gated else 2) * h * la.width for la in self.layers)
-        once = own.width * h + self.rank * self.embedding_width + (self.tags + h * own.dense) * h * bool(self.tags)
+        head = (self.tags + h * (own.dense or self.pooled)) * h * bool(self.tags)
+        once = own.width * h + self.rank * self.embedding_width + head * (not self.pooled)
         attention = sum(2 * subwords * subwords * a for a in inner)
         relative = sum(
             2 * own.relative * a * (h + subwords) for a in inner
         )  # the table is projected, and multiplied with
-        return subwords * (linear + once) + attention + relative
+        return subwords * (linear + once) + attention + relative + head * self.pooled
 
     def _alike(self, measured: Self) -> bool:
         alike = measured._with(layers=self.layers)
@@ -543,16 +557,16 @@ class Shape(EncoderShape):
             problem = f"the layers' {open[0]} are spread by data, and it has to know each layer's"
             raise DinkuError(problem, where=where, remedy="put it before the step that spreads them")
 
-    def with_tags(self, tags: int) -> Self:
+    def with_tags(self, tags: int, *, pooled: bool = False) -> Self:
         """See `EncoderShape.with_tags`."""
-        return self._headed({"tags": 0, "masked_lm": False}, {"tags": tags})
+        return self._headed({"tags": 0, "masked_lm": False, "pooled": False}, {"tags": tags, "pooled": pooled})
 
     def with_masked_lm(self) -> Self:
         """The same encoder with a new masked-LM head in place of any other; raises `DinkuError` if dinku can't train one."""
         if not self.known_family.masked_lm:
             problem = f"the masked-LM head of {self.known_family.name} isn't one that dinku trains"
             raise DinkuError(problem, where="Pretrain", remedy="leave the step out, or start from BERT or RoBERTa")
-        return self._headed({"tags": 0, "masked_lm": False}, {"masked_lm": True})
+        return self._headed({"tags": 0, "masked_lm": False, "pooled": False}, {"masked_lm": True})
 
 
 def _uneven(config: Mapping[str, Any], where: str) -> tuple[Layer, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from dinku.errors import DinkuError, plural
 from dinku.model.folder import ModelFolder, model_tags
@@ -39,6 +39,7 @@ class WordShape:
     nonzero: tuple[int, int] = (0, 0)
     scheme: Scheme = FLOAT32
     kept: int = 0
+    pooled: ClassVar[bool] = False
     spread: frozenset[str] = frozenset()
 
     @classmethod
@@ -147,8 +148,14 @@ class WordShape:
         """Multiply-adds of a sentence of that many words, all different."""
         return words * (self.linear + self.tags * self.width)
 
-    def with_tags(self, tags: int) -> Self:
-        """The same network with a new tag head in place of any other; whether its biases are zero is left open."""
+    def with_tags(self, tags: int, *, pooled: bool = False) -> Self:
+        """The same network with a new tag head in place of any other; whether its biases are zero is left open.
+
+        Raises `DinkuError` for a head that labels whole texts.
+        """
+        if pooled:
+            problem = "a word network answers for each word, and can't label whole texts"
+            raise DinkuError(problem, where="StartWords", remedy="choose an encoder that reads subwords")
         bare, headed = replace(self, tags=0), replace(self, tags=tags)
         more = headed.parameters - bare.parameters
         old = self.parameters - bare.parameters

@@ -125,7 +125,8 @@ def _dynamic(model: PreTrainedModel) -> dict[str, Any]:
 
 def matrices(model: PreTrainedModel) -> Tensors:
     """The int8 weights [out, in] of PyTorch's dynamic linear layers, which aren't parameters, by name."""
-    return {f"{name}.weight": layer.weight().int_repr() for name, layer in _dynamic(model).items()}
+    layers = {name: layer for name, layer in _dynamic(model).items() if not is_pooler(name)}
+    return {f"{name}.weight": layer.weight().int_repr() for name, layer in layers.items()}
 
 
 def tensors(model: PreTrainedModel) -> Tensors:
@@ -196,9 +197,14 @@ def _data(bias: nn.Parameter | None) -> torch.Tensor | None:
     return None if bias is None else bias.data
 
 
+def is_pooler(name: str) -> bool:
+    """Whether a part of an encoder is its pooler, which belongs to a head that labels whole texts."""
+    return name.split(".")[0] == "pooler"
+
+
 def _linear(model: PreTrainedModel, scheme: Scheme) -> dict[str, nn.Linear]:
     """The linear layers that a scheme stores as int8, by name."""
-    within = {id(module) for module in model.base_model.modules()}
+    within = {id(module) for name, module in model.base_model.named_modules() if not is_pooler(name)}
     return {
         name: module
         for name, module in model.named_modules()

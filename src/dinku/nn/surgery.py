@@ -17,11 +17,13 @@ from torch import nn
 from transformers import AutoConfig, PreTrainedModel
 
 from dinku import modeling
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, plural
 from dinku.model import measured
+from dinku.model.folder import TASK_KEY
 from dinku.model.measured import MeasuredShape
 from dinku.model.shape import Shape, scheme_of
-from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification
+from dinku.modeling import AutoModel, AutoModelForMaskedLM
 from dinku.nn import quantized
 
 
@@ -30,7 +32,7 @@ def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {
         f"{name}.weight": cast(nn.Parameter, module.weight)
         for name, module in model.base_model.named_modules()
-        if isinstance(module, nn.Linear)
+        if isinstance(module, nn.Linear) and not quantized.is_pooler(name)
     }
     return found | quantized.matrices(model.base_model)
 
@@ -103,7 +105,8 @@ def shape_of(model: PreTrainedModel, *, tags: int, sparse: Sequence[str] = ()) -
     Raises `DinkuError` if arithmetic and model disagree, so that a wrong declared size can't go unnoticed.
     """
     name = type(model).__name__
-    dense = measured.shape_of(model.config.to_dict(), tags=tags, masked_lm=has_masked_lm(model), where=name)
+    heads: dict[str, Any] = {"masked_lm": has_masked_lm(model), "pooled": modeling.is_pooled(model)}
+    dense = measured.shape_of(model.config.to_dict(), tags=tags, **heads, where=name)
     weights: Iterable[torch.Tensor] = model.parameters()
     if dense.scheme.terminal:
         stored = quantized.tensors(model)
@@ -153,23 +156,36 @@ def fresh(shape: Shape, *, seed: int, **special: int | None) -> PreTrainedModel:
     return cast(PreTrainedModel, model.eval())
 
 
-def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int) -> PreTrainedModel:
-    """A token classifier for the given tags around a copy of the encoder, with a new random head from ``seed``.
+def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int, task: Task = NER) -> PreTrainedModel:
+    """A classifier for the given tags around a copy of the encoder, of the task's class, with a new random head from ``seed``.
 
     The head's weights are normal with the config's ``initializer_range``, its biases zero, as transformers does.
     """
     changeable(model)
     config = copy.deepcopy(model.config)
     _name(config, tags)
+    config.__dict__.pop(TASK_KEY, None)
+    if task is not NER:
+        setattr(config, TASK_KEY, task.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        headed: Any = AutoModelForTokenClassification.from_config(config, dtype=torch.float32)
-        headed.base_model.load_state_dict(model.base_model.state_dict())
+        headed: Any = modeling.HEADS[task.head].from_config(config, dtype=torch.float32)
+        own = headed.base_model.state_dict()
+        poolers = {name: weight for name, weight in own.items() if quantized.is_pooler(name)}
+        headed.base_model.load_state_dict(
+            {name: weight for name, weight in model.base_model.state_dict().items() if name in own} | poolers
+        )
         torch.manual_seed(seed)
-        scores = headed.classifier if hasattr(headed, "classifier") else headed.score
+        scores = scoring(headed)
         nn.init.normal_(scores.weight, std=getattr(config, "initializer_range", 0.02))
         nn.init.zeros_(scores.bias)
     return cast(PreTrainedModel, headed.eval())
+
+
+def scoring(model: Any) -> nn.Linear:
+    """The linear layer of a head that answers with logits, the last one."""
+    head = next(getattr(model, name) for name in ("classifier", "score") if hasattr(model, name))
+    return cast(nn.Linear, head.out_proj if hasattr(head, "out_proj") else head)
 
 
 def name_tags(model: PreTrainedModel, tags: Sequence[str]) -> None:
@@ -270,6 +286,7 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of a model with only some coordinates of its hidden states, by their indices; all parts that use them shrink."""
     changeable(model)
     smaller, kept = copy.deepcopy(model), torch.tensor(keep)
+    tags = hasattr(model, "classifier") or hasattr(model, "score")
     family, hidden, decoder = modeling.family_of(model), model.config.hidden_size, smaller.get_output_embeddings()
     build = family.build(model.config.to_dict())
     projected = bool(build and build.width)  # then the width of the embeddings isn't that of the hidden states
@@ -294,9 +311,7 @@ def with_hidden(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
         elif module is projection:
             _cut(cast(nn.Linear, module), rows=kept)
         elif isinstance(module, nn.Linear) and module not in within and module is not decoder:
-            scores_tags = module is getattr(
-                smaller, "classifier", None
-            )  # other parts of a head also write hidden states
+            scores_tags = bool(tags) and module is scoring(smaller)  # other parts of a head also write hidden states
             _cut(module, rows=None if scores_tags else kept, columns=kept)
     if isinstance(decoder, nn.Linear):
         decoder.in_features, decoder.weight = len(keep), word_embeddings(smaller).weight

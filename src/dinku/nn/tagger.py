@@ -20,6 +20,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from dinku.data import learned
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief, plural, reason
 from dinku.files import written_folder
 from dinku.model import int8_rows
@@ -28,7 +29,7 @@ from dinku.model.folder import ModelFolder
 from dinku.model.measured import architecture, shape_of, shape_of_folder
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import DYNAMIC, Scheme, Shape, check_takes, scheme_of
-from dinku.modeling import AutoModel, AutoModelForMaskedLM, AutoModelForTokenClassification, without_pooler
+from dinku.modeling import HEADS, AutoModel, AutoModelForMaskedLM, without_pooler
 from dinku.nn import quantized, surgery
 from dinku.nn.quiet import quietly
 from dinku.nn.tokenizer import tokenizer_of
@@ -43,7 +44,7 @@ class Tagger(TagsByEngine):
     ``label_on`` says which subword represents a word, and ``sparse`` names the parts with zeros that were made on purpose
     (*linear*, *embeddings*); both are in the folder's ``config.json``, where plain transformers ignores them. ``learned`` holds
     the fingerprints of the sentences that it was trained on, by `dinku.data.learned`, as far as they are known. ``computes_in``
-    is the precision in which `tag` and `evaluate` compute.
+    is the precision in which `tag` and `evaluate` compute, and ``task`` says what its tags are.
 
     >>> import dinku, tempfile
     >>> from dinku.testing import tiny_tagger
@@ -61,9 +62,10 @@ class Tagger(TagsByEngine):
     sparse: tuple[str, ...] = ()
     learned: frozenset[int] = frozenset()
     computes_in: Literal["float32", "bfloat16"] = "float32"
+    task: Task = NER
 
     def __repr__(self) -> str:
-        labels = " ".join(sorted({tag[2:] for tag in self.tags if tag != "O"})) or "no tags"
+        labels = " ".join(sorted({*map(self.task.label_of, self.tags)} - {""})) or "no tags"
         depth, parameters = shape_of(self.model.config.to_dict()).depth, sum(p.numel() for p in self.model.parameters())
         return f"Tagger({plural(depth, 'layer')}, {parameters / 1e6:.1f} M, {labels})"
 
@@ -74,7 +76,8 @@ class Tagger(TagsByEngine):
     def windows_of(self, length: int) -> SubwordEncoder:
         """An encoder whose windows hold at most ``length`` subwords, or as many as the model has positions for."""
         length = min(length, self.tokenizer.model_max_length)
-        return SubwordEncoder(self.tokenizer.backend_tokenizer, length, self.tokenizer.pad_token_id, self.label_on)
+        own = self.tokenizer
+        return SubwordEncoder(own.backend_tokenizer, length, own.pad_token_id, self.label_on, self.task.each)
 
     @property
     def shape(self) -> Shape:
@@ -94,6 +97,8 @@ class Tagger(TagsByEngine):
         config = self.model.config
         heads = getattr(config, "dinku_layers", None) or config.num_attention_heads  # which the weights don't show
         whole.update(repr((self.tags, self.label_on, self.sparse, heads)).encode())
+        if self.task is not NER:
+            whole.update(self.task.name.encode())
         if config.model_type not in _FIRST:
             whole.update(architecture(config.to_dict()).encode())
         elif (how := _computes(config)) != _computes(type(config)()):
@@ -166,9 +171,9 @@ class Tagger(TagsByEngine):
             model.requires_grad_(True)
         return replace(self, tokenizer=tokenizer_of(folder, model.config), label_on=label_on)
 
-    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """A copy of the encoder with a new random head for ``tags``, from ``seed``."""
-        return replace(self, model=surgery.with_head(self.model, tags, seed=seed), tags=tags)
+    def headed(self, tags: tuple[str, ...], *, seed: int, task: Task = NER) -> Self:
+        """A copy of the encoder with a new random head for the ``tags`` of a task, from ``seed``."""
+        return replace(self, model=surgery.with_head(self.model, tags, seed=seed, task=task), tags=tags, task=task)
 
     def check_changeable(self, method: object = None) -> None:
         self.scheme.refuse(self.name)
@@ -248,7 +253,7 @@ class Tagger(TagsByEngine):
         tokenizer = tokenizer_of(folder.path, config)
         _check_size(folder)
         encoder = AutoModelForMaskedLM if shape_of_folder(folder).masked_lm else AutoModel
-        kind = AutoModelForTokenClassification if tags else encoder
+        kind = HEADS[folder.task.head] if tags else encoder
         if (scheme := scheme_of(folder.config, where=folder.config_file)).terminal:
             model = _quantized(folder, kind, config, scheme)
         else:
@@ -272,6 +277,7 @@ class Tagger(TagsByEngine):
             label_on=cast(LabelOn, getattr(config, "dinku_label_on", "first")) if label_on is None else label_on,
             sparse=tuple(getattr(config, "dinku_sparse", ())),
             learned=learned.load(folder.path),
+            task=folder.task,
         )
         check_ids(tagger.encoder, config.vocab_size, where=str(folder))
         return tagger
@@ -320,8 +326,8 @@ def _arrays(model: Any) -> dict[str, Any]:
 def _quantized(folder: ModelFolder, kind: Any, config: Any, scheme: Scheme) -> Any:
     """A model with int8 layers, all of whose tensors are read from one safetensors file."""
     (file,) = folder.weight_files[:1] or (folder.path,)
-    if kind is not AutoModelForTokenClassification or file.suffix != ".safetensors":
-        problem = "is quantized, but isn't a token classifier with weights as safetensors"
+    if kind not in HEADS.values() or file.suffix != ".safetensors":
+        problem = "is quantized, but isn't a classifier with weights as safetensors"
         raise DinkuError(problem, where=str(folder), remedy="quantize the model again")
     try:
         stored = load_tensors(file)

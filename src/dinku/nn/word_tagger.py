@@ -16,10 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from dinku.data import learned
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError, brief
 from dinku.files import written_folder
 from dinku.model.encode import LabelOn
-from dinku.model.folder import ModelFolder
+from dinku.model.folder import TASK_KEY, ModelFolder
 from dinku.model.sentence_tagger import TagsByEngine
 from dinku.model.shape import Scheme, check_takes
 from dinku.model.word_encoder import WordEncoder
@@ -44,6 +45,7 @@ class WordTagger(TagsByEngine):
     learned: frozenset[int] = frozenset()
     sparse: tuple[str, ...] = ()
     computes_in: Literal["float32", "bfloat16"] = "float32"
+    task: Task = NER
 
     legal_tags = True
 
@@ -86,6 +88,8 @@ class WordTagger(TagsByEngine):
             whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
             whole.update(tensor.contiguous().cpu().numpy().data)
         whole.update(repr((MODEL_TYPE, self.tags, sorted(_config(self).items()))).encode())
+        if self.task is not NER:
+            whole.update(self.task.name.encode())
         return whole.hexdigest()
 
     @property
@@ -119,13 +123,19 @@ class WordTagger(TagsByEngine):
     def copy(self) -> Self:
         return replace(self, model=copy.deepcopy(self.model))
 
-    def headed(self, tags: tuple[str, ...], *, seed: int) -> Self:
-        """A copy of the network with a new random head for ``tags``, from ``seed``."""
+    def headed(self, tags: tuple[str, ...], *, seed: int, task: Task = NER) -> Self:
+        """A copy of the network with a new random head for the ``tags`` of a task, from ``seed``.
+
+        Raises `DinkuError` for a task that labels sentences, as the network has an answer for each word.
+        """
+        if task.each != "word":
+            remedy = "choose an encoder that reads subwords"
+            raise DinkuError(f"is a word network, which can't learn {task.title}", where=self.name, remedy=remedy)
         bare = self.model
         network = fresh_network(replace(bare.shape, tags=len(tags)), seed=seed)
         weights = {name: value for name, value in bare.state_dict().items() if not name.startswith("head.")}
         network.load_state_dict(network.state_dict() | weights)
-        return replace(self, model=network, tags=tags)
+        return replace(self, model=network, tags=tags, task=task)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a folder with its config and weights; raises `DinkuError` if it is there already."""
@@ -162,7 +172,8 @@ class WordTagger(TagsByEngine):
                 f"{odd[0]} isn't finite", where=str(folder), remedy="fetch the model again, or train it anew"
             )
         network.load_state_dict(weights, assign=True)
-        return cls(network.eval(), folder.tags, name=str(folder), learned=learned.load(folder.path))
+        known = learned.load(folder.path)
+        return cls(network.eval(), folder.tags, name=str(folder), learned=known, task=folder.task)
 
     def _with_tags(self) -> Self:
         if not self.tags:
@@ -183,5 +194,7 @@ def write_config(tagger: WordTagger, folder: Path) -> None:
     if tagger.tags:
         config["id2label"] = {str(number): tag for number, tag in enumerate(tagger.tags)}
         config["label2id"] = {tag: number for number, tag in enumerate(tagger.tags)}
+    if tagger.task is not NER:
+        config[TASK_KEY] = tagger.task.name
     text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
     (folder / "config.json").write_text(text, encoding="utf-8")

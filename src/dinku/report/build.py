@@ -8,21 +8,22 @@ from __future__ import annotations
 import gc
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dinku.claims.compare import is_sample, scope
-from dinku.claims.ledger import ledger
+from dinku.claims.ledger import ledger, of_other_tasks
 from dinku.claims.measurements import Measurements, learnt_from, setting
 from dinku.claims.overview import Progress
 from dinku.claims.verdict import Verdict
+from dinku.data.task import Task
 from dinku.errors import DinkuError, plural
 from dinku.files import os_errors_as_dinku, written
 from dinku.methods.registry import outdated
 from dinku.report import measured, records
 from dinku.report.figures import Matrix, curves, fronts, heat, undrawn
 from dinku.report.html import html
-from dinku.report.judged import ledger_of_one
+from dinku.report.judged import ledger_of_one, ledger_of_other_tasks
 from dinku.report.parts import Example, Grid, Page, Part
 from dinku.report.sections import damage, differences, f1_kept_matrix, matrices, perturbed, runs, targets, transfer
 from dinku.report.summary import Summary
@@ -64,6 +65,9 @@ class Report:
     figures: Mapping[str, bytes]
     rows: Sequence[Row]
     current: Current
+    others: Mapping[Task, Sequence[Verdict]] = field(
+        default_factory=dict
+    )  # the paper's questions, asked of other tasks
 
     @classmethod
     @_without_collection()
@@ -98,13 +102,15 @@ class Report:
             corpora = len({table.rows[0].trained_on for table in tables})
             more, sample = len(tables) - 1, is_sample(rows)
             summary = Summary(study.name, tables[0], verdicts, progress, aside, more, corpora, sample)
-            first = [*summary.parts, next(f"![{said}]({name})" for name, said in _FIRST.items() if name in figures)]
-        now = Current.read(results.folder)
-        return cls(study.name, title, first, verdicts, content, summary, figures, every, now)
+            name = next(name for name in _FIRST if name in figures)
+            first = [*summary.parts, f"![{_FIRST[name].format(tables[0].task.heading)}]({name})"]
+        now, apart = Current.read(results.folder), of_other_tasks(current)
+        return cls(study.name, title, first, verdicts, content, summary, figures, every, now, apart)
 
     @property
     def page(self) -> Page:
-        return Page(self.title, self.first, ledger_of_one(self.name, self.verdicts), self.parts)
+        judged = [*ledger_of_one(self.name, self.verdicts), *ledger_of_other_tasks(self.others)]
+        return Page(self.title, self.first, judged, self.parts)
 
     @_without_collection()
     def write(self, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
@@ -123,7 +129,7 @@ class Report:
         return records.as_csv(records.records(self.rows, {self.name: self.current})).encode()
 
 
-_FIRST = {"front.svg": "F1 against size", "curves.svg": "F1 and what was done"}  # the figure to be seen first
+_FIRST = {"front.svg": "{} against size", "curves.svg": "{} and what was done"}  # the figure to be seen first
 
 
 def write(study: Study, results: Results, out: Path, *, examples: Sequence[Example] = ()) -> list[Path]:
@@ -201,7 +207,7 @@ def _outdated(tables: Mapping[str, Sequence[Table]], rows: Mapping[str, Sequence
             by = [[c.label, str(c), *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
             learnt = learnt_from(table.rows[0])
             which = f" Train split sha256 {learnt[:12]}." if learnt else ""
-            out += [f"{_about(table)}{which}", Grid(["recipe", "F1", *table.languages], by)]
+            out += [f"{_about(table)}{which}", Grid(["recipe", table.task.score, *table.languages], by)]
     return out
 
 
@@ -223,7 +229,10 @@ def _content(
             out.append(f"Left out until they are measured on every language: {plural(table.unfinished, 'recipe')}.")
         out += measured.f1(table, drawn=table is tables[0]) + differences(table)
         if table is tables[0] and kept:
-            out += ["### Other texts", "![How much of the dense tagger's F1 is kept on each text](kept.svg)"]
+            out += [
+                "### Other texts",
+                f"![How much of the dense tagger's {table.task.score} is kept on each text](kept.svg)",
+            ]
         out += damage(table) + perturbed(table, measurements) + targets(table)
         taggers = {row.address for row in table.rows}
         out += measured.sizes(table) if taggers - weighed else []

@@ -242,7 +242,7 @@ def _draw_front(
         colour, mark = styles[id(cell)]
         on = any(cell is c for c, _ in best)
         gid = f"{name}-{len(labels)}"
-        labels[gid] = f"{cell.label}: F1 {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
+        labels[gid] = f"{cell.label}: {cell.task.score} {cell}, {x:.3g} {front.cost}" + ", beaten by no other" * on
         y = max(cell.f1.value, least)
         if low := y > cell.f1.value:
             below += 1
@@ -267,8 +267,9 @@ def _draw_front(
             ticks("{x:g}")
     highest = max(c.f1.high for c, _ in front.points)
     axes.set_ylim(least - 0.02 * (highest - least), highest + 0.14 * (highest - least) + 0.1)
-    axes.set_xlabel(front.cost + (f"\nat the lower edge: {below} below {least:.0f} F1" if below else ""))
-    axes.set_ylabel("span F1")
+    lower = f"\nat the lower edge: {below} below {least:.0f} {table.task.score}" if below else ""
+    axes.set_xlabel(front.cost + lower)
+    axes.set_ylabel(table.task.measure)
     _name_points(axes, front, table)
     return labels
 
@@ -338,7 +339,7 @@ def _draw_lines(axes: Any, table: Table) -> None:
                 )
         axes.fill_between(x, [c.f1.low for c in cells], [c.f1.high for c in cells], color=colour, alpha=0.15, lw=0)
     _sparsity(axes, range(0, 101, 20))
-    axes.set_ylabel("span F1")
+    axes.set_ylabel(table.task.measure)
 
 
 def _draw_languages(axes: Any, table: Table, arm: str, colour: str) -> None:
@@ -371,4 +372,4 @@ def _draw_dots(axes: Any, table: Table) -> None:
     axes.plot([c.f1.value for c in table.cells], rows, "o", color=colour, markersize=7)
     axes.set_yticks(rows, [cell.label for cell in table.cells])
     axes.set_ylim(len(table.cells) - 0.5, -0.5)
-    axes.set_xlabel("span F1")
+    axes.set_xlabel(table.task.measure)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dinku.claims.ledger import repeats
 from dinku.claims.overview import MARKS, agreed, cell, counted, sentence, weightiest
 from dinku.claims.verdict import CLAIMED, STATEMENTS, Verdict
+from dinku.data.task import Task
 from dinku.errors import plural
 from dinku.report.parts import Claim, Fold, Grid, Ledger, Part
 
@@ -18,6 +19,19 @@ def ledger_of_one(study: str, verdicts: Sequence[Verdict]) -> list[Part]:
     """The verdicts by the rows of one study; what it doesn't measure in a line."""
     claims = {v.claim: _claim(study, v) for v in verdicts if v.is_measured}
     return _parts(claims, {v.claim: v.found for v in verdicts if not v.is_measured})
+
+
+def ledger_of_other_tasks(verdicts: Mapping[Task, Sequence[Verdict]]) -> list[Part]:
+    """What the paper's claims come to on tasks other than named entities, of which it claims nothing."""
+    out: list[Part] = []
+    for task, own in verdicts.items():
+        note = f"The paper's claims are about named entities. These verdicts ask the same of {task.title}, by {task.measure}: "
+        out += [
+            f"## The same questions, asked of {task.title}",
+            f"{note}wherever one says F1, {task.measure} is meant.",
+        ]
+        out.append(Grid(["as claim", "verdict", "found"], [[v.claim, f"**{v.verdict}**", v.found] for v in own]))
+    return out
 
 
 def ledger_of_several(

@@ -13,24 +13,26 @@ from dinku.report.tables import Cell, Table, level_label
 
 def f1(table: Table, *, drawn: bool) -> list[Part]:
     """Mean F1, and for arms over a grid of sparsity F1 by language; ``drawn`` says that there is a figure of it."""
-    figure = ["![F1 and what was done](curves.svg)"] if drawn else []
+    task, strictly = table.task, table.task.schemes  # the strict reading is one of entities
+    figure = [f"![{task.heading} and what was done](curves.svg)"] if drawn else []
     means = (
-        "Default span F1, mean over languages, with its 95 % interval over seeds (×n, where there are several) and "
-        "sentences; strict F1 beside it."
+        f"{'Default span F1' if strictly else task.heading}, mean over languages, with its 95 % interval over seeds (×n, where "
+        f"there are several) and sentences{'; strict F1 beside it' * strictly}."
     )
     if not table.is_grid:
-        cells = [[Ref(c.label, to=table.anchor(c)), str(c), f"{c.strict:.1f}"] for c in table.cells]
+        cells = [[Ref(c.label, to=table.anchor(c)), str(c), *[f"{c.strict:.1f}"] * strictly] for c in table.cells]
         by = [[c.label, *(f"{c.by_language[name]:.1f}" for name in table.languages)] for c in table.cells]
-        return ["### F1", means, *figure, Grid(["recipe", "F1", "strict"], cells), Grid(["F1", *table.languages], by)]
+        head = ["recipe", task.score, *["strict"] * strictly]
+        return [f"### {task.heading}", means, *figure, Grid(head, cells), Grid([task.score, *table.languages], by)]
     levels = sorted({level for line in table.arms.values() for level in line})
-    head = ["sparsity", *(name for arm in table.arms for name in (arm, "strict"))]
+    head = ["sparsity", *(name for arm in table.arms for name in (arm, *["strict"] * strictly))]
     rows = []
     for level in levels:
         at = [line.get(level) for line in table.arms.values()]
         linked = ((Ref(str(c), to=table.anchor(c)), f"{c.strict:.1f}") if c else ("", "") for c in at)
-        rows.append([level_label(level), *(text for pair in linked for text in pair)])
+        rows.append([level_label(level), *(text for pair in linked for text in pair[: 1 + strictly])])
     zero = " 0 is the dense tagger, one and the same for every arm." if table.dense else ""
-    out: list[Part] = ["### F1", means + zero, *figure, Grid(head, rows)]
+    out: list[Part] = [f"### {task.heading}", means + zero, *figure, Grid(head, rows)]
     for arm, line in table.arms.items():
         out += [f"#### {arm}, by language", _by_language(line, table)]
     return out
@@ -80,7 +82,7 @@ def sizes(table: Table) -> list[Part]:
 def times(table: Table, *, drawn: bool) -> list[Part]:
     """Time over the dense tagger's time, a table a machine; ``drawn`` says that there may be a figure of it."""
     costs = any(front.cpu for front in table.fronts)
-    out: list[Part] = ["![F1 against time](times.svg)"] if drawn and costs else []
+    out: list[Part] = [f"![{table.task.heading} against time](times.svg)"] if drawn and costs else []
     for recipes in table.timed.values():
         timed = [row for same in recipes.values() for row in same]
         low, high = noise(timed)
@@ -104,9 +106,11 @@ def times(table: Table, *, drawn: bool) -> list[Part]:
 def fronts(table: Table) -> list[Part]:
     """The recipes that none beats, by each cost, and where there is a dense tagger what they keep of its F1."""
     out: list[Part] = []
+    score = table.task.score
     for front in table.fronts:
         dense = next((cost for cell, cost in front.points if cell is table.dense), 0.0)
-        head = ["recipe", "F1", front.cost, *(["% of the dense F1", "times less"] if dense and table.dense else [])]
+        head = ["recipe", score, front.cost]
+        head += [f"% of the dense {score}", "times less"] if dense and table.dense else []
         rows = []
         for cell, cost in front.best:
             rows.append([Ref(cell.label, to=table.anchor(cell)), str(cell), f"{cost:.2f}"])
@@ -118,6 +122,6 @@ def fronts(table: Table) -> list[Part]:
         out.append(Grid(head, rows))
     if not out:
         return []
-    note = "Recipes that no other beats: none has as much F1 for less, or more F1 for no more. Means are compared, so that "
-    note += "neighbours may differ by chance."
+    note = f"Recipes that no other beats: none has as much {score} for less, or more {score} for no more. Means are compared, so "
+    note += "that neighbours may differ by chance."
     return ["### Pareto front", note, *out]

@@ -17,6 +17,7 @@ from dinku.claims.compare import ratio
 from dinku.errors import DinkuError, nearest, plural
 from dinku.files import written
 from dinku.methods.registry import outdated
+from dinku.scoring.counts import averaged
 from dinku.study.current import Current
 from dinku.study.results import Results
 from dinku.study.rows import Row, Size
@@ -28,7 +29,7 @@ _SHORT = {"f1": "f1_default", "time": "ratio_to_dense", "download": "bytes_downl
 
 
 def records(rows: Iterable[Row], current: Mapping[str, Current] | None = None) -> list[Record]:
-    """A flat record a row, quality first; F1 in 0…1, seconds as medians over rounds.
+    """A flat record a row, quality first; F1, or a row's task's measure, in 0…1, seconds as medians over rounds.
 
     ``current`` holds what each study now says, by its name: what a row is of otherwise is in the column *outdated*, as are older
     versions of methods.
@@ -62,11 +63,14 @@ def _record(row: Row, current: Current) -> Record:
     line |= row.target.model_dump(exclude={"trained"}) if row.target else {}
     line |= {"cpu": where.cpu, "threads": where.threads, "commit": where.commit or "", "dirty": where.dirty}
     line["outdated"] = ", ".join(dict.fromkeys(filter(None, (current.otherwise(row), outdated(row.versions)))))
+    if row.task:
+        line["task"] = row.task
     for reading, table in (row.spans or {}).items():
         gold = predicted = correct = 0
         for of in table.values():
             gold, predicted, correct = gold + of[0], predicted + of[1], correct + of[2]
-        line[f"f1_{reading}"] = 2 * correct / (gold + predicted) if gold + predicted else 0.0
+        f1 = averaged(table.values(), row.task_of) if row.task else 2 * correct / max(1, gold + predicted)
+        line[f"f1_{reading}"] = f1
         line[f"gold_{reading}"], line[f"predicted_{reading}"], line[f"correct_{reading}"] = gold, predicted, correct
     if row.size:
         line |= row.size.__dict__

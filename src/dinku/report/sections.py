@@ -42,7 +42,7 @@ def targets(table: Table) -> list[Part]:
             ]
         )
     head = ["", "words with an unknown piece", "subwords a word", "names not in train", "train sentences"]
-    head += [f"F1, {cell.label}", "without labels it lacks", "spans that drops"]
+    head += [f"{table.task.score}, {cell.label}", "without labels it lacks", f"{table.task.unit}s that drops"]
     return ["### Targets", Grid(head, rows)]
 
 
@@ -55,7 +55,8 @@ def differences(table: Table) -> list[Part]:
             rows.append([label, f"{minus.difference:+z.1f}", *(f"{lost[name]:+z.1f}" for name in table.languages)])
     if not rows:
         return []
-    note = "F1 points minus the dense tagger's of the same seeds. What loses is orange, what gains blue, the worst cell outlined."
+    note = f"{table.task.heading} points minus the dense tagger's of the same seeds. What loses is orange, what gains blue, the "
+    note += "worst cell outlined."
     return ["### Differences by language", note, Grid(["recipe", "mean", *table.languages], rows, "differences")]
 
 
@@ -67,9 +68,11 @@ def runs(table: Table) -> Fold:
             label = Ref(cell.label, name="" if i else table.anchor(cell))
             f1 = (f"{run.f1[name]:.1f}" for name in table.languages)
             rows.append([label, str(run.seed), run.address[:8], f"{run.mean:.1f}", *f1])
-    head = ["recipe", "seed", "address", "F1", *table.languages]
-    said = f"`dinku results {table.rows[0].study}` lists these rows by address; `rows.csv` has the counts of spans behind each."
-    return Fold(f"All {len(rows)} runs: seeds, addresses, F1 by language", [said, Grid(head, rows)])
+    score = table.task.score
+    head = ["recipe", "seed", "address", score, *table.languages]
+    said = f"`dinku results {table.rows[0].study}` lists these rows by address; `rows.csv` has the counts of {table.task.unit}s "
+    said += "behind each."
+    return Fold(f"All {len(rows)} runs: seeds, addresses, {score} by language", [said, Grid(head, rows)])
 
 
 def damage(table: Table) -> list[Part]:
@@ -103,14 +106,16 @@ def damage(table: Table) -> list[Part]:
         )
     if not rows:
         return []
-    head = ["recipe", "F1 minus dense", "part of F1 gone, the worst first", "by label", "spread over languages, points"]
+    score = table.task.score
+    lost_of = f"part of {score} gone, the worst first"
+    head = ["recipe", f"{score} minus dense", lost_of, "by label", "spread over languages, points"]
     if any(alike):
         head += ["words tagged alike", "sentences tagged alike"]
         for row, agree in zip(rows, alike, strict=True):
             row += [f"{100 * value:.1f} %" for value in agree] if agree else ["", ""]
     out: list[Part] = ["### Damage", Grid(head, rows)]
     if all(kinds):
-        head = ["gold spans", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
+        head = [f"gold {table.task.unit}s", *Errors._fields[:-1], "spurious, to 100 gold", "calibration error"]
         out += ["#### Kinds of errors", Grid(head, [line for line in kinds if line])]
     return out
 
@@ -136,8 +141,8 @@ def _answered(cell: Cell, measurements: Measurements) -> tuple[dict[int, list[tu
             if answers is None:
                 return None
             found[run.seed] += answers.found
-            total += errors(answers.gold, answers.found)
-            sure.append(calibration_error(answers.gold, tagged(answers)))
+            total += errors(answers.gold, answers.found, row.task_of)
+            sure.append(calibration_error(answers.gold, tagged(answers, row.task_of)))
     parts = 100 * total / max(1, total[:-1].sum())
     kinds = [cell.label, *(f"{part:.1f} %" for part in parts[:-1]), f"{parts[-1]:.1f}", f"{100 * fmean(sure):.1f} %"]
     return found, kinds
@@ -158,7 +163,9 @@ def perturbed(table: Table, measurements: Measurements) -> list[Part]:
     shares = [_share(of.rows) for of in by.values()]
     if not any(any(line[2:]) for line in lines):
         return []
-    note = "Mean F1 on perturbed sentences, and in brackets how much of the clean F1 that is; below, how many were changed."
+    score = table.task.score
+    note = f"Mean {score} on perturbed sentences, and in brackets how much of the clean {score} that is; below, how many were "
+    note += "changed."
     changed = ["sentences changed", "", *(f"{100 * share:.0f} %" for share in shares)]
     return ["### Perturbed text", note, Grid(["recipe", "clean", *found], [*lines, changed])]
 
@@ -210,7 +217,7 @@ def f1_kept_matrix(tables: Sequence[Table], measurements: Measurements) -> Matri
             if whole := sum(before for before, _ in both):
                 found[label, text] = 100 * sum(after for _, after in both) / whole
     sources = list(dict.fromkeys(label for label, _ in found))
-    return Matrix("F1 kept, % of the dense tagger's", sources, legible, found) if found else None
+    return Matrix(f"{first.task.heading} kept, % of the dense tagger's", sources, legible, found) if found else None
 
 
 def _share(rows: Sequence[Row]) -> float:

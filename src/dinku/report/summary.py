@@ -9,6 +9,7 @@ from functools import cached_property
 from dinku.claims.compare import Difference, percent
 from dinku.claims.overview import MARKS, Progress
 from dinku.claims.verdict import CLAIMED, MARGIN, Judgement, Verdict
+from dinku.data.task import NER
 from dinku.errors import plural
 from dinku.report.kinds import Kind
 from dinku.report.parts import Chip, Chips, Grid, Lead, Part, Ref
@@ -55,9 +56,9 @@ class Summary:
         if levels := [said for kind in self.kinds if (said := _levels(kind))]:
             within, more = ([said[i] for said in levels if said[i]] for i in (0, 1))
             if within:
-                yield f"Sparsity costs less than {MARGIN:g} F1 {', '.join(within)}."
+                yield f"Sparsity costs less than {MARGIN:g} {table.task.point} {', '.join(within)}."
             if more:
-                yield f"Sparsity costs more than {MARGIN:g} F1 {', '.join(more)}."
+                yield f"Sparsity costs more than {MARGIN:g} {table.task.point} {', '.join(more)}."
 
     @property
     def trade(self) -> str:
@@ -70,13 +71,13 @@ class Summary:
         if at is None:
             least = max((cell for kind in self.kinds for cell in kind.cells), key=lambda cell: cell.f1.value)
             minus = table.difference(least)
-            lost = f", {minus.difference:+z.1f} F1" if minus else ""
+            lost = f", {minus.difference:+z.1f} {table.task.score}" if minus else ""
             return (
-                f"No recipe is known to stay within {MARGIN:g} F1 of the dense tagger ({dense.f1.value:.1f}); "
+                f"No recipe is known to stay within {MARGIN:g} {table.task.point} of the dense tagger ({dense.f1.value:.1f}); "
                 f"**{least.label}** comes closest{lost}."
             )
-        kept = f"**{at.label}** keeps {100 * at.f1.value / max(dense.f1.value, 1e-9):.1f} % of the dense tagger's F1"
-        kept += f" ({at.f1.value:.1f}, dense {dense.f1.value:.1f})"
+        kept = f"**{at.label}** keeps {100 * at.f1.value / max(dense.f1.value, 1e-9):.1f} % of the dense tagger's "
+        kept += f"{table.task.score} ({at.f1.value:.1f}, dense {dense.f1.value:.1f})"
         size, whole = table.megabytes(at), table.megabytes(dense)
         if not size:
             return f"{kept}."
@@ -84,17 +85,18 @@ class Summary:
         return f"{kept} in {size:.1f} MB{times}."
 
     def _without_dense(self) -> Iterator[str]:
-        cells = self.table.cells
+        cells, score = self.table.cells, self.table.task.score
         best = max(cells, key=lambda cell: cell.f1.value)
         sizes = [(size, i) for i, cell in enumerate(cells) if (size := self.table.megabytes(cell))]
         at = f" in {size:.1f} MB" if (size := self.table.megabytes(best)) else ""
         if len(cells) == 1:
-            yield f"**{best.label}** reaches {best.f1.value:.1f} F1{at}; its worst language is {self.table.worst(best)}."
+            worst = self.table.worst(best)
+            yield f"**{best.label}** reaches {best.f1.value:.1f} {score}{at}; its worst language is {worst}."
             return
-        yield f"**{best.label}** has the most F1, {best.f1.value:.1f}{at}."
+        yield f"**{best.label}** has the most {score}, {best.f1.value:.1f}{at}."
         if sizes and cells[min(sizes)[1]] is not best:
             least = cells[min(sizes)[1]]
-            yield f"**{least.label}** is the smallest: {least.f1.value:.1f} F1 in {min(sizes)[0]:.1f} MB."
+            yield f"**{least.label}** is the smallest: {least.f1.value:.1f} {score} in {min(sizes)[0]:.1f} MB."
 
     def _chips(self) -> Iterator[Chip]:
         if not self.progress.is_finished:
@@ -117,10 +119,12 @@ class Summary:
         table, dense = self.table, self.table.dense
         shown = [*([dense] if dense else []), *(kind.best for kind in self.kinds)]
         sized, timed = any(map(table.megabytes, shown)), any(table.time(cell) for cell in shown)
-        claims, judged = [kind.claim for kind in self.kinds], {v.claim for v in self.verdicts if v.is_measured}
+        # The paper claims nothing of other tasks.
+        claims = [kind.claim for kind in self.kinds] if table.task is NER else []
+        judged = {v.claim for v in self.verdicts if v.is_measured}
         paper, compared = any(claim for claim, _ in claims), dense is not None and len(table.cells) > 1
-        head = ["recipe", "F1", *(["minus dense"] if compared else []), "worst language", *(["MB"] if sized else [])]
-        head += ["times smaller"] * (sized and compared) + ["time"] * timed
+        head = ["recipe", table.task.score, *(["minus dense"] if compared else []), "worst language"]
+        head += ["MB"] * sized + ["times smaller"] * (sized and compared) + ["time"] * timed
         head += ["of its kind"] * compared + ["the paper"] * paper
         rows = []
         for cell, kind in zip(shown, [*([None] if dense else []), *self.kinds], strict=True):
@@ -145,12 +149,13 @@ class Summary:
     def _note(self, *, compared: bool, sized: bool, timed: bool) -> str:
         """What the columns of the first table mean."""
         table = self.table
-        said = f"Span F1 on {table.rows[0].evaluated_on}, the mean over {plural(len(table.languages), 'language')}, with 95 % "
+        measure = f"{table.task.measure[0].upper()}{table.task.measure[1:]}"
+        said = f"{measure} on {table.rows[0].evaluated_on}, the mean over {plural(len(table.languages), 'language')}, with 95 % "
         said += "intervals (×n: seeds)."
         if compared:
             said += (
-                f" Of each kind the smallest recipe is shown whose loss is less than {MARGIN:g} F1 by its whole interval, "
-                "or else the one that loses least; minus dense is over the seeds that both have."
+                f" Of each kind the smallest recipe is shown whose loss is less than {MARGIN:g} {table.task.point} by its whole "
+                "interval, or else the one that loses least; minus dense is over the seeds that both have."
             )
         said += " MB: a zstd download." if sized else ""
         said += " Time: seconds over the dense tagger's." if timed else ""
@@ -189,7 +194,7 @@ def _others(kind: Kind) -> str:
     """How many recipes of a kind lose little, and the first that doesn't."""
     if len(kind.cells) == 1:
         return ""
-    said = f"{len(kind.within)} of {len(kind.cells)} within {MARGIN:g} F1"
+    said = f"{len(kind.within)} of {len(kind.cells)} within {MARGIN:g} {kind.table.task.point}"
     if loss := kind.mildest_loss:
         minus = kind.table.difference(loss)
         said += f"; {loss.label} {minus.difference:+z.1f}" if minus else ""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from dinku.claims.compare import Difference, contrast, mean_f1, noise, percent, ratio
 from dinku.claims.measurements import Measurements, Run
+from dinku.data.task import NER, Task
 from dinku.digests import canonical
 from dinku.scoring.significance import Interval
 from dinku.study.definition import Study, Value
@@ -35,6 +36,11 @@ class Cell:
     @property
     def label(self) -> str:
         return label_of(self.arm, self.values)
+
+    @property
+    def task(self) -> Task:
+        """What was measured."""
+        return self.runs[0].counts.task
 
     @cached_property
     def f1(self) -> Interval:
@@ -95,6 +101,11 @@ class Table:
     @cached_property
     def rows(self) -> list[Row]:
         return in_order(self.measurements.rows)
+
+    @property
+    def task(self) -> Task:
+        """What was measured."""
+        return self.cells[0].task if self.cells else NER
 
     @cached_property
     def dense(self) -> Cell | None:

@@ -1,4 +1,4 @@
-"""Span F1 from stored counts, in seqeval's default reading and in strict IOB2; intervals, and tests between runs.
+"""Scores from stored counts: span F1 of entities, in seqeval's default reading and in strict IOB2; other tasks' measures.
 
 Counts are kept by sentence and label, so that scores can be added up, intervals computed again, and any two runs over the
 same sentences compared later.
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinku.data.corpus import Corpus
-from dinku.data.spans import is_iob2_tag
+from dinku.data.task import NER, Task, task_named
 from dinku.errors import DinkuError, plural
 from dinku.files import content, written
 from dinku.scoring.npz import arrays
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 class Scores(NamedTuple):
-    """Ratios in 0…1, and the number of gold spans."""
+    """Ratios in 0…1, and the number of gold spans; of other tasks than entities, of gold units."""
 
     precision: float
     recall: float
@@ -45,8 +45,9 @@ class Scores(NamedTuple):
 class Counts:
     """Numbers of spans by sentence and label: ``default`` and ``strict`` are [sentence, label, 3], for gold, predicted, correct.
 
-    ``languages`` and ``words`` hold one value for each sentence. Counts of two corpora can be added. Counts read from a file use
-    the narrowest signed integers that hold them, so that a report can hold thousands; numpy widens sums, but not products.
+    ``languages`` and ``words`` hold one value for each sentence. ``task`` says what is counted: spans of words, words or
+    sentences. Counts of two corpora can be added. Counts read from a file use the narrowest signed integers that hold them, so
+    that a report can hold thousands; numpy widens sums, but not products.
 
     >>> from dinku.scoring.counts import count
     >>> count([("B-PER", "I-PER", "O", "B-LOC")], [("B-PER", "I-PER", "O", "O")])
@@ -58,10 +59,11 @@ class Counts:
     words: Ints
     default: Ints
     strict: Ints
+    task: Task = NER
 
     def __repr__(self) -> str:
         scores = self.scores()
-        return f"Counts(F1 {100 * scores.f1:.1f}, {plural(scores.support, 'span')})"
+        return f"Counts({self.task.score} {100 * scores.f1:.1f}, {plural(scores.support, self.task.unit)})"
 
     def __len__(self) -> int:
         return len(self.languages)
@@ -73,12 +75,14 @@ class Counts:
     def total(cls, parts: Sequence[Counts]) -> Self:
         """The counts of one or more corpora joined, in their order."""
         labels = tuple(sorted({label for c in parts for label in c.labels}))
+        check_task(parts)
         made = cls(
             labels,
             tuple(chain.from_iterable(c.languages for c in parts)),
             np.concatenate([c.words for c in parts]),
             np.concatenate([_widened(c.default, c.labels, labels) for c in parts]),
             np.concatenate([_widened(c.strict, c.labels, labels) for c in parts]),
+            parts[0].task,
         )
         for strict in (False, True):
             if all(strict in c._known_totals for c in parts):  # then sums needn't be made of sentences once more
@@ -113,7 +117,7 @@ class Counts:
         """A warning if the tagger finds nothing though there are entities; otherwise empty."""
         gold, predicted, _ = np.asarray(self.totals()).reshape(-1, 3).sum(0).tolist()
         if predicted or not gold:
-            return ""
+            return ""  # as it always is where every unit has a label
         return f"finds nothing: not one entity in {plural(len(self), 'sentence')}, which hold {gold:,}"
 
     def only(self, language: str) -> Counts:
@@ -130,21 +134,54 @@ class Counts:
         names = tuple(self.labels[i] for i in kept)
         return replace(self, labels=names, default=self.default[:, kept], strict=self.strict[:, kept])
 
+    def over(self, labels: tuple[str, ...]) -> Counts:
+        """The same counts over more labels, which are sorted and have these among them."""
+        if labels == self.labels:
+            return self
+        default, strict = (_widened(table, self.labels, labels) for table in (self.default, self.strict))
+        return replace(self, labels=labels, default=default, strict=strict)
+
     def scores(self, *, strict: bool = False) -> Scores:
-        """Micro average over labels and sentences."""
-        return _scores(np.asarray(self.totals(strict=strict)).reshape(-1, 3).sum(0))
+        """The task's average over labels, of all sentences: its ``f1`` is the task's measure."""
+        return self._averaged(np.asarray(self.totals(strict=strict)).reshape(-1, 3))
+
+    @property
+    def accuracy(self) -> float:
+        """The part of the labelled units that got the right label; of entities micro-F1."""
+        return _scores(np.asarray(self.totals()).reshape(-1, 3).sum(0)).f1
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 of the labels that gold has; 0 where it has none."""
+        found = [s.f1 for s in self.by_type().values() if s.support]
+        return sum(found) / len(found) if found else 0.0
+
+    def _averaged(self, by_label: Ints | Floats) -> Scores:
+        """Scores from [label, 3] by the task's average."""
+        if self.task.average == "micro":
+            return _scores(by_label.sum(0))
+        each, support = [_scores(totals) for totals in by_label], int(by_label[:, 0].sum())
+        precision, recall, f1 = (sum(s.support * s[i] for s in each) / max(1, support) for i in range(3))
+        return Scores(precision, recall, f1, support)
 
     def by_type(self, *, strict: bool = False) -> dict[str, Scores]:
         totals = self.totals(strict=strict)
         return {label: _scores(each) for label, each in zip(self.labels, totals, strict=True)}
 
     def by_language(self, *, strict: bool = False) -> dict[str, Scores]:
-        return {name: _scores(totals) for name, totals in self._totals(strict=strict).items()}
+        if self.task.average == "micro":
+            return {name: _scores(totals) for name, totals in self._totals(strict=strict).items()}
+        return {name: self._averaged(totals) for name, totals in self._totals_by_label(strict=strict).items()}
 
     @cached_property
     def _by_language(self) -> dict[str, Ints]:
         """The numbers of each language's sentences, with languages in the order of their first sentence."""
         return _places(self.languages)
+
+    def _totals_by_label(self, *, strict: bool) -> dict[str, Floats]:
+        """[label, 3] over the sentences of each language."""
+        sums = (_membership(self.languages) @ self._flat(strict=strict)).astype(np.float64)
+        return dict(zip(self._by_language, sums.reshape(len(sums), len(self.labels), 3), strict=True))
 
     def _totals(self, *, strict: bool) -> dict[str, Floats]:
         """[3] over the sentences of each language and all labels."""
@@ -176,6 +213,8 @@ class Counts:
     def _sentences(self) -> bytes:
         """A digest that is equal if and only if two runs were scored on the same sentences with the same gold spans."""
         digest = hashlib.sha256(_languages_digest(self.languages))
+        if self.task is not NER:
+            digest.update(self.task.name.encode())
         digest.update(_compact(self.words).tobytes())
         for table in (self.default, self.strict):
             gold = _compact(table[..., 0])
@@ -214,6 +253,8 @@ class Counts:
     @property
     def _arrays(self) -> dict[str, Any]:
         names = {name: np.array(getattr(self, name), dtype=np.str_) for name in ("labels", "languages")}
+        if self.task is not NER:
+            names["task"] = np.array([self.task.name])
         return names | {name: narrowed(getattr(self, name)) for name in ("words", "default", "strict")}
 
     @classmethod
@@ -236,23 +277,30 @@ class Counts:
             stored = arrays(data, checked=checked)
             labels, languages = (_names(stored[name]) for name in ("labels", "languages"))
             words, default, strict = (_signed(stored[name]) for name in ("words", "default", "strict"))
+            task = task_named(_names(stored["task"])[0], where=where) if "task" in stored else NER
         except Exception as error:  # a damaged archive fails in struct, zlib or numpy, each with errors of its own
             problem = f"holds no counts ({str(error) or type(error).__name__})"
             raise DinkuError(problem, where=where, remedy=AGAIN) from None
         shape = (len(languages), len(labels), 3)
         if words.shape != shape[:1] or default.shape != shape or strict.shape != shape:
             raise DinkuError("holds counts that don't fit together", where=where, remedy=AGAIN)
-        return cls(labels, languages, words, default, strict)
+        return cls(labels, languages, words, default, strict, task)
 
 
 def count(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], languages: Sequence[str] | None = None
+    gold: Sequence[Sequence[str]],
+    predicted: Sequence[Sequence[str]],
+    languages: Sequence[str] | None = None,
+    *,
+    task: Task = NER,
+    words: Sequence[int] | None = None,
 ) -> Counts:
-    """Counts of IOB2 tags against IOB2 tags, sentence by sentence.
+    """Counts of a task's tags against such tags, sentence by sentence: of entities, those are IOB2.
 
-    ``languages`` holds the language code of each sentence; without it, every sentence has the empty code. Raises `DinkuError`
-    if there aren't as many predictions or languages as sentences, or, naming the sentence (from 1), if it doesn't have as many
-    predicted as gold tags or a tag isn't IOB2.
+    ``languages`` holds the language code of each sentence; without it, every sentence has the empty code. ``words`` are the
+    numbers of words of sentences, by default as many as a sentence has tags. Raises `DinkuError` if there aren't as many
+    predictions or languages as sentences, or, naming the sentence (from 1), if it doesn't have as many predicted as gold tags or
+    a tag isn't legal.
     """
     if len(gold) != len(predicted):
         raise DinkuError(
@@ -266,26 +314,28 @@ def count(
     if len(differ):
         at = int(differ[0])
         problem = f"{plural(len(gold[at]), 'gold tag')}, {len(predicted[at]):,} predicted"
-        raise DinkuError(problem, where=f"sentence {at + 1}", remedy="give every word one tag")
+        raise DinkuError(problem, where=f"sentence {at + 1}", remedy=f"give every {task.each} one tag")
     kinds: dict[str, int] = {}
     codes = [_codes(tags, kinds) for tags in (gold, predicted)]
     for tag in kinds:
-        if not is_iob2_tag(tag):
+        if not task.is_legal(tag):
             at = next(i for i, (g, p) in enumerate(zip(gold, predicted, strict=True), 1) if tag in (*g, *p))
-            raise DinkuError(f"{tag!r} isn't an IOB2 tag", where=f"sentence {at}", remedy="write O, B-X or I-X")
-    labels = tuple(sorted({tag[2:] for tag in kinds if tag != "O"}))
+            kind = "an IOB2 tag" if task.schemes else "a label"
+            raise DinkuError(f"{tag!r} isn't {kind}", where=f"sentence {at}", remedy=f"write {task.legal}")
+    labels = tuple(sorted({task.label_of(tag) for tag in kinds} - {""}))
     # An O between sentences ends every span, so that all sentences can be one array of tags.
     sentence = np.repeat(np.arange(len(gold)), lengths + 1)
     number = {label: i for i, label in enumerate(labels)}
-    begin = np.array([tag[0] == "B" for tag in kinds] + [False])
-    label = np.array([-1 if tag == "O" else number[tag[2:]] for tag in kinds] + [-1])
+    begin = np.array([task.begins(tag) for tag in kinds] + [False])
+    label = np.array([number.get(task.label_of(tag), -1) for tag in kinds] + [-1])
     flat = [np.insert(code, np.cumsum(lengths), len(kinds)) for code in codes]
     tables = []
     for strict in (False, True):
         reference, found = (_spans(begin[code], label[code], strict=strict) for code in flat)
         tables.append(_tally(reference, found, sentence, len(gold), len(labels)))
     names = tuple(languages) if languages is not None else ("",) * len(gold)
-    return Counts(labels, names, lengths, *tables)
+    own = lengths if words is None else np.asarray(words, np.int64)
+    return Counts(labels, names, own, tables[0], tables[1], task)
 
 
 def _codes(sentences: Sequence[Sequence[str]], kinds: dict[str, int]) -> Ints:
@@ -331,6 +381,21 @@ def _scores(totals: Sequence[int] | Ints | Floats) -> Scores:
     return Scores(precision, recall, f1, gold)
 
 
+def averaged(totals: Iterable[Sequence[int]], task: Task = NER) -> float:
+    """The task's measure (0 to 1) from gold, predicted and correct of each label; 0 where there is nothing.
+
+    >>> averaged([(4, 4, 3), (2, 1, 1)])
+    0.7272727272727273
+    """
+    table = [*totals]
+    if task.average == "micro":
+        gold, predicted, correct = (sum(column) for column in zip(*table, strict=True)) if table else (0, 0, 0)
+        return 2 * correct / (gold + predicted) if gold + predicted else 0.0
+    return sum(gold * averaged([(gold, predicted, correct)]) for gold, predicted, correct in table) / max(
+        1, sum(gold for gold, *_ in table)
+    )
+
+
 def without_absent(counts: Counts) -> tuple[Counts, int]:
     """Counts without the labels that have no gold span, and how many predicted spans that drops.
 
@@ -342,8 +407,12 @@ def without_absent(counts: Counts) -> tuple[Counts, int]:
 
 
 def document(counts: Counts) -> dict[str, Any]:
-    """What ``score`` and ``evaluate`` print as JSON; with ``without_absent`` if a label without gold spans was predicted."""
-    out: dict[str, Any] = {
+    """What ``score`` and ``evaluate`` print as JSON; with ``without_absent`` if a label without gold spans was predicted.
+
+    For tasks other than entities it also says which task, and what is measured.
+    """
+    out: dict[str, Any] = {} if counts.task is NER else _measures(counts)
+    out |= {
         "default": counts.scores()._asdict(),
         "strict": counts.scores(strict=True)._asdict(),
         "by_type": {label: s._asdict() for label, s in counts.by_type().items()},
@@ -351,7 +420,7 @@ def document(counts: Counts) -> dict[str, Any]:
         "sentences": len(counts),
     }
     fewer, dropped = without_absent(counts)
-    if dropped:
+    if dropped and counts.task.schemes:
         out["without_absent"] = {
             "default": fewer.scores()._asdict(),
             "strict": fewer.scores(strict=True)._asdict(),
@@ -363,6 +432,20 @@ def document(counts: Counts) -> dict[str, Any]:
             name: {"default": s._asdict(), "strict": strict[name]._asdict()} for name, s in counts.by_language().items()
         }
     return out
+
+
+def _measures(counts: Counts) -> dict[str, Any]:
+    """The task, the name of its measure, and what else is usual to tell."""
+    task = counts.task
+    return {"task": task.name, "measure": task.measure, "accuracy": counts.accuracy, "macro_f1": counts.macro_f1}
+
+
+def check_task(runs: Sequence[Counts]) -> None:
+    """Raise `DinkuError` unless all counts are of one task."""
+    tasks = list(dict.fromkeys(run.task for run in runs))
+    if len(tasks) > 1:
+        problem = f"counts of {tasks[0].title} and of {tasks[1].title}"
+        raise DinkuError(problem, where="scores", remedy="compare runs of one task")
 
 
 def align(gold: Corpus, predicted: Corpus) -> None:
@@ -395,7 +478,7 @@ def worst(runs: Sequence[Counts]) -> Counts:
     chosen = (gold + predicted - 2 * correct).argmax(0)
     at = np.arange(len(runs[0]))
     words = np.stack([run.words for run in runs])[chosen, at]
-    return Counts(labels, runs[0].languages, words, tables[False][chosen, at], tables[True][chosen, at])
+    return Counts(labels, runs[0].languages, words, tables[False][chosen, at], tables[True][chosen, at], runs[0].task)
 
 
 def check_same(a: Counts, b: Counts) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from dinku.data.corpus import Corpus, Sentence
 from dinku.data.perturb import Names, Perturbation, changed
-from dinku.data.spans import Span, spans, tags
+from dinku.data.spans import Span, tags
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError
 from dinku.scoring.answers import Answers
 from dinku.scoring.counts import Counts, count, worst
@@ -34,7 +35,7 @@ class Errors(NamedTuple):
     spurious: int = 0
 
 
-def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) -> Errors:
+def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]], task: Task = NER) -> Errors:
     """Assign every gold and every predicted span to one class, in seqeval's default reading of the tags.
 
     A gold span that isn't predicted exactly is paired with the predicted span that shares the most words with it, those with
@@ -42,11 +43,11 @@ def errors(gold: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) -> Err
     """
     total = np.zeros(len(Errors._fields), np.int64)
     for a, b in zip(gold, found, strict=True):
-        left = spans(a)
+        left = task.spans(a)
         if a == b:
             total[0] += len(left)
             continue
-        right = spans(b)
+        right = task.spans(b)
         same = {*left} & {*right}
         total[0] += len(same)
         rest = [span for span in right if span not in same]
@@ -103,8 +104,10 @@ def agreement(a: Sequence[Sequence[str]], b: Sequence[Sequence[str]]) -> Agreeme
 
 
 def known(train: Corpus) -> frozenset[tuple[str, str]]:
-    """(language, name) of every entity in a corpus, regardless of letter case and label."""
-    return frozenset((s.language, span.name(s.words)) for s in train for span in spans(s.tags or ()))
+    """(language, name) of every entity in a corpus, or of every labelled word, regardless of letter case and label."""
+    if train.task.each != "word":
+        return frozenset()
+    return frozenset((s.language, span.name(s.words)) for s in train for span in train.task.spans(s.tags or ()))
 
 
 def by_novelty(
@@ -127,7 +130,7 @@ def by_novelty(
 
 def _only(s: Sentence, given: Sequence[str], names: frozenset[tuple[str, str]], is_known: bool) -> tuple[str, ...]:
     """The sentence's tags with its known spans only, or with its unknown spans only."""
-    kept = [span for span in spans(given) if ((s.language, span.name(s.words)) in names) == is_known]
+    kept = [span for span in NER.spans(given) if ((s.language, span.name(s.words)) in names) == is_known]
     return tags(kept, len(given))
 
 
@@ -154,18 +157,18 @@ def detail(corpus: Corpus, found: Sequence[Tagging], train: Corpus | None = None
     """What ``evaluate --detail`` adds: errors, calibration, and F1 on names that occur in ``train`` and on all others."""
     gold, tagged = [s.tags or () for s in corpus], [t.tags for t in found]
     out: dict[str, Any] = {
-        "errors": errors(gold, tagged)._asdict(),
+        "errors": errors(gold, tagged, corpus.task)._asdict(),
         "calibration_error": calibration_error(gold, found),
     }
-    if train is not None:
+    if train is not None and corpus.task.schemes:
         parts = by_novelty(corpus.sentences, tagged, known(train))
         out |= {f"{name}_names": part.scores()._asdict() for name, part in zip(("known", "new"), parts, strict=True)}
     return out
 
 
-def tagged(answers: Answers) -> list[Tagging]:
+def tagged(answers: Answers, task: Task = NER) -> list[Tagging]:
     """A tagger's answers, with probabilities rounded to half precision."""
-    return [Tagging(tags, s.astype(np.float32)) for tags, s in zip(answers.found, answers.scores, strict=True)]
+    return [Tagging(tags, s.astype(np.float32), task) for tags, s in zip(answers.found, answers.scores, strict=True)]
 
 
 def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tagging]) -> Iterator[str]:
@@ -175,16 +178,19 @@ def disagreements(corpus: Corpus, before: Sequence[Tagging], after: Sequence[Tag
     """
 
     def lost(i: int) -> int:
-        gold = set(spans(corpus.sentences[i].tags or ()))
-        right = [len(gold & set(spans(side[i].tags))) for side in (before, after)]
+        gold = set(corpus.task.spans(corpus.sentences[i].tags or ()))
+        right = [len(gold & set(corpus.task.spans(side[i].tags))) for side in (before, after)]
         return right[0] - right[1]
 
     differ = agreement([t.tags for t in before], [t.tags for t in after]).differ
     for i in sorted(differ, key=lambda i: (-lost(i), i)):
         sentence = corpus.sentences[i]
-        gold = sentence.tags or ("",) * len(sentence.words)
-        yield f"# {sentence.language} {i + 1}, right spans {-lost(i):+d}: word, gold, before, after"
-        for columns in zip(sentence.words, gold, before[i].tags, after[i].tags, strict=True):
+        whole = (" ".join(sentence.words),)
+        units = sentence.words if corpus.task.each == "word" else whole
+        gold = sentence.tags or ("",) * len(units)
+        unit = corpus.task.unit
+        yield f"# {sentence.language} {i + 1}, right {unit}s {-lost(i):+d}: {corpus.task.each}, gold, before, after"
+        for columns in zip(units, gold, before[i].tags, after[i].tags, strict=True):
             yield "\t".join(columns)
         yield ""
 

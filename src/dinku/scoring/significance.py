@@ -275,12 +275,22 @@ def _weights_from(
 
 def _f1_drawn(runs: Sequence[Counts], drawn: _Draws, strict: bool, average: Average) -> tuple[Floats, Floats]:
     """[seed] the F1 of runs over the same sentences, and [seed, draw] their F1 in each draw."""
-    whole = _f1(
-        [np.stack(of) for of in zip(*(run._totals(strict=strict).values() for run in runs), strict=True)], average
-    )
+    labels = tuple(sorted({label for run in runs for label in run.labels}))
+    by_label = runs[0].task.average != "micro"
+    totals_of = [
+        (run.over(labels)._totals_by_label(strict=strict) if by_label else run._totals(strict=strict)).values()
+        for run in runs
+    ]
+    whole = _f1([np.stack(of) for of in zip(*totals_of, strict=True)], average, by_label=by_label)
     key = (drawn.key, strict, average)
     new = list({id(run): run for run in runs if key not in run._f1_of}.values())
-    if new:
+    if new and by_label:
+        for run in new:
+            flat = run.over(labels)._flat(strict=strict)
+            places = runs[0]._by_language.values()
+            sums = [w.astype(np.float64) @ flat[rows] for w, rows in zip(drawn.weights, places, strict=True)]
+            run._f1_of[key] = _f1([each.reshape(len(each), len(labels), 3) for each in sums], average, by_label=True)
+    elif new:
         spans = [run._spans(strict=strict) for run in new]
         # [sentence, 1 + seed × 2]: gold spans, which all seeds share, then the predicted and the correct spans of each seed.
         tables = np.concatenate([spans[0][:, :1], *(each[:, 1:] for each in spans)], axis=1)
@@ -310,11 +320,19 @@ def _weights(random: np.random.Generator, n: int, draws: int) -> Ints:
     return np.bincount(taken.ravel(), minlength=draws * n).reshape(draws, n)
 
 
-def _f1(totals: Sequence[NDArray[Any]], average: Average) -> Floats:
-    """F1 from the totals [..., 3] of each language."""
+def _f1(totals: Sequence[NDArray[Any]], average: Average, *, by_label: bool = False) -> Floats:
+    """F1 from the totals [..., 3] of each language; with ``by_label``, the weighted F1 from [..., label, 3]."""
+    ratio = _weighted if by_label else _ratio
     if average == "languages":
-        return np.asarray(np.mean([_ratio(t) for t in totals], axis=0))
-    return _ratio(np.sum(totals, axis=0))
+        return np.asarray(np.mean([ratio(t) for t in totals], axis=0))
+    return ratio(np.sum(totals, axis=0))
+
+
+def _weighted(totals: NDArray[Any]) -> Floats:
+    """The mean F1 of labels by how often gold has them, from [..., label, 3] totals."""
+    gold = np.asarray(totals, np.float64)[..., 0]
+    whole = gold.sum(-1)
+    return np.divide((_ratio(totals) * gold).sum(-1), whole, out=np.zeros_like(whole), where=whole > 0)
 
 
 def _ratio(totals: NDArray[Any]) -> Floats:

@@ -197,10 +197,9 @@ class Batcher:
                 if job.begun == len(job.texts):
                     return None
                 line, tagger = Line.typed(job.texts[job.begun]), self.reader.tagger
-                words = line.sentence.words
-                text = _Text(
-                    line, Draft(tagger.tags, len(words), legal=tagger.legal_tags), tagger.encoder.stretches(words)
-                )
+                words = line.read_for(tagger.task).words
+                draft = Draft(tagger.tags, tagger.task.units(len(words)), legal=tagger.legal_tags, task=tagger.task)
+                text = _Text(line, draft, tagger.encoder.stretches(words))
                 job.text, job.begun = text, job.begun + 1
             if text.windows is None:
                 try:
@@ -240,7 +239,7 @@ class Batcher:
         answer = job.answers[number] = text.line.answer(text.draft.taggings()[0])
         self.texts += 1
         self.words += len(text.line.spans)
-        self.entities += len(answer["entities"])
+        self.entities += len(answer[self.reader.tagger.task.answer])
         if len(job.answers) == len(job.texts):
             _settle(job, [job.answers[n] for n in range(len(job.texts))])
 

@@ -187,7 +187,7 @@ def _loopback(name: str) -> bool:
 def application(batcher: Batcher, *, model: str, hosts: Collection[str] | None = ()) -> ASGIApp:
     """The ASGI application over a batcher, for clients that call it by a name of this machine or one of ``hosts``, or by any."""
     limits = batcher.limits
-    document = openapi(limits)
+    document = openapi(limits, batcher.reader.tagger.task)
     page, policy = _page()
     bodies, reading = _Bodies(limits), 0
 

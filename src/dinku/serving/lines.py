@@ -18,6 +18,7 @@ from pydantic_core import from_json
 from dinku.data.conll import foreign, stream
 from dinku.data.corpus import Sentence
 from dinku.data.spans import is_tag
+from dinku.data.task import Task
 from dinku.data.word_boundaries import joined, words
 from dinku.errors import DinkuError, brief
 from dinku.scoring.tagging import Tagging
@@ -159,12 +160,18 @@ class Line:
     def sentence(self) -> Sentence:
         return Sentence(tuple(self.text[a:b] for a, b in self.spans))
 
+    def read_for(self, task: Task) -> Sentence:
+        """The sentence as a model of that task reads it: texts with one label are split at blanks."""
+        return self.sentence if task.each == "word" else Sentence(tuple(self.text.split()))
+
     def answer(self, found: Tagging) -> dict[str, Any]:
-        """The answer for the line as JSON: its keys, *text* and *entities*."""
-        return {**self.keys, "text": self.text, "entities": self.entities(found)}
+        """The answer for the line as JSON: its keys, *text* and *entities*; of other tasks *words* or *classes*."""
+        return {**self.keys, "text": self.text, found.task.answer: self.entities(found)}
 
     def entities(self, found: Tagging) -> list[dict[str, Any]]:
-        """Entities with character offsets into the text as given."""
+        """Entities, or words with their labels, with character offsets into the text as given; of a whole text its label."""
+        if found.task.each != "word":
+            return [{"label": span.label, "score": probability} for span, probability in found.entities()]
         out = []
         for span, probability in found.entities():
             start, end = self.spans[span.start][0], self.spans[span.end - 1][1]

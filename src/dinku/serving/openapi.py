@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from dinku import __version__
+from dinku.data.task import NER, Task
 from dinku.serving.batcher import Limits
 
 
@@ -27,12 +28,25 @@ class Entity(BaseModel):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
+class Class(BaseModel):
+    """The label of a whole text."""
+
+    label: str
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
 class Found(BaseModel):
-    """The entities found in a text, with the keys that came with it."""
+    """What was found in a text, with the keys that came with it."""
 
     model_config = ConfigDict(extra="allow")
     text: str
-    entities: list[Entity]
+
+
+def _found(task: Task) -> type[BaseModel]:
+    """The answer of a model of that task."""
+    kind = Entity if task.each == "word" else Class
+    made = create_model("Found", __base__=Found, __doc__=Found.__doc__, **{task.answer: (list[kind], ...)})  # type: ignore[call-overload,valid-type]
+    return cast(type[BaseModel], made)
 
 
 class Refused(BaseModel):
@@ -41,9 +55,10 @@ class Refused(BaseModel):
     error: str
 
 
-def openapi(limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document of requests, answers and errors."""
-    kinds = (Asked, Found, Refused)
+def openapi(limits: Limits, task: Task = NER) -> dict[str, Any]:
+    """The OpenAPI document of requests, answers of a model of the task, and errors."""
+    found = _found(task)
+    kinds = (Asked, found, Refused)
     schemas: dict[str, Any] = {}
     for kind in kinds:
         schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -74,7 +89,7 @@ def openapi(limits: Limits) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": one_or_more(Asked, {"type": "string"})}},
         },
-        "responses": {"200": answer("In the order of the texts.", one_or_more(Found))}
+        "responses": {"200": answer("In the order of the texts.", one_or_more(found))}
         | {status: answer(said, refusal) for status, said in refusals.items()},
     }
     said = {"/health": ("Whether it answers", "application/json"), "/metrics": ("For Prometheus", "text/plain")}

@@ -33,7 +33,7 @@ class Reader:
 
     def tag(self, lines: Iterable[Line]) -> list[Tagging]:
         """The tags of every line's words, in order."""
-        return self.tagger.tag([line.sentence for line in each(lines, Line)])
+        return self.tagger.tag([line.read_for(self.tagger.task) for line in each(lines, Line)])
 
     @overload
     def stream(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]: ...
@@ -54,7 +54,10 @@ class Reader:
                 yield line.answer(found) if isinstance(asked, str) else (line, found)
 
     def find(self, text: str) -> list[dict[str, Any]]:
-        """Entities of a text as typed: *start*, *end* (characters of the text), *label*, *text*, *score* (0 to 1)."""
+        """Entities of a text as typed: *start*, *end* (characters of the text), *label*, *text*, *score* (0 to 1).
+
+        Of a model that labels words each of them; of one that labels texts its *label* and *score* alone.
+        """
         line = Line.typed(text)
         return line.entities(self.tag([line])[0])
 

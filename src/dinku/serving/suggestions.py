@@ -9,13 +9,20 @@ from typing import Any
 
 from dinku.data.formats import brat, doccano, label_studio
 from dinku.data.formats.reading import Mark
+from dinku.errors import DinkuError
 from dinku.files import written_folder
 from dinku.scoring.tagging import Tagging
 from dinku.serving.lines import Line
 
 
 def above(found: Tagging, threshold: float) -> Tagging:
-    """A tagging without the entities whose score is below a threshold, 0 to 1; their words are tagged ``O``."""
+    """A tagging without the entities whose score is below a threshold, 0 to 1; their words are tagged ``O``.
+
+    Raises `DinkuError` where every unit has a label.
+    """
+    if not found.task.schemes:
+        problem = f"leaves out entities, and this model gives {found.task.title}"
+        raise DinkuError(problem, where="--threshold", remedy="leave it out")
     tags = list(found.tags)
     for span, score in found.entities():
         if score < threshold:
@@ -62,6 +69,9 @@ def to_brat(answers: Iterable[tuple[Line, Tagging]], folder: Path, name: str, la
 
 
 def _marks(line: Line, found: Tagging) -> tuple[list[Mark], list[float]]:
+    if found.task.each != "word":
+        problem = f"holds labels of spans, and this model gives {found.task.title}"
+        raise DinkuError(problem, where="--format", remedy="choose table or jsonl")
     entities = line.entities(found)
     return [(e["start"], e["end"], e["label"]) for e in entities], [e["score"] for e in entities]
 

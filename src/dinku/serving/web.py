@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import dinku
+from dinku.data.task import NER, Task
 from dinku.digests import file_digest
 from dinku.errors import DinkuError
 from dinku.files import written_folder
@@ -32,7 +33,8 @@ def web_page(bundle: Bundle, out: str | os.PathLike[str], *, name: str, librarie
     network. A word network needs nothing else. For a transformer ``libraries`` is the *node_modules* that holds onnxruntime-web
     and @huggingface/tokenizers, whose files are copied.
 
-    Raises `DinkuError` if the bundle is for OpenVINO, which browsers can't run, if a library is missing, or ``out`` exists.
+    Raises `DinkuError` if the bundle is for OpenVINO, which browsers can't run, or for another task than named entities, if a
+    library is missing, or ``out`` exists.
 
     >>> import tempfile
     >>> page = web_page(Bundle.open("dinku:masakhaner"), f"{tempfile.mkdtemp()}/page", name="masakhaner")
@@ -42,6 +44,7 @@ def web_page(bundle: Bundle, out: str | os.PathLike[str], *, name: str, librarie
     if bundle.manifest.runtime != "onnxruntime":
         remedy = "export it with --runtime onnxruntime"
         raise DinkuError("is a bundle for OpenVINO, which browsers can't run", where=bundle.name, remedy=remedy)
+    check_entities(bundle.task, where=bundle.name)
     found = needed_libraries(bundle.model_folder, libraries)
     with written_folder(out) as part:
         for file in sorted(modules().glob("*.js")):
@@ -66,6 +69,13 @@ def web_page(bundle: Bundle, out: str | os.PathLike[str], *, name: str, librarie
             (part / file_name).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
         _keep(part)
     return Path(out)
+
+
+def check_entities(task: Task, *, where: str) -> None:
+    """Raise `DinkuError` for a model of a task that the page can't show."""
+    if task is not NER:
+        remedy = "export it without --web, and run `dinku serve`"
+        raise DinkuError(f"is for {task.title}, and the page finds {NER.title}", where=where, remedy=remedy)
 
 
 def modules() -> Path:

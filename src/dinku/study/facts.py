@@ -10,7 +10,6 @@ from typing import Any
 
 from dinku import machine
 from dinku.data.corpus import Corpus
-from dinku.data.spans import spans
 from dinku.files import written
 from dinku.model import inspect
 from dinku.model.sentence_tagger import SentenceTagger
@@ -45,7 +44,8 @@ class Clock:
 def target(encoder: Encoder[Any], corpus: Corpus, train: Corpus, names: frozenset[str]) -> Target:
     """How sentences look to a tagger's tokenizer, and how they compare with the train split and the ``names`` in it."""
     words = [word for s in corpus for word in s.words]
-    own = [span.name(s.words) for s in corpus for span in spans(s.tags or ())]
+    task = corpus.task
+    own = [span.name(s.words) for s in corpus for span in task.spans(s.tags or ())] if task.each == "word" else []
     subwords, unknown = encoder.unknown([s.words for s in corpus])
     (language,) = corpus.languages
     return Target(

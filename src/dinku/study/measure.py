@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from dinku.data.corpus import Corpus
+from dinku.data.task import NER
 from dinku.machine import BFLOAT16_FLAGS, Environment, environment
 from dinku.model.sentence_tagger import SentenceTagger
 from dinku.scoring import tagging
@@ -80,6 +81,7 @@ class Measures(MakesTaggers):
             trainings=self._trainings(prepared),
             environment=environment(self.threads, device),
             versions=prepared.recipe.versions,
+            task=None if corpus.task is NER else corpus.task.name,
             **measured,
         )
 

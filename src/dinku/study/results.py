@@ -277,7 +277,7 @@ class Results:
         if not path.is_file():
             return None
         answers = Answers.load(path)
-        if row.kind != "quality" or totals(count(answers.gold, answers.found)) != row.spans:
+        if row.kind != "quality" or totals(count(answers.gold, answers.found, task=row.task_of)) != row.spans:
             raise DinkuError("doesn't add up to its row", where=str(path), remedy="restore the file, or remove it")
         return answers
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from dinku.data.task import NER, Task, task_named
 from dinku.machine import Environment
 from dinku.model.numerics import Numerics
 from dinku.schema import Record
@@ -120,7 +121,8 @@ class Row(Record):
     ``perturbation`` is the perturbation of the sentences with its rate, empty for none, and ``changed`` the number of sentences
     that it changed. ``fingerprint`` is that of the tagged sentences, and ``corpus`` names the sentences from which they were
     made. ``source`` is the corpus's name as the study gives it, without notes on language and sample; older rows only have it as
-    part of ``corpus``. ``versions`` are those of the recipe's methods, by name; older rows have none.
+    part of ``corpus``. ``versions`` are those of the recipe's methods, by name; older rows have none. ``task`` names the task of
+    the corpus unless it is entities; ``spans`` then counts units.
     """
 
     schema_version: Literal[1] = 1
@@ -149,6 +151,12 @@ class Row(Record):
     numerics: Numerics | None = None
     environment: Environment
     versions: dict[str, int] = Field(default_factory=dict)
+    task: str | None = None
+
+    @property
+    def task_of(self) -> Task:
+        """The task of its corpus. Raises `DinkuError` for one that isn't known."""
+        return task_named(self.task, where=f"row of {self.study}") if self.task else NER
 
     @property
     def evaluated_on(self) -> str:

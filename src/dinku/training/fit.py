@@ -335,11 +335,12 @@ class _Best:
     @property
     def said(self) -> str:
         """The best F1 so far, for reports; empty before the first epoch ends."""
-        return f", best dev F1 {100 * self.f1:.1f}" if self.weights else ""
+        return f", best dev {self.tagger.task.score} {100 * self.f1:.1f}" if self.weights else ""
 
     def offer(self) -> None:
         tagger = self.tagger
-        counts = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev, legal=tagger.legal_tags)
+        how: dict[str, Any] = {"legal": tagger.legal_tags, "task": tagger.task}
+        counts = predict.evaluate(self.engine, tagger.encoder, tagger.tags, self.dev, **how)
         f1 = counts.scores().f1
         if f1 <= self.f1:
             return

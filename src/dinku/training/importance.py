@@ -48,7 +48,7 @@ def scores(tagger: Tagger, data: Data, how: ByImportance, *, embeddings: bool = 
         return {w: w.detach().abs() * (norms[w][:, None] if w is table.weight else norms[w]) for w in wanted}
     how.can_choose(tagger.shape)
     corpus = sample(data, how)
-    gold_tags = labels.numbered(corpus, tagger.tags)
+    gold_tags = labels.numbered(corpus, tagger.tags, tagger.task)
     total: Scores = {w: torch.zeros_like(w, requires_grad=False) for w in wanted}
     for chosen, tensors in _rows(tagger, corpus):
         gold = torch.from_numpy(np.concatenate([gold_tags[w.sentence][w.words] for w in chosen]))
@@ -80,7 +80,8 @@ def _rows(tagger: Tagger, corpus: Corpus) -> Iterator[tuple[list[Any], dict[str,
 def _norms(tagger: Tagger, corpus: Corpus) -> Scores:
     """‖x‖ [inputs] of the inputs x of each weight matrix over all subwords of a corpus; for the word embeddings by row."""
     table = surgery.word_embeddings(tagger.model)
-    linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear)]
+    known = {*surgery.matrices(tagger.model).values()}
+    linears = [m for m in tagger.model.base_model.modules() if isinstance(m, nn.Linear) and m.weight in known]
     squares = {m.weight: torch.zeros(m.in_features) for m in linears}
     rows, real, now = torch.zeros(table.num_embeddings), 0, dict[str, Any]()
 

@@ -107,13 +107,16 @@ class TrainingSettings(Seeded, Validated):
             raise DinkuError("its rate, batch or warmup isn't set", where=type(self).__name__, remedy=remedy)
         return self.rate, self.batch, self.warmup
 
-    def trained(self, shape: S, tags: int) -> S:
-        """The shape after training under a head with ``tags`` tags. One weight in a thousand may happen to become zero."""
+    def trained(self, shape: S, tags: int, *, pooled: bool = False) -> S:
+        """The shape after training under a head with ``tags`` tags, ``pooled`` where they are those of whole texts.
+
+        One weight in a thousand may happen to become zero.
+        """
         shape.scheme.refuse(type(self).__name__)
         if self.sparsity and isinstance(shape, WordShape):
             problem = "a word network can't be sparsified"
             raise DinkuError(problem, where=type(self).__name__, remedy="set sparsity to 0, or give it fewer rows")
-        headed = shape.with_tags(tags) if tags != shape.tags else shape
+        headed = shape.with_tags(tags, pooled=pooled) if (tags, pooled) != (shape.tags, shape.pooled) else shape
         risen = round(self.sparsity * shape.linear)
         zeros = max(shape.zeros if self.keep_zeros else 0, risen)
         low = max(0, headed.nonzero[0] - risen - headed.parameters // 1000)

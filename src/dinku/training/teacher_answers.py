@@ -36,7 +36,7 @@ def word_logits(teacher: Tagger, corpus: Corpus, work: Work, *, precision: str) 
         for start in range(0, len(corpus), PART):
             work.progress("the teacher reads", start, len(corpus))
             sentences = corpus.sentences[start : start + PART]
-            first = np.cumsum([0, *(len(s.words) for s in sentences)])
+            first = np.cumsum([0, *(teacher.task.units(len(s.words)) for s in sentences)])
             file = folder / f"{start}.npy" if folder else None
             part = _saved(file, (first[-1], len(teacher.tags))) if file else None
             if part is None:

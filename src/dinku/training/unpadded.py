@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from dinku.model.encode import SubwordWindow, first_position
 from dinku.model.family import described, read_unpadded
 from dinku.model.windows import Ids, Logits
+from dinku.modeling import is_pooled
 from dinku.training.while_training import dropped
 
 GROUPS = 4  # for attention, each of so many groups of a batch's windows is padded to its longest
@@ -37,7 +38,7 @@ MULTIPLE = (
 def padded(model: PreTrainedModel) -> bool:
     """Whether a model has to read rows as padded windows."""
     family = described(model.config.to_dict())
-    return family is None or not family.unpadded
+    return family is None or not family.unpadded or is_pooled(model)
 
 
 def row(
@@ -106,7 +107,9 @@ def flat(states: torch.Tensor, tensors: dict[str, Any]) -> torch.Tensor:
 
 
 def logits(model: Any, tensors: dict[str, Any]) -> torch.Tensor:
-    """The logits [scored words, tags] of a tagger's model, within `reading`."""
+    """The logits [scored words, tags] of a tagger's model, within `reading`; of pooled heads [windows, tags]."""
+    if is_pooled(model):
+        return cast(torch.Tensor, read(model, tensors).logits)
     if read_unpadded(model.config):
         return _apart(model, tensors)
     return flat(read(model, tensors).logits, tensors).index_select(0, tensors["speaks"].to(model.device))

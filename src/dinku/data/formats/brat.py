@@ -97,7 +97,7 @@ def settings(labels: Iterable[str]) -> str:
 CONF = "annotation.conf"
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     """A sentence a line, in a document for each ``document`` that the sentences come from, or else in one."""
     all_labelled(sentences, path)
     documents: dict[str, list[Sentence]] = {}

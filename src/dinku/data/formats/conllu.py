@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def placed(words: Sequence[str], text: str | None) -> tuple[str | None, tuple[tu
     return (text, tuple(out)) if text and not text[at:].strip() else (None, ())
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
     with written(path) as file:
         for sentence in sentences:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from dinku.data.corpus import Sentence
 from dinku.data.formats.format import Format, Head, all_labelled
 from dinku.data.formats.json_records import decoded
 from dinku.data.formats.reading import Collected
+from dinku.data.task import NER, TAGS
 from dinku.errors import DinkuError
 from dinku.files import written
 
@@ -65,7 +66,7 @@ def _read(into: Collected) -> None:
             if not words:
                 where, keys, last = line, {"sentence": here}, here
             words.append(row[word])
-            tags.append(row[tag].strip() or "O")
+            tags.append(row[tag].strip() or into.task.outside)
     except csv.Error as error:
         remedy = "save it as CSV once more, cells with quotes in quotes"
         raise DinkuError(f"isn't CSV ({error})", where=f"{into.path}:{rows.line_num}", remedy=remedy) from None
@@ -73,7 +74,7 @@ def _read(into: Collected) -> None:
         into.tagged(words, tags, where, keys)
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
     text = io.StringIO(newline="")
     rows = csv.writer(text, delimiter="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
@@ -84,4 +85,4 @@ def _write(sentences: Sequence[Sentence], path: Path) -> None:
         file.write(text.getvalue().encode())
 
 
-FORMAT = Format("csv", "CSV or TSV, a word a row", (".csv", ".tsv"), _recognizes, _read, _write)
+FORMAT = Format("csv", "CSV or TSV, a word a row", (".csv", ".tsv"), _recognizes, _read, _write, tasks=(NER, TAGS))

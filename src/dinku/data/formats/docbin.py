@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def _documents(path: Path) -> list[tuple[str, list[Mark], list[tuple[int, int]],
         raise DinkuError(problem, where=str(path), remedy="write it again with DocBin.to_disk") from None
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     from spacy.tokens import Doc, DocBin, Span
     from spacy.vocab import Vocab
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def _record(sentence: Sentence) -> dict[str, Any]:
     return keys_of(sentence, *OWN) | {"text": text, "label": [list(mark) for mark in marks]}
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
     write_lines(path, sentences, _record)
 

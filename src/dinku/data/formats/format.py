@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from dinku.data.corpus import Sentence
 from dinku.data.formats.json_records import first_records
 from dinku.data.formats.reading import Collected
+from dinku.data.task import NER, Task
 from dinku.errors import DinkuError
 from dinku.files import reading
 
@@ -51,7 +52,7 @@ class Format:
     ``name`` is what ``--from`` and ``--to`` call it · ``suffixes`` are the ends of its files' names, the first that of a file
     that is written, empty for a folder · ``recognizes`` says from the beginning of a file whether it is one · ``read`` gives its
     records to `Collected` · ``write`` writes sentences to a path; ``None`` if dinku only reads the format · ``words`` says
-    whether the format keeps where the words of a text begin and end.
+    whether the format keeps where the words of a text begin and end · ``tasks`` are those whose tags it can write.
     """
 
     name: str
@@ -59,8 +60,9 @@ class Format:
     suffixes: tuple[str, ...]
     recognizes: Callable[[Head], bool]
     read: Callable[[Collected], None]
-    write: Callable[[Sequence[Sentence], Path], None] | None = None
+    write: Callable[[Iterable[Sentence], Path], None] | None = None
     words: bool = True
+    tasks: tuple[Task, ...] = (NER,)
 
 
 def by_records(claims: Callable[[Any], bool]) -> Callable[[Head], bool]:
@@ -68,7 +70,7 @@ def by_records(claims: Callable[[Any], bool]) -> Callable[[Head], bool]:
     return lambda head: any(map(claims, head.records))
 
 
-def all_labelled(sentences: Sequence[Sentence], path: Path) -> None:
+def all_labelled(sentences: Iterable[Sentence], path: Path) -> None:
     """Raise `DinkuError` if a sentence has no tags, which a format of marked spans can't say."""
     for number, sentence in enumerate(sentences, 1):
         if sentence.tags is None:

@@ -7,7 +7,7 @@ often count characters. The text that stands in each result says which was count
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def task(text: str, keys: dict[str, Any], **answers: Any) -> dict[str, Any]:
     return own | {"data": {n: v for n, v in keys.items() if n not in own} | {"text": text}} | answers
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
     with written(path) as file:
         for number, sentence in enumerate(sentences):

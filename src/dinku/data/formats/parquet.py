@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dinku.data.corpus import Sentence
+from dinku.data.formats import classes
 from dinku.data.formats.format import Format, Head, all_labelled
-from dinku.data.formats.names import namer
+from dinku.data.formats.names import namer, of_features
 from dinku.data.formats.reading import Collected, keys_of
 from dinku.data.formats.token_lists import TAGS, TOKENS, columns
 from dinku.errors import DinkuError, reason
@@ -30,16 +31,27 @@ def _read(into: Collected) -> None:
     try:
         file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content(into.path)))
         there = file.schema_arrow.names
+        features = _features(file.schema_arrow.metadata)
         if not (named := columns(there)):
+            if classified := classes.columns(there, into.how):
+                return _read_classes(into, file, classified, of_features(features, classified[1]))
             raise DinkuError(f"has the columns {', '.join(there)}", where=name, remedy="name them tokens and ner_tags")
         tokens, tags = named
-        names = namer(into.path, into.how, tags, _features(file.schema_arrow.metadata))
+        names = namer(into.path, into.how, tags, features)
         for number, row in enumerate(_rows(file), 1):
             where = f"{name}, row {number}"
             keys = {key: value for key, value in row.items() if key not in named}
             into.tagged(row[tokens], names(row[tags], where), where, keys)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DinkuError(f"can't be read as Parquet ({reason(error)})", where=name, remedy="fetch it again") from None
+
+
+def _read_classes(into: Collected, file: Any, named: tuple[list[str], str], names: dict[int, str]) -> None:
+    """Texts with one label each, whose numbers the features may name."""
+    for number, row in enumerate(_rows(file), 1):
+        label = row[named[1]]
+        row[named[1]] = names.get(label, label) if type(label) is int else label
+        classes.take(into, row, named, f"{into.path}, row {number}")
 
 
 def _rows(file: Any) -> Iterator[dict[str, Any]]:
@@ -54,7 +66,7 @@ def _features(metadata: Any) -> Any:
         return None
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     """Tags are numbers, and their names stand in the metadata, where the library datasets looks for them."""
     import pyarrow
     import pyarrow.parquet

@@ -5,16 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl
 
-from dinku.data.conll import from_bare, in_iob2
+from dinku.data.conll import from_bare, in_iob2, no_tag
 from dinku.data.corpus import Corpus, Findings, Origin, Sentence
 from dinku.data.spans import Span, is_iob2_tag, is_tag, orphans
 from dinku.data.spans import spans as spans_of
 from dinku.data.spans import tags as tags_of
+from dinku.data.task import CLASSES, NER, TASKS, Task
 from dinku.data.word_boundaries import joined, words
 from dinku.errors import DinkuError, brief, nearest, plural
 
@@ -29,7 +31,10 @@ class How:
     whole words, or *drop* them · ``documents`` says what one sentence is: a record's text as a *whole*, each of its *lines*, or
     *sentences* that are found in it · ``words`` are those *given* by the format (or else found by rule), those found by *rule* in
     any case, or what stands between *blanks* · ``tags`` are *bare* if they are labels without a prefix, as in ``PER O`` ·
-    ``labels`` are the names of tags that are numbers: ``O,B-PER,I-PER``, ``3=PER,4=LOC``, or a file with a name a line.
+    ``labels`` are the names of tags that are numbers: ``O,B-PER,I-PER``, ``3=PER,4=LOC``, or a file with a name a line ·
+    ``task`` is what tags are, by the name of a `dinku.data.task.Task`: *ner* unless the format says otherwise · ``text`` and
+    ``label`` name the columns of a text, several with blanks between, and of its class · ``quotes`` says whether cells may stand
+    in quotes: by default those of a CSV may, and those of a TSV mayn't.
     """
 
     form: str = ""
@@ -38,6 +43,15 @@ class How:
     words: Literal["given", "rule", "blanks"] = "given"
     tags: Literal["", "bare"] = ""
     labels: str = ""
+    task: str = ""
+    text: str = ""
+    label: str = ""
+    quotes: Literal["", "yes", "no"] = ""
+
+    @property
+    def asked_task(self) -> Task:
+        """The task, *ner* unless another was asked for."""
+        return TASKS[self.task] if self.task else NER
 
     @classmethod
     def parse(cls, query: str, *, where: str, form: str = "") -> How:
@@ -92,6 +106,8 @@ _VALUES: dict[str, tuple[str, ...]] = {
     "documents": ("", "whole", "lines", "sentences"),
     "words": ("given", "rule", "blanks"),
     "tags": ("", "bare"),
+    "task": ("", *TASKS),
+    "quotes": ("", "yes", "no"),
 }
 
 
@@ -119,7 +135,8 @@ def keys_of(sentence: Sentence, *without: str) -> dict[str, Any]:
 class Collected:
     """The sentences of a file while it is read, and what was odd in it.
 
-    A reader calls `text` for each text with marked spans, or `tagged` for each sentence of tagged words.
+    A reader calls `text` for each text with marked spans, `tagged` for each sentence of tagged words, or `classified` for each
+    text with one label.
     """
 
     path: Path
@@ -136,6 +153,12 @@ class Collected:
     _tags: set[str] = field(default_factory=set)
     _whole: Corpus | None = None
     _given: bool = False  # whether words and tags were given, and not found in texts
+    _classified: bool = False
+
+    @property
+    def task(self) -> Task:
+        """What the tags are, by what was asked and what the format has."""
+        return CLASSES if self._classified else self.how.asked_task
 
     def text(
         self,
@@ -150,9 +173,10 @@ class Collected:
 
         ``documents`` is how the format itself divides texts into sentences; an option that the user gives takes precedence.
         """
-        if not isinstance(text, str):
-            raise DinkuError(f"its text is {brief(text)}", where=where, remedy="give the text as a string")
-        check_text(text, where)
+        if not self.task.schemes:
+            problem = f"marks spans of a text, and the task {self.task.name} is {self.task.title}"
+            raise DinkuError(problem, where=where, remedy="leave task out, or name a file of another format")
+        check_string(text, where)
         offsets = self._words(text, words)
         starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
         spans: list[Span] = []
@@ -202,13 +226,17 @@ class Collected:
             raise DinkuError(problem, where=where, remedy="give one tag a word")
         if self.how.tags == "bare":
             tags = [from_bare(tag) for tag in tags]
+        task = self.task
+        if task.each != "word":
+            problem = f"has a tag for each word, and the task {task.name} is {task.title}"
+            raise DinkuError(problem, where=where, remedy="leave task out, or give a text and a label")
         for word, tag in zip(given, tags, strict=True):
             check_text(word, where)
-            if not is_tag(tag):
-                bare = ", or read bare labels with tags=bare" * (tag.isalpha() and tag.isupper())
-                remedy = f"write tags as O, B-X or I-X{bare}"
-                raise DinkuError(f"{tag[:40]!r} isn't an IOB2 tag", where=where, remedy=remedy)
-            if not word.strip() and tag != "O":
+            if task.schemes and not is_tag(tag):
+                raise no_tag(tag, repr(tag[:40]), where)
+            if not task.schemes and not task.is_legal(tag):
+                raise DinkuError(f"{tag[:40]!r} isn't a label", where=where, remedy=f"write {task.legal}")
+            if not word.strip() and tag != task.outside:
                 raise DinkuError(f"an empty word has the tag {tag}", where=where, remedy="remove it, or tag a word")
         if empty := sum(not word.strip() for word in given):
             self.findings += Findings(empty_tokens=empty)
@@ -220,6 +248,36 @@ class Collected:
         origin = Origin(where, keys or {}, text, tuple(offsets))
         self._given = True
         return self._take(tuple(given), tuple(tags), origin)
+
+    def classified(self, text: Any, label: Any, where: str, keys: Mapping[str, Any] | None = None) -> None:
+        """Take a text and its label, a string or a number that ``labels`` names. Raises `DinkuError` for an empty text.
+
+        Its words are what stands between blanks unless others are asked for, so that a tokenizer reads the text as it is.
+        """
+        self._classified = True
+        if self.how.task and self.how.asked_task is not CLASSES:
+            asked = self.how.asked_task
+            problem = f"has a label for a whole text, and the task {asked.name} is {asked.title}"
+            raise DinkuError(problem, where=where, remedy="leave task out, or name a file of another format")
+        check_string(text, where)
+        if isinstance(label, list) and len(label) == 1:
+            label = label[0]
+        if isinstance(label, list):
+            problem = f"has {plural(len(label), 'label')} ({brief(label)})"
+            raise DinkuError(problem, where=where, remedy="give each text one label")
+        if type(label) is int:
+            label = (self._numbers or {}).get(label, str(label))
+        if not isinstance(label, str) or not CLASSES.is_legal(label := label.strip()):
+            raise DinkuError(f"its label is {brief(label)}", where=where, remedy=f"give it {CLASSES.legal}")
+        offsets = words(text) if self.how.words == "rule" else blanks(text)
+        if not offsets:
+            raise DinkuError("has a label and no text", where=where, remedy="give it a text, or remove it")
+        origin = Origin(where, keys or {}, text, tuple(offsets))
+        self._take(tuple(text[a:b] for a, b in offsets), (label,), origin)
+
+    @cached_property
+    def _numbers(self) -> dict[int, str]:
+        return self.how.names(str(self.path))
 
     def take(self, corpus: Corpus) -> None:
         """Take a corpus that is read already."""
@@ -235,6 +293,9 @@ class Collected:
         anew = self.how.words != "given" or self.how.documents == "sentences"
         if not anew or not self._given:
             return corpus
+        if not self.task.schemes:
+            problem = f"its words are given, each with a label ({self.task.name}), and can't be found anew"
+            raise DinkuError(problem, where=str(self.path), remedy="leave words and documents out")
         again = Collected(self.path, replace(self.how, form=""), self.language, self.split, notes=list(corpus.notes))
         for number, sentence in enumerate(corpus, 1):
             origin = sentence.origin or Origin(f"{self.path}, sentence {number}")
@@ -258,17 +319,20 @@ class Collected:
                 "has no sentence", where=name, remedy="; ".join(self.notes) or "give it a text with a word"
             )
         sentences = self.sentences
-        if any(not is_iob2_tag(tag) for tag in self._tags) or any(orphans(s.tags or ()) for s in sentences):
+        task = self.task
+        if task.schemes and (
+            any(not is_iob2_tag(tag) for tag in self._tags) or any(orphans(s.tags or ()) for s in sentences)
+        ):
             sentences, notes = in_iob2(sentences, self._tags, name, False)
             self.notes.extend(notes)
-        findings = self.findings + Findings.within(sentences)
-        return Corpus(name, self.split, tuple(sentences), findings, tuple(self.notes))
+        findings = self.findings + Findings.within(sentences, task)
+        return Corpus(name, self.split, tuple(sentences), findings, tuple(self.notes), task=task)
 
     def _take(self, given: tuple[str, ...], tags: tuple[str, ...], origin: Origin) -> None:
         shared = self._shared
         self._tags.update(tags)
         same = [tuple(shared.setdefault(each, each) for each in values) for values in (given, tags)]
-        self.sentences.append(Sentence(same[0], same[1], self.language, origin))
+        self.sentences.append(Sentence(same[0], same[1], self.language, origin, self.task.each))
 
     def _words(self, text: str, given: Sequence[tuple[int, int]] | None) -> Sequence[tuple[int, int]]:
         if self.how.words == "blanks":
@@ -321,6 +385,13 @@ def _whole(text: str, offsets: Sequence[tuple[int, int]], first: int, last: int)
     return (
         f" within {text[offsets[first][0] : offsets[last - 1][1]][:60]!r}" if first < last else ", which holds no word"
     )
+
+
+def check_string(text: Any, where: str) -> None:
+    """Raise `DinkuError` for what isn't text."""
+    if not isinstance(text, str):
+        raise DinkuError(f"its text is {brief(text)}", where=where, remedy="give the text as a string")
+    check_text(text, where)
 
 
 def check_text(text: str, where: str) -> None:

@@ -9,6 +9,7 @@ from dinku.data.corpus import Corpus, Sentence
 from dinku.data.formats import (
     brat,
     byte_spans,
+    classes,
     columns,
     conllu,
     csv_tokens,
@@ -23,6 +24,7 @@ from dinku.data.formats import (
 from dinku.data.formats.format import Format, Head
 from dinku.data.formats.json_records import records
 from dinku.data.formats.reading import AS_USUAL, Collected, How
+from dinku.data.task import NER
 from dinku.errors import DinkuError, nearest
 
 # CoNLL comes last: it is what no other format recognizes.
@@ -40,6 +42,8 @@ FORMATS: dict[str, Format] = {
         conllu.FORMAT,
         uner.FORMAT,
         csv_tokens.FORMAT,
+        classes.JSONL,
+        classes.CSV,
         columns.FORMAT,
     )
 }
@@ -92,8 +96,13 @@ def read(path: Path, how: How = AS_USUAL, *, language: str = "", split: str = ""
     return into.corpus()
 
 
-def write(sentences: Sequence[Sentence], path: Path, form: str) -> None:
-    """Write sentences to a path in a format. Raises `DinkuError` for what the format can't say."""
-    writer = named(form, where=str(path), writes=True).write
-    assert writer  # `named` has seen to it
-    writer(sentences, path)
+def write(sentences: Corpus | Sequence[Sentence], path: Path, form: str) -> None:
+    """Write a corpus, or sentences with entities, to a path in a format. Raises `DinkuError` for what the format can't say."""
+    task = sentences.task if isinstance(sentences, Corpus) else NER
+    known = named(form, where=str(path), writes=True)
+    if task not in known.tasks:
+        able = [each.name for each in FORMATS.values() if task in each.tasks and each.write]
+        problem = f"{form} can't hold {task.title}"
+        raise DinkuError(problem, where=str(path), remedy=f"choose {' or '.join(able)}")
+    assert known.write  # `named` has seen to it
+    known.write(sentences, path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from dinku.data import task
 from dinku.data.corpus import Sentence
 from dinku.data.formats.format import Format, all_labelled, by_records
 from dinku.data.formats.json_records import as_object, records, write_lines
@@ -48,9 +49,17 @@ def _record(sentence: Sentence) -> dict[str, Any]:
     return keys | {"tokens": list(sentence.words), "ner_tags": list(sentence.tags or ())}
 
 
-def _write(sentences: Sequence[Sentence], path: Path) -> None:
+def _write(sentences: Iterable[Sentence], path: Path) -> None:
     all_labelled(sentences, path)
     write_lines(path, sentences, _record)
 
 
-FORMAT = Format("jsonl", "JSONL of tokens and ner_tags", (".jsonl", ".json"), by_records(_claims), _read, _write)
+FORMAT = Format(
+    "jsonl",
+    "JSONL of tokens and ner_tags",
+    (".jsonl", ".json"),
+    by_records(_claims),
+    _read,
+    _write,
+    tasks=(task.NER, task.TAGS),
+)
