@@ -228,3 +228,18 @@ def test_real_sentences_are_equal_in_every_format(shared: Path, dinku: Command) 
     entities = [[(s.words[i]) for i, tag in enumerate(s.tags or ()) if tag.startswith("B-")] for s in gold]
     found = [[(s.words[i]) for i, tag in enumerate(s.tags or ()) if tag.startswith("B-")] for s in moved[0]]
     assert sum(map(len, found)) == sum(map(len, entities))
+
+
+def test_commands_that_learn_or_score_take_how_a_corpus_is_read(dinku: Callable[..., tuple[int, str, str]]) -> None:
+    assert dinku("data", "convert", "sample:hau", "mine", "--to", "doccano", "--split", "dev")[0] == 0
+    scores = []
+    for corpus, options in (("sample:hau", ()), ("mine", ("--from", "doccano", "--words", "blanks"))):
+        command = ("evaluate", "dinku:masakhaner", "--corpus", corpus, "--split", "dev", "--json", *options)
+        status, out, err = dinku(*command)
+        assert status == 0, err
+        scores.append(json.loads(out)["default"])
+    assert scores[0] == scores[1]
+    for command in (("train", "dinku:house"), ("compress", "dinku:house"), ("evaluate", "dinku:masakhaner")):
+        out_option = () if command[0] == "evaluate" else ("--out", "out")
+        status, _, err = dinku(*command, "--corpus", "mine", *out_option, "--from", "docano")
+        assert (status, "did you mean doccano" in err or "--from" in err) == (2, True), err

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
-from functools import wraps
-from inspect import Parameter, Signature, signature
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, print_help, warn
+from dinku.cli.options import AsJson, print_help, reads_corpus, warn
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.errors import DinkuError, plural
 
@@ -23,41 +21,6 @@ if TYPE_CHECKING:
 Named = Annotated[
     str, typer.Argument(metavar="CORPUS", help="A known corpus, hf:owner/name, a file, or a folder of splits.")
 ]
-
-
-def _text_option(help: str, *names: str, **more: Any) -> Any:
-    return Annotated[str, typer.Option(*names, help=help, **more)]
-
-
-_READING = {
-    "form": _text_option("The files' format, if it can't be recognized.", "--from", metavar="FORMAT"),
-    "misaligned": _text_option("Spans that cut words: error (the default), widen or drop."),
-    "documents": _text_option("What of a text is one sentence: whole (the text), lines or sentences."),
-    "words": _text_option("How texts are split into words: given (the default, as in the file), rule, or blanks."),
-    "tags": _text_option("bare, if tags are labels without a prefix: PER."),
-    "labels": _text_option("Names of tags that are numbers: O,B-PER,I-PER, or a file of them."),
-    "task": _text_option(
-        "What has a label: ner (spans of words, the default), tags (each word), or classes (each text)."
-    ),
-}
-
-
-def reads_corpus(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options on how CORPUS is read; the command gets them as part of the corpus's name."""
-
-    @wraps(command)
-    def with_options(**given: Any) -> None:
-        from dinku.data.sources import spelled
-
-        options = {name: given.pop(name) for name in _READING}
-        return command(**given | {"corpus": spelled(given["corpus"], **options)})
-
-    types = get_type_hints(command, include_extras=True)
-    *first, as_json = [each.replace(annotation=types[each.name]) for each in signature(command).parameters.values()]
-    kind = Parameter.POSITIONAL_OR_KEYWORD
-    reading = [Parameter(name, kind, default="", annotation=each) for name, each in _READING.items()]
-    with_options.__signature__ = Signature([*first, *reading, as_json])  # type: ignore[attr-defined]
-    return with_options
 
 
 def data_alone(context: typer.Context) -> None:
@@ -117,7 +80,7 @@ def data_fetch(
     return None
 
 
-@reads_corpus
+@reads_corpus()
 def data_check(
     corpus: Named,
     model: Annotated[str | None, typer.Option(help="Also count subwords, with this model's tokenizer.")] = None,
@@ -177,7 +140,7 @@ def data_check(
     return None
 
 
-@reads_corpus
+@reads_corpus()
 def data_convert(
     corpus: Named,
     out: Annotated[
@@ -210,7 +173,7 @@ def _say_written(done: list[Any], as_json: bool) -> None:
     return None
 
 
-@reads_corpus
+@reads_corpus()
 def data_split(
     corpus: Named,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, for train, dev and test.")],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Model, Precision, device_of, reads_corpus, warn
 from dinku.cli.terminal import print, print_json, table, watching
 from dinku.data.task import TASKS
 from dinku.errors import DinkuError, plural
@@ -80,6 +80,7 @@ def score(
     print_scores(document(counts), as_json, title=f"{pred} against {gold}")
 
 
+@reads_corpus("labels")
 def evaluate(
     model: Model,
     corpus: Corpora,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -96,3 +98,45 @@ def device_of(asked: str) -> str:
     from dinku.nn.torch_engine import device
 
     return device(asked)
+
+
+def _text_option(help: str, *names: str, **more: Any) -> Any:
+    return Annotated[str, typer.Option(*names, help=help, **more)]
+
+
+_READING = {
+    "form": _text_option("The files' format, if it can't be recognized.", "--from", metavar="FORMAT"),
+    "misaligned": _text_option("Spans that cut words: error (the default), widen or drop."),
+    "documents": _text_option("What of a text is one sentence: whole (the text), lines or sentences."),
+    "words": _text_option("How texts are split into words: given (the default, as in the file), rule, or blanks."),
+    "tags": _text_option("bare, if tags are labels without a prefix: PER."),
+    "labels": _text_option("Names of tags that are numbers: O,B-PER,I-PER, or a file of them."),
+    "task": _text_option(
+        "What has a label: ner (spans of words, the default), tags (each word), or classes (each text)."
+    ),
+}
+
+
+def reads_corpus(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options on how its corpus is read, ``without`` some of them.
+
+    The command gets them as part of the corpus's name. Its own last option stays the last.
+    """
+    offered = {name: each for name, each in _READING.items() if name not in without}
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_options(**given: Any) -> None:
+            from dinku.data.sources import spelled
+
+            options = {name: given.pop(name) for name in offered}
+            return command(**given | {"corpus": spelled(given["corpus"], **options)})
+
+        types = get_type_hints(command, include_extras=True)
+        *first, last = [each.replace(annotation=types[each.name]) for each in signature(command).parameters.values()]
+        kind = Parameter.KEYWORD_ONLY if last.kind is Parameter.KEYWORD_ONLY else Parameter.POSITIONAL_OR_KEYWORD
+        reading = [Parameter(name, kind, default="", annotation=each) for name, each in offered.items()]
+        with_options.__signature__ = Signature([*first, *reading, last])  # type: ignore[attr-defined]
+        return with_options
+
+    return decorated

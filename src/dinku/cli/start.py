@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from dinku.cli.options import AsJson, Corpora, Device, Labels, Store, Threads, device_of, warn
+from dinku.cli.options import AsJson, Corpora, Device, Labels, Store, Threads, device_of, reads_corpus, warn
 from dinku.cli.tag import entities_of
 from dinku.cli.terminal import duration, print, print_json, table, watching
 from dinku.errors import DinkuError, plural
@@ -62,6 +62,7 @@ def demo(
 Share = Annotated[str, typer.Option(help="The part of train to set aside if there is no dev split, such as 10%.")]
 
 
+@reads_corpus("labels")
 def train(
     base: Annotated[
         str,
@@ -122,6 +123,7 @@ def train(
     return None
 
 
+@reads_corpus("labels")
 def compress(
     model: Annotated[
         str,
