@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 from chromium import Browser
 
+from dinku.data.task import NER
 from dinku.errors import DinkuError
 from dinku.model.bundle import Bundle, summed
 from dinku.model.encode import SubwordEncoder, SubwordWindow
@@ -231,6 +232,7 @@ class Held:
         self.inner, self.tagger, self.sizes = opened.tagger, self, list[int]()
         self.tags, self.encoder = self.inner.tags, self.inner.encoder
         self.legal_tags = self.inner.legal_tags
+        self.task = self.inner.task
         self.begun, self.go = threading.Event(), threading.Event()
         self.poison = {int(i) for i in self.encoder.windows([["poison"]])[0].ids} - {
             int(i) for i in self.encoder.windows([["a"]])[0].ids
@@ -774,6 +776,7 @@ class Certain:
 
     precision = "fp32"
     legal_tags = False
+    task = NER
     tags = ("O", "B-PER")
 
     def __init__(self, encoder: SubwordEncoder) -> None:
