@@ -88,9 +88,9 @@ class Task:
         return self.score[0].upper() + self.score[1:]
 
     @property
-    def point(self) -> str:
-        """A point of ``score``, after a number of 1 such as a margin."""
-        return self.score if self.schemes else f"point of {self.score}"
+    def points(self) -> str:
+        """The unit of ``score`` after a number, such as a margin."""
+        return self.score if self.schemes else f"points of {self.score}"
 
     def check_labels(self, labels: Sequence[str], *, where: str) -> None:
         """Raise `DinkuError` where labels are too many, or too few to tell anything apart."""

@@ -56,9 +56,9 @@ class Summary:
         if levels := [said for kind in self.kinds if (said := _levels(kind))]:
             within, more = ([said[i] for said in levels if said[i]] for i in (0, 1))
             if within:
-                yield f"Sparsity costs less than {MARGIN:g} {table.task.point} {', '.join(within)}."
+                yield f"Sparsity costs less than {MARGIN:g} {table.task.points} {', '.join(within)}."
             if more:
-                yield f"Sparsity costs more than {MARGIN:g} {table.task.point} {', '.join(more)}."
+                yield f"Sparsity costs more than {MARGIN:g} {table.task.points} {', '.join(more)}."
 
     @property
     def trade(self) -> str:
@@ -73,7 +73,7 @@ class Summary:
             minus = table.difference(least)
             lost = f", {minus.difference:+z.1f} {table.task.score}" if minus else ""
             return (
-                f"No recipe is known to stay within {MARGIN:g} {table.task.point} of the dense tagger ({dense.f1.value:.1f}); "
+                f"No recipe is known to stay within {MARGIN:g} {table.task.points} of the dense tagger ({dense.f1.value:.1f}); "
                 f"**{least.label}** comes closest{lost}."
             )
         kept = f"**{at.label}** keeps {100 * at.f1.value / max(dense.f1.value, 1e-9):.1f} % of the dense tagger's "
@@ -154,7 +154,7 @@ class Summary:
         said += "intervals (×n: seeds)."
         if compared:
             said += (
-                f" Of each kind the smallest recipe is shown whose loss is less than {MARGIN:g} {table.task.point} by its whole "
+                f" Of each kind the smallest recipe is shown whose loss is less than {MARGIN:g} {table.task.points} by its whole "
                 "interval, or else the one that loses least; minus dense is over the seeds that both have."
             )
         said += " MB: a zstd download." if sized else ""
@@ -194,7 +194,7 @@ def _others(kind: Kind) -> str:
     """How many recipes of a kind lose little, and the first that doesn't."""
     if len(kind.cells) == 1:
         return ""
-    said = f"{len(kind.within)} of {len(kind.cells)} within {MARGIN:g} {kind.table.task.point}"
+    said = f"{len(kind.within)} of {len(kind.cells)} within {MARGIN:g} {kind.table.task.points}"
     if loss := kind.mildest_loss:
         minus = kind.table.difference(loss)
         said += f"; {loss.label} {minus.difference:+z.1f}" if minus else ""
