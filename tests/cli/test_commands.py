@@ -210,8 +210,8 @@ def test_labels_that_one_side_alone_has_are_told(dinku: Command, tagger: Path) -
     make("other.txt", "Badeo O\nKiland B-XYZ\nAdeba B-PER\n\n")
     status, out, err = dinku("evaluate", tagger, "--corpus", "other.txt", "--json")
     assert (status, json.loads(out)["by_type"]["XYZ"]["recall"]) == (0, 0.0)
-    assert "only other.txt has XYZ: the model misses all of those" in err
-    assert "only the model has LOC: such predictions count as wrong (--labels LOC= drops it)" in err
+    assert "only other.txt has XYZ: the model misses all of that" in err
+    assert "only the model has LOC: what it finds of that counts as wrong (--labels LOC= drops it)" in err
     make("known.txt", "Badeo O\nKiland B-LOC\nAdeba B-PER\n\n")
     assert "only " not in dinku("evaluate", tagger, "--corpus", "known.txt")[2]
     make("foreign.txt", "Badeo O\nKiland B-PLACE\nAdeba B-PERSON\n\n")
@@ -951,9 +951,12 @@ def test_streams_that_are_closed_or_full_are_told(tmp_path: Path) -> None:
     assert run("<&-", *asked) == (2, "", "dinku: stdin: is closed; name a file, or send text there\n")
 
 
+KNOWN = {"sample", "masakhaner", "masakhaner2", "masakhane-pos", "masakhane-news", "afrisenti"}
+
+
 def test_data_is_listed_checked_and_fetched(dinku: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     status, out, _ = dinku("data", "list", "--json")
-    assert {c["name"] for c in json.loads(out)} == {"masakhaner", "masakhaner2", "sample"}
+    assert {c["name"] for c in json.loads(out)} == KNOWN
     status, out, _ = dinku("data", "check", "sample:hau,yor", "--model", "dinku:house", "--json")
     found = json.loads(out)["splits"]
     assert status == 0

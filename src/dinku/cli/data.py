@@ -62,7 +62,7 @@ def data_fetch(
     force: Annotated[bool, typer.Option("--force", help="Replace files that differ from the published ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download a corpus that is known by name, or a data set of the Hub.
+    """Download a known corpus, or a data set of the Hub.
 
     After an interruption, the same command continues where it stopped.
     """

@@ -51,7 +51,7 @@ def predict(
     device: Device = "cpu",
     labels: Labels = "",
 ) -> None:
-    """Find entities in text; a model of another task labels its words, or each line.
+    """Find entities in text, or what else a model labels.
 
     echo "Amina ta je Kano" | dinku predict bundle
 

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from dinku.errors import DinkuError
 from dinku.model.shape import DYNAMIC, LLM_INT8, Scheme, scheme_of
+from dinku.modeling import is_pooled
 
 _SCALE = ".weight.scale"  # as in `packing`, which so reads a dynamic tagger's folder as what its int8 stands for
 THRESHOLD = "llm_int8_threshold"  # in config.json
@@ -124,8 +125,8 @@ def _dynamic(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def matrices(model: PreTrainedModel) -> Tensors:
-    """The int8 weights [out, in] of PyTorch's dynamic linear layers, which aren't parameters, by name."""
-    layers = {name: layer for name, layer in _dynamic(model).items() if not is_pooler(name)}
+    """The int8 weights [out, in] of the dynamic linear layers of a model's encoder, which aren't parameters, by name in it."""
+    layers = {name: layer for name, layer in _dynamic(model.base_model).items() if not is_pooler(model, name)}
     return {f"{name}.weight": layer.weight().int_repr() for name, layer in layers.items()}
 
 
@@ -197,14 +198,14 @@ def _data(bias: nn.Parameter | None) -> torch.Tensor | None:
     return None if bias is None else bias.data
 
 
-def is_pooler(name: str) -> bool:
-    """Whether a part of an encoder is its pooler, which belongs to a head that labels whole texts."""
-    return name.split(".")[0] == "pooler"
+def is_pooler(model: PreTrainedModel, name: str) -> bool:
+    """Whether a part of a model's encoder is the pooler of a head that labels whole texts, and so belongs to that head."""
+    return is_pooled(model) and name.split(".")[0] == "pooler"
 
 
 def _linear(model: PreTrainedModel, scheme: Scheme) -> dict[str, nn.Linear]:
     """The linear layers that a scheme stores as int8, by name."""
-    within = {id(module) for name, module in model.base_model.named_modules() if not is_pooler(name)}
+    within = {id(module) for name, module in model.base_model.named_modules() if not is_pooler(model, name)}
     return {
         name: module
         for name, module in model.named_modules()

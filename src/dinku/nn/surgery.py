@@ -32,9 +32,9 @@ def matrices(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {
         f"{name}.weight": cast(nn.Parameter, module.weight)
         for name, module in model.base_model.named_modules()
-        if isinstance(module, nn.Linear) and not quantized.is_pooler(name)
+        if isinstance(module, nn.Linear) and not quantized.is_pooler(model, name)
     }
-    return found | quantized.matrices(model.base_model)
+    return found | quantized.matrices(model)
 
 
 def changeable(model: PreTrainedModel) -> None:
@@ -171,7 +171,7 @@ def with_head(model: PreTrainedModel, tags: Sequence[str], *, seed: int, task: T
         torch.manual_seed(seed)
         headed: Any = modeling.HEADS[task.head].from_config(config, dtype=torch.float32)
         own = headed.base_model.state_dict()
-        poolers = {name: weight for name, weight in own.items() if quantized.is_pooler(name)}
+        poolers = {name: weight for name, weight in own.items() if quantized.is_pooler(headed, name)}
         headed.base_model.load_state_dict(
             {name: weight for name, weight in model.base_model.state_dict().items() if name in own} | poolers
         )
