@@ -11,6 +11,7 @@ import pytest
 from dinku.data.corpus import Corpus
 from dinku.export import convert, gate
 from dinku.export import openvino as to_openvino
+from dinku.machine import instructions
 from dinku.method import Data, Method, Work
 from dinku.methods.dynamic import QuantizeDynamic
 from dinku.methods.factorize import FactorizeEmbeddings
@@ -100,7 +101,9 @@ def test_it_becomes_a_bundle_in_int8(small: Tagger, runtime: Runtime, data: Data
         for x, y in zip(opened.tag(sentences), small.tag(sentences), strict=True)
         for a, b in zip(x.tags, y.tags, strict=True)
     ]
-    assert np.mean(alike) > 0.9
+    # Without VNNI, sums of two products saturate at 16 bits in OpenVINO, which random weights bring about.
+    exact = runtime == "onnxruntime" or any("vnni" in name for name in instructions())
+    assert np.mean(alike) > (0.9 if exact else 0.8)
 
 
 @pytest.mark.parametrize("method", [QuantizeLLMInt8(), QuantizeDynamic()], ids=str)

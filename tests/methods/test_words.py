@@ -15,7 +15,7 @@ from onnx import numpy_helper
 import dinku
 from dinku.cli.app import main
 from dinku.errors import DinkuError
-from dinku.export import int8
+from dinku.export import onnxruntime as to_onnxruntime
 from dinku.export.pipeline import export
 from dinku.method import Data, Method, Work
 from dinku.methods import Distil, FineTune, KeepLayers, Quantize, QuantizeDynamic, Sparsify, StartWords, TrimVocabulary
@@ -121,8 +121,8 @@ def test_int8_answers_alike_however_its_numbers_are_moved_about(
     corpus = tiny_corpus(120, seed=3)
     options: dict[str, Any] = {"calibration": tiny_corpus(120, seed=4), "tolerance": 1.0}
     quick = export(trained, tmp_path / "quick", corpus, precision="int8", **options)
-    monkeypatch.setattr(int8, "_round_before_joining", lambda model: None)
-    monkeypatch.setattr(int8, "UNFOLDED", 0)
+    monkeypatch.setattr(to_onnxruntime, "_round_before_joining", lambda model: None)
+    monkeypatch.setattr(to_onnxruntime, "UNFOLDED", 0)
     plain = export(trained, tmp_path / "plain", corpus, precision="int8", **options)
     nodes = [onnx.load(each.folder / each.manifest.model).graph.node for each in (quick, plain)]
     assert [[n.op_type for n in each].count("QuantizeLinear") for each in nodes] == [4, 4]

@@ -225,7 +225,7 @@ def to_bin(folder: Path) -> None:
         (altered(nan), r"(SCB|scale) isn't finite"),
         (altered(widened), r"doesn't fit config.json: .*weight is missing, unknown"),
         (pickled, "can't be read .*; quantize the model again"),
-        (to_bin, "is quantized, but isn't a token classifier with weights as safetensors"),
+        (to_bin, "is quantized, but isn't a classifier with weights as safetensors"),
         (lambda folder: [f.unlink() for f in folder.glob("*.safetensors")], "with weights as safetensors"),
     ],
     ids=["no scale", "more", "nan", "type", "pickle", "bin", "none"],
