@@ -101,7 +101,7 @@ def test_it_becomes_a_bundle_in_int8(small: Tagger, runtime: Runtime, data: Data
         for x, y in zip(opened.tag(sentences), small.tag(sentences), strict=True)
         for a, b in zip(x.tags, y.tags, strict=True)
     ]
-    # Without VNNI, sums of two products saturate at 16 bits in OpenVINO, which random weights bring about.
+    # On a CPU without VNNI 84 to 88 % of the tags of these random networks were equal in OpenVINO; the reason wasn't looked into.
     exact = runtime == "onnxruntime" or any("vnni" in name for name in instructions())
     assert np.mean(alike) > (0.9 if exact else 0.8)
 
